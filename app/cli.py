@@ -1,0 +1,118 @@
+"""The `rushes` command."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from contextlib import nullcontext
+from typing import Any
+
+import click
+
+from app.settings import Settings, SettingsError, load
+
+
+class Failure(click.ClickException):
+    """One sentence on what is wrong and what to do; exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        click.secho(f"rushes: {self.format_message()}", fg="red", err=True, file=file)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """AI video status webhooks in, the browser updated the moment they are committed."""
+
+
+def _settings() -> Settings:
+    try:
+        return load()
+    except SettingsError as error:
+        raise Failure(str(error)) from None
+
+
+def run_async(coroutine: Coroutine[Any, Any, int]) -> None:
+    """Runs on uvloop where there is one, and ends the process with the code that comes back."""
+    if sys.platform == "win32":
+        raise SystemExit(asyncio.run(coroutine))
+    import uvloop
+
+    raise SystemExit(uvloop.run(coroutine))
+
+
+def database(settings: Settings) -> Any:
+    """An async context that yields the database's URL, and runs the private one where no other is set."""
+    from app.db.local import private_database
+
+    if settings.database_url is not None:
+        return nullcontext(settings.database_url.get_secret_value())
+    return private_database(settings.data_dir)
+
+
+@main.command()
+def serve() -> None:
+    """Serve, on a private database unless DATABASE_URL names another."""
+    from app.serve import serve as run
+
+    run_async(run(_settings()))
+
+
+@main.command()
+@click.option("--add-indexes", is_flag=True, help="Also make the indexes that tables of the site's lack.")
+def migrate(*, add_indexes: bool) -> None:
+    """Bring the database up to date; safe on one that Prisma made."""
+    from app.db import migrate as migrations
+    from app.db.local import LocalDatabaseError
+    from app.db.pool import DatabaseAwayError
+
+    async def run(settings: Settings) -> int:
+        try:
+            async with database(settings) as url:
+                report = await asyncio.to_thread(migrations.apply, url, add_indexes=add_indexes)
+        except (LocalDatabaseError, DatabaseAwayError, ValueError) as error:
+            raise Failure(str(error)) from None
+        _tell(report, add_indexes=add_indexes)
+        return 0
+
+    run_async(run(_settings()))
+
+
+def _tell(report: Any, *, add_indexes: bool) -> None:
+    for table in report.adopted:
+        click.echo(f"adopted  {table} (as it is)")
+    for name in report.applied:
+        click.echo(f"applied  {name}")
+    if not report.applied:
+        click.echo("nothing to apply, the database is up to date")
+    for statement in report.missing_indexes:
+        click.echo(f"{'added' if add_indexes else 'missing'}    {statement};")
+    if report.missing_indexes and not add_indexes:
+        click.echo("The gallery is slow without them on a large table; `rushes migrate --add-indexes` makes them.")
+
+
+@main.command()
+@click.argument("url", default="http://127.0.0.1:8080")
+@click.option("--job-id", required=True)
+@click.option("--status", required=True)
+@click.option("--data", help="The data object, as JSON.")
+def send(url: str, job_id: str, status: str, data: str | None) -> None:
+    """Post one webhook to URL, with retries on 5xx, 429 and connection errors.
+
+    The secret, if one is needed, is the first in WEBHOOK_SECRET.
+    """
+    from app.send import webhook_command
+
+    run_async(webhook_command(url, job_id, status, data, _settings()))
+
+
+@main.command()
+@click.argument("url", default="http://127.0.0.1:8080")
+@click.option("--user", default="smoke", show_default=True, help="Owner of the jobs made for it.")
+@click.option("--token", help="Access token to read the jobs back with, where one must sign in.")
+def smoke(url: str, user: str, token: str | None) -> None:
+    """Check a running server with the nine checks of the product document; exit 1 if any fails.
+
+    Posts with the first secret in WEBHOOK_SECRET, if it is set.
+    """
+    from app.smoke import smoke as run
+
+    run_async(run(url, _settings(), user=user, token=token))

@@ -1,0 +1,75 @@
+"""The log: one row for each committed change, with ids that are dense and in the order of commits."""
+
+from app.db.pool import Pool, Raw, bind
+from app.times import moment
+from app.wire import LogEvent
+
+_TAKE_IDS = "UPDATE rushes_counter SET value = LAST_INSERT_ID(value + %s) WHERE id = 1"
+
+_APPEND = """
+INSERT INTO rushes_events (id, job_id, author_id, organization_id, event, data, created_at) VALUES %s
+"""
+
+_TAKEN = "SELECT LAST_INSERT_ID()"
+
+HEAD = "SELECT value FROM rushes_counter WHERE id = 1"
+
+_COLUMNS = "SELECT id, job_id, author_id, organization_id, event, data FROM rushes_events"
+
+
+def append(events: list[LogEvent], at: int) -> list[str]:
+    """Statements for the very end of a transaction; the rows of the last one hold the last id taken.
+
+    They go out in one packet with the commit: the counter's lock, which all writers wait for, is held
+    for no round trip.
+    """
+    count = len(events)
+    rows = [
+        [
+            Raw(f"LAST_INSERT_ID() - {count - place}"),
+            event.job_id,
+            event.author_id,
+            event.organization_id,
+            event.event,
+            event.data,
+            moment(at),
+        ]
+        for place, event in enumerate(events, start=1)
+    ]
+    return [bind(_TAKE_IDS, count), bind(_APPEND, rows), _TAKEN]
+
+
+def number(events: list[LogEvent], last: int) -> None:
+    """Gives events the ids that the log gave them; `last` is the last of them."""
+    for place, event in enumerate(reversed(events)):
+        event.id = last - place
+
+
+class Log:
+    """Reads the log. Every method raises DatabaseAwayError."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def head(self) -> int:
+        """The id of the newest event, 0 before the first."""
+        return int((await self._pool.rows(HEAD))[0][0])
+
+    async def bounds(self) -> tuple[int, int]:
+        """(floor, head): the log still has every event with floor < id <= head."""
+        head, oldest = await self._pool.run(HEAD, "SELECT MIN(id) FROM rushes_events")
+        last = int(head[0][0])
+        first = oldest[0][0]
+        return (last if first is None else min(int(first) - 1, last)), last
+
+    async def after(
+        self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None
+    ) -> list[LogEvent]:
+        """At most `limit` events with greater ids, in order: all, or one job's, or one author's."""
+        where = bind("id > %s", last_id)
+        if job_id is not None:
+            where += bind(" AND job_id = %s", job_id)
+        if author_id is not None:
+            where += bind(" AND author_id = %s", author_id)
+        rows = await self._pool.rows(f"{_COLUMNS} WHERE {where} ORDER BY id LIMIT {limit}")
+        return [LogEvent(row[0], row[1], row[2], row[3], row[4], row[5].encode()) for row in rows]

@@ -1,0 +1,126 @@
+"""The migrations, applied by yoyo: plain SQL files, one idempotent statement each."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymysql
+from yoyo import read_migrations
+from yoyo.backends.core.mysql import MySQLBackend
+from yoyo.connections import parse_uri
+
+from app.db.pool import DatabaseAwayError, parameters
+
+_FOLDER = Path(__file__).parent / "migrations"
+
+# What our queries need on the site's tables; those that we make have it from the start.
+_WANTED_INDEXES = (
+    (
+        "video_generations",
+        ("authorId", "status", "createdAt"),
+        "video_generations_authorId_status_createdAt_idx",
+    ),
+    ("video_files", ("generationId",), "video_files_generationId_idx"),
+)
+
+_INDEX_COLUMNS = """
+SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS
+WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s ORDER BY INDEX_NAME, SEQ_IN_INDEX
+"""
+
+_EXISTING = """
+SELECT TABLE_NAME FROM information_schema.TABLES
+WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ('video_generations', 'video_files')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `apply` did: migrations by name, tables that were there before, indexes that are missing as statements."""
+
+    applied: list[str]
+    adopted: list[str]
+    missing_indexes: list[str]
+
+
+def pending(url: str) -> list[str]:
+    """Names of the migrations that a database lacks. Raises DatabaseAwayError."""
+    names = sorted(path.stem for path in _FOLDER.glob("*.sql"))
+    with _session(url) as session, session.cursor() as cursor:
+        try:
+            cursor.execute("SELECT migration_id FROM _yoyo_migration")
+        except pymysql.err.ProgrammingError:
+            return names
+        applied = {row[0] for row in cursor.fetchall()}
+    return [name for name in names if name not in applied]
+
+
+def apply(url: str, *, add_indexes: bool = False) -> Report:
+    """Brings a database up to date; several at once wait for each other. Raises DatabaseAwayError."""
+    with _session(url) as session, session.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK('rushes_migrate', 60)")
+        if cursor.fetchone() != (1,):
+            raise DatabaseAwayError("another migration has been running for a minute")
+        cursor.execute(_EXISTING)
+        existing = [row[0] for row in cursor.fetchall()]
+        with _backend(url) as backend:
+            # GET_LOCK is ours, so whoever left yoyo's own lock row behind is dead.
+            backend.break_lock()
+            wanted = backend.to_apply(read_migrations(str(_FOLDER)))
+            names = [m.id for m in wanted]
+            if wanted:
+                with backend.lock():
+                    backend.apply_migrations(wanted)
+        missing = _missing_indexes(cursor)
+        if add_indexes:
+            for statement in missing:
+                cursor.execute(statement)
+        adopted = existing if any("video" in name for name in names) else []
+        return Report(names, adopted, missing)
+
+
+def _missing_indexes(cursor: Any) -> list[str]:
+    statements = []
+    for table, columns, name in _WANTED_INDEXES:
+        cursor.execute(_INDEX_COLUMNS, (table,))
+        indexes: dict[str, list[str]] = {}
+        for index, column in cursor.fetchall():
+            indexes.setdefault(index, []).append(column)
+        if not any(tuple(found[: len(columns)]) == columns for found in indexes.values()):
+            listed = ", ".join(f"`{column}`" for column in columns)
+            statements.append(f"CREATE INDEX `{name}` ON `{table}` ({listed})")
+    return statements
+
+
+class _Backend(MySQLBackend):  # type: ignore[misc]
+    """yoyo on a connection made from our own reading of DATABASE_URL, which knows what Prisma writes there."""
+
+    def connect(self, dburi: Any) -> Any:
+        return _connect(dburi.args["url"])
+
+
+def _backend(url: str) -> Any:
+    uri = parse_uri("mysql:///")._replace(database=parameters(url)["db"], args={"url": url})
+    backend = _Backend(uri, "_yoyo_migration")
+    backend.init_database()
+    return backend
+
+
+@contextmanager
+def _session(url: str) -> Iterator[Any]:
+    session = _connect(url)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def _connect(url: str) -> Any:
+    arguments = parameters(url)
+    arguments["database"] = arguments.pop("db")
+    try:
+        return pymysql.connect(**arguments, charset="utf8mb4", connect_timeout=10)
+    except pymysql.err.OperationalError as error:
+        raise DatabaseAwayError(f"cannot connect to the database: {error.args[-1]}") from error

@@ -1,0 +1,28 @@
+-- The site's own table, as Prisma makes it on MySQL. A database that has it keeps it as it is.
+CREATE TABLE IF NOT EXISTS `video_generations` (
+  `id` VARCHAR(191) NOT NULL,
+  `prompt` TEXT NOT NULL,
+  `inputImageBase64` LONGTEXT NULL,
+  `aspectRatio` VARCHAR(191) NOT NULL DEFAULT '16:9',
+  `numberOfVideos` INTEGER NOT NULL DEFAULT 1,
+  `durationSeconds` INTEGER NOT NULL DEFAULT 8,
+  `personGeneration` VARCHAR(191) NOT NULL DEFAULT 'ALLOW_ALL',
+  `status` ENUM('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING', 'COMPLETED', 'FAILED') NOT NULL DEFAULT 'PENDING',
+  `error` TEXT NULL,
+  `progress` INTEGER NOT NULL DEFAULT 0,
+  `message` TEXT NULL,
+  `model` VARCHAR(191) NOT NULL DEFAULT 'veo-2.0-generate-001',
+  `modelVersion` VARCHAR(191) NOT NULL DEFAULT '2.0',
+  `processingTime` DOUBLE NULL,
+  `generationTime` DOUBLE NULL,
+  `downloadTime` DOUBLE NULL,
+  `authorId` VARCHAR(191) NOT NULL,
+  `organizationId` VARCHAR(191) NULL,
+  `storageProvider` ENUM('LOCAL', 'AWS_S3', 'GOOGLE_CLOUD', 'AZURE_BLOB') NOT NULL DEFAULT 'AWS_S3',
+  `s3Bucket` VARCHAR(191) NULL,
+  `createdAt` DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
+  `updatedAt` DATETIME(3) NOT NULL,
+  `completedAt` DATETIME(3) NULL,
+  PRIMARY KEY (`id`),
+  INDEX `video_generations_authorId_status_createdAt_idx` (`authorId`, `status`, `createdAt`)
+) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;

@@ -1,0 +1,325 @@
+"""One transaction over a batch of deliveries: read and lock, decide, write, commit. Two round trips."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from app import video
+from app.db import log
+from app.db.pool import Connection, DatabaseAwayError, bind
+from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record, find_by_key
+from app.ids import cuid
+from app.times import microseconds, moment, now
+from app.video import Key, StatusUpdate, VideoFile
+from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
+
+# Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others.
+_LOCK = """
+SELECT g.id, g.authorId, g.organizationId, g.status, g.progress, g.updatedAt, g.completedAt,
+  k.job_id IS NULL AND g.status = 'COMPLETED' AND EXISTS (SELECT 1 FROM video_files f WHERE f.generationId = g.id),
+  k.status, k.has_files, k.at, k.stage, k.tie, k.file_keys
+FROM video_generations g LEFT JOIN rushes_jobs k ON k.job_id = g.id
+WHERE g.id IN %s ORDER BY g.id FOR UPDATE SKIP LOCKED
+"""
+
+_PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
+
+_FILES = """
+SELECT generationId, s3Key, id, filename, fileUrl, filePath, fileSize, format, durationSeconds,
+  aspectRatio, width, height, createdAt
+FROM video_files WHERE generationId IN %s
+"""
+
+_KEY_OWNERS = "SELECT s3Key, generationId FROM video_files WHERE s3Key IN %s"
+
+_SET_FILE = """
+UPDATE video_files SET filename = %s, fileUrl = %s, filePath = %s, fileSize = %s, format = %s,
+  durationSeconds = %s, aspectRatio = %s, width = %s, height = %s, metadata = %s, createdAt = %s
+WHERE s3Key = %s
+"""
+
+_INSERT_FILES = """
+INSERT INTO video_files (id, generationId, s3Key, filename, fileUrl, filePath, fileSize, format,
+  durationSeconds, aspectRatio, width, height, metadata, createdAt) VALUES %s
+"""
+
+_SET_KEYS = """
+INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at) VALUES %s
+ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at),
+  stage = VALUES(stage), tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at)
+"""
+
+_COMMITTED = "SELECT attempts FROM rushes_webhooks WHERE id = %s FOR UPDATE"
+
+
+class UnknownOutcomeError(Exception):
+    """The connection was lost while the commit was under way: `batch` may or may not be there."""
+
+    def __init__(self, batch: "Batch") -> None:
+        self.batch = batch
+        super().__init__("the connection was lost in COMMIT")
+
+
+@dataclass(slots=True)
+class _JobRow:
+    """A locked row, and what the batch does to it."""
+
+    id: str
+    author_id: str
+    organization_id: str | None
+    job: video.Job
+    columns: dict[str, Any] = field(default_factory=dict)
+    gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inserted: dict[str, list[Any]] = field(default_factory=dict)
+    refreshed: dict[str, list[Any]] = field(default_factory=dict)
+    changed: bool = False
+
+
+class Batch:
+    """Deliveries that are committed together.
+
+    After `commit`, `outcomes` has one for each delivery's id but those in `locked`: their jobs are held
+    by another session, and they are to be tried again. `events` are the log's new rows, numbered.
+    """
+
+    def __init__(self, deliveries: list[Delivery], language: str, typical: Typical) -> None:
+        self.deliveries = deliveries
+        self.outcomes: dict[str, Outcome] = {}
+        self.locked: list[Delivery] = []
+        self.events: list[LogEvent] = []
+        self._language = language
+        self._typical = typical
+        self._jobs: dict[str, _JobRow] = {}
+        self._held: set[str] = set()
+        self._received: dict[str, Received] = {}
+        self._key_owner: dict[str, str] = {}
+        self._record = Record()
+
+    async def commit(self, connection: Connection) -> None:
+        """Raises RetryableError or DatabaseAwayError with nothing committed, UnknownOutcomeError, or
+        pymysql's error when the database refuses the batch for a reason of its own."""
+        try:
+            await self._read(connection)
+            for delivery in self.deliveries:
+                self._decide(delivery)
+            writes = self._writes()
+        except BaseException:
+            await _undo(connection)
+            raise
+        try:
+            results = await connection.run(*writes, "COMMIT")
+        except DatabaseAwayError as error:
+            raise UnknownOutcomeError(self) from error
+        except BaseException:
+            await _undo(connection)
+            raise
+        if self.events:
+            log.number(self.events, int(results[-2][0][0]))
+
+    async def was_committed(self, connection: Connection) -> bool:
+        """Whether a commit of unknown outcome happened. The read locks: a plain one would miss a
+        transaction that is still open on the lost connection. Raises RetryableError meanwhile."""
+        witness, attempts = self._record.witness()
+        rows = await connection.rows(bind(_COMMITTED, witness))
+        return bool(rows) and rows[0][0] == attempts
+
+    async def _read(self, connection: Connection) -> None:
+        updates = [d.update for d in self.deliveries if d.update and not d.failure]
+        wanted = sorted({u.job_id for u in updates})
+        completions = [u for u in updates if u.files]
+        statements = ["START TRANSACTION"]
+        if wanted:
+            statements.append(bind(_LOCK, wanted))
+        statements.append(find_by_key(sorted({d.dedup_key for d in self.deliveries})))
+        if completions:
+            keys = sorted({f.s3_key for u in completions for f in u.files})
+            statements.append(bind(_FILES, sorted({u.job_id for u in completions})))
+            statements.append(bind(_KEY_OWNERS, keys))
+        results = iter((await connection.run(*statements))[1:])
+        if wanted:
+            for row in next(results):
+                self._jobs[row[0]] = _job_row(row)
+        for key, row_id, outcome, attempts, received_at in next(results):
+            self._received[key] = Received(row_id, outcome, attempts, microseconds(received_at))
+        if completions:
+            self._load_files(next(results))
+            await self._load_owners(connection, keys, next(results))
+        missing = [job_id for job_id in wanted if job_id not in self._jobs]
+        if missing:
+            present = await connection.rows(bind(_PRESENT, missing))
+            self._held = {row[0] for row in present}
+
+    def _load_files(self, rows: tuple[tuple[Any, ...], ...]) -> None:
+        for job_id, key, *fields, created_at in rows:
+            row = self._jobs.get(job_id)
+            if row is not None:
+                row.job.files.add(key)
+                row.gallery[key] = gallery_file(fields, microseconds(created_at))
+
+    async def _load_owners(self, connection: Connection, keys: list[str], rows: tuple[tuple[Any, ...], ...]) -> None:
+        self._key_owner = dict(rows)
+        if not self._key_owner.keys() <= set(keys):
+            # The site's collation found a key of another spelling: ask for each, to know for which.
+            for key in keys:
+                if key not in self._key_owner:
+                    for spelled, _owner in await connection.rows(bind(_KEY_OWNERS, [key])):
+                        self._key_owner[key] = f"another file, {spelled}"
+
+    def _decide(self, delivery: Delivery) -> None:
+        known = self._received.get(delivery.dedup_key)
+        if known is not None and known.outcome in SETTLED:
+            row = Received(delivery.id, "duplicate", 1, delivery.received_at)
+            self._settle(delivery, row, Outcome("duplicate", delivery.id), None)
+            return
+        if known is None:
+            row = Received(delivery.id, "", 1, delivery.received_at)
+        else:
+            row = Received(known.id, "", known.attempts + 1, known.received_at)
+        outcome = self._outcome(delivery, row)
+        if outcome is None:
+            self.locked.append(delivery)
+            return
+        row.outcome = outcome.kind
+        self._received[delivery.dedup_key] = row
+        self._settle(delivery, row, outcome, delivery.dedup_key)
+
+    def _settle(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
+        self.outcomes[delivery.id] = outcome
+        self._record.add(delivery, row, outcome, dedup_key)
+
+    def _outcome(self, delivery: Delivery, row: Received) -> Outcome | None:
+        update = delivery.update
+        if delivery.failure or update is None:
+            code, error = delivery.failure or ("apply_failed", "nothing to apply")
+            return Outcome("dead", row.id, code, error)
+        job_row = self._jobs.get(update.job_id)
+        if job_row is None:
+            if update.job_id in self._held:
+                return None
+            return Outcome("parked", row.id, "unknown_job", "VideoGeneration not found")
+        for file in update.files:
+            if self._key_owner.get(file.s3_key, job_row.id) != job_row.id:
+                return Outcome(
+                    "dead",
+                    row.id,
+                    "key_conflict",
+                    f"s3_key {file.s3_key} already belongs to {self._key_owner[file.s3_key]}",
+                )
+        change = video.apply(job_row.job, update, row.received_at, self._language)
+        if change is None:
+            return Outcome("stale", row.id, status=job_row.job.status, state=job_row.job.state)
+        self._apply(job_row, update, change, row.received_at)
+        job = job_row.job
+        return Outcome(
+            "applied",
+            row.id,
+            status=job.status,
+            state=job.state,
+            progress=job.progress,
+            num_videos=len(job_row.gallery),
+        )
+
+    def _apply(self, row: _JobRow, update: StatusUpdate, change: video.Change, received_at: int) -> None:
+        job = row.job
+        at = video.ordering_time(update, received_at)
+        row.changed = True
+        row.columns |= change.columns
+        for file in (*change.new_files, *change.refreshed_files):
+            self._put_file(row, file, update.metadata, at)
+        if job.state == "COMPLETED":
+            self._typical.observe(change.columns.get("processingTime"))
+        self.events.append(
+            LogEvent(
+                0,
+                row.id,
+                row.author_id,
+                row.organization_id,
+                event_name(job.state),
+                event_data(
+                    job_id=row.id,
+                    status=job.status,
+                    state=job.state,
+                    progress=job.progress,
+                    message=job.message,
+                    occurred_at=at,
+                    error=job.error,
+                    eta_seconds=self._typical.eta(job.state, job.progress),
+                    videos=[row.gallery[key] for key in sorted(row.gallery)] if job.state == "COMPLETED" else [],
+                ),
+            )
+        )
+
+    def _put_file(self, row: _JobRow, file: VideoFile, metadata: dict[str, Any] | None, at: int) -> None:
+        created_at = at if file.created_at is None else file.created_at
+        known = row.gallery.get(file.s3_key)
+        file_id = known["id"] if known else cuid()
+        fields = [
+            file.filename, file.url, file.path, file.size, file.format,
+            file.duration_seconds, file.aspect_ratio, file.width, file.height,
+        ]  # fmt: skip
+        row.gallery[file.s3_key] = gallery_file([file_id, *fields], created_at)
+        stored = [*fields, None if metadata is None else orjson.dumps(metadata).decode(), moment(created_at)]
+        if known is None or file.s3_key in row.inserted:
+            row.inserted[file.s3_key] = [file_id, row.id, file.s3_key, *stored]
+            self._key_owner[file.s3_key] = row.id
+        else:
+            row.refreshed[file.s3_key] = [*stored, file.s3_key]
+
+    def _writes(self) -> list[str]:
+        at = now()
+        changed = [row for row in self._jobs.values() if row.changed]
+        statements = _set_jobs(changed, at)
+        inserted = {key: values for row in changed for key, values in row.inserted.items()}
+        if inserted:
+            # Sorted, so that two transactions meet their common keys in one order.
+            statements.append(bind(_INSERT_FILES, [inserted[key] for key in sorted(inserted)]))
+        refreshed = {key: values for row in changed for key, values in row.refreshed.items()}
+        statements += [bind(_SET_FILE, *refreshed[key]) for key in sorted(refreshed)]
+        if changed:
+            statements.append(bind(_SET_KEYS, [_key_row(row, at) for row in changed]))
+        statements += self._record.statements()
+        if self.events:
+            statements += log.append(self.events, at)
+        return statements
+
+
+async def _undo(connection: Connection) -> None:
+    if not connection.closed:
+        try:
+            await connection.run("ROLLBACK")
+        except DatabaseAwayError:
+            connection.close()
+
+
+def _job_row(row: tuple[Any, ...]) -> _JobRow:
+    job_id, author, organization, state, progress, updated_at, completed_at, has_any, *key = row
+    status, has_files, at, stage, tie, file_keys = key
+    if status is None:
+        finished_at = microseconds(completed_at or updated_at)
+        job = video.Job(state, video.status_word(state, progress), progress)
+        job.key = video.known_key(state, finished_at, has_files=bool(has_any))
+    else:
+        keys = {name: (at, tie) for name, (at, tie) in orjson.loads(file_keys).items()} if file_keys else {}
+        job = video.Job(state, status, progress, key=Key(bool(has_files), at, stage, tie), file_keys=keys)
+    return _JobRow(job_id, author, organization, job)
+
+
+def _key_row(row: _JobRow, at: int) -> list[Any]:
+    key = row.job.key
+    assert key is not None  # noqa: S101 - a job that changed has one
+    file_keys = orjson.dumps(row.job.file_keys).decode() if row.job.file_keys else None
+    return [row.id, row.job.status, int(key.has_files), key.at, key.stage, key.tie, file_keys, moment(at)]
+
+
+def _set_jobs(rows: list[_JobRow], at: int) -> list[str]:
+    """One UPDATE for all rows that get the same values, as most updates under way do."""
+    groups: dict[tuple[tuple[str, Any], ...], list[str]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.columns.items()), []).append(row.id)
+    statements = []
+    for columns, ids in groups.items():
+        values = dict(columns) | {"updatedAt": moment(at)}
+        assignments = ", ".join(f"{name} = %s" for name in values)
+        statements.append(bind(f"UPDATE video_generations SET {assignments} WHERE id IN %s", *values.values(), ids))
+    return statements

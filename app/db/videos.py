@@ -1,0 +1,312 @@
+"""Jobs as the pages and streams read them, and how one is registered."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pymysql.err import IntegrityError
+
+from app import video
+from app.db import log
+from app.db.pool import Connection, Pool, RetryableError, Row, bind
+from app.ids import cuid
+from app.times import microseconds, moment, now, rfc3339
+from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
+
+_COLUMNS = """
+SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,
+  g.generationTime, g.downloadTime, g.aspectRatio, g.authorId, g.organizationId, g.createdAt, g.updatedAt,
+  g.completedAt, k.status, k.at, k.updated_at
+FROM video_generations g LEFT JOIN rushes_jobs k ON k.job_id = g.id
+"""
+
+_FILES = """
+SELECT generationId, id, filename, fileUrl, filePath, fileSize, format, durationSeconds, aspectRatio,
+  width, height, createdAt
+FROM video_files WHERE generationId IN %s ORDER BY s3Key
+"""
+
+_UNFINISHED = "WHERE g.authorId = %s AND g.status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING')"
+
+# One read view: what is read is what the log said at its head, no more and no less.
+_VIEW = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+)
+
+_REGISTER = """
+INSERT INTO video_generations (id, prompt, inputImageBase64, aspectRatio, numberOfVideos, durationSeconds,
+  personGeneration, status, progress, message, authorId, organizationId, createdAt, updatedAt)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 'PENDING', 0, %s, %s, %s, %s, %s)
+"""
+
+_REMEMBER = "INSERT INTO rushes_requests (user_id, idempotency_key, job_id, created_at) VALUES (%s, %s, %s, %s)"
+
+_REMEMBERED = "SELECT job_id FROM rushes_requests WHERE user_id = %s AND idempotency_key = %s"
+
+_TYPICAL = """
+SELECT AVG(g.processingTime) FROM rushes_events e JOIN video_generations g ON g.id = e.job_id
+WHERE e.id > %s AND e.event = 'completed'
+"""
+
+_DUPLICATE_ENTRY, _NO_PARENT = 1062, 1452
+
+
+class UnknownOwnerError(Exception):
+    """The site's own tables know no such user or organization."""
+
+
+class BadCursorError(ValueError):
+    """The cursor is not one that this service gave out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One job as read: its columns, and its files in the gallery's form.
+
+    `status` is the sender's last word, `at` the time of the update the job stands at and `moved_at` when
+    it got there by our clock; times are microseconds since 1970.
+    """
+
+    id: str
+    prompt: str
+    state: str
+    status: str
+    progress: int
+    message: str | None
+    error: str | None
+    model: str
+    model_version: str
+    processing_time: float | None
+    generation_time: float | None
+    download_time: float | None
+    aspect_ratio: str
+    author_id: str
+    organization_id: str | None
+    created_at: int
+    completed_at: int | None
+    at: int
+    moved_at: int
+    videos: list[dict[str, Any]]
+
+    def gallery(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "prompt": self.prompt,
+            "status": self.status,
+            "created_at": rfc3339(self.created_at),
+            "completed_at": None if self.completed_at is None else rfc3339(self.completed_at),
+            "model": self.model,
+            "model_version": self.model_version,
+            "processing_time": self.processing_time,
+            "generation_time": self.generation_time,
+            "download_time": self.download_time,
+            "aspect_ratio": self.aspect_ratio,
+            "videos": self.videos,
+        }
+
+    def detail(self) -> dict[str, Any]:
+        return self.gallery() | {
+            "state": self.state,
+            "progress": self.progress,
+            "message": self.message,
+            "error": self.error,
+        }
+
+    def event(self, typical: Typical) -> LogEvent:
+        """The job's present state as an event without an id of its own."""
+        data = event_data(
+            job_id=self.id,
+            status=self.status,
+            state=self.state,
+            progress=self.progress,
+            message=self.message,
+            occurred_at=self.at,
+            error=self.error,
+            eta_seconds=typical.eta(self.state, self.progress),
+            videos=self.videos if self.state == "COMPLETED" else [],
+        )
+        return LogEvent(0, self.id, self.author_id, self.organization_id, event_name(self.state), data)
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is registered. `number_of_videos` and the rest are stored as they come."""
+
+    id: str | None
+    author_id: str
+    organization_id: str | None
+    prompt: str
+    aspect_ratio: str
+    number_of_videos: int
+    duration_seconds: int
+    person_generation: str
+    input_image_base64: str | None
+
+
+class Videos:
+    """Reads and registers jobs. Every method raises DatabaseAwayError."""
+
+    def __init__(self, pool: Pool, language: str) -> None:
+        self._pool = pool
+        self._language = language
+
+    async def get(self, job_id: str) -> Generation | None:
+        """One job in any state, found by its exact id."""
+        return (await self.with_head(job_id))[1]
+
+    async def with_head(self, job_id: str) -> tuple[int, Generation | None]:
+        """The log's head and the job, in one read view."""
+        head, rows, files = (
+            await self._pool.run(
+                *_VIEW, log.HEAD, bind(_COLUMNS + "WHERE g.id = %s", job_id), bind(_FILES, [job_id]), "COMMIT"
+            )
+        )[2:5]
+        found = _generations(rows, files)
+        exact = next((g for g in found if g.id == job_id), None)
+        return int(head[0][0]), exact
+
+    async def unfinished_with_head(self, author_id: str) -> tuple[int, list[Generation]]:
+        """The log's head and the author's unfinished jobs, oldest first, in one read view."""
+        head, rows = (await self._pool.run(*_VIEW, log.HEAD, bind(f"{_COLUMNS} {_UNFINISHED}", author_id), "COMMIT"))[
+            2:4
+        ]
+        return int(head[0][0]), _unfinished(rows, author_id)
+
+    async def gallery(
+        self, author_id: str, limit: int, cursor: str | None
+    ) -> tuple[int, list[Generation], list[Generation], str | None]:
+        """(head, a page of completed jobs newest first, unfinished jobs, next cursor), in one read view.
+
+        Unfinished jobs come with the first page only. Raises BadCursorError.
+        """
+        where = bind("WHERE g.authorId = %s AND g.status = 'COMPLETED'", author_id)
+        if cursor is not None:
+            created_at, last_id = _decode(cursor)
+            where += bind(
+                " AND (g.createdAt < %s OR (g.createdAt = %s AND g.id < %s))",
+                moment(created_at), moment(created_at), last_id,
+            )  # fmt: skip
+        page = f"{_COLUMNS} {where} ORDER BY g.createdAt DESC, g.id DESC LIMIT {limit + 1}"
+        first = bind(f"{_COLUMNS} {_UNFINISHED}", author_id) if cursor is None else "SELECT NULL LIMIT 0"
+        async with self._pool.connection() as connection:
+            head, rows, active = (await connection.run(*_VIEW, log.HEAD, page, first))[2:5]
+            shown = rows[:limit]
+            files = await _files_of(connection, shown)
+            await connection.run("COMMIT")
+        found = [g for g in _generations(shown, files) if g.author_id == author_id]
+        more = len(rows) > limit
+        next_cursor = _encode(microseconds(shown[-1][14]), shown[-1][0]) if more else None
+        return int(head[0][0]), found, _unfinished(active, author_id), next_cursor
+
+    async def register(self, new: NewJob, idempotency_key: str | None = None) -> tuple[str, bool, list[LogEvent]]:
+        """(id, whether it was made now, the log's new rows).
+
+        Nothing is made when the user's `idempotency_key` made a job before, or when the id is taken:
+        then the caller looks who has it. Raises UnknownOwnerError.
+        """
+        async with self._pool.connection() as connection:
+            if idempotency_key is not None:
+                known = await connection.rows(bind(_REMEMBERED, new.author_id, idempotency_key))
+                if known:
+                    return known[0][0], False, []
+            job_id = new.id or cuid()
+            for _ in range(3):
+                try:
+                    return job_id, True, await self._insert(connection, job_id, new, idempotency_key)
+                except RetryableError:
+                    await connection.run("ROLLBACK")
+                except IntegrityError as error:
+                    await connection.run("ROLLBACK")
+                    if error.args[0] == _NO_PARENT:
+                        raise UnknownOwnerError(new.author_id) from error
+                    if error.args[0] != _DUPLICATE_ENTRY:
+                        raise
+                    break
+            if idempotency_key is not None:
+                known = await connection.rows(bind(_REMEMBERED, new.author_id, idempotency_key))
+                job_id = known[0][0] if known else job_id
+            return job_id, False, []
+
+    async def _insert(
+        self, connection: Connection, job_id: str, new: NewJob, idempotency_key: str | None
+    ) -> list[LogEvent]:
+        at = now()
+        message = video.MESSAGES[self._language]["pending"]
+        data = event_data(
+            job_id=job_id, status="pending", state="PENDING", progress=0, message=message,
+            occurred_at=at, error=None, eta_seconds=None, videos=[],
+        )  # fmt: skip
+        events = [LogEvent(0, job_id, new.author_id, new.organization_id, "progress", data)]
+        insert = bind(
+            _REGISTER,
+            job_id, new.prompt, new.input_image_base64, new.aspect_ratio, new.number_of_videos,
+            new.duration_seconds, new.person_generation, message, new.author_id, new.organization_id,
+            moment(at), moment(at),
+        )  # fmt: skip
+        remember = (
+            [] if idempotency_key is None else [bind(_REMEMBER, new.author_id, idempotency_key, job_id, moment(at))]
+        )
+        results = await connection.run("START TRANSACTION", insert, *remember, *log.append(events, at), "COMMIT")
+        log.number(events, int(results[-2][0][0]))
+        return events
+
+    async def typical_seconds(self) -> float | None:
+        """The mean processing time among the newest events' completions; None when there are none."""
+        head = int((await self._pool.rows(log.HEAD))[0][0])
+        rows = await self._pool.rows(bind(_TYPICAL, max(0, head - 2000)))
+        return None if rows[0][0] is None else float(rows[0][0])
+
+
+async def _files_of(connection: Connection, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    return await connection.rows(bind(_FILES, [row[0] for row in rows])) if rows else ()
+
+
+def _unfinished(rows: tuple[Row, ...], author_id: str) -> list[Generation]:
+    found = [g for g in _generations(rows, ()) if g.author_id == author_id]
+    return sorted(found, key=lambda g: (g.created_at, g.id))
+
+
+def _generations(rows: tuple[Row, ...], files: tuple[Row, ...]) -> list[Generation]:
+    videos: dict[str, list[dict[str, Any]]] = {}
+    for job_id, *fields, created_at in files:
+        videos.setdefault(job_id, []).append(gallery_file(fields, microseconds(created_at)))
+    return [_generation(row, videos.get(row[0], [])) for row in rows]
+
+
+def _generation(row: Row, videos: list[dict[str, Any]]) -> Generation:
+    state, progress = row[2], row[3]
+    created_at, updated_at, completed_at, word, at, moved_at = row[14:20]
+    if word is None or _contradicts(word, state):
+        word, at, moved_at = video.status_word(state, progress), None, completed_at or updated_at
+    return Generation(
+        id=row[0], prompt=row[1], state=state, status=word, progress=progress, message=row[4], error=row[5],
+        model=row[6], model_version=row[7], processing_time=row[8], generation_time=row[9], download_time=row[10],
+        aspect_ratio=row[11], author_id=row[12], organization_id=row[13],
+        created_at=microseconds(created_at),
+        completed_at=None if completed_at is None else microseconds(completed_at),
+        at=microseconds(updated_at) if at is None else at,
+        moved_at=microseconds(moved_at),
+        videos=videos,
+    )  # fmt: skip
+
+
+def _contradicts(word: str, state: str) -> bool:
+    """Another program has moved the row since: then its own state is the one to tell."""
+    return (word == "failed") != (state == "FAILED") or (state == "COMPLETED" and word != "completed")
+
+
+def _encode(created_at: int, job_id: str) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([created_at, job_id])).decode()
+
+
+def _decode(cursor: str) -> tuple[int, str]:
+    try:
+        created_at, job_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if not isinstance(created_at, int) or not isinstance(job_id, str) or not 0 <= created_at < 2**57:
+            raise BadCursorError
+    except (ValueError, TypeError, binascii.Error):
+        raise BadCursorError("cursor is not one that this service gave out") from None
+    return created_at, job_id

@@ -1,0 +1,115 @@
+"""Received webhooks: what comes in, what became of it, and the rows that remember it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.db.pool import bind
+from app.times import moment, now
+from app.video import StatusUpdate
+
+SETTLED = ("applied", "stale")
+"""Outcomes that make a later webhook of the same key a duplicate. Any other is tried again in its own row."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One webhook of an allowed sender on its way to the database.
+
+    Exactly one of `update` and `failure` is there at first; a delivery that the database refuses for a
+    reason of its own gets a failure, (code, sentence), and is recorded as a dead letter.
+    """
+
+    id: str
+    dedup_key: str
+    received_at: int
+    headers: bytes
+    body: bytes
+    version: str | None = None
+    update: StatusUpdate | None = None
+    failure: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a delivery: applied, duplicate, stale, parked or dead.
+
+    `status`, `state`, `progress` and `num_videos` tell where the job stands after an applied one.
+    """
+
+    kind: str
+    webhook_id: str
+    code: str | None = None
+    error: str | None = None
+    status: str | None = None
+    state: str | None = None
+    progress: int = 0
+    num_videos: int = 0
+
+
+@dataclass(slots=True)
+class Received:
+    """The row of a received webhook, as known in a transaction."""
+
+    id: str
+    outcome: str
+    attempts: int
+    received_at: int
+
+
+_FIND = """
+SELECT dedup_key, id, outcome, attempts, received_at FROM rushes_webhooks WHERE dedup_key IN %s
+"""
+
+_INSERT = """
+INSERT INTO rushes_webhooks (id, dedup_key, job_id, status, version, outcome, attempts, duration_ms,
+  error_code, error, received_at, headers, payload) VALUES %s
+"""
+
+_RETRIED = """
+UPDATE rushes_webhooks SET job_id = %s, status = %s, version = %s, outcome = %s, attempts = %s,
+  duration_ms = %s, error_code = %s, error = %s, headers = %s, payload = %s WHERE id = %s
+"""
+
+
+def find_by_key(keys: list[str]) -> str:
+    return bind(_FIND, keys)
+
+
+class Record:
+    """The rows that one transaction writes: new ones in one statement, those tried again one each."""
+
+    def __init__(self) -> None:
+        self._new: dict[str, list[Any]] = {}
+        self._retried: dict[str, list[Any]] = {}
+
+    def add(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
+        update = delivery.update
+        values = [
+            update.job_id if update else None,
+            update.status if update else None,
+            delivery.version,
+            outcome.kind,
+            row.attempts,
+            (now() - delivery.received_at) / 1000,
+            outcome.code,
+            outcome.error,
+        ]
+        content: list[Any] = [delivery.headers, delivery.body]
+        if row.attempts == 1:
+            self._new[row.id] = [row.id, dedup_key, *values, moment(row.received_at), *content]
+        elif row.id in self._new:
+            self._new[row.id][2:] = [*values, moment(row.received_at), *content]
+        else:
+            self._retried[row.id] = [*values, *content, row.id]
+
+    def statements(self) -> list[str]:
+        inserts = [bind(_INSERT, list(self._new.values()))] if self._new else []
+        return inserts + [bind(_RETRIED, *values) for values in self._retried.values()]
+
+    def witness(self) -> tuple[str, int]:
+        """(id, attempts) of a row that is there exactly when this transaction was committed."""
+        if self._new:
+            values = next(iter(self._new.values()))
+            return values[0], values[6]
+        values = next(iter(self._retried.values()))
+        return values[-1], values[4]

@@ -1,0 +1,234 @@
+"""The writer: one per process, it commits whatever has arrived in one transaction (group commit).
+
+Handlers wait for their own delivery only. The busier the server, the larger the batch, the cheaper each
+webhook; alone, a webhook is a batch of one and waits for nothing.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from pymysql.err import Error, IntegrityError
+
+from app.db.pool import Connection, DatabaseAwayError, RetryableError, connect
+from app.db.transaction import Batch, UnknownOutcomeError
+from app.db.webhooks import Delivery, Outcome
+from app.wire import LogEvent, Typical
+
+log = structlog.get_logger(__name__)
+
+_DUPLICATE_ENTRY = 1062
+
+
+class BusyError(Exception):
+    """Too many webhooks wait for the database, or the job was held by somebody else for too long."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    delivery: Delivery
+    answer: asyncio.Future[Outcome]
+    deadline: float
+    not_before: float = 0.0
+    tries: int = 0
+
+
+class Writer:
+    """Applies deliveries. `on_commit` gets each transaction's events right after its commit.
+
+    `budget` is how long a delivery may wait for its answer, in seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        language: str,
+        typical: Typical,
+        on_commit: Callable[[list[LogEvent]], None],
+        batch_max: int = 500,
+        batch_max_bytes: int = 4 * 1024 * 1024,
+        pending_max: int = 10_000,
+        budget: float = 10.0,
+        wait: float = 10.0,
+    ) -> None:
+        self._url = url
+        self._language = language
+        self._typical = typical
+        self._on_commit = on_commit
+        self._batch_max = batch_max
+        self._batch_max_bytes = batch_max_bytes
+        self._pending_max = pending_max
+        self._budget = budget
+        self._wait = wait
+        self._queue: deque[_Waiting] = deque()
+        self._locked: list[_Waiting] = []
+        self._arrived = asyncio.Event()
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="writer")
+
+    async def stop(self) -> None:
+        """Commits what waits, then ends."""
+        self._stopping = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+        if self._connection is not None:
+            self._connection.close()
+
+    async def submit(self, delivery: Delivery) -> Outcome:
+        """Returns once the delivery is durable. Raises DatabaseAwayError or BusyError: it is not."""
+        if self._stopping or len(self._queue) + len(self._locked) >= self._pending_max:
+            raise BusyError
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(delivery, answer, time.monotonic() + self._budget))
+        self._arrived.set()
+        return await answer
+
+    async def _run(self) -> None:
+        while True:
+            batch = await self._take()
+            if not batch:
+                return
+            try:
+                await self._write(batch)
+            except Exception as error:
+                log.exception("writer_failed", deliveries=len(batch))
+                self._fail(batch, error)
+
+    async def _take(self) -> list[_Waiting]:
+        """The next batch: what has arrived, or jobs that were held and may be free now. Empty at the end."""
+        while True:
+            due = self._due()
+            if due:
+                return due
+            if self._queue:
+                return self._next()
+            if self._stopping and not self._locked:
+                return []
+            self._arrived.clear()
+            wait = None
+            if self._locked:
+                wait = max(0.0, min(w.not_before for w in self._locked) - time.monotonic())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._arrived.wait()
+
+    def _next(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._queue and len(batch) < self._batch_max:
+            size += len(self._queue[0].delivery.body)
+            if batch and size > self._batch_max_bytes:
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    def _due(self) -> list[_Waiting]:
+        if not self._locked:
+            return []
+        at = time.monotonic()
+        due = [w for w in self._locked if w.not_before <= at]
+        self._locked = [w for w in self._locked if w.not_before > at]
+        return due
+
+    async def _write(self, waiting: list[_Waiting]) -> None:
+        """Commits a batch, whatever it takes within the answers' budget; settles every future."""
+        unknown: Batch | None = None
+        tries = 0
+        while waiting:
+            batch = unknown or Batch([w.delivery for w in waiting], self._language, self._typical)
+            try:
+                if batch is unknown and not await self._was_committed(batch):
+                    unknown = None
+                    continue
+                if batch is not unknown:
+                    await batch.commit(await self._connected())
+            except UnknownOutcomeError:
+                log.warning("commit_outcome_unknown", deliveries=len(waiting))
+                unknown = batch
+            except (RetryableError, DatabaseAwayError) as error:
+                waiting = self._expire(waiting, error)
+                await asyncio.sleep(_backoff(tries))
+                tries += 1
+            except Error as error:
+                if not _is_race(error):
+                    await self._refused(waiting, error)
+                    return
+            else:
+                self._settle(waiting, batch)
+                return
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(self._url, self._wait)
+        return self._connection
+
+    async def _was_committed(self, batch: Batch) -> bool:
+        connection = await self._connected()
+        committed = await batch.was_committed(connection)
+        batch.events.clear()  # their ids are not known here: the follower reads them from the log
+        return committed
+
+    async def _refused(self, waiting: list[_Waiting], error: Error) -> None:
+        """One update must not fail the others: halves find it, and alone it becomes a dead letter."""
+        if len(waiting) > 1:
+            middle = len(waiting) // 2
+            await self._write(waiting[:middle])
+            await self._write(waiting[middle:])
+            return
+        delivery = waiting[0].delivery
+        if delivery.failure is not None:
+            raise error
+        conflict = isinstance(error, IntegrityError) and error.args[0] == _DUPLICATE_ENTRY
+        delivery.failure = ("key_conflict" if conflict else "apply_failed", str(error.args[-1]))
+        log.warning("webhook_refused", webhook_id=delivery.id, error=str(error.args[-1]))
+        await self._write(waiting)
+
+    def _settle(self, waiting: list[_Waiting], batch: Batch) -> None:
+        if batch.events:
+            self._on_commit(batch.events)
+        held = {d.id for d in batch.locked}
+        for w in waiting:
+            if w.delivery.id not in held:
+                if not w.answer.done():
+                    w.answer.set_result(batch.outcomes[w.delivery.id])
+                continue
+            if self._expire([w], BusyError("the job is held by another program")):
+                w.not_before = time.monotonic() + _backoff(w.tries)
+                w.tries += 1
+                self._locked.append(w)
+
+    def _expire(self, waiting: list[_Waiting], error: Exception) -> list[_Waiting]:
+        """Those that may still wait; the others get the error."""
+        at = time.monotonic()
+        self._fail([w for w in waiting if w.deadline <= at], error)
+        return [w for w in waiting if w.deadline > at]
+
+    def _fail(self, waiting: list[_Waiting], error: Exception) -> None:
+        for w in waiting:
+            if not w.answer.done():
+                w.answer.set_exception(error)
+
+
+def _backoff(tries: int) -> float:
+    """Seconds: 5 ms, doubled up to half a second, with jitter so that two writers part."""
+    return float(min(0.005 * 2 ** min(tries, 10), 0.5) * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+
+
+def _is_race(error: Error) -> bool:
+    """Another process recorded the same webhook between our look and our insert: the next look sees it."""
+    return (
+        isinstance(error, IntegrityError)
+        and error.args[0] == _DUPLICATE_ENTRY
+        and any(key in str(error.args[-1]) for key in ("rushes_webhooks_dedup", "rushes_jobs"))
+    )

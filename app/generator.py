@@ -1,0 +1,130 @@
+"""The generation backend: asked over HTTP, or simulated on this machine in development."""
+
+import asyncio
+from typing import Any, Protocol
+
+import structlog
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from app.times import now, rfc3339
+
+log = structlog.get_logger(__name__)
+
+
+class GeneratorError(Exception):
+    """The backend refused, or did not answer; the message is the reason to show."""
+
+
+class Generator(Protocol):
+    async def start(self, order: dict[str, Any]) -> None:
+        """Has the video of `order` ({"job_id", "user_id", "prompt", …}) made. Raises GeneratorError."""
+
+    async def close(self) -> None: ...
+
+
+class HttpGenerator:
+    """The backend at `GENERATOR_URL`. `wait` is in seconds."""
+
+    def __init__(self, url: str, wait: float) -> None:
+        self._url = url.rstrip("/") + "/api/videos/generate"
+        self._session = ClientSession(timeout=ClientTimeout(total=wait))
+
+    async def start(self, order: dict[str, Any]) -> None:
+        try:
+            async with self._session.post(self._url, json=order) as answer:
+                if answer.status >= 400:  # noqa: PLR2004
+                    text = (await answer.text(errors="replace"))[:500]
+                    raise GeneratorError(f"The generation backend answered {answer.status}: {text}")
+        except (ClientError, TimeoutError) as error:
+            raise GeneratorError(f"The generation backend did not answer ({type(error).__name__}).") from error
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+class SimulatedGenerator:
+    """Posts the webhooks of a generation to this server, `step` seconds apart; every video is the same small file.
+
+    A prompt with the word `fail` in it fails.
+    """
+
+    def __init__(self, webhook_url: str, secret: str | None, step: float, file_size: int) -> None:
+        self._webhook_url = webhook_url
+        self._headers = {"X-Webhook-Secret": secret} if secret else {}
+        self._step = step
+        self._file_size = file_size
+        self._session = ClientSession()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def start(self, order: dict[str, Any]) -> None:
+        task = asyncio.create_task(self._generate(order))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def close(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._session.close()
+
+    async def _generate(self, order: dict[str, Any]) -> None:
+        job_id, began = order["job_id"], now()
+        await asyncio.sleep(self._step / 4)
+        for status in ("processing", "generating", "downloading"):
+            await self._post(job_id, status)
+            await asyncio.sleep(self._step)
+        if "fail" in order["prompt"].lower():
+            await self._post(job_id, "failed", {"metadata": {"prompt_used": order["prompt"]}})
+        else:
+            await self._post(job_id, "completed", self._completion(order, began))
+
+    def _completion(self, order: dict[str, Any], began: int) -> dict[str, Any]:
+        at = now()
+        names = [f"video_{n}.mp4" for n in range(1, order["number_of_videos"] + 1)]
+        taken = (at - began) / 1e6
+        return {
+            "job_id": order["job_id"],
+            "status": "completed",
+            "videos": [
+                {
+                    "filename": name,
+                    "file_path": f"simulated/{order['job_id']}/{name}",
+                    "file_url": "/static/simulated.mp4",
+                    "file_size": self._file_size,
+                    "format": "mp4",
+                    "duration_seconds": 8,
+                    "aspect_ratio": "16:9",
+                    "dimensions": {"width": 1280, "height": 720},
+                    "created_at": rfc3339(at),
+                }
+                for name in names
+            ],
+            "metadata": {
+                "model_name": "simulated",
+                "model_version": "1.0",
+                "processing_time": round(taken, 1),
+                "generation_time": round(taken * 0.6, 1),
+                "download_time": round(taken * 0.3, 1),
+                "prompt_used": order["prompt"],
+            },
+            "generated_at": rfc3339(at),
+            "success": True,
+            "num_videos": len(names),
+        }
+
+    async def _post(self, job_id: str, status: str, data: dict[str, Any] | None = None) -> None:
+        body = {
+            "job_id": job_id,
+            "status": status,
+            "content_type": "video",
+            "timestamp": rfc3339(now()),
+            "has_data": data is not None,
+            "data": data,
+            "environment": "development",
+        }
+        try:
+            async with self._session.post(self._webhook_url, json=body, headers=self._headers) as answer:
+                if answer.status >= 400:  # noqa: PLR2004
+                    log.warning("simulated_webhook_refused", job_id=job_id, status=status, answer=answer.status)
+        except ClientError as error:
+            log.warning("simulated_webhook_lost", job_id=job_id, status=status, error=str(error))

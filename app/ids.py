@@ -1,0 +1,15 @@
+"""Identifiers made here."""
+
+import secrets
+
+_BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def cuid() -> str:
+    """An id in the form that Prisma's `cuid()` gives the site's rows: c and 24 of base 36."""
+    return "c" + "".join(secrets.choice(_BASE36) for _ in range(24))
+
+
+def webhook_id(received_at: int) -> str:
+    """32 hex digits that sort by receipt (microseconds since 1970)."""
+    return f"{received_at:014x}{secrets.token_hex(9)}"

@@ -1,0 +1,270 @@
+"""The body of a webhook, in any of its versions, to a `StatusUpdate`. Pure.
+
+A new version of the payload is one new model of a video and one line in `_VERSIONS`.
+"""
+
+import hashlib
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import floor
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import orjson
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
+
+from app.times import microseconds
+from app.video import StatusUpdate, VideoFile
+
+
+class InvalidPayloadError(Exception):
+    """The body is not a webhook. `details` is a list of {"field", "message"}; str() is a sentence."""
+
+    def __init__(self, details: list[dict[str, str]]) -> None:
+        self.details = details
+        super().__init__("; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details))
+
+
+def parse(body: bytes) -> StatusUpdate:
+    """The update a webhook's raw body stands for. Raises InvalidPayloadError."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidPayloadError([{"field": "", "message": f"the body is not JSON ({error})"}]) from None
+    if not isinstance(document, dict):
+        raise InvalidPayloadError([{"field": "", "message": "the body must be a JSON object"}])
+    try:
+        return _upgrade(document)
+    except ValidationError as error:
+        details = [
+            {"field": ".".join(str(part) for part in e["loc"]), "message": e["msg"]}
+            for e in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        raise InvalidPayloadError(details) from None
+
+
+def dedup_key(webhook_id: str | None, update: StatusUpdate | None, body: bytes) -> str:
+    """32 hex digits, equal for what counts as the same webhook.
+
+    The sender's `webhook-id`; without one (job, status, time, with data or without); without a time,
+    or for a body that is not a webhook, the body itself.
+    """
+    if webhook_id is not None:
+        kind, content = b"id", webhook_id.encode("utf-8", "surrogateescape")
+    elif update is not None and update.timestamp is not None:
+        parts = [update.job_id, update.status, update.timestamp, update.has_data]
+        kind, content = b"update", orjson.dumps(parts)
+    else:
+        kind, content = b"body", body
+    return hashlib.blake2b(content, digest_size=16, person=kind).hexdigest()
+
+
+def _utc(value: datetime) -> datetime:
+    """The real backend sends Python's naive isoformat(), in UTC."""
+    aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    if not 1970 < aware.year < 9999:  # noqa: PLR2004 - what MySQL's DATETIME holds, whatever the offset
+        raise ValueError("must be between the years 1971 and 9998")
+    return aware.astimezone(UTC)
+
+
+def _seconds(value: object) -> object:
+    """v3 writes a duration as 8, 8.5, "8.0" or "8s"."""
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}(\.\d{1,9})?\s*s?\s*", value, re.ASCII):
+        return float(value.strip().removesuffix("s"))
+    return value
+
+
+Moment = Annotated[datetime, AfterValidator(_utc)]
+Text = Annotated[str, Field(min_length=1)]
+Natural = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Dimensions(BaseModel):
+    width: Natural
+    height: Natural
+
+
+class Envelope(BaseModel):
+    """What every version has around its data."""
+
+    job_id: Annotated[str, Field(min_length=1, max_length=191, strict=True)]
+    status: Annotated[
+        Literal["pending", "processing", "generating", "downloading", "completed", "failed"],
+        BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+    ]
+    content_type: Literal["video"]
+    timestamp: Moment | None = None
+    has_data: bool | None = None
+    data: dict[str, Any] | None = None
+    error: Any = None
+    message: Any = None
+
+
+class VideoV1(BaseModel):
+    """The product document's form."""
+
+    filename: Text
+    file_url: str | None = None
+    key: Annotated[Text, Field(validation_alias="file_path")]
+    size: Annotated[Natural, Field(validation_alias="file_size")]
+    duration: Annotated[Seconds, Field(validation_alias="duration_seconds")]
+    format: Text
+    aspect_ratio: Text
+    dimensions: Dimensions
+    created_at: Moment | None = None
+
+    def link(self) -> str | None:
+        return self.file_url
+
+
+class VideoV2(VideoV1):
+    url: str | None = None
+    key: Annotated[Text, Field(validation_alias=AliasChoices("s3_key", "file_path"))]
+
+    def link(self) -> str | None:
+        return self.url or self.file_url
+
+
+class VideoV3(VideoV2):
+    s3_url: str | None = None
+    size: Annotated[Natural, Field(validation_alias=AliasChoices("size_bytes", "file_size"))]
+    duration: Annotated[
+        Seconds,
+        BeforeValidator(_seconds),
+        Field(validation_alias=AliasChoices("duration", "duration_seconds")),
+    ]
+    format: Text = "mp4"
+    aspect_ratio: Text = "16:9"
+    dimensions: Dimensions = Dimensions(width=1920, height=1080)
+
+    def link(self) -> str | None:
+        return self.url or self.s3_url or self.file_url
+
+
+Video = TypeVar("Video", bound=VideoV1)
+
+
+class Metadata(BaseModel):
+    model_config = {"protected_namespaces": ()}
+
+    model_name: str | None = None
+    model_version: str | None = None
+    processing_time: Seconds | None = None
+    generation_time: Seconds | None = None
+    download_time: Seconds | None = None
+
+
+class Data(BaseModel, Generic[Video]):
+    videos: list[Video]
+    success: bool | None = None
+    generated_at: Moment | None = None
+    metadata: Metadata | None = None
+
+
+class Completion(BaseModel, Generic[Video]):
+    """The part of a completion that differs by version; its shape makes errors name data.videos.0.filename."""
+
+    data: Data[Video]
+
+
+def _is_v3(document: dict[str, Any], videos: list[dict[str, Any]]) -> bool:
+    data = document.get("data")
+    return (
+        (isinstance(data, dict) and "user_id" in data)
+        or "error" in document
+        or "message" in document
+        or any(not {"size_bytes", "duration", "s3_url"}.isdisjoint(video) for video in videos)
+    )
+
+
+def _is_v2(_document: dict[str, Any], videos: list[dict[str, Any]]) -> bool:
+    return any(not {"s3_key", "url"}.isdisjoint(video) for video in videos)
+
+
+def _is_v1(_document: dict[str, Any], _videos: list[dict[str, Any]]) -> bool:
+    return True
+
+
+_VERSIONS = (
+    ("v3", _is_v3, Completion[VideoV3]),
+    ("v2", _is_v2, Completion[VideoV2]),
+    ("v1", _is_v1, Completion[VideoV1]),
+)
+
+
+def _version(document: dict[str, Any]) -> tuple[str, type[Completion[Any]]]:
+    data = document.get("data")
+    listed = data.get("videos") if isinstance(data, dict) else None
+    videos = [video for video in listed if isinstance(video, dict)] if isinstance(listed, list) else []
+    return next((name, model) for name, matches, model in _VERSIONS if matches(document, videos))
+
+
+def _upgrade(document: dict[str, Any]) -> StatusUpdate:
+    envelope = Envelope.model_validate(document)
+    version, completion = _version(document)
+    update = StatusUpdate(
+        job_id=envelope.job_id,
+        status=envelope.status,
+        version=version,
+        timestamp=None if envelope.timestamp is None else microseconds(envelope.timestamp),
+        has_data=_has_data(envelope),
+        error=_text(envelope.error) or _text(envelope.message),
+        user_id=_text((envelope.data or {}).get("user_id")),
+    )
+    if update.status == "completed" and update.has_data:
+        return _with_files(update, envelope.data or {}, completion)
+    if update.status == "failed":
+        metadata = (envelope.data or {}).get("metadata")
+        prompt = metadata.get("prompt_used") if isinstance(metadata, dict) else None
+        return replace(update, prompt_used=_text(prompt))
+    return update
+
+
+def _has_data(envelope: Envelope) -> bool:
+    """Files that came are never passed over, even beside `has_data: false`."""
+    data = envelope.data
+    if envelope.has_data is False:
+        return bool(data and data.get("videos"))
+    if envelope.has_data and data is None and envelope.status == "completed":
+        raise InvalidPayloadError([{"field": "data", "message": "has_data is true, but data is missing"}])
+    return data is not None
+
+
+def _with_files(update: StatusUpdate, data: dict[str, Any], completion: type[Completion[Any]]) -> StatusUpdate:
+    body = completion.model_validate({"data": data}).data
+    files = {video.key: _file(video) for video in body.videos} if body.success is not False else {}
+    metadata = body.metadata or Metadata()
+    return replace(
+        update,
+        files=tuple(files.values()),
+        generated_at=None if body.generated_at is None else microseconds(body.generated_at),
+        model=metadata.model_name,
+        model_version=metadata.model_version,
+        processing_time=metadata.processing_time,
+        generation_time=metadata.generation_time,
+        download_time=metadata.download_time,
+        metadata=data.get("metadata"),
+    )
+
+
+def _file(video: VideoV1) -> VideoFile:
+    return VideoFile(
+        s3_key=video.key,
+        filename=video.filename,
+        url=video.link(),
+        path=video.key,
+        size=video.size,
+        format=video.format,
+        duration_seconds=floor(video.duration + 0.5),
+        aspect_ratio=video.aspect_ratio,
+        width=video.dimensions.width,
+        height=video.dimensions.height,
+        created_at=None if video.created_at is None else microseconds(video.created_at),
+    )
+
+
+def _text(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,0 +1,55 @@
+"""Server-Sent Events over aiohttp."""
+
+import contextlib
+import random
+import socket
+import sys
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from app.push.frames import Wire
+from app.push.hub import Closing, Subscriber
+
+HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+# Without it the kernel hides megabytes of a frozen client's backlog from the limits below it.
+_SEND_BUFFER = 64 * 1024
+_USER_TIMEOUT_MS = 30_000
+
+
+def bound_socket(request: web.Request) -> None:
+    """Makes the kernel keep little for this client, and give it up when it does not answer."""
+    transport = request.transport
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        if sys.platform == "linux":
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+
+
+def wire_of(request: web.Request) -> Wire:
+    return Wire.CHUNKED if request.version >= HttpVersion11 else Wire.PLAIN
+
+
+async def open_stream(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
+    """An answer that has sent its headers, a comment and a jittered `retry:`."""
+    response = web.StreamResponse(headers=HEADERS | headers)
+    await response.prepare(request)
+    retry = random.randint(2000, 5000)  # noqa: S311 - spreads reconnects, guards nothing
+    await response.write(b": rushes\n\nretry: %d\n\n" % retry)
+    return response
+
+
+async def end_stream(response: web.StreamResponse, subscriber: Subscriber, why: Closing) -> None:
+    if why in (Closing.GONE, Closing.SLOW):
+        subscriber.transport.abort()
+        return
+    with contextlib.suppress(ConnectionError):
+        await response.write_eof()

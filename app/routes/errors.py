@@ -1,0 +1,52 @@
+"""Every error, whoever raised it, as the same JSON."""
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from app import errors
+from app.auth import NotSignedInError
+from app.db.pool import DatabaseAwayError
+from app.db.writer import BusyError
+from app.errors import ApiError
+from app.routes.http import reply
+
+log = structlog.get_logger(__name__)
+
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:  # noqa: PLR2004
+            raise
+        answer = _answer(ApiError(error.status, _CODES.get(error.status, "error"), error.reason))
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
+    except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
+        return _answer(_as_api_error(error, request))
+
+
+def _as_api_error(error: Exception, request: web.Request) -> ApiError:
+    match error:
+        case ApiError():
+            return error
+        case NotSignedInError():
+            return ApiError(401, "unauthorized", "Unauthorized: sign in first.")
+        case DatabaseAwayError():
+            return errors.away()
+        case BusyError():
+            return errors.away("Too much is waiting for the database; try again shortly.")
+    log.error("request_failed", method=request.method, path=request.path, exc_info=error)
+    return ApiError(500, "internal", "Something went wrong here; it has been logged.")
+
+
+def _answer(error: ApiError) -> web.Response:
+    response = reply(error.body, error.status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response

@@ -1,0 +1,47 @@
+"""What handlers share: reading a bounded body, answering JSON."""
+
+from typing import Any, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from app.errors import ApiError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def reply(body: Any, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+
+
+def is_json(media_type: str) -> bool:
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
+async def read_json_body(request: web.Request, limit: int) -> bytes:
+    """The raw body. Raises ApiError 415 or 413, without reading on past `limit` bytes."""
+    if not is_json(request.content_type):
+        raise ApiError(415, "not_json", "Send the body as Content-Type: application/json.")
+    if (request.content_length or 0) > limit:
+        raise ApiError(413, "too_large", f"The body may have at most {limit} bytes.")
+    body = bytearray()
+    while data := await request.content.readany():
+        body += data
+        if len(body) > limit:
+            raise ApiError(413, "too_large", f"The body may have at most {limit} bytes.")
+    return bytes(body)
+
+
+async def read_model(request: web.Request, model: type[Model], limit: int) -> Model:
+    """The body as `model`. Raises ApiError 400 with a detail for each field, 413, 415."""
+    body = await read_json_body(request, limit)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        details = [
+            {"field": ".".join(str(p) for p in e["loc"]), "message": e["msg"]}
+            for e in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        sentence = "; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details)
+        raise ApiError(400, "invalid_request", f"Invalid request: {sentence}", details=details) from None

@@ -1,0 +1,159 @@
+"""The jobs of the pages: registering, generating, reading."""
+
+from typing import Annotated, Any
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from app import errors, ids, payload, signature, times
+from app.auth import Identity, identify
+from app.db.videos import BadCursorError, Generation, NewJob, UnknownOwnerError
+from app.db.webhooks import Delivery
+from app.errors import ApiError
+from app.generator import GeneratorError
+from app.keys import FOLLOWER, GENERATOR, SETTINGS, VIDEOS, WRITER
+from app.routes.http import read_model, reply
+from app.video import StatusUpdate
+
+log = structlog.get_logger(__name__)
+
+Short = Annotated[str, Field(min_length=1, max_length=191)]
+
+
+class Order(BaseModel):
+    """What a user asks for."""
+
+    prompt: Annotated[str, Field(min_length=1, max_length=10_000)]
+    aspect_ratio: Short = "16:9"
+    number_of_videos: Annotated[int, Field(ge=1, le=8)] = 1
+    duration_seconds: Annotated[int, Field(ge=1, le=600)] = 8
+    person_generation: Short = "ALLOW_ALL"
+    input_image_base64: str | None = None
+
+
+class Registration(Order):
+    """A job whose generation somebody else starts."""
+
+    job_id: Short | None = None
+    user_id: Short | None = None
+    organization_id: Short | None = None
+
+
+async def generate(request: web.Request) -> web.Response:
+    who = identify(request)
+    order = await read_model(request, Order, request.app[SETTINGS].max_image_body_bytes)
+    key = request.headers.get("Idempotency-Key") or None
+    if key is not None and len(key) > 191:  # noqa: PLR2004
+        raise ApiError(400, "invalid_request", "Idempotency-Key may have at most 191 characters.")
+    job_id, made = await _register(request, _new_job(order, None, who.user_id, who.organization_id), key)
+    job = await _visible(request, who, job_id)
+    if made:
+        await _hand_over(request, job, order)
+    body = {
+        "job_id": job_id,
+        "status": "pending" if made else job.status,
+        "message": job.message,
+        "created_at": times.rfc3339(job.created_at),
+    }
+    return reply(body, 202)
+
+
+async def register(request: web.Request) -> web.Response:
+    settings = request.app[SETTINGS]
+    trusted = signature.secret_matches(request.headers.get("X-Webhook-Secret"), settings.webhook_secrets)
+    who = None if trusted else identify(request)
+    order = await read_model(request, Registration, settings.max_image_body_bytes)
+    if who is not None and not who.admin:
+        if order.job_id is not None or order.user_id not in (None, who.user_id):
+            raise ApiError(
+                403,
+                "forbidden",
+                "Only an admin or a sender with the webhook secret may name job_id or user_id.",
+            )
+        if order.organization_id not in (None, who.organization_id):
+            raise ApiError(403, "forbidden", "You are not a member of that organization.")
+    author = order.user_id or (who.user_id if who else None)
+    if author is None:
+        raise ApiError(400, "invalid_request", "Invalid request: user_id: name the owner of the job.")
+    job_id, made = await _register(request, _new_job(order, order.job_id, author, order.organization_id), None)
+    job = await request.app[VIDEOS].get(job_id)
+    if job is None or (not made and job.author_id != author):
+        raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
+    return reply({"job_id": job.id} | job.detail(), 201 if made else 200)
+
+
+async def gallery(request: web.Request) -> web.Response:
+    who = identify(request)
+    raw = request.query.get("limit", "12")
+    if not (raw.isascii() and raw.isdigit() and 1 <= int(raw[:9]) <= 100):  # noqa: PLR2004
+        raise ApiError(400, "invalid_request", "limit must be a whole number from 1 to 100.")
+    cursor = request.query.get("cursor") or None
+    try:
+        head, page, active, next_cursor = await request.app[VIDEOS].gallery(who.user_id, int(raw), cursor)
+    except BadCursorError as error:
+        raise ApiError(400, "invalid_request", f"{error}.") from None
+    body: dict[str, Any] = {
+        "generations": [job.gallery() | {"status": "completed"} for job in page],
+        "next_cursor": next_cursor,
+        "active": [job.detail() for job in active],
+        "last_event_id": str(head),
+    }
+    return reply(body)
+
+
+async def detail(request: web.Request) -> web.Response:
+    job = await _visible(request, identify(request), request.match_info["job_id"])
+    return reply(job.detail())
+
+
+async def _visible(request: web.Request, who: Identity, job_id: str) -> Generation:
+    job = await request.app[VIDEOS].get(job_id)
+    if job is None or not who.may_see(job.author_id, job.organization_id):
+        raise errors.not_found()
+    return job
+
+
+def _new_job(order: Order, job_id: str | None, author_id: str, organization_id: str | None) -> NewJob:
+    return NewJob(
+        id=job_id,
+        author_id=author_id,
+        organization_id=organization_id,
+        prompt=order.prompt,
+        aspect_ratio=order.aspect_ratio,
+        number_of_videos=order.number_of_videos,
+        duration_seconds=order.duration_seconds,
+        person_generation=order.person_generation,
+        input_image_base64=order.input_image_base64,
+    )
+
+
+async def _register(request: web.Request, new: NewJob, key: str | None) -> tuple[str, bool]:
+    try:
+        job_id, made, events = await request.app[VIDEOS].register(new, key)
+    except UnknownOwnerError:
+        raise ApiError(422, "unknown_owner", "The database knows no such user or organization.") from None
+    request.app[FOLLOWER].offer(events)
+    return job_id, made
+
+
+async def _hand_over(request: web.Request, job: Generation, order: Order) -> None:
+    """Raises ApiError 502 when the backend will not make the video; the job then says why."""
+    fields = order.model_dump(exclude_none=True) | {"job_id": job.id, "user_id": job.author_id}
+    try:
+        await request.app[GENERATOR].start(fields)
+    except GeneratorError as error:
+        log.warning("generation_not_started", job_id=job.id, error=str(error))
+        await request.app[WRITER].submit(_failed(job.id, str(error)))
+        raise ApiError(502, "generation_failed", str(error), job_id=job.id) from None
+
+
+def _failed(job_id: str, error: str) -> Delivery:
+    at = times.now()
+    update = StatusUpdate(job_id=job_id, status="failed", version="v3", error=error)
+    body = b'{"origin":"generator"}'
+    webhook_id = ids.webhook_id(at)
+    return Delivery(
+        id=webhook_id, dedup_key=payload.dedup_key(webhook_id, update, body), received_at=at,
+        headers=b"{}", body=body, version=update.version, update=update,
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""`rushes serve`: database, migrations, server, and a clean end."""
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+
+import click
+from aiohttp import web
+
+from app import logs
+from app.cli import Failure, database
+from app.db import migrate
+from app.db.local import LocalDatabaseError
+from app.db.pool import DatabaseAwayError
+from app.main import create_app
+from app.routes.webhooks import PATH
+from app.settings import Settings
+
+_GRACE = 8.0
+
+
+async def serve(settings: Settings) -> int:
+    """Until SIGINT or SIGTERM. The address comes first: a second server must not touch the first one's database."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    logs.configure(settings.log_level)
+    taken = _bind(settings)
+    settings.port = taken.getsockname()[1]
+    try:
+        async with database(settings) as url:
+            await _migrate(settings, url)
+            runner = web.AppRunner(create_app(settings, url), access_log=None, shutdown_timeout=_GRACE)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, taken, backlog=4096).start()
+                _welcome(settings)
+                await stop.wait()
+                click.echo("rushes: stopping", err=True)
+            finally:
+                await runner.cleanup()
+    except (LocalDatabaseError, DatabaseAwayError, ValueError) as error:
+        raise Failure(str(error)) from None
+    finally:
+        taken.close()
+    return 0
+
+
+def _bind(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((settings.host, settings.port))
+    except OSError as error:
+        taken.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Failure(
+                f"port {settings.port} is taken; stop what uses it, or choose another one: "
+                f"PORT={settings.port + 1} make run"
+            ) from None
+        raise Failure(f"cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}") from None
+    return taken
+
+
+async def _migrate(settings: Settings, url: str) -> None:
+    """Development brings its database up to date by itself; in production that is a step of the deployment."""
+    lacking = await asyncio.to_thread(migrate.pending, url)
+    if not lacking:
+        return
+    if settings.app_env == "production":
+        raise Failure(f"the database lacks {len(lacking)} migrations; run `rushes migrate` first.")
+    report = await asyncio.to_thread(migrate.apply, url)
+    click.echo(f"rushes: applied {len(report.applied)} migrations", err=True)
+
+
+def _welcome(settings: Settings) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{host}:{settings.port}"
+    click.echo(f"\n  Rushes is at {address}/   (Ctrl-C stops it)\n")
+    if settings.app_env == "development":
+        click.echo("  Open the page, then paste this into another terminal and watch the bar move:\n")
+        click.echo(
+            f"  curl -X POST {address}/api/videos/generate -H 'Content-Type: application/json' "
+            """-d '{"prompt": "A sunset over the ocean"}'\n"""
+        )
+        click.echo(f"  Webhooks go to {address}{PATH}\n")
+    sys.stdout.flush()

@@ -1,0 +1,110 @@
+"""Every setting, read once from the environment and `.env`, and passed down from there."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. The message is one sentence a setting."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    app_env: Literal["development", "production"] = "development"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    data_dir: Path = Path(".data")
+    database_url: SecretStr | None = None
+    public_url: str | None = None
+    app_language: Literal["fr", "en"] = "fr"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    webhook_secret: SecretStr | None = None
+    generator_url: str | None = None
+    generator_timeout: PositiveFloat = 30.0
+    simulated_step: PositiveFloat = 3.0
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    max_body_bytes: PositiveInt = 1024 * 1024
+    max_image_body_bytes: PositiveInt = 16 * 1024 * 1024
+    max_pending_webhooks: PositiveInt = 10_000
+    batch_max: PositiveInt = 500
+    batch_max_bytes: PositiveInt = 4 * 1024 * 1024
+    answer_budget: PositiveFloat = 10.0
+
+    db_pool_size: PositiveInt = 8
+    db_timeout: PositiveFloat = 10.0
+
+    max_connections: PositiveInt = 20_000
+    max_connections_per_user: PositiveInt = 50
+    stream_heartbeat: PositiveFloat = 15.0
+    websocket_ping: PositiveFloat = 25.0
+    stream_max_buffer: PositiveInt = 256 * 1024
+    stream_max_lag: PositiveFloat = 10.0
+    stream_end_completed: PositiveFloat = 2.0
+    stream_end_failed: PositiveFloat = 600.0
+    log_poll: PositiveFloat = 0.25
+    ring_size: PositiveInt = 20_000
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        if self.webhook_secret is None:
+            return ()
+        return tuple(s.strip() for s in self.webhook_secret.get_secret_value().split(",") if s.strip())
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def load() -> Settings:
+    """The settings in force. Raises SettingsError, naming each variable that is wrong, never its value."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingsError(
+            " ".join(
+                f"{'_'.join(str(p) for p in e['loc']).upper()} is not usable: {e['msg']}."
+                for e in error.errors(include_url=False, include_context=False, include_input=False)
+            )
+        ) from None
+    refuse_unsafe(settings)
+    return settings
+
+
+def refuse_unsafe(settings: Settings) -> None:
+    """Raises SettingsError when these settings would serve somebody who should not be served."""
+    if settings.app_env == "production":
+        missing = [
+            name
+            for name, present in (
+                ("WEBHOOK_SECRET", bool(settings.webhook_secrets)),
+                ("DATABASE_URL", settings.database_url is not None),
+            )
+            if not present
+        ]
+        if missing:
+            raise SettingsError(f"APP_ENV=production needs {' and '.join(missing)}; set it, or use development.")
+        raise SettingsError("APP_ENV=production needs users to sign in, which this version cannot do yet.")
+    if not settings.is_loopback:
+        raise SettingsError(
+            f"HOST={settings.host} can be reached from elsewhere, and in development everybody is an admin; "
+            "bind to 127.0.0.1."
+        )

@@ -1,0 +1,206 @@
+"""`rushes smoke`: the nine checks of the product document, with what its script left to the eye."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from app.routes.webhooks import PATH
+from app.settings import Settings
+from app.times import now, rfc3339
+
+
+class CheckFailed(Exception):  # noqa: N818 - reads as what it is
+    """What came back is not what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server under test, and the jobs made for the test on it."""
+
+    session: ClientSession
+    url: str
+    user: str
+    job_id: str
+    failing_id: str
+
+    async def register(self, job_id: str) -> None:
+        order = {"job_id": job_id, "user_id": self.user, "prompt": "rushes smoke"}
+        async with self.session.post(self.url + "/api/videos", json=order) as answer:
+            body = await answer.json()
+        _expect(answer.status in (200, 201), f"registering a job was answered {answer.status} {body}")
+
+    async def post(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        async with self.session.post(self.url + PATH, json=body) as answer:
+            return answer.status, await answer.json()
+
+    async def status(self, job_id: str, status: str, **more: Any) -> dict[str, Any]:
+        """A webhook that must be taken; the answer's body."""
+        code, body = await self.post(webhook(job_id, status, **more))
+        _expect(code == 200, f"answered {code} {body}")  # noqa: PLR2004
+        _expect(body.get("success") is True, f"success is {body.get('success')}")
+        _expect(body.get("job_id") == job_id, f"job_id is {body.get('job_id')}")
+        return body
+
+    async def job(self, job_id: str) -> dict[str, Any] | None:
+        """The job as pages see it; None where this needs somebody to sign in."""
+        async with self.session.get(f"{self.url}/api/videos/{job_id}") as answer:
+            if answer.status == 401:  # noqa: PLR2004
+                return None
+            _expect(answer.status == 200, f"reading the job was answered {answer.status}")  # noqa: PLR2004
+            found: dict[str, Any] = await answer.json()
+            return found
+
+
+Check = Callable[[Server], Awaitable[str]]
+
+
+async def smoke(url: str, settings: Settings, *, user: str = "smoke", token: str | None = None) -> int:
+    """Prints one line a check; exit code 1 if any fails."""
+    headers = {"X-Webhook-Secret": settings.webhook_secrets[0]} if settings.webhook_secrets else {}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    passed = 0
+    async with ClientSession(headers=headers, timeout=ClientTimeout(total=30)) as session:
+        name = f"smoke-{secrets.token_hex(6)}"
+        server = Server(session, url.rstrip("/"), user, name, name + "-failing")
+        for number, (title, check) in enumerate(_CHECKS, start=1):
+            try:
+                came = await check(server)
+            except (CheckFailed, ClientError, TimeoutError, ValueError) as error:
+                click.echo(f"{click.style('FAIL', fg='red')}  {number}  {title}: {error or type(error).__name__}")
+            else:
+                passed += 1
+                click.echo(f"{click.style('ok', fg='green')}    {number}  {title}: {came}")
+    click.echo(f"{passed} of {len(_CHECKS)}")
+    return 0 if passed == len(_CHECKS) else 1
+
+
+def webhook(job_id: str, status: str, *, data: dict[str, Any] | None = None, at: str | None = None) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "status": status,
+        "content_type": "video",
+        "timestamp": at or rfc3339(now()),
+        "has_data": data is not None,
+        "data": data,
+        "environment": "smoke",
+    }
+
+
+def completion(job_id: str) -> dict[str, Any]:
+    at = rfc3339(now())
+    return {
+        "job_id": job_id,
+        "status": "completed",
+        "videos": [
+            {
+                "filename": "sunset-ocean.mp4",
+                "file_path": f"/videos/{job_id}/sunset-ocean.mp4",
+                "file_url": f"https://example.com/videos/{job_id}/sunset-ocean.mp4",
+                "file_size": 15728640,
+                "format": "mp4",
+                "duration_seconds": 8,
+                "aspect_ratio": "16:9",
+                "dimensions": {"width": 1920, "height": 1080},
+                "created_at": at,
+            }
+        ],
+        "metadata": {
+            "model_name": "veo-2.0-generate-001",
+            "model_version": "2.0",
+            "processing_time": 120.5,
+            "generation_time": 90.2,
+            "download_time": 30.3,
+            "prompt_used": "rushes smoke",
+        },
+        "generated_at": at,
+        "success": True,
+        "num_videos": 1,
+    }
+
+
+async def _health(server: Server) -> str:
+    async with server.session.get(server.url + PATH) as answer:
+        body = await answer.json()
+    _expect(answer.status == 200 and body.get("status") == "healthy", f"answered {answer.status} {body}")  # noqa: PLR2004
+    _expect(body.get("webhook") == "video-completion", f"webhook is {body.get('webhook')}")
+    return "healthy"
+
+
+async def _invalid(server: Server) -> str:
+    code, body = await server.post({"status": "completed"})
+    _expect(code == 400 and body.get("code") == "invalid_payload", f"answered {code} {body}")  # noqa: PLR2004
+    fields = {detail["field"] for detail in body.get("details", [])}
+    _expect({"job_id", "content_type"} <= fields, f"details name {sorted(fields)}")
+    return f"400, {body['error']}"
+
+
+def _moves_to(status: str, state: str, progress: int) -> Check:
+    async def check(server: Server) -> str:
+        if status == "pending":
+            await server.register(server.job_id)
+        body = await server.status(server.job_id, status)
+        _expect(body.get("progress") == progress, f"progress is {body.get('progress')}, not {progress}")
+        job = await server.job(server.job_id)
+        if job is not None:
+            _expect((job["state"], job["progress"]) == (state, progress), f"stored {job['state']} {job['progress']} %")
+        return f"{state} {progress} %"
+
+    return check
+
+
+async def _completed(server: Server) -> str:
+    body = await server.status(server.job_id, "completed", data=completion(server.job_id))
+    _expect(body.get("num_videos") == 1, f"num_videos is {body.get('num_videos')}")
+    job = await server.job(server.job_id)
+    if job is not None:
+        _expect((job["state"], job["progress"]) == ("COMPLETED", 100), f"stored {job['state']} {job['progress']} %")
+        _expect(len(job["videos"]) == 1, f"{len(job['videos'])} files")
+        _expect(job["processing_time"] == 120.5, f"processing time is {job['processing_time']}")  # noqa: PLR2004
+    return "COMPLETED 100 %, 1 file"
+
+
+async def _failed(server: Server) -> str:
+    await server.register(server.failing_id)
+    data = {"metadata": {"prompt_used": "rushes smoke"}}
+    body = await server.status(server.failing_id, "failed", data=data)
+    _expect(body.get("status") == "failed", f"status is {body.get('status')}")
+    job = await server.job(server.failing_id)
+    if job is None:
+        return "FAILED"
+    _expect((job["state"], job["progress"]) == ("FAILED", 0), f"stored {job['state']} {job['progress']} %")
+    _expect("rushes smoke" in (job["error"] or ""), f"error is {job['error']}")
+    return f"FAILED, {job['error']}"
+
+
+async def _twice(server: Server) -> str:
+    again = webhook(server.failing_id, "completed", data=completion(server.failing_id))
+    first, body = await server.post(again)
+    _expect(first == 200 and body.get("num_videos") == 1, f"first answered {first} {body}")  # noqa: PLR2004
+    second, body = await server.post(again)
+    _expect(second == 200 and body.get("status") == "duplicate", f"second answered {second} {body}")  # noqa: PLR2004
+    job = await server.job(server.failing_id)
+    _expect(job is None or len(job["videos"]) == 1, "the file was stored twice")
+    return "applied once, then duplicate"
+
+
+def _expect(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise CheckFailed(otherwise)
+
+
+_CHECKS: tuple[tuple[str, Check], ...] = (
+    ("health", _health),
+    ("invalid payload", _invalid),
+    ("pending", _moves_to("pending", "PENDING", 0)),
+    ("processing", _moves_to("processing", "PROCESSING", 25)),
+    ("generating", _moves_to("generating", "PROCESSING", 50)),
+    ("downloading", _moves_to("downloading", "PROCESSING", 75)),
+    ("completed with data", _completed),
+    ("failed", _failed),
+    ("the same webhook twice", _twice),
+)

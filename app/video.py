@@ -1,0 +1,288 @@
+"""What a status update does to a job: which one wins, and what it stores. Pure.
+
+Updates of one job have a total order, so any arrival order, with any repetition, ends in the same row:
+
+- a completion that brings files beats everything else;
+- otherwise the later time wins, at equal times the later stage;
+- at equal time and stage the content decides (the smaller text stays). Senders do not do this on
+  purpose; without a rule for it the first to arrive would win, and the row would depend on the network.
+
+Files have an order of their own: each keeps the fields of the latest completion that named it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from app.times import moment
+
+STATUSES = ("pending", "processing", "generating", "downloading", "completed", "failed")
+STATES = ("PENDING", "PROCESSING", "GENERATING", "DOWNLOADING", "COMPLETED", "FAILED")
+FINISHED = ("COMPLETED", "FAILED")
+
+DEFAULT_MODEL = "veo-2.0-generate-001"
+DEFAULT_MODEL_VERSION = "2.0"
+MAX_AHEAD_US = 5 * 60 * 1_000_000
+
+MESSAGES: dict[str, dict[str, str]] = {
+    "fr": {
+        "pending": "En attente de traitement",
+        "processing": "Traitement en cours",
+        "generating": "Génération de la vidéo en cours",
+        "downloading": "Téléchargement de la vidéo depuis Google",
+        "files_awaited": "Génération terminée, en attente des fichiers",
+        "completed": "Génération terminée avec succès",
+        "failed": "La génération a échoué",
+        "failed_for": 'Échec de génération pour: "{prompt}"',
+        "failed_unknown": "Erreur inconnue lors de la génération",
+        "nothing_produced": "Aucune vidéo n'a été produite",
+    },
+    "en": {
+        "pending": "Waiting to be processed",
+        "processing": "Processing",
+        "generating": "Generating the video",
+        "downloading": "Downloading the video from Google",
+        "files_awaited": "Generation finished, waiting for the files",
+        "completed": "Generation finished successfully",
+        "failed": "Generation failed",
+        "failed_for": 'Generation failed for: "{prompt}"',
+        "failed_unknown": "Unknown error during generation",
+        "nothing_produced": "No video was produced",
+    },
+}
+
+_STAGES = {"pending": 0, "processing": 1, "generating": 2, "downloading": 3}
+_FILES_AWAITED, _FAILED, _COMPLETED = 4, 5, 6
+_RUNNING = {
+    "pending": ("PENDING", 0),
+    "processing": ("PROCESSING", 25),
+    "generating": ("PROCESSING", 50),
+    "downloading": ("PROCESSING", 75),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFile:
+    """One file of a completion. `duration_seconds` is whole; `created_at` is in microseconds."""
+
+    s3_key: str
+    filename: str
+    url: str | None
+    path: str | None
+    size: int
+    format: str
+    duration_seconds: int
+    aspect_ratio: str
+    width: int
+    height: int
+    created_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusUpdate:
+    """One webhook in its internal form, whatever version it came in.
+
+    Times are microseconds since 1970. `files` is empty unless this is a completion that brings files;
+    `has_data` tells a completion without data from one whose data holds no file.
+    """
+
+    job_id: str
+    status: str
+    version: str
+    timestamp: int | None = None
+    has_data: bool = False
+    files: tuple[VideoFile, ...] = ()
+    error: str | None = None
+    prompt_used: str | None = None
+    generated_at: int | None = None
+    model: str | None = None
+    model_version: str | None = None
+    processing_time: float | None = None
+    generation_time: float | None = None
+    download_time: float | None = None
+    metadata: dict[str, Any] | None = None
+    user_id: str | None = None
+
+
+class Key(NamedTuple):
+    """Where an update stands in its job's order. `at` is in microseconds since 1970."""
+
+    has_files: bool
+    at: int
+    stage: int
+    tie: str
+
+    def beats(self, other: "Key | None") -> bool:
+        if other is None:
+            return True
+        mine, theirs = self[:3], other[:3]
+        return mine > theirs or (mine == theirs and self.tie < other.tie)
+
+
+FileKey = tuple[int, str]
+"""(`at`, `tie`) of the completion that gave a file its fields."""
+
+
+@dataclass(slots=True)
+class Job:
+    """A job as the rules see it: where it stands, and which files it has."""
+
+    state: str
+    status: str
+    progress: int
+    message: str | None = None
+    error: str | None = None
+    key: Key | None = None
+    files: set[str] = field(default_factory=set)
+    file_keys: dict[str, FileKey] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an update that is not stale does.
+
+    `columns` are those of `video_generations` to set, none when only files change; `new_files` and
+    `refreshed_files` are those to insert and to overwrite.
+    """
+
+    columns: dict[str, Any]
+    new_files: tuple[VideoFile, ...] = ()
+    refreshed_files: tuple[VideoFile, ...] = ()
+
+
+def ordering_time(update: StatusUpdate, received_at: int) -> int:
+    """The update's own time or, where it has none or one too far ahead of the clock, its first receipt."""
+    stamp = update.timestamp
+    return received_at if stamp is None or stamp > received_at + MAX_AHEAD_US else stamp
+
+
+def apply(job: Job, update: StatusUpdate, received_at: int, language: str) -> Change | None:
+    """Moves `job` by `update` and returns what to store, or None when the update is stale.
+
+    `received_at` is the update's first receipt, in microseconds. `job` is changed in place, so that
+    several updates of one job can follow each other within a transaction.
+    """
+    at = ordering_time(update, received_at)
+    if update.files:
+        return _complete(job, update, at, language)
+    status, stage, columns = _without_files(update, at, language)
+    key = Key(has_files=False, at=at, stage=stage, tie=_tie(columns["error"] or ""))
+    if not key.beats(job.key):
+        return None
+    job.key = key
+    _set(job, status, columns)
+    return Change(columns)
+
+
+def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change | None:
+    columns = {
+        "status": "COMPLETED",
+        "progress": 100,
+        "message": MESSAGES[language]["completed"],
+        "error": None,
+        "completedAt": moment(at if update.generated_at is None else update.generated_at),
+        "processingTime": update.processing_time,
+        "generationTime": update.generation_time,
+        "downloadTime": update.download_time,
+        "model": update.model or DEFAULT_MODEL,
+        "modelVersion": update.model_version or DEFAULT_MODEL_VERSION,
+    }
+    content = json.dumps(
+        [[str(value) for value in columns.values()], [_fields(f) for f in update.files], update.metadata],
+        sort_keys=True,
+        default=str,
+    )
+    key = Key(has_files=True, at=at, stage=_COMPLETED, tie=_tie(content))
+    wins = key.beats(job.key)
+    new = tuple(f for f in update.files if f.s3_key not in job.files)
+    refreshed = tuple(
+        f for f in update.files if f.s3_key in job.files and _refreshes(key, job.file_keys.get(f.s3_key), wins)
+    )
+    if not (wins or new or refreshed):
+        return None
+    for file in (*new, *refreshed):
+        job.files.add(file.s3_key)
+        job.file_keys[file.s3_key] = (key.at, key.tie)
+    if wins:
+        job.key = key
+        _set(job, "completed", columns)
+    return Change(columns if wins else {}, new, refreshed)
+
+
+def _refreshes(key: Key, known: FileKey | None, wins: bool) -> bool:
+    if known is None:
+        return wins
+    return key.at > known[0] or (key.at == known[0] and key.tie < known[1])
+
+
+def _without_files(update: StatusUpdate, at: int, language: str) -> tuple[str, int, dict[str, Any]]:
+    """(status word, stage, columns) of an update that brings no file."""
+    texts = MESSAGES[language]
+    columns: dict[str, Any] = {"error": None, "completedAt": None}
+    if update.status in _RUNNING:
+        state, progress = _RUNNING[update.status]
+        columns |= {"status": state, "progress": progress, "message": texts[update.status]}
+        return update.status, _STAGES[update.status], columns
+    if update.status == "completed" and not update.has_data:
+        columns |= {"status": "PROCESSING", "progress": 95, "message": texts["files_awaited"]}
+        return "completed", _FILES_AWAITED, columns
+    columns |= {
+        "status": "FAILED",
+        "progress": 0,
+        "message": texts["failed"],
+        "error": _failure(update, texts),
+        "completedAt": moment(at),
+    }
+    return "failed", _FAILED, columns
+
+
+def _failure(update: StatusUpdate, texts: dict[str, str]) -> str:
+    if update.status == "completed":
+        nothing = texts["nothing_produced"]
+        return f"{nothing}: {update.error}" if update.error else nothing
+    if update.error:
+        return update.error
+    if update.prompt_used:
+        return texts["failed_for"].format(prompt=update.prompt_used)
+    return texts["failed_unknown"]
+
+
+def _set(job: Job, status: str, columns: dict[str, Any]) -> None:
+    job.status = status
+    job.state = columns["status"]
+    job.progress = columns["progress"]
+    job.message = columns["message"]
+    job.error = columns["error"]
+
+
+def _fields(file: VideoFile) -> list[Any]:
+    return [getattr(file, name) for name in VideoFile.__slots__]
+
+
+def _tie(content: str) -> str:
+    """Orders contents as their texts do (by a prefix), and tells any two apart (by a digest)."""
+    if not content:
+        return ""
+    raw = content.encode("utf-8", "surrogatepass")
+    return raw[:24].hex() + hashlib.blake2b(raw, digest_size=16).hexdigest()
+
+
+def known_key(state: str, finished_at: int, *, has_files: bool) -> Key | None:
+    """The key of a row that no webhook of ours has moved yet: one another program inserted.
+
+    An unfinished row has none: any update moves it. A finished one stands where it was finished,
+    so that a late update does not move it back.
+    """
+    if state == "COMPLETED":
+        return Key(has_files=has_files, at=finished_at, stage=_FAILED, tie="")
+    if state == "FAILED":
+        return Key(has_files=False, at=finished_at, stage=_FAILED, tie="")
+    return None
+
+
+def status_word(state: str, progress: int) -> str:
+    """The sender's word for a row that has no key of ours."""
+    if state == "PROCESSING":
+        return "downloading" if progress >= 75 else "generating" if progress >= 50 else "processing"  # noqa: PLR2004
+    return state.lower()

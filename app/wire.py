@@ -1,0 +1,93 @@
+"""The JSON that goes out: events of the log, and files in the gallery's form."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import orjson
+
+from app.times import rfc3339
+from app.video import FINISHED
+
+
+@dataclass(slots=True)
+class LogEvent:
+    """One committed change: a row of the log. `data` is the JSON that both transports send.
+
+    `id` is 0 until the commit gives it its place.
+    """
+
+    id: int
+    job_id: str
+    author_id: str
+    organization_id: str | None
+    event: str
+    data: bytes
+
+
+class Typical:
+    """How long a generation takes, from those seen lately; the ground for `eta_seconds`."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+
+    def observe(self, seconds: float | None) -> None:
+        if seconds is not None and seconds > 0:
+            self.seconds = seconds if self.seconds is None else 0.8 * self.seconds + 0.2 * seconds
+
+    def eta(self, state: str, progress: int) -> int | None:
+        """Whole seconds to go; None when finished, or when nothing was seen yet."""
+        if self.seconds is None or state in FINISHED:
+            return None
+        return ceil(self.seconds * (100 - progress) / 100)
+
+
+def event_name(state: str) -> str:
+    return state.lower() if state in FINISHED else "progress"
+
+
+def event_data(
+    *,
+    job_id: str,
+    status: str,
+    state: str,
+    progress: int,
+    message: str | None,
+    occurred_at: int,
+    error: str | None,
+    eta_seconds: int | None,
+    videos: list[dict[str, Any]],
+) -> bytes:
+    """The `data` of one event. `occurred_at` is in microseconds since 1970."""
+    return orjson.dumps(
+        {
+            "job_id": job_id,
+            "status": status,
+            "state": state,
+            "progress": progress,
+            "message": message,
+            "occurred_at": rfc3339(occurred_at),
+            "error": error,
+            "eta_seconds": eta_seconds,
+            "videos": videos,
+        }
+    )
+
+
+def gallery_file(fields: Sequence[Any], created_at: int) -> dict[str, Any]:
+    """A file in the gallery's form. `fields` are id, filename, url, path, size in bytes, format, whole seconds,
+    aspect ratio, width, height; `created_at` is in microseconds since 1970."""
+    file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields
+    return {
+        "id": file_id,
+        "filename": filename,
+        "file_url": url,
+        "file_path": path,
+        "file_size": size,
+        "format": file_format,
+        "duration_seconds": seconds,
+        "aspect_ratio": aspect_ratio,
+        "dimensions": {"width": width, "height": height},
+        "created_at": rfc3339(created_at),
+    }
