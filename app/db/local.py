@@ -63,9 +63,10 @@ _OPTIONS = (
 )
 _CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS rushes CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
 
-# MariaDB's own tables: the files that mariadb-install-db cannot do without, in its order. Its others bring
-# help texts and the sys schema, and take another second. Unlike it, this works in "My Projects".
-_SYSTEM_TABLES = ("mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql")
+# MariaDB's own tables: the files that mariadb-install-db cannot do without, in its order (mysql_*.sql, and
+# mariadb_*.sql from version 11 on). Its others bring help texts and the sys schema, and take another second.
+# Unlike it, this works in "My Projects".
+_SYSTEM_TABLES = ("system_tables", "performance_tables", "system_tables_data")
 
 # Becomes the database program, after asking the kernel to kill it when its parent dies: with SIGKILL, since
 # anything gentler can hang, and InnoDB recovers. A program of its own, since Python code between fork and
@@ -164,7 +165,7 @@ async def _make_files(program: Path, data_dir: Path, log: IO[bytes], alive: IO[b
     new.mkdir(mode=0o700)
     log_start = log.seek(0, os.SEEK_END)
     share = program.parent.parent / "share"
-    scripts = [file for name in _SYSTEM_TABLES for file in share.glob(f"m*/{name}")]
+    scripts = [file for name in _SYSTEM_TABLES for file in share.glob(f"m*/m*_{name}.sql")]
     with tempfile.TemporaryFile() as sql:
         how = ["--initialize-insecure"]  # MySQL has its tables inside it
         if scripts:

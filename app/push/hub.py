@@ -117,10 +117,14 @@ class Hub:
 
     def admit(self, subscriber: Subscriber) -> None:
         """Counts a stream in, before it is caught up. Raises LimitError."""
-        if len(self._open) >= self._max_connections:
-            raise LimitError(whole=True)
-        if self._per_user[subscriber.user_id] >= self._max_per_user:
-            raise LimitError(whole=False)
+        if self._is_full(subscriber.user_id) is not None:
+            # Clients that left since the last sweep must not stand in the way of this one.
+            for other in [s for s in self._open if s.transport.is_closing()]:
+                other.close(Closing.GONE)
+                self._uncount(other)
+        whole = self._is_full(subscriber.user_id)
+        if whole is not None:
+            raise LimitError(whole=whole)
         self._open.add(subscriber)
         self._per_user[subscriber.user_id] += 1
         if self._shut:
@@ -129,6 +133,15 @@ class Hub:
     def dismiss(self, subscriber: Subscriber, channel: str) -> None:
         """Forgets a stream, wherever it was."""
         self.leave(subscriber, channel)
+        self._uncount(subscriber)
+
+    def _is_full(self, user_id: str) -> bool | None:
+        """True when nobody gets in any more, False when this user does not, None when there is room."""
+        if len(self._open) >= self._max_connections:
+            return True
+        return False if self._per_user[user_id] >= self._max_per_user else None
+
+    def _uncount(self, subscriber: Subscriber) -> None:
         if subscriber in self._open:
             self._open.discard(subscriber)
             self._per_user[subscriber.user_id] -= 1
@@ -164,13 +177,16 @@ class Hub:
         now = time.monotonic()
         for place, subscriber in enumerate(list(members), start=1):
             if event_id > subscriber.floor and not subscriber.closed.done():
+                # Asked each time: uvloop raises on a write to a socket that is closed, asyncio does not.
+                if subscriber.transport.is_closing():
+                    subscriber.close(Closing.GONE)
+                    continue
                 subscriber.write(frames.on(subscriber.wire))
                 subscriber.touched_at = now
                 if subscriber.transport.get_write_buffer_size() > self._max_buffer:
                     subscriber.close(Closing.SLOW)
             if place % _WRITES_IN_A_ROW == 0:
                 await asyncio.sleep(0)
-                now = time.monotonic()
 
     def note_end(self, subscriber: Subscriber, event: LogEvent, moved_ago: float = 0.0) -> None:
         """After this event, sent `moved_ago` seconds after the job moved, the stream ends in a while or not at all."""

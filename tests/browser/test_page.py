@@ -1,0 +1,269 @@
+"""The page in a real browser: what somebody who waits for a video sees, without touching anything.
+
+No `page.wait_for_function` here: it needs `eval`, which the page's Content-Security-Policy rightly refuses.
+"""
+
+import asyncio
+import itertools
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+_seconds = itertools.count(1)
+
+# The simulated generator takes a few seconds for a whole story; a loaded machine more.
+STORY = 30_000
+
+
+async def open_page(page: Page, server) -> None:
+    await page.goto(server.url)
+    await expect(page.locator("rushes-connection")).to_have_attribute("state", "live")
+
+
+async def register(page: Page, server, job_id: str, prompt: str = "A lighthouse in the mist") -> None:
+    answer = await page.request.post(f"{server.url}/api/videos", data={"job_id": job_id, "prompt": prompt})
+    assert answer.status == 201, await answer.text()
+
+
+async def post_webhook(page: Page, server, job_id: str, status: str, **fields) -> None:
+    """Each webhook is a second later than the one before, so that it wins."""
+    second = next(_seconds)
+    body = {
+        "job_id": job_id,
+        "status": status,
+        "content_type": "video",
+        "timestamp": f"2025-10-23T14:{second // 60:02d}:{second % 60:02d}.000Z",
+        "has_data": "data" in fields,
+        "data": None,
+    }
+    answer = await page.request.post(f"{server.url}/api/webhooks/video-completion", data=body | fields)
+    assert answer.status == 200, await answer.text()
+
+
+def completion(job_id: str) -> dict:
+    video = {
+        "filename": f"{job_id}.mp4",
+        "file_path": f"videos/{job_id}.mp4",
+        "file_url": "/static/simulated.mp4",
+        "file_size": 195_985,
+        "format": "mp4",
+        "duration_seconds": 8,
+        "aspect_ratio": "16:9",
+        "dimensions": {"width": 1280, "height": 720},
+        "created_at": "2025-10-23T14:00:00.000Z",
+    }
+    metadata = {"model_name": "veo-2.0-generate-001", "processing_time": 73.4, "prompt_used": "the sea"}
+    return {
+        "job_id": job_id,
+        "status": "completed",
+        "videos": [video],
+        "metadata": metadata,
+        "generated_at": "2025-10-23T14:00:00.000Z",
+        "success": True,
+        "num_videos": 1,
+    }
+
+
+def job(page: Page, job_id: str) -> Locator:
+    return page.locator(f'rushes-job[job-id="{job_id}"]')
+
+
+def bar(card: Locator) -> Locator:
+    return card.get_by_role("progressbar")
+
+
+async def generate(page: Page, prompt: str) -> Locator:
+    """Types the prompt and presses the button; the card that appears."""
+    await page.locator("[name=prompt]").fill(prompt)
+    await page.locator("rushes-prompt [type=submit]").click()
+    card = page.locator("rushes-job", has_text=prompt)
+    await expect(card).to_be_visible()
+    return card
+
+
+async def plays(video: Locator) -> float:
+    """Plays it until the picture moves; seconds into the video."""
+    return await video.evaluate(
+        """video => new Promise((done, fail) => {
+          video.muted = true;
+          video.addEventListener("timeupdate", () => video.currentTime > 0.2 && done(video.currentTime));
+          video.play().catch(fail);
+        })"""
+    )
+
+
+async def place(card: Locator) -> list[int]:
+    """Where it stands and how large it is, whatever is moving in it."""
+    return await card.evaluate("card => [card.offsetLeft, card.offsetTop, card.offsetWidth, card.offsetHeight]")
+
+
+async def test_typing_a_prompt_shows_progress_then_the_video_playing_without_reload(page, server):
+    await open_page(page, server)
+    await page.evaluate("document.documentElement.dataset.visit = 'first'")
+    card = await generate(page, "A fox crosses a birch forest")
+    await expect(bar(card)).to_be_visible()
+    await expect(card).to_have_attribute("state", "PROCESSING")
+    await expect(card).to_have_attribute("state", "COMPLETED", timeout=STORY)
+    await expect(bar(card)).to_be_hidden()
+    await expect(card.locator("rushes-video video")).to_be_visible()
+    assert await plays(card.locator("video")) > 0.2
+    await expect(page.locator(".toast")).to_contain_text("A fox crosses a birch forest")
+    assert await page.evaluate("document.documentElement.dataset.visit") == "first"
+
+
+async def test_a_webhook_moves_the_bar_of_an_open_page(page, server):
+    await register(page, server, "job-1")
+    await open_page(page, server)
+    await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "0")
+    for status, value in (("processing", "25"), ("generating", "50"), ("downloading", "75")):
+        await post_webhook(page, server, "job-1", status)
+        await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", value)
+
+
+async def test_a_job_registered_elsewhere_appears_with_its_prompt(page, server):
+    await open_page(page, server)
+    await register(page, server, "job-1", "Rain on a tin roof")
+    await post_webhook(page, server, "job-1", "generating")
+    await expect(job(page, "job-1")).to_contain_text("Rain on a tin roof")
+    await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "50")
+
+
+async def test_the_card_keeps_its_size_when_the_video_arrives(page, server):
+    await register(page, server, "job-1")
+    await open_page(page, server)
+    await post_webhook(page, server, "job-1", "generating")
+    await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "50")
+    before = await place(job(page, "job-1"))
+    await post_webhook(page, server, "job-1", "completed", has_data=True, data=completion("job-1"))
+    await expect(job(page, "job-1")).to_contain_text("1280 × 720")
+    assert await place(job(page, "job-1")) == before
+
+
+async def test_a_failed_job_shows_its_error_until_dismissed(page, server):
+    await register(page, server, "job-1")
+    await open_page(page, server)
+    await post_webhook(page, server, "job-1", "failed", error="Blocked by the safety filter")
+    card = job(page, "job-1")
+    await expect(card).to_have_attribute("state", "FAILED")
+    await expect(card).to_contain_text("Blocked by the safety filter")
+    await page.reload()
+    await expect(card).to_contain_text("Blocked by the safety filter")
+    await card.locator("[data-action=dismiss]").click()
+    await expect(card).to_have_count(0)
+
+
+async def test_a_failed_job_that_is_tried_again_shows_its_progress(page, server):
+    await register(page, server, "job-1")
+    await open_page(page, server)
+    await post_webhook(page, server, "job-1", "failed", error="Quota exceeded")
+    await expect(job(page, "job-1")).to_have_attribute("state", "FAILED")
+    await post_webhook(page, server, "job-1", "generating")
+    await expect(bar(job(page, "job-1"))).to_be_visible()
+    await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "50")
+
+
+async def test_two_tabs_show_the_same_progress(page, server):
+    await register(page, server, "job-1")
+    other = await page.context.new_page()
+    for tab in (page, other):
+        await open_page(tab, server)
+    await post_webhook(page, server, "job-1", "downloading")
+    for tab in (page, other):
+        await expect(bar(job(tab, "job-1"))).to_have_attribute("aria-valuenow", "75")
+    await post_webhook(page, server, "job-1", "completed", has_data=True, data=completion("job-1"))
+    for tab in (page, other):
+        await expect(job(tab, "job-1").locator("video")).to_be_visible()
+    await other.close()
+
+
+async def test_a_slow_answer_never_takes_back_a_newer_event(page, server):
+    """The page asks for an unknown job's prompt; meanwhile the job moves on."""
+    await open_page(page, server)
+    asked, moved = asyncio.Event(), asyncio.Event()
+
+    async def answer_late(route):
+        response = await route.fetch()
+        asked.set()
+        await moved.wait()
+        await route.fulfill(response=response)
+
+    await page.route("**/api/videos/job-1", answer_late)
+    await register(page, server, "job-1", "Rain on a tin roof")
+    await post_webhook(page, server, "job-1", "processing")
+    await asyncio.wait_for(asked.wait(), 10)
+    await post_webhook(page, server, "job-1", "downloading")
+    await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "75")
+    moved.set()
+    await expect(job(page, "job-1")).to_contain_text("Rain on a tin roof")
+    await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "75")
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+async def test_a_refused_stream_is_explained_and_what_was_missed_is_caught_up(page, server, status):
+    await register(page, server, "job-1")
+    refuse = {"status": status, "json": {"error": "Not now", "code": "not_now"}}
+    await page.route("**/events?*", lambda route: route.fulfill(**refuse))
+    await page.goto(server.url)
+    await expect(page.locator(".banner")).to_be_visible()
+    await expect(page.locator("rushes-connection")).to_have_attribute("state", "offline")
+    await post_webhook(page, server, "job-1", "generating")
+    await page.unroute("**/events?*")
+    await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "50", timeout=STORY)
+    await expect(page.locator(".banner")).to_be_hidden()
+
+
+async def test_pressing_again_after_no_answer_does_not_make_a_second_video(page, server):
+    await open_page(page, server)
+    keys = []
+
+    async def lose_the_answer(route):
+        keys.append(route.request.headers["idempotency-key"])
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/api/videos/generate", lose_the_answer, times=1)
+    await page.locator("[name=prompt]").fill("A tram in Lisbon")
+    await page.locator("rushes-prompt [type=submit]").click()
+    await expect(page.locator("#prompt-problem")).to_be_visible()
+    async with page.expect_request("**/api/videos/generate") as second:
+        await page.locator("rushes-prompt [type=submit]").click()
+    assert (await second.value).headers["idempotency-key"] == keys[0]
+    await expect(page.locator("#prompt-problem")).to_be_hidden()
+    await expect(page.locator("rushes-job", has_text="A tram in Lisbon")).to_have_count(1)
+
+
+async def test_no_console_errors_under_the_content_security_policy(page, server):
+    problems = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    response = await page.goto(server.url)
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    card = await generate(page, "A lighthouse in the mist")
+    await expect(card).to_have_attribute("state", "COMPLETED", timeout=STORY)
+    assert await plays(card.locator("video")) > 0.2
+    await register(page, server, "job-1")
+    await post_webhook(page, server, "job-1", "failed", error="Quota exceeded")
+    await expect(job(page, "job-1")).to_have_attribute("state", "FAILED")
+    assert problems == []
+
+
+async def test_the_page_fits_a_phone(page, server):
+    await page.set_viewport_size({"width": 360, "height": 800})
+    await open_page(page, server)
+    await assert_fits(page)
+    for number, prompt in enumerate(("The sea", "A very long shot of the sea at dusk. " * 20, "unbreakable" * 40)):
+        await register(page, server, f"job-{number}", prompt)
+        await post_webhook(page, server, f"job-{number}", "generating")
+        await expect(bar(job(page, f"job-{number}"))).to_have_attribute("aria-valuenow", "50")
+    await assert_fits(page)
+    await post_webhook(page, server, "job-0", "completed", has_data=True, data=completion("job-0"))
+    await post_webhook(page, server, "job-1", "failed", error="https://errors.example/" + "a" * 300)
+    await expect(job(page, "job-0")).to_have_attribute("state", "COMPLETED")
+    await expect(job(page, "job-1")).to_have_attribute("state", "FAILED")
+    await assert_fits(page)
+
+
+async def assert_fits(page: Page) -> None:
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360

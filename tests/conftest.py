@@ -1,0 +1,126 @@
+"""The real parts that tests run on: a MariaDB for the session, a database of its own for each test, a server."""
+
+import asyncio
+import itertools
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pymysql
+import pytest
+from aiohttp import ClientSession, web
+
+from app import logs
+from app.db.local import private_database
+from app.db.pool import parameters
+from app.main import create_app
+from app.settings import Settings
+
+MIGRATIONS = sorted((Path(__file__).parents[1] / "app/db/migrations").glob("*.sql"))
+_numbers = itertools.count(1)
+
+logs.configure("error")
+
+
+def pytest_asyncio_loop_factories():
+    """The suite runs on the loop that serves; RUSHES_TEST_LOOP=asyncio runs it on the other one."""
+    if os.environ.get("RUSHES_TEST_LOOP") == "asyncio":
+        return {"asyncio": asyncio.new_event_loop}
+    import uvloop
+
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory) -> Iterator[dict]:
+    """Connection arguments of a MariaDB that lives as long as the session."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        url = runner.run(stack.enter_async_context(private_database(tmp_path_factory.mktemp("mariadb"))))
+        yield parameters(url)
+        runner.run(stack.aclose())
+
+
+@pytest.fixture
+def database_url(mariadb) -> str:
+    """An empty, migrated database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    with pymysql.connect(unix_socket=mariadb["unix_socket"], user=mariadb["user"], autocommit=True) as session:
+        cursor = session.cursor()
+        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
+        cursor.execute(f"USE {name}")
+        for path in MIGRATIONS:
+            cursor.execute(path.read_text())
+    return f"mysql://{mariadb['user']}@localhost/{name}?unix_socket={quote(mariadb['unix_socket'], safe='')}"
+
+
+@pytest.fixture
+def sql(database_url):
+    """Runs a statement in the test's database; rows as tuples."""
+    arguments = parameters(database_url)
+    session = pymysql.connect(
+        unix_socket=arguments["unix_socket"], user=arguments["user"], database=arguments["db"], autocommit=True,
+        charset="utf8mb4",
+    )  # fmt: skip
+
+    def run(statement: str, *values):
+        with session.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall()
+
+    yield run
+    session.close()
+
+
+@dataclass
+class Server:
+    """A running server, and a client of it."""
+
+    url: str
+    app: web.Application
+    session: ClientSession
+
+    async def register(self, job_id: str, **fields) -> dict:
+        order = {"job_id": job_id, "prompt": "the sea"} | fields
+        async with self.session.post(f"{self.url}/api/videos", json=order) as answer:
+            assert answer.status in (200, 201), await answer.text()
+            return await answer.json()
+
+    async def post(self, body, headers=None) -> tuple[int, dict]:
+        """A webhook's status and answer."""
+        url = f"{self.url}/api/webhooks/video-completion"
+        kind = {"data": body} if isinstance(body, bytes) else {"json": body}
+        merged = {"Content-Type": "application/json"} | (headers or {})
+        async with self.session.post(url, **kind, headers=merged) as answer:
+            return answer.status, await answer.json()
+
+    async def get(self, path: str, **kwargs) -> tuple[int, dict]:
+        async with self.session.get(self.url + path, **kwargs) as answer:
+            return answer.status, await answer.json()
+
+
+@asynccontextmanager
+async def running(database_url: str, **settings) -> AsyncIterator[Server]:
+    """The server on a free port, as `rushes serve` runs it."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    chosen = Settings(_env_file=None, **({"port": listening.getsockname()[1], "log_level": "error"} | settings))
+    app = create_app(chosen, database_url)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        async with ClientSession() as session:
+            yield Server(f"http://127.0.0.1:{chosen.port}", app, session)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def server(database_url) -> AsyncIterator[Server]:
+    async with running(database_url) as started:
+        yield started

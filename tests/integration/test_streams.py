@@ -1,0 +1,403 @@
+"""The way out: snapshot, resume, reset, ends and limits, over both transports."""
+
+import asyncio
+import random
+import socket
+import struct
+from contextlib import suppress
+
+import aiohttp
+import pytest
+
+from app.keys import FOLLOWER, HUB
+from tests.conftest import running
+from tests.streams import events
+from tests.webhooks import completion, video, webhook
+
+
+async def moved(server, job_id, *statuses):
+    for status in statuses:
+        code, body = await server.post(webhook(job_id, status))
+        assert code == 200, body
+
+
+async def test_first_connect_gets_the_state_then_what_follows(server):
+    await server.register("j1")
+    async with events(server.session, f"{server.url}/events/j1") as source:
+        first = await source.next()
+        assert (first.id, first.event, first.data["state"], first.data["progress"]) == (1, "progress", "PENDING", 0)
+        await moved(server, "j1", "generating")
+        second = await source.next()
+        assert second.id == 2
+        assert second.data == {
+            "job_id": "j1", "status": "generating", "state": "PROCESSING", "progress": 50,
+            "message": "Génération de la vidéo en cours", "occurred_at": second.data["occurred_at"],
+            "error": None, "eta_seconds": None, "videos": [],
+        }  # fmt: skip
+        assert second.data["occurred_at"].endswith("Z")
+        assert source.comments
+        assert 2000 <= source.retry <= 5000
+
+
+async def test_stream_has_the_headers_that_proxies_need(server):
+    await server.register("j1")
+    async with events(server.session, f"{server.url}/events/j1") as source:
+        headers = source.response.headers
+        assert headers["Content-Type"] == "text/event-stream"
+        assert headers["Cache-Control"] == "no-store, no-transform"
+        assert headers["X-Accel-Buffering"] == "no"
+
+
+async def test_gallery_stream_shows_each_unfinished_job_and_only_the_last_frame_has_the_id(server):
+    for name in ("a", "b", "c"):
+        await server.register(name)
+    await server.register("somebody-elses", user_id="u2")
+    await server.post(completion("c", video("k")))
+    async with events(server.session, f"{server.url}/events") as source:
+        first, second = await source.take(2)
+        assert [(e.id, e.data["job_id"]) for e in (first, second)] == [(None, "a"), (5, "b")]
+        await server.register("d")
+        assert (await source.next()).data["job_id"] == "d"
+
+
+async def test_empty_snapshot_is_a_lone_id(server):
+    async with events(server.session, f"{server.url}/events") as source:
+        only = await source.next()
+        assert (only.id, only.event, only.data) == (0, None, None)
+
+
+async def test_completed_event_has_the_videos_in_the_gallerys_form(server):
+    await server.register("j1")
+    async with events(server.session, f"{server.url}/events/j1") as source:
+        await source.next()
+        await server.post(completion("j1", video("k/1")))
+        done = await source.next()
+        _, gallery = await server.get("/api/videos/user")
+        assert done.event == "completed"
+        assert done.data["videos"] == gallery["generations"][0]["videos"]
+
+
+@pytest.mark.parametrize("as_query", [False, True])
+async def test_resume_sends_every_event_since_in_order_and_no_other(server, as_query):
+    await server.register("j1")
+    await server.register("j2")
+    await moved(server, "j1", "processing", "generating")
+    await moved(server, "j2", "processing")
+    await moved(server, "j1", "downloading")
+    query, header = ("?last_event_id=1", None) if as_query else ("?last_event_id=5", 1)
+    async with events(server.session, f"{server.url}/events/j1{query}", header) as source:
+        assert [e.id for e in await source.take(3)] == [3, 4, 6]
+
+
+async def test_resume_reads_the_log_when_memory_has_forgotten(database_url):
+    async with running(database_url, ring_size=2) as server:
+        await server.register("j1")
+        await moved(server, "j1", "processing", "generating", "downloading")
+        async with events(server.session, f"{server.url}/events/j1", 1) as source:
+            assert [e.id for e in await source.take(3)] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("last_id", ["99", "-1", "abc", "1e3", "9" * 30])
+async def test_unknown_id_gets_a_reset_and_the_state(server, last_id):
+    await server.register("j1")
+    async with events(server.session, f"{server.url}/events/j1", last_id) as source:
+        reset, state = await source.take(2)
+        assert (reset.id, reset.event, reset.data) == (None, "reset", {})
+        assert (state.id, state.data["job_id"]) == (1, "j1")
+
+
+async def test_purged_id_gets_a_reset(database_url, sql):
+    async with running(database_url, ring_size=1) as server:
+        await server.register("j1")
+        await moved(server, "j1", "processing", "generating")
+        sql("DELETE FROM rushes_events WHERE id < 3")
+        async with events(server.session, f"{server.url}/events/j1", 1) as source:
+            assert [e.event for e in await source.take(2)] == ["reset", "progress"]
+        async with events(server.session, f"{server.url}/events/j1", 2) as source:
+            assert (await source.next()).id == 3
+
+
+async def test_id_that_another_process_gave_is_not_ahead(database_url, sql):
+    """The log counts, not how far this process has followed it."""
+    async with running(database_url, log_poll=3600) as behind, running(database_url) as other:
+        await other.register("j1")
+        await moved(other, "j1", "processing", "generating")
+        assert behind.app[FOLLOWER].last_id == 0
+        async with events(behind.session, f"{behind.url}/events/j1", 2) as source:
+            await moved(behind, "j1", "downloading")
+            assert [e.id for e in await source.take(2)] == [3, 4]
+
+
+async def test_other_processes_events_arrive_without_redis(database_url):
+    async with running(database_url) as one, running(database_url) as other:
+        await one.register("j1")
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            await moved(one, "j1", "generating")
+            assert (await source.next()).data["progress"] == 50
+
+
+async def test_stream_ends_after_completion_and_a_reconnect_gets_204(database_url):
+    async with running(database_url, stream_end_completed=0.1) as server:
+        await server.register("j1")
+        async with events(server.session, f"{server.url}/events/j1") as source:
+            await server.post(completion("j1", video("k")))
+            assert [e.event for e in await source.rest()][-1] == "completed"
+        async with server.session.get(f"{server.url}/events/j1", headers={"Last-Event-ID": source.last_id}) as again:
+            assert again.status == 204
+        async with events(server.session, f"{server.url}/events/j1") as first_connect:
+            assert [e.event for e in await first_connect.rest()] == ["completed"]
+        async with events(server.session, f"{server.url}/events/j1", 1) as missed_it:
+            assert [e.event for e in await missed_it.rest()] == ["completed"]
+
+
+async def test_stream_stays_open_after_a_failure_for_a_new_try(server):
+    await server.register("j1")
+    async with events(server.session, f"{server.url}/events/j1") as source:
+        await moved(server, "j1", "failed", "generating")
+        assert [e.event for e in await source.take(3)] == ["progress", "failed", "progress"]
+
+
+@pytest.mark.parametrize("path", ["/events/nobody", "/api/videos/nobody"])
+async def test_job_that_is_not_there_is_404(server, path):
+    assert (await server.get(path))[0] == 404
+
+
+async def test_idle_stream_gets_comments(database_url):
+    async with running(database_url, stream_heartbeat=0.2) as server:
+        await server.register("j1")
+        async with events(server.session, f"{server.url}/events/j1") as source:
+            await source.next()
+            before = len(source.comments)
+            with pytest.raises(TimeoutError):
+                await source.next(seconds=1.6)
+            assert len(source.comments) > before
+
+
+async def test_too_many_streams_of_one_user_are_refused(database_url):
+    async with running(database_url, max_connections_per_user=1) as server:
+        async with events(server.session, f"{server.url}/events"):
+            async with server.session.get(f"{server.url}/events") as refused:
+                assert refused.status == 429
+                assert refused.headers["Retry-After"]
+            async with server.session.ws_connect(f"{server.url}/ws") as socket_:
+                assert (await socket_.receive()).data == 4429
+        async with events(server.session, f"{server.url}/events") as in_place_of_the_one_that_left:
+            assert await in_place_of_the_one_that_left.next()
+
+
+async def frozen_client(server, path):
+    """A client that sends its request and never reads."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    host, port = server.url.removeprefix("http://").split(":")
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(raw, (host, int(port)))
+    await loop.sock_sendall(raw, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    while not len(server.app[HUB]):
+        await asyncio.sleep(0.01)
+    return raw
+
+
+async def test_client_that_does_not_read_is_dropped_and_delays_nobody(database_url):
+    async with running(database_url, stream_max_buffer=32 * 1024) as server:
+        await server.register("j1")
+        frozen = await frozen_client(server, "/events/j1")
+        async with events(server.session, f"{server.url}/events/j1") as source:
+            await source.next()
+            for n in range(600):
+                await server.post(webhook("j1", "failed", data=None) | {"error": "x" * 1000 + str(n)})
+                assert (await source.next(2)).data["error"].endswith(str(n))
+                if len(server.app[HUB]) == 1:
+                    break
+            assert len(server.app[HUB]) == 1
+        frozen.close()
+
+
+async def test_client_whose_oldest_byte_is_too_old_is_dropped(database_url):
+    async with running(database_url, stream_max_lag=0.5) as server:
+        await server.register("j1")
+        frozen = await frozen_client(server, "/events/j1")
+        for n in range(150):
+            await server.post(webhook("j1", "failed") | {"error": "x" * 1000 + str(n)})
+        async with asyncio.timeout(10):
+            while len(server.app[HUB]):
+                await asyncio.sleep(0.05)
+        frozen.close()
+
+
+async def test_streams_end_at_once_on_shutdown(database_url):
+    async with running(database_url) as server, aiohttp.ClientSession() as session:
+        opened = [await session.get(f"{server.url}/events", timeout=None) for _ in range(40)]
+        socket_ = await session.ws_connect(f"{server.url}/ws")
+        assert (await socket_.receive()).type is aiohttp.WSMsgType.TEXT
+        began = asyncio.get_running_loop().time()
+        server.app[HUB].shut()
+        for response in opened:
+            await response.read()
+        assert (await socket_.receive()).data == 1001
+        assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_log_that_was_taken_back_resets_every_stream(server, sql):
+    await server.register("j1")
+    await moved(server, "j1", "processing")
+    async with events(server.session, f"{server.url}/events/j1") as source:
+        await source.next()
+        sql("UPDATE rushes_events SET data = '{}' WHERE id = 2")
+        server.app[FOLLOWER]._was_away = True
+        assert [e.event for e in await source.take(2)] == ["reset", "progress"]
+        await moved(server, "j1", "generating")
+        assert (await source.next()).id == 3
+
+
+# -- WebSocket
+
+
+async def test_websocket_tells_the_same_as_sse(server):
+    await server.register("j1")
+    async with server.session.ws_connect(f"{server.url}/ws/j1") as socket_:
+        async with events(server.session, f"{server.url}/events/j1") as source:
+            first = await socket_.receive_json()
+            assert (first["id"], first["event"]) == (1, "progress")
+            assert first["data"] == (await source.next()).data
+            await moved(server, "j1", "generating")
+            second, same = await socket_.receive_json(), await source.next()
+            assert second == {"id": same.id, "event": same.event, "data": same.data}
+
+
+async def test_websocket_snapshot_has_null_ids_but_for_the_last(server):
+    await server.register("a")
+    await server.register("b")
+    async with server.session.ws_connect(f"{server.url}/ws") as socket_:
+        assert [(await socket_.receive_json())["id"] for _ in range(2)] == [None, 2]
+
+
+async def test_websocket_resumes(server):
+    await server.register("j1")
+    await moved(server, "j1", "processing", "generating")
+    async with server.session.ws_connect(f"{server.url}/ws/j1?last_event_id=1") as socket_:
+        assert [(await socket_.receive_json())["id"] for _ in range(2)] == [2, 3]
+    async with server.session.ws_connect(f"{server.url}/ws/j1?last_event_id=77") as socket_:
+        assert await socket_.receive_json() == {"id": None, "event": "reset", "data": {}}
+        assert (await socket_.receive_json())["id"] == 3
+
+
+async def test_websocket_of_a_finished_job_ends_after_its_state(database_url):
+    async with running(database_url, stream_end_completed=0.1) as server:
+        await server.register("j1")
+        async with server.session.ws_connect(f"{server.url}/ws/j1") as socket_:
+            await socket_.receive_json()
+            await server.post(completion("j1", video("k")))
+            assert (await socket_.receive_json())["event"] == "completed"
+            assert (await socket_.receive()).data == 1000
+
+
+async def test_websocket_of_no_job_is_closed_with_4404(server):
+    async with server.session.ws_connect(f"{server.url}/ws/nobody") as socket_:
+        assert (await socket_.receive()).data == 4404
+
+
+async def test_websocket_of_a_strange_page_is_refused_before_the_upgrade(server):
+    with pytest.raises(aiohttp.WSServerHandshakeError) as error:
+        await server.session.ws_connect(f"{server.url}/ws", origin="https://evil.example")
+    assert error.value.status == 403
+    async with server.session.ws_connect(f"{server.url}/ws", origin=server.url) as socket_:
+        assert await socket_.receive()
+
+
+async def test_websocket_answers_pings_and_is_pinged_itself(database_url):
+    async with running(database_url, websocket_ping=0.3) as server:
+        async with server.session.ws_connect(f"{server.url}/ws", autoping=False) as socket_:
+            await socket_.receive()
+            await socket_.ping(b"hello")
+            assert (await socket_.receive()).data == b"hello"
+            assert (await socket_.receive(timeout=5)).type is aiohttp.WSMsgType.PING
+
+
+async def test_websocket_that_answers_no_ping_is_dropped(database_url):
+    async with running(database_url, websocket_ping=0.2) as server:
+        async with server.session.ws_connect(f"{server.url}/ws", autoping=False) as socket_:
+            async with asyncio.timeout(8):
+                while (message := await socket_.receive()).type is not aiohttp.WSMsgType.CLOSE:
+                    pass
+            assert message.data == 4408
+
+
+@pytest.mark.parametrize("frame", [b"\x81\xfe\xff\xff" + b"\0" * 70000, b"\xff\xff\xff\xff", b"\x83\x80\0\0\0\0"])
+async def test_rubbish_over_websocket_ends_only_that_client(server, frame):
+    await server.register("j1")
+    async with server.session.ws_connect(f"{server.url}/ws/j1") as good:
+        await good.receive_json()
+        async with server.session.ws_connect(f"{server.url}/ws/j1") as bad:
+            await bad.receive_json()
+            with suppress(ConnectionError):
+                bad._writer.transport.write(frame)
+            async with asyncio.timeout(5):
+                while len(server.app[HUB]) > 1:
+                    await asyncio.sleep(0.02)
+        await moved(server, "j1", "generating")
+        assert (await good.receive_json())["data"]["progress"] == 50
+
+
+async def test_plain_request_to_a_websocket_is_told_to_upgrade(server):
+    code, body = await server.get("/ws")
+    assert (code, body["code"]) == (426, "upgrade_required")
+
+
+# -- Every event once, in order
+
+
+class Wanderer:
+    """A client that comes and goes, now here, now there, with its last id."""
+
+    def __init__(self, path: str, seed: int) -> None:
+        self.path = path
+        self.random = random.Random(seed)
+        self.seen: list[int] = []
+        self.last_id: int | None = None
+
+    async def visit(self, server, until: int) -> None:
+        async with aiohttp.ClientSession() as session:
+            while self.last_id is None or self.last_id < until:
+                leave_after = self.random.randint(1, 6)
+                async with events(session, server().url + self.path, self.last_id) as source:
+                    for _ in range(leave_after):
+                        event = await source.next()
+                        assert event is not None
+                        assert event.event != "reset"
+                        if source.last_id is None:
+                            continue  # within a snapshot, which has one id, at its end
+                        if self.last_id is not None:
+                            self.seen.append(event.id)
+                        self.last_id = int(source.last_id)
+                        if self.last_id >= until:
+                            return
+                    if self.random.random() < 0.3:
+                        self._break(source)
+
+    def _break(self, source) -> None:
+        """Leaves as a phone does that lost its network: without a word, in the middle of anything."""
+        raw = source.response.connection.transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        source.response.close()
+
+
+@pytest.mark.parametrize("ring_size", [3, 1000])
+async def test_clients_that_reconnect_at_random_see_each_event_once_in_order(database_url, sql, ring_size):
+    jobs, rounds = [f"j{n}" for n in range(5)], 12
+    async with running(database_url, ring_size=ring_size) as one, running(database_url, ring_size=ring_size) as two:
+        for job in jobs:
+            await one.register(job)
+        until = len(jobs) * (rounds + 1)
+        chooser = random.Random(ring_size)
+        wanderers = [Wanderer("/events", seed) for seed in range(8)]
+        visits = [asyncio.create_task(w.visit(lambda: chooser.choice([one, two]), until)) for w in wanderers]
+        for _ in range(rounds):
+            await asyncio.gather(*(moved(chooser.choice([one, two]), job, "generating") for job in jobs))
+        async with asyncio.timeout(40):
+            await asyncio.gather(*visits)
+        assert [row[0] for row in sql("SELECT id FROM rushes_events ORDER BY id")] == list(range(1, until + 1))
+        for wanderer in wanderers:
+            assert wanderer.seen == list(range(wanderer.seen[0], until + 1))

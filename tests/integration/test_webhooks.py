@@ -1,0 +1,217 @@
+"""The way in, over HTTP and into MariaDB: answers, and what is stored."""
+
+import asyncio
+import io
+
+import pytest
+
+from app.times import moment, now, rfc3339
+from tests.webhooks import completion, video, webhook
+
+
+async def test_intermediate_status_is_stored_and_answered(server, sql):
+    await server.register("j1")
+    code, body = await server.post(webhook("j1", "generating"))
+    assert code == 200
+    assert body.pop("webhook_id")
+    assert body == {
+        "success": True, "message": "Video generation status updated: generating",
+        "job_id": "j1", "status": "generating", "progress": 50,
+    }  # fmt: skip
+    assert sql("SELECT status, progress, message FROM video_generations") == (
+        ("PROCESSING", 50, "Génération de la vidéo en cours"),
+    )
+
+
+async def test_completion_stores_the_job_and_its_files(server, sql):
+    await server.register("j1")
+    code, body = await server.post(completion("j1", video("k/1", duration_seconds=8.5)))
+    assert (code, body["num_videos"]) == (200, 1)
+    assert body["processing_time_ms"] > 0
+    assert body["message"] == "Video generation webhook processed successfully"
+    assert sql(
+        "SELECT status, progress, message, error, model, modelVersion, processingTime, generationTime, downloadTime,"
+        " completedAt FROM video_generations"
+    ) == (
+        (
+            "COMPLETED", 100, "Génération terminée avec succès", None, "veo-3", "3.0", 120.5, 90.2, 30.3,
+            moment(1_761_229_800_000_000).replace(tzinfo=None),
+        ),
+    )  # fmt: skip
+    assert sql("SELECT generationId, s3Key, filePath, fileUrl, fileSize, durationSeconds, width FROM video_files") == (
+        ("j1", "k/1", "k/1", "https://files.example/k/1", 15728640, 9, 1920),
+    )
+
+
+async def test_failure_is_recorded_with_its_reason(server, sql):
+    await server.register("j1")
+    code, body = await server.post(webhook("j1", "failed", data={"metadata": {"prompt_used": "la mer"}}))
+    assert (code, body["message"], body["status"]) == (200, "Video generation failure recorded", "failed")
+    ((state, progress, error, done),) = sql("SELECT status, progress, error, completedAt FROM video_generations")
+    assert (state, progress, error) == ("FAILED", 0, 'Échec de génération pour: "la mer"')
+    assert done is not None
+
+
+async def test_same_webhook_again_is_a_duplicate_and_changes_nothing(server, sql):
+    await server.register("j1")
+    sent = completion("j1", video("k/1"))
+    await server.post(sent)
+    before = sql("SELECT * FROM video_generations"), sql("SELECT value FROM rushes_counter")
+    code, body = await server.post(sent)
+    assert (code, body["status"], body["message"]) == (200, "duplicate", "Webhook already processed")
+    assert (sql("SELECT * FROM video_generations"), sql("SELECT value FROM rushes_counter")) == before
+    assert sql("SELECT outcome FROM rushes_webhooks ORDER BY id") == (("applied",), ("duplicate",))
+
+
+async def test_late_webhook_is_stale_and_does_not_move_a_video_back(server, sql):
+    await server.register("j1")
+    await server.post(completion("j1", video("k/1")))
+    code, body = await server.post(webhook("j1", "generating", at=rfc3339(now())))
+    assert (code, body["status"], body["success"]) == (200, "stale", True)
+    assert sql("SELECT status FROM video_generations") == (("COMPLETED",),)
+
+
+async def test_webhook_for_an_unknown_job_is_kept_and_tried_again_in_its_own_row(server, sql):
+    sent = webhook("late", "generating")
+    code, body = await server.post(sent)
+    webhook_id = body.pop("webhook_id")
+    assert (code, body) == (404, {"error": "VideoGeneration not found", "code": "unknown_job", "job_id": "late"})
+    await server.register("late")
+    code, body = await server.post(sent)
+    assert (code, body["progress"], body["webhook_id"]) == (200, 50, webhook_id)
+    assert sql("SELECT id, outcome, attempts FROM rushes_webhooks") == ((webhook_id, "applied", 2),)
+
+
+async def test_invalid_payload_names_its_fields_and_is_kept(server, sql):
+    code, body = await server.post({"job_id": "j1", "status": "exploded", "content_type": "video"})
+    assert (code, body["code"]) == (400, "invalid_payload")
+    assert body["error"].startswith("Invalid payload: status")
+    assert [detail["field"] for detail in body["details"]] == ["status"]
+    assert sql("SELECT outcome, error_code, payload LIKE '%%exploded%%' FROM rushes_webhooks") == (
+        ("dead", "invalid_payload", 1),
+    )
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe\x00", b"[]"])
+async def test_body_that_is_no_webhook_is_kept_byte_for_byte(server, sql, body):
+    code, answer = await server.post(body)
+    assert (code, answer["code"]) == (400, "invalid_payload")
+    assert sql("SELECT payload FROM rushes_webhooks") == ((body,),)
+
+
+async def test_key_of_another_job_is_a_conflict_that_changes_nothing(server, sql):
+    await server.register("j1")
+    await server.register("j2")
+    await server.post(completion("j1", video("k/1")))
+    code, body = await server.post(completion("j2", video("k/2"), video("k/1")))
+    assert (code, body["code"]) == (409, "key_conflict")
+    assert sql("SELECT status FROM video_generations WHERE id = 'j2'") == (("PENDING",),)
+    assert sql("SELECT s3Key FROM video_files") == (("k/1",),)
+    assert sql("SELECT outcome FROM rushes_webhooks WHERE job_id = 'j2'") == (("dead",),)
+
+
+async def test_key_that_differs_only_by_the_tables_collation_is_a_conflict(server, sql):
+    await server.register("j1")
+    await server.register("j2")
+    await server.post(completion("j1", video("clé")))
+    code, body = await server.post(completion("j2", video("CLE")))
+    assert (code, body["code"]) == (409, "key_conflict")
+    code, body = await server.post(completion("j2", video("a"), video("A")))
+    assert (code, body["code"]) == (409, "key_conflict")
+    assert sql("SELECT COUNT(*) FROM video_files") == ((1,),)
+
+
+@pytest.mark.parametrize("other", ["CABC", "cabc ", "cábc"])
+async def test_job_id_is_compared_exactly_whatever_the_tables_collation(server, sql, other):
+    await server.register("cabc")
+    code, body = await server.post(webhook(other, "generating"))
+    assert (code, body["code"]) == (404, "unknown_job")
+    assert (await server.get(f"/api/videos/{other.strip() if other.strip() != 'cabc' else 'cabc%20'}"))[0] == 404
+    assert sql("SELECT progress FROM video_generations") == ((0,),)
+
+
+async def test_value_that_the_table_cannot_hold_is_a_dead_letter(server, sql):
+    await server.register("j1")
+    code, body = await server.post(completion("j1", video("k/1", file_size=3_000_000_000)))
+    assert (code, body["code"]) == (422, "apply_failed")
+    assert "fileSize" in body["error"]
+    assert sql("SELECT status FROM video_generations") == (("PENDING",),)
+    assert sql("SELECT outcome, error_code FROM rushes_webhooks") == (("dead", "apply_failed"),)
+
+
+async def test_job_of_another_program_without_a_key_of_ours_is_not_moved_back(server, sql):
+    sql(
+        "INSERT INTO video_generations (id, prompt, authorId, status, progress, updatedAt, completedAt)"
+        " VALUES ('old', 'p', 'u1', 'COMPLETED', 100, NOW(3), NOW(3))"
+    )
+    sql(
+        "INSERT INTO video_files (id, filename, s3Key, fileSize, durationSeconds, aspectRatio, width, height,"
+        " generationId) VALUES ('f', 'f', 'k', 1, 8, '16:9', 1, 1, 'old')"
+    )
+    code, body = await server.post(webhook("old", "generating", at=rfc3339(now() + 60_000_000)))
+    assert (code, body["status"]) == (200, "stale")
+    assert sql("SELECT status FROM video_generations") == (("COMPLETED",),)
+
+
+async def test_older_completion_adds_its_missing_files_without_a_second_row_for_a_key(server, sql):
+    await server.register("j1")
+    newer = completion("j1", video("k/1", file_url="https://new"), at="2025-10-23T15:00:00Z")
+    older = completion("j1", video("k/1", file_url="https://old"), video("k/2"), at="2025-10-23T14:00:00Z")
+    await server.post(newer)
+    code, body = await server.post(older)
+    assert (code, body["num_videos"]) == (200, 2)
+    assert sql("SELECT s3Key, fileUrl FROM video_files ORDER BY s3Key") == (
+        ("k/1", "https://new"), ("k/2", "https://files.example/k/2"),
+    )  # fmt: skip
+
+
+async def test_newer_completion_gives_a_file_its_fresh_url(server, sql):
+    await server.register("j1")
+    await server.post(completion("j1", video("k/1", file_url="https://old"), at="2025-10-23T14:00:00Z"))
+    await server.post(completion("j1", video("k/1", file_url="https://new"), at="2025-10-23T15:00:00Z"))
+    assert sql("SELECT fileUrl FROM video_files") == (("https://new",),)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "code", "word"), [("text/plain", 415, "not_json"), ("application/vnd.x+json", 404, "unknown_job")]
+)
+async def test_only_json_media_types_are_read(server, content_type, code, word):
+    status, body = await server.post(b'{"job_id": "x", "status": "pending", "content_type": "video"}',
+                                     {"Content-Type": content_type})  # fmt: skip
+    assert (status, body["code"]) == (code, word)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_body_over_the_limit_is_refused(server, sql, declared):
+    async def pieces():
+        for _ in range(17):
+            yield b" " * 65536
+
+    body = io.BytesIO(b" " * (1024 * 1024 + 1)) if declared else pieces()
+    url = server.url + "/api/webhooks/video-completion"
+    async with server.session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (413, "too_large")
+    assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
+
+
+async def test_secrets_are_not_kept_with_the_headers(server, sql):
+    await server.post(webhook("x", "pending"), {"X-Webhook-Secret": "hush", "Authorization": "hush", "X-Kept": "yes"})
+    ((headers,),) = sql("SELECT headers FROM rushes_webhooks")
+    assert "hush" not in headers
+    assert '"x-kept":"yes"' in headers
+
+
+async def test_many_webhooks_at_once_are_each_applied_once(server, sql):
+    await asyncio.gather(*(server.register(f"j{n}") for n in range(20)))
+    sent = [webhook(f"j{n}", status) for n in range(20) for status in ("processing", "generating", "downloading")]
+    answers = await asyncio.gather(*(server.post(body) for body in sent * 2))
+    assert all(code == 200 for code, _ in answers)
+    assert sql("SELECT DISTINCT progress FROM video_generations") == ((75,),)
+    outcomes = dict(sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome"))
+    assert outcomes["duplicate"] == len(sent)
+    assert sum(outcomes.values()) == 2 * len(sent)
+
+
+async def test_health_tells_that_the_webhook_is_there(server):
+    code, body = await server.get("/api/webhooks/video-completion")
+    assert (code, body["status"], body["webhook"]) == (200, "healthy", "video-completion")

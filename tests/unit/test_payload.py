@@ -1,0 +1,229 @@
+"""The versions of the payload, and what is not a webhook."""
+
+import copy
+from datetime import datetime
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import payload
+from app.payload import InvalidPayloadError
+from app.times import microseconds
+
+V1 = {
+    "job_id": "cm123abc456",
+    "status": "completed",
+    "content_type": "video",
+    "timestamp": "2025-10-23T14:30:00Z",
+    "has_data": True,
+    "data": {
+        "job_id": "cm123abc456",
+        "videos": [
+            {
+                "filename": "sunset.mp4",
+                "file_path": "/videos/sunset.mp4",
+                "file_url": "https://files/sunset.mp4",
+                "file_size": 15728640,
+                "format": "mp4",
+                "duration_seconds": 8,
+                "aspect_ratio": "16:9",
+                "dimensions": {"width": 1920, "height": 1080},
+                "created_at": "2025-10-23T14:30:00Z",
+            }
+        ],
+        "metadata": {"model_name": "veo-2.0-generate-001", "processing_time": 120.5, "prompt_used": "Un coucher"},
+        "generated_at": "2025-10-23T14:30:00Z",
+        "success": True,
+    },
+    "environment": "development",
+}
+
+V2_VIDEO = {
+    "filename": "sunset.mp4",
+    "s3_key": "k/sunset.mp4",
+    "url": "https://files/2",
+    "file_url": None,
+    "file_size": 5,
+    "format": "mp4",
+    "duration_seconds": 8,
+    "aspect_ratio": "16:9",
+    "dimensions": {"width": 1920, "height": 1080},
+}
+
+V3_VIDEO = {"filename": "sunset.mp4", "s3_key": "k/sunset.mp4", "s3_url": "https://files/3", "size_bytes": 5}
+
+
+def body(document: dict) -> bytes:
+    return orjson.dumps(document)
+
+
+def changed(path: str, value: object = ..., document: dict = V1) -> dict:
+    """A copy with the field at a.b.0.c set, or taken out."""
+    made = copy.deepcopy(document)
+    *parents, last = [int(p) if p.isdigit() else p for p in path.split(".")]
+    at = made
+    for part in parents:
+        at = at[part]
+    if value is ...:
+        del at[last]
+    else:
+        at[last] = value
+    return made
+
+
+def with_video(video: dict, **data) -> dict:
+    return V1 | {"data": {"videos": [video], "success": True} | data}
+
+
+def refused(document: dict) -> list[str]:
+    with pytest.raises(InvalidPayloadError) as error:
+        payload.parse(body(document))
+    return [detail["field"] for detail in error.value.details]
+
+
+def test_the_product_documents_payload_is_v1():
+    update = payload.parse(body(V1))
+    assert (update.version, update.files[0].s3_key) == ("v1", "/videos/sunset.mp4")
+    assert update.files[0].url == "https://files/sunset.mp4"
+    assert update.processing_time == 120.5
+
+
+def test_s3_key_and_url_make_it_v2():
+    update = payload.parse(body(with_video(V2_VIDEO)))
+    assert (update.version, update.files[0].s3_key, update.files[0].url) == ("v2", "k/sunset.mp4", "https://files/2")
+
+
+@pytest.mark.parametrize(("sent", "whole"), [(8, 8), (8.5, 9), ("8.0", 8), ("8s", 8), ("8.4s", 8), (0, 0)])
+def test_v3_duration_is_read_in_all_its_forms(sent, whole):
+    update = payload.parse(body(with_video(V3_VIDEO | {"duration": sent}, user_id="u1")))
+    assert (update.version, update.files[0].duration_seconds, update.user_id) == ("v3", whole, "u1")
+
+
+def test_v3_fills_in_what_may_be_missing():
+    made = payload.parse(body(with_video(V3_VIDEO | {"duration": 8}))).files[0]
+    assert (made.format, made.aspect_ratio, made.width, made.height) == ("mp4", "16:9", 1920, 1080)
+    assert made.url == "https://files/3"
+
+
+def test_v3_failure_brings_its_own_error():
+    update = payload.parse(body({"job_id": "j", "status": "failed", "content_type": "video", "error": "quota"}))
+    assert (update.version, update.error) == ("v3", "quota")
+
+
+def test_status_is_read_in_any_case():
+    assert payload.parse(body(changed("status", "COMPLETED"))).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        ("job_id", ..., "job_id"),
+        ("job_id", 7, "job_id"),
+        ("job_id", "", "job_id"),
+        ("job_id", "x" * 192, "job_id"),
+        ("status", ..., "status"),
+        ("status", "exploded", "status"),
+        ("status", None, "status"),
+        ("content_type", ..., "content_type"),
+        ("content_type", "image", "content_type"),
+        ("timestamp", "yesterday", "timestamp"),
+        ("timestamp", "9999-12-31T23:59:59Z", "timestamp"),
+        ("data.videos", ..., "data.videos"),
+        ("data.videos", "none", "data.videos"),
+        ("data.videos.0.filename", ..., "data.videos.0.filename"),
+        ("data.videos.0.file_path", "", "data.videos.0.file_path"),
+        ("data.videos.0.file_size", -1, "data.videos.0.file_size"),
+        ("data.videos.0.dimensions", ..., "data.videos.0.dimensions"),
+        ("data.videos.0.duration_seconds", "8s", "data.videos.0.duration_seconds"),
+        ("data.metadata.processing_time", "long", "data.metadata.processing_time"),
+        ("data", None, "data"),
+    ],
+)
+def test_wrong_field_is_named_as_the_sender_wrote_it(path, value, field):
+    assert field in refused(changed(path, value))
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"job_id": "\\ud800"}', b'{"a": NaN}'])
+def test_what_is_not_a_json_object_is_refused_with_a_sentence(raw):
+    with pytest.raises(InvalidPayloadError) as error:
+        payload.parse(raw)
+    assert str(error.value)
+
+
+def test_deeply_nested_body_is_refused_not_crashed_on():
+    with pytest.raises(InvalidPayloadError):
+        payload.parse(b'{"data":' * 5000 + b"1" + b"}" * 5000)
+
+
+def test_time_without_a_zone_is_utc():
+    naive = payload.parse(body(changed("timestamp", "2025-10-23T14:30:00.123456")))
+    assert naive.timestamp == microseconds(datetime.fromisoformat("2025-10-23T14:30:00.123456+00:00"))
+    shifted = payload.parse(body(changed("timestamp", "2025-10-23T16:30:00.123456+02:00")))
+    assert shifted.timestamp == naive.timestamp
+
+
+def test_files_are_taken_even_beside_has_data_false():
+    assert payload.parse(body(changed("has_data", value=False))).files
+
+
+def test_completion_without_data_has_none():
+    update = payload.parse(body(V1 | {"has_data": False, "data": None}))
+    assert (update.has_data, update.files) == (False, ())
+
+
+def test_unsuccessful_completion_brings_no_file():
+    update = payload.parse(body(changed("data.success", value=False)))
+    assert (update.has_data, update.files) == (True, ())
+
+
+def test_same_key_twice_in_one_payload_is_one_file():
+    video = V1["data"]["videos"][0]
+    assert len(payload.parse(body(changed("data.videos", [video, video]))).files) == 1
+
+
+def key(document: dict, webhook_id: str | None = None) -> str:
+    raw = body(document)
+    return payload.dedup_key(webhook_id, payload.parse(raw), raw)
+
+
+def test_same_webhook_is_told_by_its_id_first():
+    assert key(V1, "msg_1") == key(changed("status", "failed"), "msg_1")
+    assert key(V1, "msg_1") != key(V1, "msg_2")
+    assert key(V1, "msg_1") != key(V1)
+
+
+def test_without_an_id_job_status_time_and_data_tell():
+    assert key(V1) == key(changed("environment", "production"))
+    assert key(V1) == key(changed("timestamp", "2025-10-23T16:30:00+02:00"))
+    assert key(V1) != key(V1 | {"has_data": False, "data": None})
+    assert key(V1) != key(changed("timestamp", "2025-10-23T14:30:00.001Z"))
+
+
+def test_without_a_time_the_body_tells():
+    timeless = changed("timestamp")
+    assert key(timeless) == key(timeless)
+    assert key(timeless) != key(changed("environment", "x", timeless))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("aé😀\"\\ 8s-:TZ", max_size=8),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.sampled_from(["videos", "user_id", "x"]), children, max_size=3),
+    max_leaves=8,
+)
+fields = ["job_id", "status", "content_type", "timestamp", "has_data", "data", "error", "message"]
+
+
+@given(st.dictionaries(st.sampled_from(fields), json_values), st.sampled_from(["data", "data.metadata", "data.videos.0"]))
+def test_no_body_does_anything_but_parse_or_be_refused(changes, where):
+    try:
+        raw = body(V1 | changes)
+        nested = body(changed(where, changes))
+    except TypeError:
+        return  # an integer that JSON here cannot hold
+    for one in (raw, nested):
+        try:
+            payload.parse(one)
+        except InvalidPayloadError as error:
+            assert error.details

@@ -1,0 +1,192 @@
+"""The rules: whatever the order, whatever the repetition, one row."""
+
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app import video
+from app.video import Job, StatusUpdate, VideoFile
+
+NOW = 1_761_230_000_000_000
+SECOND = 1_000_000
+
+
+def file(key: str, url: str = "https://files/1", **changes) -> VideoFile:
+    made = VideoFile(
+        s3_key=key, filename=key, url=url, path=key, size=1, format="mp4", duration_seconds=8,
+        aspect_ratio="16:9", width=1920, height=1080, created_at=NOW,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def update(status: str, at: int | None = 0, **changes) -> StatusUpdate:
+    timestamp = None if at is None else NOW + at * SECOND
+    return StatusUpdate(job_id="job", status=status, version="v1", timestamp=timestamp, **changes)
+
+
+def fresh() -> Job:
+    return Job("PENDING", "pending", 0)
+
+
+def stored(updates: list[tuple[StatusUpdate, int]]) -> tuple[dict, dict]:
+    """The row and the files that these (update, receipt) leave behind."""
+    job, row, files = fresh(), {}, {}
+    for one, received_at in updates:
+        change = video.apply(job, one, received_at, "fr")
+        if change is not None:
+            row |= change.columns
+            files |= {f.s3_key: f for f in (*change.new_files, *change.refreshed_files)}
+    return row, files
+
+
+# Few values each, so that ties, common files and contradictions are what is drawn most.
+failures = st.builds(
+    lambda at, error: update("failed", at, error=error), st.integers(0, 1), st.sampled_from(["quota", "réseau", "a" * 40])
+)
+running = st.builds(
+    lambda status, at: update(status, at),
+    st.sampled_from(["pending", "processing", "generating", "downloading", "completed"]),
+    st.sampled_from([0, 1, None, 10_000]),
+)
+completions = st.builds(
+    lambda at, files, model: update("completed", at, has_data=True, files=tuple(files), model=model),
+    st.integers(0, 2),
+    st.lists(
+        st.builds(file, st.sampled_from(["a", "b"]), st.sampled_from(["u1", "u2"])), max_size=2, unique_by=lambda f: f.s3_key
+    ),
+    st.sampled_from(["veo-2", "veo-3"]),
+)
+updates = failures | running | completions
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_any_order_and_any_repetition_of_updates_ends_in_the_same_row(data):
+    received = data.draw(st.lists(updates, min_size=1, max_size=6))
+    once = [(one, NOW + place) for place, one in enumerate(received)]
+    again = data.draw(st.lists(st.sampled_from(once), max_size=6))
+    shuffled = data.draw(st.permutations(once + again))
+    assert stored(shuffled) == stored(once)
+
+
+@given(st.lists(updates, min_size=1, max_size=6))
+def test_once_a_video_is_there_no_update_takes_it_away(received):
+    brings = update("completed", 1, has_data=True, files=(file("paid-for"),))
+    row, kept = stored([(one, NOW) for one in [*received, brings, *received]])
+    assert row["status"] == "COMPLETED"
+    assert "paid-for" in kept
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "progress", "message"),
+    [
+        ("pending", "PENDING", 0, "En attente de traitement"),
+        ("processing", "PROCESSING", 25, "Traitement en cours"),
+        ("generating", "PROCESSING", 50, "Génération de la vidéo en cours"),
+        ("downloading", "PROCESSING", 75, "Téléchargement de la vidéo depuis Google"),
+        ("failed", "FAILED", 0, "La génération a échoué"),
+    ],
+)
+def test_each_status_stores_its_state_progress_and_message(status, state, progress, message):
+    row, _ = stored([(update(status), NOW)])
+    assert (row["status"], row["progress"], row["message"]) == (state, progress, message)
+
+
+def test_late_webhook_does_not_move_a_video_back():
+    job = fresh()
+    video.apply(job, update("completed", 5, has_data=True, files=(file("a"),)), NOW, "fr")
+    assert video.apply(job, update("generating", 9), NOW, "fr") is None
+    assert job.state == "COMPLETED"
+
+
+def test_earlier_update_is_stale():
+    job = fresh()
+    video.apply(job, update("downloading", 5), NOW, "fr")
+    assert video.apply(job, update("generating", 4), NOW, "fr") is None
+
+
+def test_at_equal_times_the_later_stage_wins():
+    job = fresh()
+    video.apply(job, update("processing", 1), NOW, "fr")
+    assert video.apply(job, update("generating", 1), NOW, "fr") is not None
+    assert video.apply(job, update("processing", 1), NOW, "fr") is None
+
+
+def test_full_tie_is_stale():
+    job = fresh()
+    assert video.apply(job, update("failed", 1, error="quota"), NOW, "fr") is not None
+    assert video.apply(job, update("failed", 1, error="quota"), NOW, "fr") is None
+
+
+def test_new_try_after_a_failure_clears_the_error():
+    row, _ = stored([(update("failed", 1, error="quota"), NOW), (update("generating", 2), NOW)])
+    assert (row["status"], row["error"], row["completedAt"]) == ("PROCESSING", None, None)
+
+
+def test_older_completion_only_adds_the_files_that_are_missing():
+    newer = update("completed", 9, has_data=True, model="veo-3", files=(file("a", "new"),))
+    older = update("completed", 1, has_data=True, model="veo-2", files=(file("a", "old"), file("b", "old")))
+    row, kept = stored([(newer, NOW), (older, NOW)])
+    assert row["model"] == "veo-3"
+    assert {key: f.url for key, f in kept.items()} == {"a": "new", "b": "old"}
+
+
+def test_completion_without_data_waits_for_its_files():
+    job = fresh()
+    change = video.apply(job, update("completed", 1), NOW, "fr")
+    assert (change.columns["status"], change.columns["progress"]) == ("PROCESSING", 95)
+    change = video.apply(job, update("completed", 1, has_data=True, files=(file("a"),)), NOW, "fr")
+    assert change.columns["status"] == "COMPLETED"
+
+
+def test_completion_with_no_video_is_a_failure_that_says_so():
+    row, _ = stored([(update("completed", 1, has_data=True), NOW)])
+    assert (row["status"], row["error"]) == ("FAILED", "Aucune vidéo n'a été produite")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"error": "quota", "prompt_used": "sea"}, "quota"),
+        ({"prompt_used": "sea"}, 'Échec de génération pour: "sea"'),
+        ({}, "Erreur inconnue lors de la génération"),
+    ],
+)
+def test_failure_stores_the_best_reason_there_is(changes, error):
+    assert stored([(update("failed", 1, **changes), NOW)])[0]["error"] == error
+
+
+def test_prompt_with_braces_is_stored_as_it_is():
+    assert stored([(update("failed", 1, prompt_used="{x} {0}"), NOW)])[0]["error"].endswith('"{x} {0}"')
+
+
+def test_time_too_far_ahead_of_the_clock_is_replaced_by_the_receipt():
+    assert video.ordering_time(update("pending", 299), NOW) == NOW + 299 * SECOND
+    assert video.ordering_time(update("pending", 301), NOW) == NOW
+    assert video.ordering_time(update("pending", None), NOW) == NOW
+
+
+def test_finished_row_of_another_program_is_not_moved_back():
+    job = Job("COMPLETED", "completed", 100, key=video.known_key("COMPLETED", NOW, has_files=True))
+    assert video.apply(job, update("generating", 60), NOW, "fr") is None
+
+
+def test_unfinished_row_of_another_program_takes_any_update():
+    assert video.known_key("PROCESSING", NOW, has_files=False) is None
+
+
+def test_every_message_exists_in_both_languages():
+    assert video.MESSAGES["fr"].keys() == video.MESSAGES["en"].keys()
+
+
+def test_file_keeps_the_fields_of_the_latest_completion_that_named_it():
+    sent = [
+        (update("completed", at, has_data=True, files=(file(key, url),)), NOW)
+        for at, key, url in [(1, "a", "first"), (2, "a", "second"), (3, "b", "third")]
+    ]
+    for order in permutations(sent):
+        _, kept = stored(list(order))
+        assert {key: f.url for key, f in kept.items()} == {"a": "second", "b": "third"}

@@ -1,0 +1,50 @@
+"""Bodies of webhooks, as the backend sends them."""
+
+from typing import Any
+
+_times = iter(range(1, 10_000))
+
+
+def webhook(job_id: str, status: str, *, at: str | None = None, data: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Without `at`, each has a later time than the one before."""
+    return {
+        "job_id": job_id,
+        "status": status,
+        "content_type": "video",
+        "timestamp": at or f"2025-10-23T12:{(n := next(_times)) // 60 % 60:02d}:{n % 60:02d}.{n // 3600:03d}Z",
+        "has_data": data is not None,
+        "data": data,
+    }
+
+
+def video(key: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "filename": key.rsplit("/", 1)[-1] + ".mp4",
+        "file_path": key,
+        "file_url": f"https://files.example/{key}",
+        "file_size": 15728640,
+        "format": "mp4",
+        "duration_seconds": 8,
+        "aspect_ratio": "16:9",
+        "dimensions": {"width": 1920, "height": 1080},
+        "created_at": "2025-10-23T14:30:00Z",
+    } | fields
+
+
+def completion(job_id: str, *videos: dict[str, Any], at: str | None = None) -> dict[str, Any]:
+    data = {
+        "job_id": job_id,
+        "videos": list(videos),
+        "metadata": {
+            "model_name": "veo-3",
+            "model_version": "3.0",
+            "processing_time": 120.5,
+            "generation_time": 90.2,
+            "download_time": 30.3,
+            "prompt_used": "la mer",
+        },
+        "generated_at": "2025-10-23T14:30:00Z",
+        "success": True,
+        "num_videos": len(videos),
+    }
+    return webhook(job_id, "completed", at=at or "2025-10-23T14:30:00Z", data=data)
