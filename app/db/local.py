@@ -288,3 +288,6 @@ def _make_door(folder: Path) -> None:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise LocalDatabaseError(f"{folder} is not a folder of yours: remove it and try again.")
     folder.chmod(0o700)
+    # MySQL takes the lock file of one that was killed for a running one, once its process id is in use again.
+    for leftover in folder.glob("mysqld.sock*"):
+        leftover.unlink()

@@ -157,7 +157,8 @@ class Writer:
                 log.warning("commit_outcome_unknown", deliveries=len(waiting))
                 unknown = batch
             except (RetryableError, DatabaseAwayError) as error:
-                waiting = self._expire(waiting, error)
+                told = error if isinstance(error, DatabaseAwayError) else BusyError(str(error))
+                waiting = self._expire(waiting, told)
                 await asyncio.sleep(_backoff(tries))
                 tries += 1
             except Error as error:

@@ -41,9 +41,7 @@ uvloop.run(main())
 def query(url: str, statement: str) -> tuple[tuple[Any, ...], ...]:
     parts = urlsplit(url)
     [unix_socket] = parse_qs(parts.query)["unix_socket"]
-    connection = pymysql.connect(
-        unix_socket=unix_socket, user=parts.username, database=parts.path[1:], autocommit=True
-    )
+    connection = pymysql.connect(unix_socket=unix_socket, user=parts.username, database=parts.path[1:], autocommit=True)
     with connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchall()
@@ -102,9 +100,7 @@ async def test_what_was_committed_is_there_after_a_quick_second_start(tmp_path: 
 
 async def test_it_keeps_every_commit_opens_no_port_and_lets_only_its_user_in(tmp_path: Path) -> None:
     async with private_database(tmp_path) as url:
-        settings = (
-            "@@innodb_flush_log_at_trx_commit, @@skip_networking, @@character_set_database, @@time_zone"
-        )
+        settings = "@@innodb_flush_log_at_trx_commit, @@skip_networking, @@character_set_database, @@time_zone"
         assert query(url, f"SELECT {settings}") == ((1, 1, "utf8mb4", "+00:00"),)
         [socket] = parse_qs(urlsplit(url).query)["unix_socket"]
         assert Path(socket).parent.stat().st_mode & 0o777 == 0o700
@@ -235,9 +231,7 @@ async def test_damaged_files_give_the_databases_own_words_and_its_log(tmp_path: 
     assert str(tmp_path / "mysql.log") in sentence
 
 
-async def test_a_program_that_cannot_run_gives_its_last_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_program_that_cannot_run_gives_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "bin" / "mariadbd"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho 'libaio.so.1: cannot open shared object file'\nexit 127\n")

@@ -208,14 +208,19 @@ def test_without_a_time_the_body_tells():
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("aé😀\"\\ 8s-:TZ", max_size=8),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.sampled_from(["videos", "user_id", "x"]), children, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text('aé😀"\\ 8s-:TZ', max_size=8),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.sampled_from(["videos", "user_id", "x"]), children, max_size=3)
+    ),
     max_leaves=8,
 )
 fields = ["job_id", "status", "content_type", "timestamp", "has_data", "data", "error", "message"]
 
 
-@given(st.dictionaries(st.sampled_from(fields), json_values), st.sampled_from(["data", "data.metadata", "data.videos.0"]))
+@given(
+    st.dictionaries(st.sampled_from(fields), json_values), st.sampled_from(["data", "data.metadata", "data.videos.0"])
+)
 def test_no_body_does_anything_but_parse_or_be_refused(changes, where):
     try:
         raw = body(V1 | changes)

@@ -44,10 +44,12 @@ def stored(updates: list[tuple[StatusUpdate, int]]) -> tuple[dict, dict]:
 
 # Few values each, so that ties, common files and contradictions are what is drawn most.
 failures = st.builds(
-    lambda at, error: update("failed", at, error=error), st.integers(0, 1), st.sampled_from(["quota", "réseau", "a" * 40])
+    lambda at, error: update("failed", at, error=error),
+    st.integers(0, 1),
+    st.sampled_from(["quota", "réseau", "a" * 40]),
 )
 running = st.builds(
-    lambda status, at: update(status, at),
+    update,
     st.sampled_from(["pending", "processing", "generating", "downloading", "completed"]),
     st.sampled_from([0, 1, None, 10_000]),
 )
@@ -55,7 +57,9 @@ completions = st.builds(
     lambda at, files, model: update("completed", at, has_data=True, files=tuple(files), model=model),
     st.integers(0, 2),
     st.lists(
-        st.builds(file, st.sampled_from(["a", "b"]), st.sampled_from(["u1", "u2"])), max_size=2, unique_by=lambda f: f.s3_key
+        st.builds(file, st.sampled_from(["a", "b"]), st.sampled_from(["u1", "u2"])),
+        max_size=2,
+        unique_by=lambda f: f.s3_key,
     ),
     st.sampled_from(["veo-2", "veo-3"]),
 )

@@ -1,0 +1,34 @@
+.DEFAULT_GOAL := help
+.PHONY: help install run test check bench clean
+
+# Arguments for the last command of a target, as in: make test ARGS="-k resume"
+ARGS ?=
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s%s\n", $$1, $$2 }' Makefile
+
+install: ## Set up what is missing: MariaDB's programs and .venv with the command rushes
+	@scripts/setup
+	@echo "Installed: .venv/bin/rushes. To start it: make run"
+
+run: ## Set up, start a private MariaDB and serve on 127.0.0.1:8080; Ctrl-C stops both
+	@scripts/setup
+	@.venv/bin/rushes serve $(ARGS)
+
+test: ## Set up what tests need too (a browser, Redis) and run all of them
+	@scripts/setup test
+	@.venv/bin/pytest $(ARGS)
+
+check: ## Formatting, lint, types, direction of imports
+	@scripts/setup check
+	@.venv/bin/ruff format --check
+	@.venv/bin/ruff check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: ## Set up what the benchmarks need too (wrk) and run them; ends in one table
+	@scripts/setup bench
+	@.venv/bin/python -m bench $(ARGS)
+
+clean: ## Remove what set-up made; the data in .data stays
+	rm -rf .venv .local build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

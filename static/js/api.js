@@ -1,0 +1,51 @@
+// The requests of the page. Every failure is an ApiError, whether the server refused or could not be reached.
+
+import { t } from "./i18n.js";
+
+const TIMEOUT = 20_000;
+const GENERATE_TIMEOUT = 60_000; // the server itself waits for the generation backend
+
+export class ApiError extends Error {
+  /** `status` is 0 when no answer came; `code` is null when the answer was not one of the API's own. */
+  constructor(message, { status = 0, code = null, details = [], retryAfter = null } = {}) {
+    super(message);
+    Object.assign(this, { status, code, details, retryAfter });
+  }
+}
+
+/** What a response other than 2xx says. Also used for the stream, whose errors EventSource hides. */
+export async function errorOf(response) {
+  const body = await response.json().catch(() => ({}));
+  return new ApiError(body.error ?? t("problem.http", { status: response.status }), {
+    status: response.status,
+    code: body.code ?? null,
+    details: Array.isArray(body.details) ? body.details : [],
+    retryAfter: Number(response.headers.get("Retry-After")) || null,
+  });
+}
+
+async function request(path, options = {}, timeout = TIMEOUT) {
+  let response;
+  try {
+    response = await fetch(path, { ...options, signal: AbortSignal.timeout(timeout) });
+    if (response.ok) return await response.json();
+  } catch {
+    throw new ApiError(t("problem.network"));
+  }
+  throw await errorOf(response);
+}
+
+/** A page of the caller's videos; the first (no cursor) also has `active` and `last_event_id`. */
+export function getGallery(cursor = null, limit = 12) {
+  const query = new URLSearchParams({ limit });
+  if (cursor !== null) query.set("cursor", cursor);
+  return request(`/api/videos/user?${query}`);
+}
+
+export const getJob = (id) => request(`/api/videos/${encodeURIComponent(id)}`);
+
+/** Starts a generation; the same key never starts a second one. */
+export function generate(body, idempotencyKey) {
+  const headers = { "Content-Type": "application/json", "Idempotency-Key": idempotencyKey };
+  return request("/api/videos/generate", { method: "POST", headers, body: JSON.stringify(body) }, GENERATE_TIMEOUT);
+}

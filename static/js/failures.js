@@ -1,0 +1,31 @@
+// Which failed jobs the user has not dismissed yet. The gallery holds unfinished and completed jobs only, so without
+// this note a failure would vanish with the next reload, unread.
+
+const KEY = "rushes.failures";
+const MOST = 12;
+
+export function rememberedFailures() {
+  try {
+    const ids = JSON.parse(localStorage.getItem(KEY) ?? "[]");
+    return Array.isArray(ids) ? ids.filter((id) => typeof id === "string") : [];
+  } catch {
+    return []; // storage is switched off, or holds something else
+  }
+}
+
+function store(ids) {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(ids.slice(-MOST)));
+  } catch {
+    // Storage is switched off: the failure is shown until the page is left.
+  }
+}
+
+export function rememberFailure(id) {
+  store([...rememberedFailures().filter((other) => other !== id), id]);
+}
+
+export function forgetFailure(id) {
+  const ids = rememberedFailures();
+  if (ids.includes(id)) store(ids.filter((other) => other !== id));
+}

@@ -1,0 +1,51 @@
+// What the page knows about a job, and what may change it. Pure: no DOM, no requests.
+//
+// State (state, progress, message, error, eta, videos) comes from events, in the order of their ids, on top of the
+// gallery page that the stream continues from. Details (prompt, model, times) come from GET /api/videos/{id}. Since a
+// fetched job never touches state, a slow answer cannot take back what a newer event has shown.
+
+export const UNFINISHED = ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"];
+
+const DETAILS = ["prompt", "aspect_ratio", "model", "model_version", "processing_time", "generation_time",
+  "download_time", "created_at", "completed_at"];
+const EVENT_STATE = { completed: "COMPLETED", failed: "FAILED" };
+
+export const isUnfinished = (job) => UNFINISHED.includes(job.state);
+
+export function newJob(id) {
+  return { id, prompt: null, aspect_ratio: null, created_at: null, state: "PENDING", progress: 0, message: "",
+    error: null, eta_seconds: null, videos: [], eventId: 0 };
+}
+
+/** Takes all of an API item, state included. Only for answers that no event can have overtaken. */
+export function applyItem(job, item) {
+  applyDetails(job, item);
+  job.state = item.state ?? (item.status ?? job.state).toUpperCase();
+  job.progress = item.progress ?? (job.state === "COMPLETED" ? 100 : 0);
+  job.message = item.message ?? "";
+  job.error = item.error ?? null;
+  job.eta_seconds = item.eta_seconds ?? null;
+  job.videos = item.videos ?? [];
+  job.eventId = 0; // after a reset the log may count from lower ids again
+  return job;
+}
+
+/** Takes what events do not carry, and never what they do. */
+export function applyDetails(job, item) {
+  for (const name of DETAILS) if (item[name] != null) job[name] = item[name];
+  return job;
+}
+
+/** Applies one event; false if the job already shows something newer. Progress after a failure is a new try. */
+export function applyEvent(job, { id, event, data }) {
+  if (id <= job.eventId) return false;
+  job.eventId = id;
+  job.state = data.state ?? EVENT_STATE[event] ?? "PROCESSING";
+  job.progress = data.progress ?? job.progress;
+  job.message = data.message ?? "";
+  job.error = data.error ?? null;
+  job.eta_seconds = data.eta_seconds ?? null;
+  job.created_at ??= data.occurred_at ?? null;
+  if (data.videos?.length) job.videos = data.videos;
+  return true;
+}

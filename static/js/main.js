@@ -1,0 +1,23 @@
+// Defines the page's elements, and nothing else.
+
+import { RushesApp } from "./rushes-app.js";
+import { RushesBell } from "./rushes-bell.js";
+import { RushesConnection } from "./rushes-connection.js";
+import { RushesJob } from "./rushes-job.js";
+import { RushesProgress } from "./rushes-progress.js";
+import { RushesPrompt } from "./rushes-prompt.js";
+import { RushesToasts } from "./rushes-toasts.js";
+import { RushesVideo } from "./rushes-video.js";
+import { translate } from "./i18n.js";
+
+translate(document);
+
+// Parts before the whole: when rushes-app connects, the elements inside it already work.
+customElements.define("rushes-bell", RushesBell);
+customElements.define("rushes-connection", RushesConnection);
+customElements.define("rushes-progress", RushesProgress);
+customElements.define("rushes-prompt", RushesPrompt);
+customElements.define("rushes-toasts", RushesToasts);
+customElements.define("rushes-video", RushesVideo);
+customElements.define("rushes-job", RushesJob);
+customElements.define("rushes-app", RushesApp);

@@ -1,0 +1,79 @@
+import { t } from "./i18n.js";
+
+const MUTED = "rushes.muted";
+
+/**
+ * `<rushes-bell>`: asks for the right to notify when it is clicked, never by itself, and notifies while the tab is
+ * hidden. Says what happened with "rushes:notice".
+ */
+export class RushesBell extends HTMLElement {
+  #button = null;
+  #onClick = () => this.#toggle();
+
+  connectedCallback() {
+    this.#button = this.querySelector("button");
+    this.#button.addEventListener("click", this.#onClick);
+    this.hidden = !("Notification" in window);
+    this.#render();
+  }
+
+  disconnectedCallback() {
+    this.#button.removeEventListener("click", this.#onClick);
+  }
+
+  /** Shows a notification if the user wants them and is looking elsewhere; `onClick` runs when it is clicked. */
+  notify(heading, { body, tag, onClick }) {
+    if (!this.#on || !document.hidden) return;
+    try {
+      // The tag makes two open tabs show one notification.
+      const notification = new Notification(heading, { body, tag, icon: "/static/favicon.svg" });
+      notification.onclick = () => {
+        window.focus();
+        notification.close();
+        onClick();
+      };
+    } catch {
+      // Chrome on Android allows notifications from service workers only; the page itself still shows everything.
+    }
+  }
+
+  get #on() {
+    return "Notification" in window && Notification.permission === "granted" && !muted();
+  }
+
+  async #toggle() {
+    if (this.#on) mute(true);
+    else if ((await Notification.requestPermission()) === "granted") mute(false);
+    this.#render();
+    const blocked = Notification.permission === "denied";
+    if (blocked || this.#on) this.#say(t(blocked ? "bell.blocked" : "bell.enabled"));
+  }
+
+  #render() {
+    const label = t(this.#on ? "bell.off" : "bell.on");
+    this.#button.setAttribute("aria-pressed", String(this.#on));
+    this.#button.setAttribute("aria-label", t("bell.on"));
+    this.#button.title = label;
+  }
+
+  #say(text) {
+    this.dispatchEvent(new CustomEvent("rushes:notice", { bubbles: true, detail: { text } }));
+  }
+}
+
+function muted() {
+  try {
+    return localStorage.getItem(MUTED) === "yes";
+  } catch {
+    return false;
+  }
+}
+
+function mute(yes) {
+  try {
+    if (yes) localStorage.setItem(MUTED, "yes");
+    else localStorage.removeItem(MUTED);
+  } catch {
+    // Storage is switched off: the browser's own setting is the only switch then.
+  }
+}

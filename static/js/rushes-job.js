@@ -1,0 +1,181 @@
+import { ago, duration, fileSize, fullTime, modelName, safeUrl, title } from "./format.js";
+import { stamp, t } from "./i18n.js";
+import { isUnfinished } from "./jobs.js";
+import { slots } from "./slots.js";
+
+/**
+ * `<rushes-job job-id="…" state="PROCESSING">`: one job, from its first moment to its video, in one card whose frame
+ * and caption keep their places. Set `job`, then call `update()` whenever it has changed.
+ * Dispatches "rushes:dismiss" and "rushes:reuse".
+ */
+export class RushesJob extends HTMLElement {
+  job = null;
+  #slots = null;
+  #take = 0;
+
+  connectedCallback() {
+    if (this.#slots) return;
+    const content = stamp("job");
+    this.#slots = slots(content);
+    this.append(content);
+    this.addEventListener("click", (event) => this.#onClick(event));
+    this.update();
+  }
+
+  update() {
+    if (!this.#slots) return;
+    const { job } = this;
+    this.setAttribute("job-id", job.id);
+    this.setAttribute("state", job.state);
+    this.setAttribute("ratio", job.aspect_ratio ?? "16:9");
+    this.#renderPrompt();
+    this.#renderFrame();
+    this.refreshFacts();
+    this.#renderActions();
+  }
+
+  /** Renders the line of facts alone; called from time to time, as "3 minutes ago" grows old. */
+  refreshFacts() {
+    this.#slots.facts.replaceChildren(...factsOf(this.job, this.#file));
+  }
+
+  get #file() {
+    return this.job.state === "COMPLETED" ? this.job.videos[this.#take] ?? this.job.videos[0] : undefined;
+  }
+
+  #renderPrompt() {
+    const text = title(this.job);
+    this.querySelector("article").setAttribute("aria-label", text);
+    this.#slots.prompt.textContent = text;
+    this.toggleAttribute("unnamed", this.job.prompt === null);
+  }
+
+  #renderFrame() {
+    const { job } = this;
+    const done = job.state === "COMPLETED";
+    const progress = this.querySelector("rushes-progress");
+    progress.hidden = !isUnfinished(job);
+    progress.show(job);
+    this.#slots.failure.hidden = job.state !== "FAILED";
+    this.#slots.reason.textContent = job.error || t("job.no-reason");
+    this.#slots.missing.hidden = !(done && safeUrl(this.#file?.file_url) === null);
+    this.#renderVideos(done ? job.videos : []);
+  }
+
+  // One player a file, kept in place by the file's id: a new address or one more file disturbs none of the others.
+  #renderVideos(files) {
+    const { videos } = this.#slots;
+    const known = new Map([...videos.children].map((video) => [video.dataset.id, video]));
+    this.#take = Math.min(this.#take, Math.max(0, files.length - 1));
+    files.forEach((file, index) => {
+      const video = known.get(file.id) ?? newVideo(file.id);
+      known.delete(file.id);
+      if (videos.children[index] !== video) videos.insertBefore(video, videos.children[index] ?? null);
+      video.hidden = index !== this.#take || safeUrl(file.file_url) === null;
+      if (video.hidden) video.pause();
+      video.show(file, this.job);
+    });
+    for (const video of known.values()) video.remove();
+    this.#renderTakes(files.length);
+  }
+
+  #renderTakes(count) {
+    const { takes } = this.#slots;
+    takes.hidden = count < 2;
+    while (takes.children.length > count) takes.lastElementChild.remove();
+    while (takes.children.length < count) takes.append(newTake(takes.children.length));
+    [...takes.children].forEach((button, index) => button.setAttribute("aria-pressed", String(index === this.#take)));
+  }
+
+  #renderActions() {
+    const { download, dismiss, reuse } = this.#slots;
+    const failed = this.job.state === "FAILED";
+    dismiss.hidden = !failed;
+    reuse.hidden = !failed || this.job.prompt === null;
+    const address = safeUrl(this.#file?.file_url);
+    download.hidden = address === null;
+    if (address === null) return;
+    download.href = address;
+    download.download = this.#file.filename ?? "";
+    // "download" does nothing for another origin: there the file must not replace this page.
+    download.target = new URL(address).origin === location.origin ? "" : "_blank";
+    download.rel = "noopener";
+  }
+
+  #onClick(event) {
+    const button = event.target.closest("[data-action], [data-take]");
+    if (!button) return;
+    if (button.dataset.take) this.#showTake(Number(button.dataset.take));
+    if (button.dataset.action === "expand") this.#toggleExpanded(button);
+    if (button.dataset.action === "dismiss") this.#tell("rushes:dismiss");
+    if (button.dataset.action === "reuse") this.#tell("rushes:reuse");
+  }
+
+  #showTake(index) {
+    this.#take = index;
+    this.update();
+  }
+
+  #toggleExpanded(button) {
+    button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") === "false"));
+  }
+
+  #tell(type) {
+    this.dispatchEvent(new CustomEvent(type, { bubbles: true }));
+  }
+}
+
+function newVideo(id) {
+  const video = document.createElement("rushes-video");
+  video.dataset.id = id;
+  return video;
+}
+
+function newTake(index) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.dataset.take = index;
+  button.textContent = index + 1;
+  button.setAttribute("aria-label", t("job.take", { number: index + 1 }));
+  return button;
+}
+
+function factsOf(job, file) {
+  const facts = [createdFact(job)];
+  if (!file) return [...facts, fact(t("fact.ratio"), job.aspect_ratio)].filter(Boolean);
+  const { width, height } = file.dimensions ?? {};
+  return [
+    ...facts,
+    fact([t("fact.model"), job.model, job.model_version].filter(Boolean).join(" "), job.model && modelName(job.model)),
+    fact(t("fact.duration"), file.duration_seconds && duration(file.duration_seconds)),
+    fact(t("fact.dimensions"), width && height && `${width} × ${height}`),
+    fact(t("fact.size"), file.file_size && fileSize(file.file_size)),
+    fact(timesOf(job), job.processing_time && t("fact.took", { time: duration(job.processing_time) })),
+  ].filter(Boolean);
+}
+
+function timesOf(job) {
+  const shown = (seconds) => (seconds == null ? "–" : duration(seconds));
+  return t("fact.times", {
+    generation: shown(job.generation_time),
+    download: shown(job.download_time),
+    total: shown(job.processing_time),
+  });
+}
+
+function createdFact(job) {
+  if (!job.created_at) return null;
+  const time = document.createElement("time");
+  time.dateTime = job.created_at;
+  time.textContent = ago(job.created_at);
+  time.title = fullTime(job.created_at);
+  return time;
+}
+
+function fact(label, text) {
+  if (!text) return null;
+  const span = document.createElement("span");
+  span.title = label;
+  span.textContent = text;
+  return span;
+}

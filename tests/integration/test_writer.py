@@ -1,0 +1,293 @@
+"""The writer on a real MariaDB: batches, what goes wrong in them, and the log that they leave."""
+
+import asyncio
+import contextlib
+from urllib.parse import quote
+
+import orjson
+import pymysql
+import pytest
+
+from app import ids, payload, times
+from app.db.pool import DatabaseAwayError, parameters
+from app.db.webhooks import Delivery, Outcome
+from app.db.writer import BusyError, Writer
+from app.wire import LogEvent, Typical
+from tests.webhooks import completion, video, webhook
+
+
+class Harness:
+    """A writer, and the events that it handed on."""
+
+    def __init__(self, url: str, **options) -> None:
+        self.events: list[LogEvent] = []
+        self.batches: list[int] = []
+        self.writer = Writer(url, language="fr", typical=Typical(), on_commit=self._committed, **options)
+
+    def _committed(self, events: list[LogEvent]) -> None:
+        self.batches.append(len(events))
+        self.events += events
+
+    async def submit(self, *bodies: dict, webhook_id: str | None = None) -> list[Outcome]:
+        """All at once, so that they meet in one batch."""
+        return list(await asyncio.gather(*(self.writer.submit(delivery(b, webhook_id)) for b in bodies)))
+
+
+def delivery(document: dict, webhook_id: str | None = None) -> Delivery:
+    body, at = orjson.dumps(document), times.now()
+    update = payload.parse(body)
+    key = payload.dedup_key(webhook_id, update, body)
+    return Delivery(ids.webhook_id(at), key, at, b"{}", body, version=update.version, update=update)
+
+
+@contextlib.asynccontextmanager
+async def writing(url: str, **options):
+    harness = Harness(url, **options)
+    harness.writer.start()
+    try:
+        yield harness
+    finally:
+        await harness.writer.stop()
+
+
+@pytest.fixture
+async def harness(database_url):
+    async with writing(database_url) as made:
+        yield made
+
+
+def add_jobs(sql, *names):
+    for name in names:
+        sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES (%s, 'p', 'u1', NOW(3))", name)
+
+
+def kinds(outcomes):
+    return [outcome.kind for outcome in outcomes]
+
+
+def log_ids(sql):
+    return [row[0] for row in sql("SELECT id FROM rushes_events ORDER BY id")]
+
+
+async def test_what_arrives_together_is_committed_together(harness, sql):
+    add_jobs(sql, *(f"j{n}" for n in range(100)))
+    outcomes = await harness.submit(*(webhook(f"j{n}", "generating") for n in range(100)))
+    assert set(kinds(outcomes)) == {"applied"}
+    assert len(harness.batches) <= 2
+    assert [event.id for event in harness.events] == log_ids(sql) == list(range(1, 101))
+
+
+async def test_updates_of_one_job_in_one_batch_each_have_their_event(harness, sql):
+    add_jobs(sql, "j1")
+    outcomes = await harness.submit(*(webhook("j1", s) for s in ("processing", "generating", "downloading")))
+    assert [o.progress for o in outcomes] == [25, 50, 75]
+    assert [orjson.loads(e.data)["progress"] for e in harness.events] == [25, 50, 75]
+    assert sql("SELECT progress FROM video_generations") == ((75,),)
+
+
+async def test_duplicates_within_a_batch_and_across_batches_are_applied_once(harness, sql):
+    add_jobs(sql, "j1")
+    sent = webhook("j1", "generating")
+    assert sorted(kinds(await harness.submit(sent, sent, sent))) == ["applied", "duplicate", "duplicate"]
+    assert kinds(await harness.submit(sent)) == ["duplicate"]
+    assert log_ids(sql) == [1]
+
+
+async def test_one_poisonous_update_in_a_batch_of_100_fails_alone(harness, sql):
+    add_jobs(sql, *(f"j{n}" for n in range(100)))
+    bodies = [webhook(f"j{n}", "generating") for n in range(100)]
+    bodies[42] = completion("j42", video("k", file_size=3_000_000_000))
+    outcomes = await harness.submit(*bodies)
+    assert [n for n, o in enumerate(outcomes) if o.kind != "applied"] == [42]
+    assert (outcomes[42].kind, outcomes[42].code) == ("dead", "apply_failed")
+    assert sql("SELECT COUNT(*) FROM video_generations WHERE progress = 50") == ((99,),)
+    assert log_ids(sql) == list(range(1, 100))
+
+
+async def test_writer_that_loses_a_deadlock_tries_again(harness, sql, database_url):
+    add_jobs(sql, "j1")
+    sql("CREATE TABLE ballast (id INT PRIMARY KEY)")
+    arguments = parameters(database_url)
+    rival = pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"])
+    before = status(sql, "Innodb_deadlocks")
+    with rival.cursor() as cursor:
+        # Heavier than the writer's transaction, so that InnoDB chooses the writer's as the victim.
+        cursor.execute("INSERT INTO ballast VALUES " + ",".join(f"({n})" for n in range(1000)))
+        cursor.execute("UPDATE rushes_counter SET value = value WHERE id = 1")
+        waiting = asyncio.create_task(harness.writer.submit(delivery(webhook("j1", "generating"))))
+        await until(lambda: status(sql, "Innodb_row_lock_current_waits") == 1)
+        await asyncio.to_thread(cursor.execute, "UPDATE video_generations SET prompt = 'q' WHERE id = 'j1'")
+    rival.commit()
+    rival.close()
+    assert (await waiting).kind == "applied"
+    assert status(sql, "Innodb_deadlocks") == before + 1
+    assert sql("SELECT prompt, progress FROM video_generations") == (("q", 50),)
+
+
+def status(sql, name: str) -> int:
+    return int(sql(f"SHOW GLOBAL STATUS LIKE '{name}'")[0][1])
+
+
+async def until(condition, seconds=10.0):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@contextlib.contextmanager
+def holding(database_url, job_id):
+    """Another program's transaction that has the job's row."""
+    arguments = parameters(database_url)
+    session = pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"])
+    session.cursor().execute("SELECT id FROM video_generations WHERE id = %s FOR UPDATE", (job_id,))
+    yield session
+    session.close()
+
+
+async def test_row_that_another_program_holds_stalls_no_other_webhook(harness, sql, database_url):
+    add_jobs(sql, "held", "free")
+    with holding(database_url, "held") as session:
+        waiting = asyncio.create_task(harness.writer.submit(delivery(webhook("held", "generating"))))
+        assert kinds(await harness.submit(webhook("free", "generating"))) == ["applied"]
+        assert not waiting.done()
+        session.rollback()
+        assert (await waiting).kind == "applied"
+
+
+async def test_row_that_stays_held_is_given_up_within_the_budget(sql, database_url):
+    add_jobs(sql, "held")
+    async with writing(database_url, budget=0.3) as harness:
+        with holding(database_url, "held"), pytest.raises(BusyError):
+            await harness.submit(webhook("held", "generating"))
+    assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
+
+
+async def test_two_writers_keep_the_log_dense_and_in_commit_order(sql, database_url):
+    jobs = [f"j{n}" for n in range(12)]
+    add_jobs(sql, *jobs)
+    async with writing(database_url) as one, writing(database_url) as two:
+
+        async def send(harness, seed):
+            for step in range(40):
+                body = webhook(jobs[(seed + step) % len(jobs)], "generating")
+                assert kinds(await harness.submit(body))[0] in ("applied", "stale")
+
+        await asyncio.gather(*(send(h, n) for n, h in enumerate([one, two] * 6)))
+    assert log_ids(sql) == list(range(1, len(one.events) + len(two.events) + 1))
+    assert sorted(e.id for e in one.events + two.events) == log_ids(sql)
+    for harness in (one, two):
+        assert [e.id for e in harness.events] == sorted(e.id for e in harness.events)
+
+
+async def test_id_that_is_visible_has_all_smaller_ids_visible_too(sql, database_url):
+    add_jobs(sql, *(f"j{n}" for n in range(8)))
+    async with writing(database_url) as one, writing(database_url) as two:
+        sending = asyncio.gather(
+            *(h.submit(*(webhook(f"j{n}", "generating") for n in range(8))) for h in [one, two] * 15)
+        )
+        while not sending.done():
+            count, newest = sql("SELECT COUNT(*), COALESCE(MAX(id), 0) FROM rushes_events")[0]
+            assert count == newest
+            await asyncio.sleep(0)
+        await sending
+
+
+async def test_same_webhook_through_two_writers_at_once_is_applied_once(sql, database_url):
+    add_jobs(sql, *(f"j{n}" for n in range(40)))
+    async with writing(database_url) as one, writing(database_url) as two:
+        for n in range(40):
+            sent = webhook(f"j{n}", "generating")
+            first, second = await asyncio.gather(one.submit(sent), two.submit(sent))
+            assert sorted(kinds(first + second)) == ["applied", "duplicate"]
+        late = webhook("unknown", "generating")
+        first, second = await asyncio.gather(one.submit(late), two.submit(late))
+        assert kinds(first + second) == ["parked", "parked"]
+    assert sql("SELECT COUNT(*) FROM rushes_webhooks WHERE outcome = 'parked'") == ((1,),)
+    assert log_ids(sql) == list(range(1, 41))
+
+
+class CuttingProxy:
+    """Stands before the database, and cuts the connection at a commit: before it gets there, or before its answer."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._socket_path = socket_path
+        self.cut: str | None = None
+        self.cuts = 0
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+
+    async def _serve(self, reader, writer):
+        up_reader, up_writer = await asyncio.open_unix_connection(self._socket_path)
+        answers = asyncio.create_task(self._copy(up_reader, writer))
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 20):
+                if self.cut and b"COMMIT" in data:
+                    self.cuts += 1
+                    if self.cut == "after":
+                        answers.cancel()
+                        await asyncio.wait([answers])
+                        up_writer.write(data)
+                        await up_reader.read(100)
+                    self.cut = None
+                    break
+                up_writer.write(data)
+        answers.cancel()
+        for one in (writer, up_writer):
+            one.close()
+
+    async def _copy(self, reader, writer):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 20):
+                writer.write(data)
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+async def test_commit_whose_answer_is_lost_is_settled_by_looking(sql, database_url, cut):
+    add_jobs(sql, "j1", "j2")
+    arguments = parameters(database_url)
+    async with CuttingProxy(arguments["unix_socket"]) as proxy:
+        url = f"mysql://root@127.0.0.1:{proxy.port}/{quote(arguments['db'])}"
+        async with writing(url) as harness:
+            await harness.submit(webhook("j1", "processing"))
+            proxy.cut = cut
+            outcomes = await harness.submit(webhook("j1", "generating"), webhook("j2", "generating"))
+            assert proxy.cuts == 1
+            assert kinds(outcomes) == ["applied", "applied"]
+    assert log_ids(sql) == [1, 2, 3]
+    assert sql("SELECT outcome, attempts FROM rushes_webhooks") == (("applied", 1),) * 3
+
+
+async def test_database_out_of_reach_is_told_within_the_budget():
+    async with writing("mysql://root@127.0.0.1:1/none", budget=0.3) as harness:
+        with pytest.raises(DatabaseAwayError):
+            await harness.submit(webhook("j1", "generating"))
+
+
+async def test_too_many_waiting_webhooks_are_refused(sql, database_url):
+    add_jobs(sql, "j1")
+    async with writing(database_url, pending_max=1) as harness:
+        outcomes = await asyncio.gather(
+            *(harness.writer.submit(delivery(webhook("j1", "generating"))) for _ in range(5)), return_exceptions=True
+        )
+        assert any(isinstance(o, BusyError) for o in outcomes)
+
+
+async def test_stopping_commits_what_still_waits(sql, database_url):
+    add_jobs(sql, "j1")
+    async with writing(database_url) as harness:
+        waiting = asyncio.create_task(harness.writer.submit(delivery(webhook("j1", "generating"))))
+        await asyncio.sleep(0)
+    assert (await waiting).kind == "applied"
+
+
+async def test_webhooks_with_one_id_are_one_webhook_whatever_they_say(harness, sql):
+    add_jobs(sql, "j1")
+    first = await harness.submit(webhook("j1", "generating"), webhook_id="msg_1")
+    second = await harness.submit(webhook("j1", "downloading"), webhook_id="msg_1")
+    assert kinds(first + second) == ["applied", "duplicate"]
