@@ -1,5 +1,6 @@
 """Identifiers made here."""
 
+import itertools
 import secrets
 
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -10,6 +11,10 @@ def cuid() -> str:
     return "c" + "".join(secrets.choice(_BASE36) for _ in range(24))
 
 
+_PROCESS = secrets.token_hex(6)
+_count = itertools.count(1)
+
+
 def webhook_id(received_at: int) -> str:
-    """32 hex digits that sort by receipt (microseconds since 1970)."""
-    return f"{received_at:014x}{secrets.token_hex(9)}"
+    """32 hex digits that sort by receipt (microseconds since 1970): the time, this process, its how-manieth."""
+    return f"{received_at:014x}{_PROCESS}{next(_count) & 0xFFFFFF:06x}"

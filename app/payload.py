@@ -5,7 +5,6 @@ A new version of the payload is one new model of a video and one line in `_VERSI
 
 import hashlib
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from math import floor
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -61,10 +60,9 @@ def dedup_key(webhook_id: str | None, update: StatusUpdate | None, body: bytes) 
 
 def _utc(value: datetime) -> datetime:
     """The real backend sends Python's naive isoformat(), in UTC."""
-    aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value
-    if not 1970 < aware.year < 9999:  # noqa: PLR2004 - what MySQL's DATETIME holds, whatever the offset
+    if not 1970 < value.year < 9999:  # noqa: PLR2004 - what MySQL's DATETIME holds, whatever the offset
         raise ValueError("must be between the years 1971 and 9998")
-    return aware.astimezone(UTC)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
 
 
 def _seconds(value: object) -> object:
@@ -195,6 +193,8 @@ _VERSIONS = (
 
 def _version(document: dict[str, Any]) -> tuple[str, type[Completion[Any]]]:
     data = document.get("data")
+    if data is None and "error" not in document and "message" not in document:
+        return "v1", Completion[VideoV1]
     listed = data.get("videos") if isinstance(data, dict) else None
     videos = [video for video in listed if isinstance(video, dict)] if isinstance(listed, list) else []
     return next((name, model) for name, matches, model in _VERSIONS if matches(document, videos))
@@ -203,21 +203,22 @@ def _version(document: dict[str, Any]) -> tuple[str, type[Completion[Any]]]:
 def _upgrade(document: dict[str, Any]) -> StatusUpdate:
     envelope = Envelope.model_validate(document)
     version, completion = _version(document)
+    data = envelope.data or {}
     update = StatusUpdate(
-        job_id=envelope.job_id,
-        status=envelope.status,
-        version=version,
+        envelope.job_id,
+        envelope.status,
+        version,
         timestamp=None if envelope.timestamp is None else microseconds(envelope.timestamp),
         has_data=_has_data(envelope),
         error=_text(envelope.error) or _text(envelope.message),
-        user_id=_text((envelope.data or {}).get("user_id")),
     )
+    if data:
+        update.user_id = _text(data.get("user_id"))
     if update.status == "completed" and update.has_data:
-        return _with_files(update, envelope.data or {}, completion)
-    if update.status == "failed":
-        metadata = (envelope.data or {}).get("metadata")
-        prompt = metadata.get("prompt_used") if isinstance(metadata, dict) else None
-        return replace(update, prompt_used=_text(prompt))
+        _add_files(update, data, completion)
+    elif update.status == "failed":
+        metadata = data.get("metadata")
+        update.prompt_used = _text(metadata.get("prompt_used")) if isinstance(metadata, dict) else None
     return update
 
 
@@ -231,21 +232,18 @@ def _has_data(envelope: Envelope) -> bool:
     return data is not None
 
 
-def _with_files(update: StatusUpdate, data: dict[str, Any], completion: type[Completion[Any]]) -> StatusUpdate:
+def _add_files(update: StatusUpdate, data: dict[str, Any], completion: type[Completion[Any]]) -> None:
     body = completion.model_validate({"data": data}).data
-    files = {video.key: _file(video) for video in body.videos} if body.success is not False else {}
+    if body.success is not False:
+        update.files = tuple({video.key: _file(video) for video in body.videos}.values())
+    update.generated_at = None if body.generated_at is None else microseconds(body.generated_at)
     metadata = body.metadata or Metadata()
-    return replace(
-        update,
-        files=tuple(files.values()),
-        generated_at=None if body.generated_at is None else microseconds(body.generated_at),
-        model=metadata.model_name,
-        model_version=metadata.model_version,
-        processing_time=metadata.processing_time,
-        generation_time=metadata.generation_time,
-        download_time=metadata.download_time,
-        metadata=data.get("metadata"),
-    )
+    update.model = metadata.model_name
+    update.model_version = metadata.model_version
+    update.processing_time = metadata.processing_time
+    update.generation_time = metadata.generation_time
+    update.download_time = metadata.download_time
+    update.metadata = data.get("metadata")
 
 
 def _file(video: VideoV1) -> VideoFile:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import signal
 import socket
@@ -39,6 +40,10 @@ async def serve(settings: Settings) -> int:
             try:
                 await web.SockSite(runner, taken, backlog=4096).start()
                 _welcome(settings)
+                # What start-up made stays; looking through it again and again would hold the loop.
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(50_000, 20, 50)
                 await stop.wait()
                 click.echo("rushes: stopping", err=True)
             finally:

@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - formats three times faster than an aware one
 
 
 def now() -> int:
@@ -24,4 +25,9 @@ def moment(us: int) -> datetime:
 
 def rfc3339(us: int) -> str:
     """2025-10-23T14:30:00.000Z"""
-    return moment(us).strftime("%Y-%m-%dT%H:%M:%S.") + f"{us // 1000 % 1000:03d}Z"
+    return (_NAIVE_EPOCH + timedelta(microseconds=us)).isoformat(timespec="milliseconds") + "Z"
+
+
+def sql(us: int, timespec: str = "milliseconds") -> str:
+    """2025-10-23 14:30:00.000, as MySQL writes a DATETIME(3) in UTC."""
+    return (_NAIVE_EPOCH + timedelta(microseconds=us)).isoformat(" ", timespec)

@@ -79,9 +79,10 @@ class VideoFile:
     created_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StatusUpdate:
-    """One webhook in its internal form, whatever version it came in.
+    """One webhook in its internal form, whatever version it came in. Nobody changes one once it is made;
+    it is not frozen because that would double what it costs to make.
 
     Times are microseconds since 1970. `files` is empty unless this is a completion that brings files;
     `has_data` tells a completion without data from one whose data holds no file.

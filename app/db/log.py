@@ -1,7 +1,7 @@
 """The log: one row for each committed change, with ids that are dense and in the order of commits."""
 
-from app.db.pool import Pool, Raw, bind
-from app.times import moment
+from app import times
+from app.db.pool import Pool, Raw, bind, literal
 from app.wire import LogEvent
 
 _TAKE_IDS = "UPDATE rushes_counter SET value = LAST_INSERT_ID(value + %s) WHERE id = 1"
@@ -10,20 +10,19 @@ _APPEND = """
 INSERT INTO rushes_events (id, job_id, author_id, organization_id, event, data, created_at) VALUES %s
 """
 
-_TAKEN = "SELECT LAST_INSERT_ID()"
-
 HEAD = "SELECT value FROM rushes_counter WHERE id = 1"
 
 _COLUMNS = "SELECT id, job_id, author_id, organization_id, event, data FROM rushes_events"
 
 
 def append(events: list[LogEvent], at: int) -> list[str]:
-    """Statements for the very end of a transaction; the rows of the last one hold the last id taken.
+    """Two statements for the very end of a transaction; the first gives, as its row, the last id taken.
 
     They go out in one packet with the commit: the counter's lock, which all writers wait for, is held
     for no round trip.
     """
     count = len(events)
+    created_at = Raw(literal(times.sql(at)))
     rows = [
         [
             Raw(f"LAST_INSERT_ID() - {count - place}"),
@@ -32,11 +31,11 @@ def append(events: list[LogEvent], at: int) -> list[str]:
             event.organization_id,
             event.event,
             event.data,
-            moment(at),
+            created_at,
         ]
         for place, event in enumerate(events, start=1)
     ]
-    return [bind(_TAKE_IDS, count), bind(_APPEND, rows), _TAKEN]
+    return [bind(_TAKE_IDS, count), bind(_APPEND, rows)]
 
 
 def number(events: list[LogEvent], last: int) -> None:

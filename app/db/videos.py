@@ -250,7 +250,7 @@ class Videos:
             [] if idempotency_key is None else [bind(_REMEMBER, new.author_id, idempotency_key, job_id, moment(at))]
         )
         results = await connection.run("START TRANSACTION", insert, *remember, *log.append(events, at), "COMMIT")
-        log.number(events, int(results[-2][0][0]))
+        log.number(events, int(results[-3][0][0]))
         return events
 
     async def typical_seconds(self) -> float | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.db.pool import bind
-from app.times import moment, now
+from app.times import now, sql
 from app.video import StatusUpdate
 
 SETTLED = ("applied", "stale")
@@ -96,9 +96,9 @@ class Record:
         ]
         content: list[Any] = [delivery.headers, delivery.body]
         if row.attempts == 1:
-            self._new[row.id] = [row.id, dedup_key, *values, moment(row.received_at), *content]
+            self._new[row.id] = [row.id, dedup_key, *values, sql(row.received_at, "microseconds"), *content]
         elif row.id in self._new:
-            self._new[row.id][2:] = [*values, moment(row.received_at), *content]
+            self._new[row.id][2:] = [*values, sql(row.received_at, "microseconds"), *content]
         else:
             self._retried[row.id] = [*values, *content, row.id]
 

@@ -10,9 +10,11 @@ from app.errors import ApiError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
+
 
 def reply(body: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+    return web.Response(body=orjson.dumps(body), status=status, headers=_JSON)
 
 
 def is_json(media_type: str) -> bool:
