@@ -1,0 +1,75 @@
+"""The benchmarks: `python -m bench`, one table at the end."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+
+from app.db.local import LocalDatabaseError
+from bench.ingest import Options, ingest
+from bench.load import LoadError
+from bench.report import faults, ingest_table
+from bench.servers import ServerError
+
+RESULTS = Path(__file__).with_name("results")
+
+
+async def run_ingest(options: Options, console: Console) -> bool:
+    """Run the benchmark and print its table; return whether every run counts."""
+    with console.status("starting") as status:
+        runs = await ingest(options, status.update)
+    console.print(ingest_table(runs))
+    console.print(
+        f"Median of {options.rounds} rounds of {options.seconds} s."
+        " * The site's figures were recorded elsewhere, not measured here.",
+        highlight=False,
+    )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "ingest.json").write_text(json.dumps([run.as_json() for run in runs], indent=1))
+    for fault in faults(runs):
+        console.print(f"DOES NOT COUNT: {fault}", style="bold red", highlight=False)
+    return not faults(runs)
+
+
+BENCHMARKS = {"ingest": run_ingest}
+
+
+async def run_all(names: list[str], options: Options) -> bool:
+    """Run the named benchmarks one after the other; SIGTERM ends them as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    console = Console()
+    console.width = 200  # a row of the table is not to be folded, wherever it goes
+    return all([await BENCHMARKS[name](options, console) for name in names])
+
+
+def main() -> int:
+    """Run what the command line names, everything without a name; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks, side by side with peers.")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--seconds", type=int, default=5, help="each run's length (5)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each run is repeated (3)")
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--quick", action="store_true", help="one round of 2 s runs: a rough look")
+    args = parser.parse_args()
+    names = args.names or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"no benchmark named {', '.join(sorted(unknown))}")
+    seconds, rounds = (2, 1) if args.quick else (args.seconds, args.rounds)
+    with suppress(asyncio.CancelledError, KeyboardInterrupt):
+        try:
+            return 0 if asyncio.run(run_all(names, Options(seconds, rounds, tuple(args.connections)))) else 1
+        except (LoadError, LocalDatabaseError, ServerError) as error:
+            print(error, file=sys.stderr)
+            return 2
+    return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

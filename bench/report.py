@@ -1,0 +1,75 @@
+"""The table at the end: medians over the rounds, and ratios of runs that stood side by side."""
+
+from collections.abc import Callable
+from statistics import median
+
+from rich import box
+from rich.table import Table
+
+from bench.ingest import CASES, Case, Run
+
+# Webhooks a second and p50 in ms of the site that rushes replaces: recorded elsewhere, not measured here.
+# There is no figure for 64 connections; its rate did not grow with them, so the one for 16 stands in.
+SITE = {("generating", 1): (163, 5.3), ("generating", 16): (340, 46.0), ("completed", 16): (240, 65.0)}
+
+
+def site_rate(case: Case, connections: int) -> int | None:
+    """Webhooks a second of the site, None where no figure is known."""
+    figure = SITE.get((case.status, min(connections, 16)))
+    return figure[0] if figure else None
+
+
+def ingest_table(runs: list[Run]) -> Table:
+    """One row for each case and number of connections, in Markdown, for the documentation."""
+    table = Table(box=box.MARKDOWN, header_style="")
+    table.add_column("webhooks", no_wrap=True)
+    table.add_column("conn.", justify="right", no_wrap=True)
+    for name in ("no-op", "bare", "rushes"):
+        table.add_column(f"{name} /s", justify="right", no_wrap=True)
+        table.add_column("p50 / p99 ms", justify="right", no_wrap=True)
+    for name in ("÷ no-op", "÷ bare", "p50 ÷ bare", "÷ site*"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for case in CASES:
+        for connections in sorted({run.connections for run in runs}):
+            table.add_row(case.name, str(connections), *_cells(case, connections, runs))
+    return table
+
+
+def faults(runs: list[Run]) -> list[str]:
+    """A sentence for each run that does not count."""
+    return [
+        f"{run.server}, {run.case}, {run.connections} connections, round {run.round + 1}: {run.fault}"
+        for run in runs
+        if run.fault
+    ]
+
+
+def _cells(case: Case, connections: int, runs: list[Run]) -> list[str]:
+    def of(server: str) -> list[Run]:
+        # The no-op knows no jobs: one figure for both kinds of completion.
+        name = "completed, again" if server == "no-op" and case.fresh else case.name
+        return [r for r in runs if (r.server, r.case, r.connections) == (server, name, connections)]
+
+    noop, bare, rushes = of("no-op"), of("bare"), of("rushes")
+    cells = [cell for group in (noop, bare, rushes) for cell in _figures(group)]
+    cells.append(_ratio(rushes, noop, lambda run: run.outcome.rate))
+    cells.append(_ratio(rushes, bare, lambda run: run.outcome.rate))
+    cells.append(_ratio(rushes, bare, lambda run: run.outcome.p50))
+    site = site_rate(case, connections)
+    usable = rushes and not any(run.fault for run in rushes)
+    cells.append(f"{median(run.outcome.rate for run in rushes) / site:.0f}" if site and usable else "–")
+    return cells
+
+
+def _figures(runs: list[Run]) -> tuple[str, str]:
+    if not runs or any(run.fault for run in runs):
+        return ("ERROR" if runs else "–"), "–"
+    p50, p99 = (median(getattr(run.outcome, name) for run in runs) * 1000 for name in ("p50", "p99"))
+    return f"{median(run.outcome.rate for run in runs):,.0f}", f"{p50:.2f} / {p99:.2f}"
+
+
+def _ratio(ours: list[Run], theirs: list[Run], figure: Callable[[Run], float]) -> str:
+    """The median of the rounds' ratios: a machine that slows down for a round slows down both."""
+    if not ours or not theirs or any(run.fault for run in ours + theirs):
+        return "–"
+    return f"{median(figure(a) / figure(b) for a, b in zip(ours, theirs, strict=True)):.2f}"

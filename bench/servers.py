@@ -1,0 +1,175 @@
+"""The processes that are measured: a private database, rushes and its peers, started and stopped here."""
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from app.db.local import private_database
+from bench import payload
+from bench.seed import connected
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 20
+STOP_SECONDS = 15
+
+BARE_DATABASE = "bench_bare"
+
+# As many as rushes may have. With 4 and 16 it was some 10 % slower: the counter's lock, held over three round
+# trips and the flush of the commit, lets one transaction end at a time.
+BARE_POOL_SIZE = 8
+
+
+class ServerError(Exception):
+    """A process did not start, or ended too early; the message holds the end of what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server. `database_url` is where it records webhooks, None if it records none."""
+
+    name: str
+    url: str
+    pid: int
+    database_url: str | None
+
+
+@asynccontextmanager
+async def fresh_database() -> AsyncIterator[tuple[Path, str]]:
+    """A new private MariaDB: its folder, in which servers may keep their files, and its URL.
+
+    The folder is on the disk of the checkout, not in the system's temporary folder, which may be in memory,
+    where nothing is durable and commits cost nothing.
+    """
+    (ROOT / ".data").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / ".data") as name:
+        folder = Path(name)
+        async with private_database(folder / "data") as url:
+            yield folder, url
+
+
+@asynccontextmanager
+async def rushes(folder: Path, database_url: str, python: Sequence[str] = ()) -> AsyncIterator[Server]:
+    """Rushes as a user starts it, its tables in place; `python` are more arguments to the interpreter."""
+    await _migrate(folder, database_url)
+    environment = {
+        "DATABASE_URL": database_url,
+        "DATA_DIR": str(folder / "rushes"),
+        "APP_ENV": "development",
+        "LOG_LEVEL": "warning",
+    }
+    async with _serving("rushes", [*python, "-m", "app", "serve"], environment, folder) as server:
+        yield server
+
+
+@asynccontextmanager
+async def bare(folder: Path, database_url: str) -> AsyncIterator[Server]:
+    """The peer with one transaction for each webhook, with rushes' own tables.
+
+    In a database beside rushes' own, so that rushes does not follow its log.
+    """
+    async with connected(database_url) as cursor:
+        await cursor.execute(f"CREATE DATABASE {BARE_DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
+    url = urlsplit(database_url)._replace(path=f"/{BARE_DATABASE}").geturl()
+    await _migrate(folder, url)
+    environment = {"DATABASE_URL": url, "BENCH_POOL_SIZE": str(BARE_POOL_SIZE)}
+    async with _serving("bare", ["-m", "bench.peers.bare"], environment, folder) as server:
+        yield server
+
+
+@asynccontextmanager
+async def noop(folder: Path) -> AsyncIterator[Server]:
+    """The peer that stores nothing."""
+    async with _serving("no-op", ["-m", "bench.peers.noop"], {}, folder) as server:
+        yield server
+
+
+async def _migrate(folder: Path, database_url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app", "migrate"),
+        env=_environment({"DATABASE_URL": database_url}),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out = (await process.communicate())[0].decode()
+    if process.returncode:
+        raise ServerError(f"rushes migrate failed:\n{out.strip()}")
+
+
+def _environment(settings: dict[str, str]) -> dict[str, str]:
+    """Settings alone, none from the caller's environment; run in a folder without an `.env`."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {"PYTHONPATH": str(ROOT)} | settings
+
+
+@asynccontextmanager
+async def _serving(
+    name: str, arguments: Sequence[str], settings: dict[str, str], folder: Path
+) -> AsyncIterator[Server]:
+    """Run a server on a free port of 127.0.0.1; stop it with SIGTERM. Raises ServerError."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    log = folder / f"{name}.log"
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *arguments),
+            env=_environment(settings | {"HOST": "127.0.0.1", "PORT": str(port)}),
+            cwd=folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the benchmark, which then stops its servers in order
+        )
+    try:
+        await _healthy(name, url, process, log)
+        yield Server(name, url, process.pid, settings.get("DATABASE_URL"))
+        if process.returncode is not None:
+            raise ServerError(f"{name} ended by itself:\n{_tail(log)}")
+    finally:
+        await _stop(process)
+
+
+async def _healthy(name: str, url: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(START_SECONDS * 20):
+            if process.returncode is not None:
+                raise ServerError(f"{name} did not start:\n{_tail(log)}")
+            try:
+                async with session.get(url + payload.PATH) as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+    raise ServerError(f"{name} was not healthy within {START_SECONDS} s:\n{_tail(log)}")
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:].strip() or "(it printed nothing)"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
