@@ -1,0 +1,205 @@
+"""The `rushes` command as people run it: a process of its own, with its own private database."""
+
+import asyncio
+import os
+import re
+import shlex
+import signal
+import socket
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.streams import events
+from tests.webhooks import webhook
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(**settings) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}
+    return kept | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in settings.items()}
+
+
+async def start(folder: Path, *arguments: str, **settings):
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app", *arguments, cwd=folder, env=environment(**settings),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def run(folder: Path, *arguments: str, **settings) -> tuple[int, str, str]:
+    process = await start(folder, *arguments, **settings)
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def serving(folder: Path, **settings):
+    """(process, its address, what it printed until it was ready)"""
+    process = await start(folder, "serve", **({"PORT": free_port()} | settings))
+    printed = ""
+    try:
+        async with asyncio.timeout(60):
+            while "Webhooks go to" not in printed:
+                line = await process.stdout.readline()
+                assert line, (await process.stderr.read()).decode()
+                printed += line.decode()
+        yield process, re.search(r"http://[\d.]+:\d+", printed)[0], printed
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        process._transport.close()
+
+
+def databases_of(folder: Path) -> list[int]:
+    """Processes that serve the folder's private database."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes()
+        except OSError:
+            continue
+        if b"--datadir=" + bytes(folder) in command:
+            found.append(int(path.parent.name))
+    return found
+
+
+async def until(condition, seconds=15.0):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_signal_stops_server_and_database_cleanly_and_data_is_kept(tmp_path, how):
+    async with serving(tmp_path) as (process, url, _):
+        async with aiohttp.ClientSession() as session:
+            async with session.post(f"{url}/api/videos", json={"job_id": "kept", "prompt": "p"}) as answer:
+                assert answer.status == 201
+            async with events(session, f"{url}/events") as source:
+                await source.next()
+                process.send_signal(how)
+                assert await source.next() is None
+        async with asyncio.timeout(15):
+            assert await process.wait() == 0
+    assert databases_of(tmp_path) == []
+    async with serving(tmp_path) as (_, url, _), aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/api/videos/kept") as answer:
+            assert answer.status == 200
+
+
+async def test_killed_server_leaves_no_database_and_the_next_start_recovers(tmp_path):
+    async with serving(tmp_path) as (process, url, _), aiohttp.ClientSession() as session:
+        async with session.post(f"{url}/api/videos", json={"job_id": "j1", "prompt": "p"}):
+            pass
+        async with session.post(f"{url}/api/webhooks/video-completion", json=webhook("j1", "generating")) as answer:
+            assert answer.status == 200
+        assert databases_of(tmp_path)
+        process.kill()
+        await process.wait()
+    await until(lambda: not databases_of(tmp_path))
+    async with serving(tmp_path) as (_, url, _), aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/api/videos/j1") as answer:
+            assert (await answer.json())["progress"] == 50
+
+
+async def test_printed_curl_works_when_pasted_and_moves_the_bar(tmp_path):
+    async with serving(tmp_path, SIMULATED_STEP="0.1") as (_, url, printed), aiohttp.ClientSession() as session:
+        (line,) = [line.strip() for line in printed.splitlines() if line.strip().startswith("curl ")]
+        async with events(session, f"{url}/events") as source:
+            await source.next()
+            curl = await asyncio.create_subprocess_exec(*shlex.split(line), "-sf", stdout=asyncio.subprocess.DEVNULL)
+            assert await curl.wait() == 0
+            seen = []
+            while not seen or seen[-1] < 100:
+                seen.append((await source.next()).data["progress"])
+        assert seen == [0, 25, 50, 75, 100]
+
+
+async def test_smoke_passes_its_nine_checks_and_send_moves_a_job(tmp_path, database_url):
+    async with serving(tmp_path, DATABASE_URL=database_url) as (_, url, _):
+        code, out, err = await run(tmp_path, "smoke", url)
+        assert (code, out.splitlines()[-1]) == (0, "9 of 9"), out + err
+        async with aiohttp.ClientSession() as session:
+            async with session.post(f"{url}/api/videos", json={"job_id": "j1", "prompt": "p"}):
+                pass
+            code, out, err = await run(tmp_path, "send", url, "--job-id", "j1", "--status", "generating")
+            assert code == 0, err
+            assert '"progress":50' in out
+    assert not (tmp_path / ".data").exists()
+
+
+async def test_smoke_fails_where_nothing_listens(tmp_path):
+    code, out, _ = await run(tmp_path, "smoke", f"http://127.0.0.1:{free_port()}")
+    assert (code, out.splitlines()[-1]) == (1, "0 of 9")
+
+
+async def test_with_a_database_url_migrate_works_and_starts_no_private_database(tmp_path, database_url):
+    code, out, _ = await run(tmp_path, "migrate", DATABASE_URL=database_url)
+    assert code == 0
+    assert "up to date" in out or "applied" in out
+    assert not (tmp_path / ".data").exists()
+
+
+async def test_taken_port_is_one_sentence_that_says_what_to_do(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, err = await run(tmp_path, "serve", PORT=port)
+    assert (code, err.count("\n")) == (1, 1)
+    assert err.startswith(f"rushes: port {port} is taken; ")
+    assert not (tmp_path / ".data").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"APP_ENV": "production"}, "WEBHOOK_SECRET and DATABASE_URL"),
+        ({"HOST": "0.0.0.0"}, "bind to 127.0.0.1"),
+        ({"PORT": "many"}, "PORT is not usable"),
+        ({"DATABASE_URL": "postgres://x/y"}, "mysql://user:password@host:port/database"),
+        ({"DATABASE_URL": "mysql://root:hush@127.0.0.1:1/x"}, "cannot connect to the database"),
+    ],
+)
+async def test_setting_that_cannot_work_is_told_in_one_sentence(tmp_path, settings, told):
+    code, out, err = await run(tmp_path, "serve", **({"PORT": free_port()} | settings))
+    assert code == 1
+    assert told in err
+    assert "Traceback" not in err
+    assert "hush" not in out + err
+
+
+async def test_send_tries_again_with_the_same_id_until_it_is_taken(tmp_path):
+    from aiohttp import web
+    from aiohttp.test_utils import TestServer
+
+    ids = []
+
+    async def flaky(request):
+        ids.append(request.headers["webhook-id"])
+        if len(ids) < 3:
+            return web.json_response({}, status=503, headers={"Retry-After": "0"})
+        return web.json_response({"success": True})
+
+    app = web.Application()
+    app.router.add_post("/api/webhooks/video-completion", flaky)
+    async with TestServer(app) as server:
+        code, _, err = await run(
+            tmp_path, "send", str(server.make_url("")).rstrip("/"), "--job-id", "j", "--status", "pending"
+        )
+    assert code == 0, err
+    assert len(ids) == 3
+    assert len(set(ids)) == 1

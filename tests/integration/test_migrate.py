@@ -1,0 +1,121 @@
+"""Migrations, on an empty database and on one that the site made."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from app.db import migrate
+from tests.conftest import running
+from tests.webhooks import completion, video
+
+# As `prisma migrate` writes it, with the relations that the site has beside it.
+PRISMA = (Path(__file__).parent / "prisma.sql").read_text()
+
+
+@pytest.fixture
+def empty_url(database_url, sql):
+    """A database with nothing in it."""
+    sql("SET FOREIGN_KEY_CHECKS = 0")
+    for (table,) in sql("SHOW TABLES"):
+        sql(f"DROP TABLE {table}")
+    return database_url
+
+
+def definitions(sql):
+    return {table: sql(f"SHOW CREATE TABLE {table}")[0][1] for table in ("video_generations", "video_files")}
+
+
+def test_empty_database_gets_every_table_and_index(empty_url, sql):
+    report = migrate.apply(empty_url)
+    assert len(report.applied) == 8
+    assert (report.adopted, report.missing_indexes) == ([], [])
+    assert migrate.pending(empty_url) == []
+    assert migrate.apply(empty_url).applied == []
+    assert sql("SELECT value FROM rushes_counter") == ((0,),)
+
+
+def test_tables_that_we_make_are_those_that_prisma_makes(empty_url, sql):
+    migrate.apply(empty_url)
+    ours = columns(sql)
+    for table in ("video_files", "video_generations"):
+        sql(f"DROP TABLE {table}")
+    run_prisma(sql)
+    assert ours == columns(sql)
+
+
+def columns(sql):
+    return sql(
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, COLLATION_NAME"
+        " FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()"
+        " AND TABLE_NAME IN ('video_generations', 'video_files') ORDER BY TABLE_NAME, ORDINAL_POSITION"
+    )
+
+
+def run_prisma(sql):
+    for statement in PRISMA.split(";\n"):
+        if statement.strip():
+            sql(statement)
+
+
+async def test_database_of_the_site_is_adopted_untouched_and_works(empty_url, sql):
+    run_prisma(sql)
+    sql("INSERT INTO users VALUES ('dev')")
+    sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('old', 'p', 'dev', NOW(3))")
+    before = definitions(sql)
+    report = migrate.apply(empty_url)
+    assert sorted(report.adopted) == ["video_files", "video_generations"]
+    assert definitions(sql) == before
+    assert report.missing_indexes == [
+        (
+            "CREATE INDEX `video_generations_authorId_status_createdAt_idx` ON `video_generations` "
+            "(`authorId`, `status`, `createdAt`)"
+        )
+    ]
+    async with running(empty_url) as server:
+        code, _ = await server.post(completion("old", video("k")))
+        assert code == 200
+        _, gallery = await server.get("/api/videos/user")
+        assert [job["id"] for job in gallery["generations"]] == ["old"]
+    assert migrate.apply(empty_url, add_indexes=True).missing_indexes == report.missing_indexes
+    assert migrate.apply(empty_url).missing_indexes == []
+
+
+def test_migration_that_was_killed_half_way_is_finished_by_the_next(empty_url, sql):
+    migrate.apply(empty_url)
+    sql("DELETE FROM _yoyo_migration WHERE migration_id >= '0005'")
+    sql("DROP TABLE rushes_jobs")
+    sql("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, NOW(), 999999)")
+    assert len(migrate.apply(empty_url).applied) == 4
+    assert sql("SELECT COUNT(*) FROM rushes_jobs") == ((0,),)
+
+
+def test_two_migrations_at_once_wait_for_each_other(empty_url, sql):
+    reports, errors = [], []
+
+    def apply():
+        try:
+            reports.append(migrate.apply(empty_url))
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=apply) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert sorted(len(report.applied) for report in reports) == [0, 0, 8]
+
+
+def test_url_of_prisma_with_its_own_parameters_is_understood(empty_url):
+    assert migrate.pending(empty_url + "&connection_limit=5&sslaccept=strict")
+
+
+def test_password_with_special_characters_is_decoded_and_never_told(database_url, sql):
+    sql("CREATE USER IF NOT EXISTS 'web'@'localhost' IDENTIFIED BY 'p@ss/w:rd?'")
+    sql("GRANT ALL ON *.* TO 'web'@'localhost'")
+    assert migrate.pending(database_url.replace("root@", "web:p%40ss%2Fw%3Ard%3F@"))
+    with pytest.raises(migrate.DatabaseAwayError) as error:
+        migrate.pending(database_url.replace("root@", "web:hush@"))
+    assert "hush" not in str(error.value)

@@ -1,0 +1,210 @@
+"""The API for pages: registering, generating, the gallery."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.conftest import running
+from tests.streams import events
+from tests.webhooks import completion, video, webhook
+
+
+async def order(server, path="/api/videos", headers=None, **fields):
+    async with server.session.post(server.url + path, json={"prompt": "the sea"} | fields, headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_registered_job_is_there_in_full(server, sql):
+    code, body = await order(server, job_id="j1", user_id="u9", organization_id="o1", aspect_ratio="9:16",
+                             number_of_videos=2, duration_seconds=5, person_generation="DONT_ALLOW",
+                             input_image_base64="aGk=")  # fmt: skip
+    assert (code, body["id"], body["state"], body["progress"]) == (201, "j1", "PENDING", 0)
+    assert sql(
+        "SELECT authorId, organizationId, prompt, aspectRatio, numberOfVideos, durationSeconds, personGeneration,"
+        " inputImageBase64, status FROM video_generations"
+    ) == (("u9", "o1", "the sea", "9:16", 2, 5, "DONT_ALLOW", "aGk=", "PENDING"),)
+
+
+async def test_job_without_an_id_gets_one(server):
+    code, body = await order(server)
+    assert code == 201
+    assert body["id"].startswith("c")
+    assert len(body["id"]) == 25
+
+
+async def test_registering_again_is_200_and_somebody_elses_id_is_409(server, sql):
+    await order(server, job_id="j1")
+    assert (await order(server, job_id="j1"))[0] == 200
+    code, body = await order(server, job_id="j1", user_id="u2")
+    assert (code, body["code"]) == (409, "id_conflict")
+    assert (await order(server, job_id="J1"))[0] == 409
+    assert sql("SELECT id FROM video_generations") == (("j1",),)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"prompt": ""}, {"prompt": None}, {"number_of_videos": 0}, {"job_id": "x" * 192}, {"duration_seconds": "x"}],
+)
+async def test_wrong_order_is_told_field_by_field(server, sql, fields):
+    code, body = await order(server, **fields)
+    assert (code, body["code"]) == (400, "invalid_request")
+    assert body["details"][0]["field"] == next(iter(fields))
+    assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)
+
+
+async def test_owner_that_the_sites_own_tables_do_not_know_is_told(server, sql):
+    sql("CREATE TABLE users (id VARCHAR(191) PRIMARY KEY) COLLATE utf8mb4_unicode_ci")
+    sql("ALTER TABLE video_generations ADD CONSTRAINT a FOREIGN KEY (authorId) REFERENCES users (id)")
+    code, body = await order(server, user_id="nobody")
+    assert (code, body["code"]) == (422, "unknown_owner")
+    sql("INSERT INTO users VALUES ('somebody')")
+    assert (await order(server, job_id="j1", user_id="somebody"))[0] == 201
+    assert (await server.post(webhook("j1", "generating")))[0] == 200
+    assert (await server.post(completion("j1", video("k"))))[0] == 200
+
+
+async def test_generation_is_simulated_through_real_webhooks(database_url, sql):
+    async with running(database_url, simulated_step=0.1) as server:
+        code, body = await order(server, "/api/videos/generate", number_of_videos=2)
+        assert (code, body["status"]) == (202, "pending")
+        assert body["created_at"].endswith("Z")
+        async with events(server.session, f"{server.url}/events/{body['job_id']}") as source:
+            seen = [await source.next()]
+            while seen[-1].event == "progress":
+                seen.append(await source.next())
+        assert [e.data["progress"] for e in seen][-4:] == [25, 50, 75, 100]
+        assert len(seen[-1].data["videos"]) == 2
+        async with server.session.get(server.url + seen[-1].data["videos"][0]["file_url"]) as file:
+            assert (await file.read())[4:8] == b"ftyp"
+    assert sql("SELECT COUNT(*) FROM rushes_webhooks WHERE outcome = 'applied'") == ((4,),)
+
+
+async def test_prompt_with_fail_in_it_shows_a_failure(database_url):
+    async with running(database_url, simulated_step=0.05) as server:
+        _, body = await order(server, "/api/videos/generate", prompt="please fail")
+        async with events(server.session, f"{server.url}/events/{body['job_id']}") as source:
+            while (event := await source.next()).event != "failed":
+                pass
+        assert "please fail" in event.data["error"]
+
+
+async def test_backend_that_refuses_makes_the_job_fail_with_its_reason(database_url):
+    async def refuse(request):
+        assert {"job_id", "user_id", "prompt"} <= (await request.json()).keys()
+        return web.json_response({"error": "quota exceeded"}, status=429)
+
+    backend = web.Application()
+    backend.router.add_post("/api/videos/generate", refuse)
+    async with (
+        TestServer(backend) as started,
+        running(database_url, generator_url=str(started.make_url("/"))) as server,
+    ):
+        code, body = await order(server, "/api/videos/generate")
+        assert (code, body["code"]) == (502, "generation_failed")
+        _, job = await server.get(f"/api/videos/{body['job_id']}")
+        assert job["state"] == "FAILED"
+        assert "quota exceeded" in job["error"]
+
+
+async def test_backend_that_is_away_makes_the_job_fail(database_url):
+    async with running(database_url, generator_url="http://127.0.0.1:9") as server:
+        code, body = await order(server, "/api/videos/generate")
+        assert (code, body["code"]) == (502, "generation_failed")
+
+
+async def test_idempotency_key_makes_one_job_of_many_requests(database_url, sql):
+    async with running(database_url, simulated_step=60) as server:
+        headers = {"Idempotency-Key": "k1"}
+        answers = await asyncio.gather(*(order(server, "/api/videos/generate", headers) for _ in range(8)))
+        assert {code for code, _ in answers} == {202}
+        assert len({body["job_id"] for _, body in answers}) == 1
+        assert (await order(server, "/api/videos/generate", {"Idempotency-Key": "k2"}))[1]["job_id"] not in answers[0]
+    assert sql("SELECT COUNT(*) FROM video_generations") == ((2,),)
+
+
+async def test_gallery_has_the_form_that_the_page_needs(server):
+    await server.register("done")
+    await server.register("running")
+    await server.post(completion("done", video("k/1")))
+    await server.post(webhook("running", "generating"))
+    code, body = await server.get("/api/videos/user")
+    assert code == 200
+    assert body["last_event_id"] == "4"
+    assert body["next_cursor"] is None
+    (done,), (active,) = body["generations"], body["active"]
+    assert done.pop("videos")[0].keys() == {
+        "id", "filename", "file_url", "file_path", "file_size", "format", "duration_seconds", "aspect_ratio",
+        "dimensions", "created_at",
+    }  # fmt: skip
+    assert done | {"created_at": None} == {
+        "id": "done", "prompt": "the sea", "status": "completed", "created_at": None,
+        "completed_at": "2025-10-23T14:30:00.000Z", "model": "veo-3", "model_version": "3.0",
+        "processing_time": 120.5, "generation_time": 90.2, "download_time": 30.3, "aspect_ratio": "16:9",
+    }  # fmt: skip
+    assert (active["id"], active["state"], active["progress"]) == ("running", "PROCESSING", 50)
+
+
+async def test_gallery_shows_only_the_callers_videos(server):
+    await server.register("theirs", user_id="u2")
+    await server.register("cased", user_id="DEV")
+    await server.post(completion("theirs", video("k")))
+    _, body = await server.get("/api/videos/user")
+    assert (body["generations"], body["active"]) == ([], [])
+
+
+async def test_gallery_is_paged_newest_first_without_a_gap_or_a_repetition(server, sql):
+    for n in range(7):
+        await server.register(f"j{n}")
+        await server.post(completion(f"j{n}", video(f"k{n}")))
+    sql("UPDATE video_generations SET createdAt = '2025-01-01' WHERE id IN ('j2', 'j3', 'j4')")
+    seen, cursor = [], None
+    while True:
+        _, body = await server.get("/api/videos/user", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))
+        seen += [job["id"] for job in body["generations"]]
+        cursor = body["next_cursor"]
+        if cursor is None:
+            break
+        assert len(body["generations"]) == 2
+    assert seen == ["j6", "j5", "j1", "j0", "j4", "j3", "j2"]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=W10=", "limit=" + "9" * 5000])
+async def test_wrong_page_is_told(server, query):
+    code, body = await server.get(f"/api/videos/user?{query}")
+    assert (code, body["code"]) == (400, "invalid_request")
+
+
+async def test_gallerys_last_event_id_is_where_its_stream_goes_on(server):
+    await server.register("j1")
+    _, gallery = await server.get("/api/videos/user")
+    await server.post(webhook("j1", "generating"))
+    async with events(server.session, f"{server.url}/events?last_event_id={gallery['last_event_id']}") as source:
+        assert (await source.next()).data["progress"] == 50
+
+
+async def test_name_that_points_here_from_elsewhere_is_not_dev(server):
+    async with server.session.get(f"{server.url}/api/videos/user", headers={"Host": "evil.example"}) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/static/../app/main.py", "/static/%2e%2e/app/main.py", "/static/none.js"]
+)
+async def test_what_is_not_there_is_a_json_404(server, path):
+    code, body = await server.get(path)
+    assert (code, body["code"]) == (404, "not_found")
+
+
+async def test_page_has_a_strict_policy_and_the_language_that_is_set(database_url):
+    async with running(database_url, app_language="en") as server:
+        async with server.session.get(server.url) as page:
+            assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+            assert "unsafe" not in page.headers["Content-Security-Policy"]
+            assert '<html lang="en"' in await page.text()
+
+
+async def test_readiness_names_the_database(server):
+    assert await server.get("/readyz") == (200, {"status": "ready", "database": "ok"})
+    assert (await server.get("/healthz"))[0] == 200
