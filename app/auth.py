@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from app.keys import SETTINGS
-from app.settings import Settings
-
-_LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
+from app.settings import Settings, is_loopback
 
 
 class NotSignedInError(Exception):
@@ -35,12 +33,12 @@ def identify(request: web.Request) -> Identity:
     too: a page elsewhere whose name was made to point here must not act as `dev` (DNS rebinding).
     """
     settings = request.app[SETTINGS]
-    if settings.app_env == "development" and settings.is_loopback and _is_local(request.host, settings):
+    if settings.app_env == "development" and is_loopback(settings.host) and _is_local(request.host, settings):
         return Identity("dev", admin=True)
     raise NotSignedInError
 
 
 def _is_local(host: str, settings: Settings) -> bool:
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
     public = (settings.public_url or "").split("://")[-1].rstrip("/")
-    return name in _LOOPBACK or bool(public and host == public)
+    return is_loopback(name.strip("[]")) or bool(public and host == public)

@@ -94,14 +94,15 @@ def _tell(report: Any, *, add_indexes: bool) -> None:
 @click.option("--job-id", required=True)
 @click.option("--status", required=True)
 @click.option("--data", help="The data object, as JSON.")
-def send(url: str, job_id: str, status: str, data: str | None) -> None:
+@click.option("--attempts", default=6, show_default=True, type=click.IntRange(min=1))
+def send(url: str, job_id: str, status: str, data: str | None, attempts: int) -> None:
     """Post one webhook to URL, with retries on 5xx, 429 and connection errors.
 
     The secret, if one is needed, is the first in WEBHOOK_SECRET.
     """
     from app.send import webhook_command
 
-    run_async(webhook_command(url, job_id, status, data, _settings()))
+    run_async(webhook_command(url, job_id, status, data, _settings(), attempts=attempts))
 
 
 @main.command()

@@ -15,6 +15,7 @@ from app.keys import FOLLOWER, GENERATOR, HUB, LOG, POOL, SETTINGS, TYPICAL, VID
 from app.push.follower import Follower
 from app.push.hub import Hub
 from app.routes import ops, pages, streams, videos, webhooks
+from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.settings import Settings
 from app.wire import Typical
@@ -23,7 +24,7 @@ from app.wire import Typical
 def create_app(settings: Settings, database_url: str) -> web.Application:
     """The whole server against a migrated database. It serves on `settings.port`, which the simulated
     generator must know."""
-    app = web.Application(middlewares=[errors_as_json], client_max_size=settings.max_image_body_bytes)
+    app = web.Application(middlewares=[cross_origin, errors_as_json], client_max_size=settings.max_image_body_bytes)
     app[SETTINGS] = settings
     app[POOL] = Pool(database_url, settings.db_pool_size, settings.db_timeout)
     app[LOG] = Log(app[POOL])
@@ -62,14 +63,14 @@ def _routes() -> list[web.RouteDef]:
     return [
         web.post(webhooks.PATH, webhooks.receive),
         web.get(webhooks.PATH, webhooks.health),
-        web.get("/events", streams.events),
-        web.get("/events/{job_id}", streams.events),
-        web.get("/ws", streams.socket),
-        web.get("/ws/{job_id}", streams.socket),
+        web.get("/events", streams.events, allow_head=False),
+        web.get("/events/{job_id:[^/]+}", streams.events, allow_head=False),
+        web.get("/ws", streams.socket, allow_head=False),
+        web.get("/ws/{job_id:[^/]+}", streams.socket, allow_head=False),
         web.post("/api/videos", videos.register),
         web.post("/api/videos/generate", videos.generate),
         web.get("/api/videos/user", videos.gallery),
-        web.get("/api/videos/{job_id}", videos.detail),
+        web.get("/api/videos/{job_id:[^/]+}", videos.detail),
         web.get("/healthz", ops.healthz),
         web.get("/readyz", ops.readyz),
         web.get("/", pages.index),

@@ -10,7 +10,7 @@ from math import floor
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import orjson
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field, StrictBool, ValidationError
 
 from app.times import microseconds
 from app.video import StatusUpdate, VideoFile
@@ -35,9 +35,9 @@ def parse(body: bytes) -> StatusUpdate:
     try:
         return _upgrade(document)
     except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
         details = [
-            {"field": ".".join(str(part) for part in e["loc"]), "message": e["msg"]}
-            for e in error.errors(include_url=False, include_context=False, include_input=False)
+            {"field": ".".join(str(part) for part in e["loc"])[:200], "message": e["msg"]} for e in found[:_DETAILS_MAX]
         ]
         raise InvalidPayloadError(details) from None
 
@@ -58,6 +58,22 @@ def dedup_key(webhook_id: str | None, update: StatusUpdate | None, body: bytes) 
     return hashlib.blake2b(content, digest_size=16, person=kind).hexdigest()
 
 
+def _written_out(value: object) -> object:
+    """A time is text with a date and a time of day; pydantic would take numbers and bare dates too."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", value):
+        raise ValueError("must look like 2025-10-23T14:30:00Z")
+    if not isinstance(value, str | None):
+        raise ValueError("must be text like 2025-10-23T14:30:00Z")  # noqa: TRY004 - pydantic wants this one
+    return value
+
+
+def _number(value: object) -> object:
+    """JSON's numbers only; pydantic would take true and "12" too."""
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic wants this one
+    return value
+
+
 def _utc(value: datetime) -> datetime:
     """The real backend sends Python's naive isoformat(), in UTC."""
     if not 1970 < value.year < 9999:  # noqa: PLR2004 - what MySQL's DATETIME holds, whatever the offset
@@ -72,10 +88,14 @@ def _seconds(value: object) -> object:
     return value
 
 
-Moment = Annotated[datetime, AfterValidator(_utc)]
+_DETAILS_MAX = 20
+_VIDEOS_MAX = 100
+
+Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_utc)]
 Text = Annotated[str, Field(min_length=1)]
-Natural = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Natural = Annotated[int, BeforeValidator(_number), Field(ge=0)]
+# Four months: more is a mistake, and would be one in every estimate made from it.
+Seconds = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1e7, allow_inf_nan=False)]
 
 
 class Dimensions(BaseModel):
@@ -93,7 +113,7 @@ class Envelope(BaseModel):
     ]
     content_type: Literal["video"]
     timestamp: Moment | None = None
-    has_data: bool | None = None
+    has_data: StrictBool | None = None
     data: dict[str, Any] | None = None
     error: Any = None
     message: Any = None
@@ -154,8 +174,8 @@ class Metadata(BaseModel):
 
 
 class Data(BaseModel, Generic[Video]):
-    videos: list[Video]
-    success: bool | None = None
+    videos: Annotated[list[Video], Field(max_length=_VIDEOS_MAX)]
+    success: StrictBool | None = None
     generated_at: Moment | None = None
     metadata: Metadata | None = None
 
@@ -233,6 +253,8 @@ def _has_data(envelope: Envelope) -> bool:
 
 
 def _add_files(update: StatusUpdate, data: dict[str, Any], completion: type[Completion[Any]]) -> None:
+    if data.get("success") is False:
+        data = data | {"videos": []}
     body = completion.model_validate({"data": data}).data
     if body.success is not False:
         update.files = tuple({video.key: _file(video) for video in body.videos}.values())

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 import orjson
-from aiohttp import ClientConnectionError, ClientSession, ClientTimeout
+from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
 from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
@@ -31,7 +31,7 @@ def endpoint(url: str) -> str:
 
 
 async def send(url: str, body: bytes, secret: str | None, *, attempts: int = 6) -> tuple[int, str]:
-    """(status, body) of the final answer. Raises TryAgainError or ClientConnectionError after the last attempt."""
+    """(status, body) of the final answer. Raises TryAgainError or ClientError after the last attempt."""
     headers = {"Content-Type": "application/json", "webhook-id": f"msg_{secrets.token_hex(12)}"}
     if secret:
         headers["X-Webhook-Secret"] = secret
@@ -51,7 +51,9 @@ async def send(url: str, body: bytes, secret: str | None, *, attempts: int = 6) 
     return answer
 
 
-async def webhook_command(url: str, job_id: str, status: str, data: str | None, settings: Settings) -> int:
+async def webhook_command(
+    url: str, job_id: str, status: str, data: str | None, settings: Settings, *, attempts: int = 6
+) -> int:
     """`rushes send`: exit code 0 when the webhook was taken."""
     try:
         parsed: Any = None if data is None else orjson.loads(data)
@@ -69,8 +71,8 @@ async def webhook_command(url: str, job_id: str, status: str, data: str | None, 
     )
     secret = settings.webhook_secrets[0] if settings.webhook_secrets else None
     try:
-        code, answer = await send(endpoint(url), body, secret)
-    except (TryAgainError, ClientConnectionError, TimeoutError) as error:
+        code, answer = await send(endpoint(url), body, secret, attempts=attempts)
+    except (TryAgainError, ClientError, TimeoutError) as error:
         click.secho(f"rushes: not delivered: {error}", fg="red", err=True)
         return 1
     click.echo(f"{code} {answer}")

@@ -18,13 +18,18 @@ from app.db.local import LocalDatabaseError
 from app.db.pool import DatabaseAwayError
 from app.main import create_app
 from app.routes.webhooks import PATH
-from app.settings import Settings
+from app.settings import Settings, SettingsError, refuse_unsafe
 
 _GRACE = 8.0
+_BACKLOG = 4096
 
 
 async def serve(settings: Settings) -> int:
     """Until SIGINT or SIGTERM. The address comes first: a second server must not touch the first one's database."""
+    try:
+        refuse_unsafe(settings)
+    except SettingsError as error:
+        raise Failure(str(error)) from None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -38,7 +43,7 @@ async def serve(settings: Settings) -> int:
             runner = web.AppRunner(create_app(settings, url), access_log=None, shutdown_timeout=_GRACE)
             await runner.setup()
             try:
-                await web.SockSite(runner, taken, backlog=4096).start()
+                await web.SockSite(runner, taken, backlog=_BACKLOG).start()
                 _welcome(settings)
                 # What start-up made stays; looking through it again and again would hold the loop.
                 gc.collect()
@@ -61,6 +66,7 @@ def _bind(settings: Settings) -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((settings.host, settings.port))
+        taken.listen(_BACKLOG)
     except OSError as error:
         taken.close()
         if error.errno == errno.EADDRINUSE:

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     max_body_bytes: PositiveInt = 1024 * 1024
-    max_image_body_bytes: PositiveInt = 16 * 1024 * 1024
+    max_image_body_bytes: PositiveInt = 10 * 1024 * 1024
     max_pending_webhooks: PositiveInt = 10_000
     batch_max: PositiveInt = 500
     batch_max_bytes: PositiveInt = 4 * 1024 * 1024
@@ -64,14 +64,15 @@ class Settings(BaseSettings):
             return ()
         return tuple(s.strip() for s in self.webhook_secret.get_secret_value().split(",") if s.strip())
 
-    @property
-    def is_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load() -> Settings:
@@ -85,7 +86,6 @@ def load() -> Settings:
                 for e in error.errors(include_url=False, include_context=False, include_input=False)
             )
         ) from None
-    refuse_unsafe(settings)
     return settings
 
 
@@ -103,7 +103,7 @@ def refuse_unsafe(settings: Settings) -> None:
         if missing:
             raise SettingsError(f"APP_ENV=production needs {' and '.join(missing)}; set it, or use development.")
         raise SettingsError("APP_ENV=production needs users to sign in, which this version cannot do yet.")
-    if not settings.is_loopback:
+    if not is_loopback(settings.host):
         raise SettingsError(
             f"HOST={settings.host} can be reached from elsewhere, and in development everybody is an admin; "
             "bind to 127.0.0.1."

@@ -24,6 +24,8 @@ FINISHED = ("COMPLETED", "FAILED")
 DEFAULT_MODEL = "veo-2.0-generate-001"
 DEFAULT_MODEL_VERSION = "2.0"
 MAX_AHEAD_US = 5 * 60 * 1_000_000
+# Characters; what a TEXT column holds whatever they are.
+_ERROR_MAX = 16_000
 
 MESSAGES: dict[str, dict[str, str]] = {
     "fr": {
@@ -124,10 +126,16 @@ class Key(NamedTuple):
 FileKey = tuple[int, str]
 """(`at`, `tie`) of the completion that gave a file its fields."""
 
+OLDEST: FileKey = (-1, "")
+"""Of a file that another program made, beside a job that it has not finished."""
+
 
 @dataclass(slots=True)
 class Job:
-    """A job as the rules see it: where it stands, and which files it has."""
+    """A job as the rules see it: where it stands, whether it has any file, and which.
+
+    `files` is known where the update brings files, `has_any` always.
+    """
 
     state: str
     status: str
@@ -135,6 +143,7 @@ class Job:
     message: str | None = None
     error: str | None = None
     key: Key | None = None
+    has_any: bool = False
     files: set[str] = field(default_factory=set)
     file_keys: dict[str, FileKey] = field(default_factory=dict)
 
@@ -167,6 +176,8 @@ def apply(job: Job, update: StatusUpdate, received_at: int, language: str) -> Ch
     at = ordering_time(update, received_at)
     if update.files:
         return _complete(job, update, at, language)
+    if update.status == "completed" and update.has_data and job.has_any:
+        return None
     status, stage, columns = _without_files(update, at, language)
     key = Key(has_files=False, at=at, stage=stage, tie=_tie(columns["error"] or ""))
     if not key.beats(job.key):
@@ -198,12 +209,13 @@ def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change 
     wins = key.beats(job.key)
     new = tuple(f for f in update.files if f.s3_key not in job.files)
     refreshed = tuple(
-        f for f in update.files if f.s3_key in job.files and _refreshes(key, job.file_keys.get(f.s3_key), wins)
+        f for f in update.files if f.s3_key in job.files and _refreshes(key, job.file_keys.get(f.s3_key, OLDEST))
     )
     if not (wins or new or refreshed):
         return None
     for file in (*new, *refreshed):
         job.files.add(file.s3_key)
+        job.has_any = True
         job.file_keys[file.s3_key] = (key.at, key.tie)
     if wins:
         job.key = key
@@ -211,9 +223,7 @@ def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change 
     return Change(columns if wins else {}, new, refreshed)
 
 
-def _refreshes(key: Key, known: FileKey | None, wins: bool) -> bool:
-    if known is None:
-        return wins
+def _refreshes(key: Key, known: FileKey) -> bool:
     return key.at > known[0] or (key.at == known[0] and key.tie < known[1])
 
 
@@ -232,7 +242,7 @@ def _without_files(update: StatusUpdate, at: int, language: str) -> tuple[str, i
         "status": "FAILED",
         "progress": 0,
         "message": texts["failed"],
-        "error": _failure(update, texts),
+        "error": _failure(update, texts)[:_ERROR_MAX],
         "completedAt": moment(at),
     }
     return "failed", _FAILED, columns

@@ -26,6 +26,9 @@ class LogEvent:
     data: bytes
 
 
+_WEEK = 7 * 86400
+
+
 class Typical:
     """How long a generation takes, from those seen lately; the ground for `eta_seconds`."""
 
@@ -33,7 +36,7 @@ class Typical:
         self.seconds: float | None = None
 
     def observe(self, seconds: float | None) -> None:
-        if seconds is not None and seconds > 0:
+        if seconds is not None and 0 < seconds < _WEEK:
             self.seconds = seconds if self.seconds is None else 0.8 * self.seconds + 0.2 * seconds
 
     def eta(self, state: str, progress: int) -> int | None:

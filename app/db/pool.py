@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiomysql
 from pymysql.converters import escape_item, escape_string
-from pymysql.err import Error, InterfaceError, OperationalError
+from pymysql.err import Error, InterfaceError, InternalError, OperationalError
 
 from app import times
 
@@ -161,7 +161,7 @@ class Connection:
             raise DatabaseAwayError(f"no answer from the database ({type(error).__name__})") from error
         except BaseException as error:
             # Cancelled, or not understood: what is left of the answer must not meet the next query.
-            if not isinstance(error, Error):
+            if not isinstance(error, Error) or isinstance(error, InternalError):
                 self.close()
             raise
 
@@ -170,7 +170,8 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        return bool(self._raw.closed)
+        """Whether we closed it, or the server did while it was idle."""
+        return bool(self._raw.closed or self._raw._reader.at_eof())  # noqa: SLF001 - as aiomysql's own pool asks
 
     def close(self) -> None:
         self._raw.close()
@@ -213,10 +214,15 @@ class Pool:
             connection = self._take() or await connect(self._url, self._wait)
             try:
                 yield connection
+            except DatabaseAwayError:
+                self.close()  # what broke this session has most likely broken the idle ones
+                raise
             except BaseException:
                 connection.close()
                 raise
-            if not connection.closed:
+            if connection.closed:
+                connection.close()
+            else:
                 self._idle.append(connection)
         finally:
             self._gate.release()
@@ -226,24 +232,16 @@ class Pool:
             connection = self._idle.pop()
             if not connection.closed:
                 return connection
+            connection.close()
         return None
 
     async def rows(self, statement: str) -> tuple[Row, ...]:
-        """One statement's rows. A session that went stale while idle is replaced, once."""
+        """One statement's rows."""
         return (await self.run(statement))[0]
 
     async def run(self, *statements: str) -> list[tuple[Row, ...]]:
-        """Reads only: the statements may run twice, when an idle session turns out to be dead."""
-        stale = bool(self._idle)
-        try:
-            async with self.connection() as connection:
-                return await connection.run(*statements)
-        except DatabaseAwayError:
-            if not stale:
-                raise
-            self.close()
-            async with self.connection() as connection:
-                return await connection.run(*statements)
+        async with self.connection() as connection:
+            return await connection.run(*statements)
 
     def close(self) -> None:
         while self._idle:

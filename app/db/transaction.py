@@ -8,25 +8,25 @@ import orjson
 
 from app import video
 from app.db import log
-from app.db.pool import Connection, DatabaseAwayError, Raw, bind, literal
+from app.db.pool import Connection, DatabaseAwayError, Raw, Row, bind, literal
 from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record, find_by_key
 from app.ids import cuid
 from app.times import microseconds, moment, now, sql
 from app.video import Key, StatusUpdate, VideoFile
 from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
 
-# Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others.
-# Where the job stands comes in one column, either ours or the row's own: decoding a column costs us
-# more than it costs the server.
+# Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others. The rest of
+# what the row says comes in one column: decoding a column costs us more than it costs the server.
 _LOCK = """
-SELECT g.id, g.authorId, g.organizationId, k.job_id IS NULL,
-  IF(k.job_id IS NULL,
-    CONCAT_WS('|', g.status, g.progress, COALESCE(g.completedAt, g.updatedAt),
-      g.status = 'COMPLETED' AND EXISTS (SELECT 1 FROM video_files f WHERE f.generationId = g.id)),
-    CONCAT_WS('|', g.status, k.status, g.progress, k.has_files, k.at, k.stage, k.tie)),
-  k.file_keys
-FROM video_generations g LEFT JOIN rushes_jobs k ON k.job_id = g.id
-WHERE g.id IN %s ORDER BY g.id FOR UPDATE SKIP LOCKED
+SELECT g.id, g.authorId, g.organizationId, CONCAT_WS('|', g.status, g.progress,
+  COALESCE(g.completedAt, g.updatedAt), EXISTS (SELECT 1 FROM video_files f WHERE f.generationId = g.id))
+FROM video_generations g WHERE g.id IN %s ORDER BY g.id FOR UPDATE SKIP LOCKED
+"""
+
+# Not locked, and not joined to the above: whoever writes here holds the job's row, and a key that
+# SKIP LOCKED passed over would be a key forgotten.
+_KEYS = """
+SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie), file_keys FROM rushes_jobs WHERE job_id IN %s
 """
 
 _PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
@@ -75,6 +75,7 @@ class _JobRow:
     author_id: str
     organization_id: str | None
     job: video.Job
+    is_new: bool = False
     columns: dict[str, Any] = field(default_factory=dict)
     gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
     inserted: dict[str, list[Any]] = field(default_factory=dict)
@@ -126,7 +127,10 @@ class Batch:
     async def was_committed(self, connection: Connection) -> bool:
         """Whether a commit of unknown outcome happened. The read locks: a plain one would miss a
         transaction that is still open on the lost connection. Raises RetryableError meanwhile."""
-        witness, attempts = self._record.witness()
+        found = self._record.witness()
+        if found is None:
+            return True
+        witness, attempts = found
         rows = await connection.rows(bind(_COMMITTED, witness))
         return bool(rows) and rows[0][0] == attempts
 
@@ -136,7 +140,7 @@ class Batch:
         completions = [u for u in updates if u.files]
         statements = ["START TRANSACTION"]
         if wanted:
-            statements.append(bind(_LOCK, wanted))
+            statements += [bind(_LOCK, wanted), bind(_KEYS, wanted)]
         statements.append(find_by_key(sorted({d.dedup_key for d in self.deliveries})))
         if completions:
             keys = sorted({f.s3_key for u in completions for f in u.files})
@@ -144,8 +148,7 @@ class Batch:
             statements.append(bind(_KEY_OWNERS, keys))
         results = iter((await connection.run(*statements))[1:])
         if wanted:
-            for row in next(results):
-                self._jobs[row[0]] = _job_row(row)
+            self._load_jobs(next(results), next(results))
         for key, row_id, outcome, attempts, received_at in next(results):
             self._received[key] = Received(row_id, outcome, attempts, microseconds(received_at))
         if completions:
@@ -156,14 +159,23 @@ class Batch:
             present = await connection.rows(bind(_PRESENT, missing))
             self._held = {row[0] for row in present}
 
-    def _load_files(self, rows: tuple[tuple[Any, ...], ...]) -> None:
+    def _load_jobs(self, rows: tuple[Row, ...], keys: tuple[Row, ...]) -> None:
+        known = {row[0]: row for row in keys}
+        for job_id, author, organization, standing in rows:
+            job = _job(standing, known.get(job_id))
+            self._jobs[job_id] = _JobRow(job_id, author, organization, job, is_new=job_id not in known)
+
+    def _load_files(self, rows: tuple[Row, ...]) -> None:
         for job_id, key, *fields, created_at in rows:
             row = self._jobs.get(job_id)
             if row is not None:
                 row.job.files.add(key)
+                if row.is_new:
+                    # Kept from now on, so that what comes later finds the file no older than it was.
+                    row.job.file_keys[key] = (row.job.key.at, "") if row.job.key else video.OLDEST
                 row.gallery[key] = gallery_file(fields, microseconds(created_at))
 
-    async def _load_owners(self, connection: Connection, keys: list[str], rows: tuple[tuple[Any, ...], ...]) -> None:
+    async def _load_owners(self, connection: Connection, keys: list[str], rows: tuple[Row, ...]) -> None:
         self._key_owner = dict(rows)
         if not self._key_owner.keys() <= set(keys):
             # The site's collation found a key of another spelling: ask for each, to know for which.
@@ -247,7 +259,7 @@ class Batch:
                     status=job.status,
                     state=job.state,
                     progress=job.progress,
-                    message=job.message,
+                    message=job.message or video.MESSAGES[self._language]["completed"],
                     occurred_at=at,
                     error=job.error,
                     eta_seconds=self._typical.eta(job.state, job.progress),
@@ -299,19 +311,16 @@ async def _undo(connection: Connection) -> None:
             connection.close()
 
 
-def _job_row(row: tuple[Any, ...]) -> _JobRow:
-    job_id, author, organization, is_new, standing, file_keys = row
-    if is_new:
-        state, progress, finished_at, has_files = standing.split("|")
-        job = video.Job(state, video.status_word(state, int(progress)), int(progress))
-        finished = microseconds(datetime.fromisoformat(finished_at))
-        job.key = video.known_key(state, finished, has_files=has_files == "1")
-    else:
-        state, status, progress, has_files, at, stage, tie = standing.split("|")
-        keys = {name: (at, tie) for name, (at, tie) in orjson.loads(file_keys).items()} if file_keys else {}
-        key = Key(has_files == "1", int(at), int(stage), tie)
-        job = video.Job(state, status, int(progress), key=key, file_keys=keys)
-    return _JobRow(job_id, author, organization, job)
+def _job(standing: str, known: Row | None) -> video.Job:
+    state, progress, finished_at, has_any = standing.split("|")
+    if known is None:
+        job = video.Job(state, video.status_word(state, int(progress)), int(progress), has_any=has_any == "1")
+        job.key = video.known_key(state, microseconds(datetime.fromisoformat(finished_at)), has_files=job.has_any)
+        return job
+    status, has_files, at, stage, tie = known[1].split("|")
+    keys = {name: (at, tie) for name, (at, tie) in orjson.loads(known[2]).items()} if known[2] else {}
+    key = Key(has_files == "1", int(at), int(stage), tie)
+    return video.Job(state, status, int(progress), key=key, has_any=has_any == "1", file_keys=keys)
 
 
 def _key_row(row: _JobRow, at: str) -> list[Any]:

@@ -1,7 +1,9 @@
 """Jobs as the pages and streams read them, and how one is registered."""
 
+import asyncio
 import base64
 import binascii
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +53,11 @@ SELECT AVG(g.processingTime) FROM rushes_events e JOIN video_generations g ON g.
 WHERE e.id > %s AND e.event = 'completed'
 """
 
+# A key that an earlier job of this id has left behind is not this job's.
+_FORGET_KEY = "DELETE FROM rushes_jobs WHERE job_id = %s"
+
 _DUPLICATE_ENTRY, _NO_PARENT = 1062, 1452
+_TRIES = 4
 
 
 class UnknownOwnerError(Exception):
@@ -107,8 +113,9 @@ class Generation:
             "videos": self.videos,
         }
 
-    def detail(self) -> dict[str, Any]:
+    def detail(self, typical: Typical) -> dict[str, Any]:
         return self.gallery() | {
+            "eta_seconds": typical.eta(self.state, self.progress),
             "state": self.state,
             "progress": self.progress,
             "message": self.message,
@@ -205,7 +212,7 @@ class Videos:
         """(id, whether it was made now, the log's new rows).
 
         Nothing is made when the user's `idempotency_key` made a job before, or when the id is taken:
-        then the caller looks who has it. Raises UnknownOwnerError.
+        then the caller looks who has it. Raises UnknownOwnerError, RetryableError.
         """
         async with self._pool.connection() as connection:
             if idempotency_key is not None:
@@ -213,11 +220,14 @@ class Videos:
                 if known:
                     return known[0][0], False, []
             job_id = new.id or cuid()
-            for _ in range(3):
+            for tries in itertools.count(1):
                 try:
                     return job_id, True, await self._insert(connection, job_id, new, idempotency_key)
                 except RetryableError:
                     await connection.run("ROLLBACK")
+                    if tries == _TRIES:
+                        raise
+                    await asyncio.sleep(0.05 * tries)
                 except IntegrityError as error:
                     await connection.run("ROLLBACK")
                     if error.args[0] == _NO_PARENT:
@@ -249,7 +259,9 @@ class Videos:
         remember = (
             [] if idempotency_key is None else [bind(_REMEMBER, new.author_id, idempotency_key, job_id, moment(at))]
         )
-        results = await connection.run("START TRANSACTION", insert, *remember, *log.append(events, at), "COMMIT")
+        results = await connection.run(
+            "START TRANSACTION", insert, bind(_FORGET_KEY, job_id), *remember, *log.append(events, at), "COMMIT"
+        )
         log.number(events, int(results[-3][0][0]))
         return events
 

@@ -7,6 +7,9 @@ from app.db.pool import bind
 from app.times import now, sql
 from app.video import StatusUpdate
 
+# Characters; what a TEXT column holds whatever they are.
+_ERROR_MAX = 16_000
+
 SETTLED = ("applied", "stale")
 """Outcomes that make a later webhook of the same key a duplicate. Any other is tried again in its own row."""
 
@@ -92,7 +95,7 @@ class Record:
             row.attempts,
             (now() - delivery.received_at) / 1000,
             outcome.code,
-            outcome.error,
+            outcome.error[:_ERROR_MAX] if outcome.error else None,
         ]
         content: list[Any] = [delivery.headers, delivery.body]
         if row.attempts == 1:
@@ -106,10 +109,11 @@ class Record:
         inserts = [bind(_INSERT, list(self._new.values()))] if self._new else []
         return inserts + [bind(_RETRIED, *values) for values in self._retried.values()]
 
-    def witness(self) -> tuple[str, int]:
-        """(id, attempts) of a row that is there exactly when this transaction was committed."""
+    def witness(self) -> tuple[str, int] | None:
+        """(id, attempts) of a row that is there exactly when this transaction was committed; None if it has none."""
         if self._new:
             values = next(iter(self._new.values()))
             return values[0], values[6]
-        values = next(iter(self._retried.values()))
-        return values[-1], values[4]
+        for values in self._retried.values():
+            return values[-1], values[4]
+        return None

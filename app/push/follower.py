@@ -76,8 +76,9 @@ class Follower:
                     await self._wake.wait()
             heard = self._wake.is_set()
             self._wake.clear()
-            await self._deliver_heard()
-            if not heard or self._ahead:
+            if not self._was_away:
+                await self._guarded(self._deliver_heard)
+            if not heard or self._ahead or self._was_away:
                 await self._guarded(self._read_log)
 
     async def _deliver_heard(self) -> None:

@@ -9,8 +9,12 @@ import time
 from collections import Counter
 from enum import StrEnum
 
+import structlog
+
 from app.push.frames import HEARTBEAT, WS_PING, Frames, Wire, chunk, websocket_close
 from app.wire import LogEvent
+
+log = structlog.get_logger(__name__)
 
 # So many writes take a few milliseconds; then others get their turn.
 _WRITES_IN_A_ROW = 500
@@ -52,7 +56,7 @@ class Subscriber:
     the stream ends some time after its job has finished. `closed` resolves when the hub is done with it.
     """
 
-    __slots__ = ("closed", "closing_at", "ends", "ends_at", "floor", "mark", "ponged_at", "sent", "touched_at",
+    __slots__ = ("closed", "closing_at", "ends", "ends_at", "floor", "live", "mark", "ponged_at", "sent", "touched_at",
                  "transport", "user_id", "wire")  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, wire: Wire, user_id: str, *, ends: bool) -> None:
@@ -61,6 +65,7 @@ class Subscriber:
         self.user_id = user_id
         self.ends = ends
         self.floor = 0
+        self.live = False
         self.ends_at: float | None = None
         self.closing_at: float | None = None
         self.touched_at = time.monotonic()
@@ -110,7 +115,7 @@ class Hub:
         self._channels: dict[str, set[Subscriber]] = {}
         self._open: set[Subscriber] = set()
         self._per_user: Counter[str] = Counter()
-        self._shut = False
+        self.shutting = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -127,7 +132,7 @@ class Hub:
             raise LimitError(whole=whole)
         self._open.add(subscriber)
         self._per_user[subscriber.user_id] += 1
-        if self._shut:
+        if self.shutting:
             subscriber.close(Closing.SHUTDOWN)
 
     def dismiss(self, subscriber: Subscriber, channel: str) -> None:
@@ -151,8 +156,10 @@ class Hub:
     def join(self, subscriber: Subscriber, channel: str) -> None:
         """From now on the subscriber gets the channel's events above its floor."""
         self._channels.setdefault(channel, set()).add(subscriber)
+        subscriber.live = True
 
     def leave(self, subscriber: Subscriber, channel: str) -> None:
+        subscriber.live = False
         members = self._channels.get(channel)
         if members is not None:
             members.discard(subscriber)
@@ -205,7 +212,7 @@ class Hub:
 
     def shut(self) -> None:
         """Ends every stream, and those still to come."""
-        self._shut = True
+        self.shutting = True
         for subscriber in list(self._open):
             subscriber.close(Closing.SHUTDOWN)
 
@@ -214,7 +221,11 @@ class Hub:
         while True:
             await asyncio.sleep(every)
             for place, subscriber in enumerate(list(self._open), start=1):
-                self._look_after(subscriber, time.monotonic())
+                try:
+                    self._look_after(subscriber, time.monotonic())
+                except Exception as error:  # noqa: BLE001 - one bad socket must not end the care of all others
+                    log.warning("sweep_failed", error=str(error))
+                    subscriber.close(Closing.GONE)
                 if place % _WRITES_IN_A_ROW == 0:
                     await asyncio.sleep(0)
 
@@ -227,7 +238,7 @@ class Hub:
             subscriber.close(Closing.GONE)
         elif subscriber.ends_at is not None and now >= subscriber.ends_at:
             subscriber.close(Closing.FINISHED)
-        elif self._lags(subscriber, now):
+        elif subscriber.live and self._lags(subscriber, now):
             subscriber.close(Closing.SLOW)
         elif subscriber.wire is Wire.WEBSOCKET:
             self._ping_or_drop(subscriber, now)

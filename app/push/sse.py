@@ -1,5 +1,6 @@
 """Server-Sent Events over aiohttp."""
 
+import asyncio
 import contextlib
 import random
 import socket
@@ -20,6 +21,9 @@ HEADERS = {
 # Without it the kernel hides megabytes of a frozen client's backlog from the limits below it.
 _SEND_BUFFER = 64 * 1024
 _USER_TIMEOUT_MS = 30_000
+
+# Seconds for a client to take what waits for it at the end.
+_LAST_WORDS = 5.0
 
 
 def bound_socket(request: web.Request) -> None:
@@ -48,8 +52,13 @@ async def open_stream(request: web.Request, headers: dict[str, str]) -> web.Stre
 
 
 async def end_stream(response: web.StreamResponse, subscriber: Subscriber, why: Closing) -> None:
-    if why in (Closing.GONE, Closing.SLOW):
+    """Ends the answer properly where the client reads, else cuts it off."""
+    waiting = not subscriber.transport.is_closing() and subscriber.transport.get_write_buffer_size()
+    if why in (Closing.GONE, Closing.SLOW) or (why is Closing.SHUTDOWN and waiting):
         subscriber.transport.abort()
         return
-    with contextlib.suppress(ConnectionError):
-        await response.write_eof()
+    try:
+        async with asyncio.timeout(_LAST_WORDS):
+            await response.write_eof()
+    except (ConnectionError, TimeoutError):
+        subscriber.transport.abort()

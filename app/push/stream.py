@@ -10,10 +10,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import structlog
+
 from app.push.follower import Follower, LogReader
 from app.push.frames import RESET, WS_RESET, Wire, sse_id, sse_text, websocket_id, websocket_text
 from app.push.hub import Closing, Hub, Subscriber
 from app.wire import LogEvent
+
+log = structlog.get_logger(__name__)
 
 _REPLAY = 200
 # A replay is paced by its reader, so it has no limit but this: seconds without taking anything at all.
@@ -96,10 +100,15 @@ class Stream:
                 if why is not Closing.RESET:
                     return why
                 self._hub.leave(subscriber, self._scope.channel)
+                subscriber.floor, subscriber.ends_at = 0, None
                 subscriber.closed = asyncio.get_running_loop().create_future()
+                if self._hub.shutting:
+                    return Closing.SHUTDOWN
                 first, position, reset = await self._scope.snapshot(), None, True
         except (ConnectionError, TimeoutError):
-            subscriber.transport.abort()
+            return Closing.GONE
+        except Exception as error:  # noqa: BLE001 - no error page fits into an open stream: the client comes back
+            log.warning("stream_broken", channel=self._scope.channel, error=str(error))
             return Closing.GONE
 
     async def _show(self, snapshot: Snapshot, *, reset: bool) -> int:

@@ -29,13 +29,19 @@ async def listen(socket: web.WebSocketResponse, subscriber: Subscriber) -> None:
     subscriber.close(Closing.GONE)
 
 
-async def end(socket: web.WebSocketResponse, listener: asyncio.Task[None], why: Closing) -> None:
+async def end(
+    socket: web.WebSocketResponse, subscriber: Subscriber, listener: asyncio.Task[None], why: Closing
+) -> None:
     """The hub has sent the close frame; this waits a little for the client's own, which ends the listener."""
-    if why is not Closing.GONE:
+    transport = subscriber.transport
+    if why is Closing.GONE:
+        transport.abort()
+    else:
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(2):
                 await asyncio.shield(listener)
     listener.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await listener
-    await socket.close()
+    if not transport.is_closing():
+        await socket.close()

@@ -2,11 +2,12 @@
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from app import errors
 from app.auth import NotSignedInError
-from app.db.pool import DatabaseAwayError
+from app.db.pool import DatabaseAwayError, RetryableError
 from app.db.writer import BusyError
 from app.errors import ApiError
 from app.routes.http import reply
@@ -27,6 +28,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
         return answer
+    except HttpProcessingError as error:
+        return _answer(ApiError(400, "bad_request", f"The request cannot be read: {error.message}."))
     except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
         return _answer(_as_api_error(error, request))
 
@@ -39,7 +42,7 @@ def _as_api_error(error: Exception, request: web.Request) -> ApiError:
             return ApiError(401, "unauthorized", "Unauthorized: sign in first.")
         case DatabaseAwayError():
             return errors.away()
-        case BusyError():
+        case BusyError() | RetryableError():
             return errors.away("Too much is waiting for the database; try again shortly.")
     log.error("request_failed", method=request.method, path=request.path, exc_info=error)
     return ApiError(500, "internal", "Something went wrong here; it has been logged.")

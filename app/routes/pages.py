@@ -30,7 +30,11 @@ async def index(request: web.Request) -> web.Response:
 
 
 async def static(request: web.Request) -> web.FileResponse:
-    file = (STATIC / request.match_info["path"]).resolve()
-    if not file.is_relative_to(STATIC) or not file.is_file():
+    try:
+        file = (STATIC / request.match_info["path"]).resolve()
+        found = file.is_relative_to(STATIC) and file.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        found = False
+    if not found:
         raise ApiError(404, "not_found", "There is no such file.")
     return web.FileResponse(file, headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"})

@@ -14,6 +14,7 @@ from app.push import sse, websocket
 from app.push.frames import Wire
 from app.push.hub import LimitError, Subscriber, job_channel, user_channel
 from app.push.stream import Scope, Snapshot, Stream, resume_from
+from app.routes import cors
 from app.times import now
 
 _TOO_MANY, _NO_SUCH_JOB, _NOT_SIGNED_IN = 4429, 4404, 4401
@@ -40,7 +41,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         raise ApiError(status, code, f"There are {error}.", retry_after=5) from None
     try:
         sse.bound_socket(request)
-        response = await sse.open_stream(request, _cors(request))
+        response = await sse.open_stream(request, cors.allowed(request))
         stream = Stream(subscriber, scope, app[HUB], app[FOLLOWER], app[LOG], response.write)
         why = await stream.run(first, last_id, reset=bool(raw) and last_id is None)
         await sse.end_stream(response, subscriber, why)
@@ -89,8 +90,9 @@ async def socket(request: web.Request) -> web.StreamResponse:
         )
         why = await stream.run(first, last_id, reset=bool(raw) and last_id is None)
         subscriber.close(why)
-        await websocket.end(response, listener, why)
+        await websocket.end(response, subscriber, listener, why)
     finally:
+        listener.cancel()
         app[HUB].dismiss(subscriber, scope.channel)
     return response
 
@@ -142,14 +144,3 @@ def _check_origin(request: web.Request) -> None:
     ours = urlsplit(settings.public_url).netloc if settings.public_url else request.host
     if urlsplit(origin).netloc not in (ours, request.host) and origin not in settings.cors_origins:
         raise ApiError(403, "origin_not_allowed", "This page may not open streams here; see CORS_ORIGINS.")
-
-
-def _cors(request: web.Request) -> dict[str, str]:
-    origin = request.headers.get("Origin")
-    if origin is None or origin not in request.app[SETTINGS].cors_origins:
-        return {}
-    return {
-        "Access-Control-Allow-Origin": origin,
-        "Access-Control-Allow-Credentials": "true",
-        "Vary": "Origin",
-    }

@@ -12,7 +12,7 @@ from app.db.videos import BadCursorError, Generation, NewJob, UnknownOwnerError
 from app.db.webhooks import Delivery
 from app.errors import ApiError
 from app.generator import GeneratorError
-from app.keys import FOLLOWER, GENERATOR, SETTINGS, VIDEOS, WRITER
+from app.keys import FOLLOWER, GENERATOR, SETTINGS, TYPICAL, VIDEOS, WRITER
 from app.routes.http import read_model, reply
 from app.video import StatusUpdate
 
@@ -44,8 +44,8 @@ async def generate(request: web.Request) -> web.Response:
     who = identify(request)
     order = await read_model(request, Order, request.app[SETTINGS].max_image_body_bytes)
     key = request.headers.get("Idempotency-Key") or None
-    if key is not None and len(key) > 191:  # noqa: PLR2004
-        raise ApiError(400, "invalid_request", "Idempotency-Key may have at most 191 characters.")
+    if key is not None and not (key.isascii() and len(key) <= 191):  # noqa: PLR2004
+        raise ApiError(400, "invalid_request", "Idempotency-Key may have at most 191 characters, all of them ASCII.")
     job_id, made = await _register(request, _new_job(order, None, who.user_id, who.organization_id), key)
     job = await _visible(request, who, job_id)
     if made:
@@ -80,13 +80,13 @@ async def register(request: web.Request) -> web.Response:
     job = await request.app[VIDEOS].get(job_id)
     if job is None or (not made and job.author_id != author):
         raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
-    return reply({"job_id": job.id} | job.detail(), 201 if made else 200)
+    return reply({"job_id": job.id} | job.detail(request.app[TYPICAL]), 201 if made else 200)
 
 
 async def gallery(request: web.Request) -> web.Response:
     who = identify(request)
     raw = request.query.get("limit", "12")
-    if not (raw.isascii() and raw.isdigit() and 1 <= int(raw[:9]) <= 100):  # noqa: PLR2004
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= 3 and 1 <= int(raw) <= 100):  # noqa: PLR2004
         raise ApiError(400, "invalid_request", "limit must be a whole number from 1 to 100.")
     cursor = request.query.get("cursor") or None
     try:
@@ -96,7 +96,7 @@ async def gallery(request: web.Request) -> web.Response:
     body: dict[str, Any] = {
         "generations": [job.gallery() | {"status": "completed"} for job in page],
         "next_cursor": next_cursor,
-        "active": [job.detail() for job in active],
+        "active": [job.detail(request.app[TYPICAL]) for job in active],
         "last_event_id": str(head),
     }
     return reply(body)
@@ -104,7 +104,7 @@ async def gallery(request: web.Request) -> web.Response:
 
 async def detail(request: web.Request) -> web.Response:
     job = await _visible(request, identify(request), request.match_info["job_id"])
-    return reply(job.detail())
+    return reply(job.detail(request.app[TYPICAL]))
 
 
 async def _visible(request: web.Request, who: Identity, job_id: str) -> Generation:

@@ -150,6 +150,7 @@ async def test_with_a_database_url_migrate_works_and_starts_no_private_database(
     code, out, _ = await run(tmp_path, "migrate", DATABASE_URL=database_url)
     assert code == 0
     assert "up to date" in out or "applied" in out
+    assert (await run(tmp_path, "migrate", DATABASE_URL=database_url, APP_ENV="production"))[0] == 0
     assert not (tmp_path / ".data").exists()
 
 
@@ -203,3 +204,11 @@ async def test_send_tries_again_with_the_same_id_until_it_is_taken(tmp_path):
     assert code == 0, err
     assert len(ids) == 3
     assert len(set(ids)) == 1
+
+
+@pytest.mark.parametrize("url", ["localhost:9", "nonsense", "http://127.0.0.1:1"])
+async def test_send_to_nowhere_is_told_without_a_traceback(tmp_path, url, monkeypatch):
+    code, _, err = await run(tmp_path, "send", url, "--job-id", "j", "--status", "pending", "--attempts", "1")
+    assert code == 1
+    assert "not delivered" in err
+    assert "Traceback" not in err

@@ -9,7 +9,8 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
-from app.keys import FOLLOWER, HUB
+from app.db.pool import DatabaseAwayError
+from app.keys import FOLLOWER, HUB, LOG
 from tests.conftest import running
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
@@ -252,6 +253,73 @@ async def test_log_that_was_taken_back_resets_every_stream(server, sql):
         assert (await source.next()).id == 3
 
 
+async def test_ids_that_are_given_again_after_a_reset_reach_the_stream(server, sql):
+    await server.register("j1")
+    await moved(server, "j1", "processing", "generating")
+    async with events(server.session, f"{server.url}/events/j1") as source:
+        assert (await source.next()).id == 3
+        sql("DELETE FROM rushes_events WHERE id > 1")
+        sql("UPDATE rushes_counter SET value = 1")
+        server.app[FOLLOWER]._was_away = True
+        assert [e.event for e in await source.take(2)] == ["reset", "progress"]
+        await moved(server, "j1", "downloading", "downloading")
+        assert [e.id for e in await source.take(2)] == [2, 3]
+
+
+async def test_frozen_client_does_not_outlive_the_end_of_its_stream(database_url, monkeypatch):
+    monkeypatch.setattr("app.push.sse._LAST_WORDS", 0.3)
+    async with running(database_url, stream_end_completed=0.1) as server:
+        await server.register("j1")
+        frozen = await frozen_client(server, "/events/j1")
+        for n in range(120):
+            await server.post(webhook("j1", "failed") | {"error": "x" * 1000 + str(n)})
+        await server.post(completion("j1", video("k")))
+        async with asyncio.timeout(8):
+            while len(server.app[HUB]):
+                await asyncio.sleep(0.05)
+        frozen.close()
+
+
+async def test_slow_reader_is_given_time_for_its_replay(database_url):
+    async with running(database_url, stream_max_lag=0.3, ring_size=10) as server:
+        await server.register("j1")
+        for n in range(200):
+            await server.post(webhook("j1", "failed") | {"error": "x" * 4000 + str(n)})
+        async with events(server.session, f"{server.url}/events/j1", 1, read_bufsize=8192) as source:
+            for place in range(200):
+                event = await source.next()
+                assert event is not None, f"dropped after {place}"
+                if place % 20 == 0:
+                    await asyncio.sleep(0.2)  # the reader is slow: that is what is tried here
+
+
+@pytest.mark.parametrize("path", ["/events/j1", "/ws/j1"])
+async def test_replay_that_fails_cuts_the_stream_and_writes_no_error_page_into_it(database_url, monkeypatch, path):
+    async with running(database_url, ring_size=1) as server:
+        await server.register("j1")
+        await moved(server, "j1", "processing", "generating", "downloading")
+
+        async def away(*_, **__):
+            raise DatabaseAwayError("gone")
+
+        monkeypatch.setattr(server.app[LOG], "after", away)
+        if path.startswith("/ws"):
+            async with server.session.ws_connect(f"{server.url}{path}?last_event_id=1") as socket_:
+                assert (await socket_.receive()).type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+        else:
+            async with server.session.get(f"{server.url}{path}?last_event_id=1") as response:
+                with pytest.raises(aiohttp.ClientError):
+                    assert b"HTTP/1.1" not in await response.read()
+        async with asyncio.timeout(5):
+            while len(server.app[HUB]) or any(t.get_coro().__name__ == "listen" for t in asyncio.all_tasks()):
+                await asyncio.sleep(0.02)
+
+
+async def test_head_opens_no_stream(server):
+    async with server.session.head(f"{server.url}/events") as answer:
+        assert answer.status == 405
+
+
 # -- WebSocket
 
 
@@ -401,3 +469,25 @@ async def test_clients_that_reconnect_at_random_see_each_event_once_in_order(dat
         assert [row[0] for row in sql("SELECT id FROM rushes_events ORDER BY id")] == list(range(1, until + 1))
         for wanderer in wanderers:
             assert wanderer.seen == list(range(wanderer.seen[0], until + 1))
+
+
+# -- Pages of other origins
+
+
+async def test_page_of_an_allowed_origin_may_call_and_listen_and_no_other(database_url):
+    friend, stranger = {"Origin": "https://friend.example"}, {"Origin": "https://stranger.example"}
+    async with running(database_url, cors_origins="https://friend.example/") as server:
+        await server.register("j1")
+        for path in ("/events/j1", "/api/videos/user", "/api/videos/nobody"):
+            async with server.session.get(server.url + path, headers=friend) as answer:
+                assert answer.headers["Access-Control-Allow-Origin"] == "https://friend.example"
+            async with server.session.get(server.url + path, headers=stranger) as answer:
+                assert "Access-Control-Allow-Origin" not in answer.headers
+        asks = {"Access-Control-Request-Method": "POST"}
+        async with server.session.options(f"{server.url}/api/videos", headers=friend | asks) as preflight:
+            assert preflight.status == 204
+            assert "Idempotency-Key" in preflight.headers["Access-Control-Allow-Headers"]
+        async with server.session.options(f"{server.url}/api/videos", headers=stranger | asks) as preflight:
+            assert preflight.status == 405
+        async with server.session.ws_connect(f"{server.url}/ws", origin="https://friend.example") as socket_:
+            assert await socket_.receive()

@@ -2,10 +2,12 @@
 
 import asyncio
 
+import pymysql
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from app.db.pool import parameters
 from tests.conftest import running
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
@@ -170,7 +172,9 @@ async def test_gallery_is_paged_newest_first_without_a_gap_or_a_repetition(serve
     assert seen == ["j6", "j5", "j1", "j0", "j4", "j3", "j2"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=W10=", "limit=" + "9" * 5000])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=W10=", "limit=" + "9" * 5000, "limit=0000000012"]
+)
 async def test_wrong_page_is_told(server, query):
     code, body = await server.get(f"/api/videos/user?{query}")
     assert (code, body["code"]) == (400, "invalid_request")
@@ -190,7 +194,15 @@ async def test_name_that_points_here_from_elsewhere_is_not_dev(server):
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/static/../app/main.py", "/static/%2e%2e/app/main.py", "/static/none.js"]
+    "path",
+    [
+        "/nothing",
+        "/static/../app/main.py",
+        "/static/%2e%2e/app/main.py",
+        "/static/none.js",
+        "/static/%00",
+        "/static/" + "x" * 300,
+    ],
 )
 async def test_what_is_not_there_is_a_json_404(server, path):
     code, body = await server.get(path)
@@ -208,3 +220,22 @@ async def test_page_has_a_strict_policy_and_the_language_that_is_set(database_ur
 async def test_readiness_names_the_database(server):
     assert await server.get("/readyz") == (200, {"status": "ready", "database": "ok"})
     assert (await server.get("/healthz"))[0] == 200
+
+
+async def test_log_that_cannot_be_taken_is_not_told_as_a_conflict(server, sql, database_url):
+    arguments = parameters(database_url)
+    with pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"]) as session:
+        session.cursor().execute("UPDATE rushes_counter SET value = value")
+        code, body = await order(server, job_id="j1")
+    assert (code, body["code"]) == (503, "unavailable")
+    assert (await order(server, job_id="j1"))[0] == 201
+
+
+async def test_sessions_that_the_server_ended_are_replaced_unnoticed(server, sql):
+    await asyncio.gather(*(server.get("/api/videos/user") for _ in range(6)))
+    for (number,) in sql(
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID()"
+    ):
+        sql(f"KILL {number}")
+    assert [(await server.get("/api/videos/user"))[0] for _ in range(6)] == [200] * 6
+    assert (await order(server))[0] == 201

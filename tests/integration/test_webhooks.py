@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from urllib.parse import quote
 
 import pytest
 
@@ -215,3 +216,35 @@ async def test_many_webhooks_at_once_are_each_applied_once(server, sql):
 async def test_health_tells_that_the_webhook_is_there(server):
     code, body = await server.get("/api/webhooks/video-completion")
     assert (code, body["status"], body["webhook"]) == (200, "healthy", "video-completion")
+
+
+async def test_body_with_thousands_of_faults_is_refused_shortly_and_harms_no_other(server, sql):
+    await server.register("j1")
+    bad = completion("j1", *([{}] * 3000))
+    (code, body), (other, _) = await asyncio.gather(server.post(bad), server.post(webhook("j1", "generating")))
+    assert (code, body["code"], other) == (400, "invalid_payload", 200)
+    assert len(body["details"]) <= 20
+    assert sql("SELECT COUNT(*) FROM rushes_webhooks WHERE outcome = 'dead'") == ((1,),)
+
+
+async def test_job_registered_again_after_it_was_deleted_starts_afresh(server, sql):
+    await server.register("j1")
+    await server.post(completion("j1", video("k"), at="2025-10-23T15:00:00Z"))
+    sql("DELETE FROM video_generations")
+    await server.register("j1")
+    code, body = await server.post(webhook("j1", "generating"))
+    assert (code, body["progress"]) == (200, 50)
+
+
+@pytest.mark.parametrize("job_id", ["a{b}", "a b", "é", "a.b", "50%"])
+async def test_job_id_may_be_any_text(server, job_id):
+    await server.register(job_id)
+    code, job = await server.get("/api/videos/" + quote(job_id, safe=""))
+    assert (code, job["id"]) == (200, job_id)
+
+
+async def test_failure_with_a_very_long_text_still_fails_the_job(server, sql):
+    await server.register("j1")
+    code, _ = await server.post(webhook("j1", "failed") | {"error": "x" * 100_000})
+    assert code == 200
+    assert sql("SELECT status FROM video_generations") == (("FAILED",),)

@@ -9,6 +9,7 @@ import pymysql
 import pytest
 
 from app import ids, payload, times
+from app import video as rules
 from app.db.pool import DatabaseAwayError, parameters
 from app.db.webhooks import Delivery, Outcome
 from app.db.writer import BusyError, Writer
@@ -102,6 +103,41 @@ async def test_one_poisonous_update_in_a_batch_of_100_fails_alone(harness, sql):
     assert (outcomes[42].kind, outcomes[42].code) == ("dead", "apply_failed")
     assert sql("SELECT COUNT(*) FROM video_generations WHERE progress = 50") == ((99,),)
     assert log_ids(sql) == list(range(1, 100))
+
+
+@pytest.mark.parametrize("word", ["rushes_webhooks_dedup", "rushes_jobs", "rushes_webhooks_dedup'"])
+async def test_senders_text_in_an_error_is_not_taken_for_a_race(harness, sql, word):
+    add_jobs(sql, "j1", "j2")
+    outcomes = await harness.submit(
+        completion("j1", video(f"{word}/a"), video(f"{word}/A")), webhook("j2", "generating")
+    )
+    assert [(o.kind, o.code) for o in outcomes] == [("dead", "key_conflict"), ("applied", None)]
+
+
+async def test_update_that_breaks_our_own_code_fails_alone_too(harness, sql, monkeypatch):
+    add_jobs(sql, "j1", "j2", "j3")
+    apply = rules.apply
+
+    def broken(job, update, *rest):
+        if update.job_id == "j2":
+            raise TypeError("not foreseen")
+        return apply(job, update, *rest)
+
+    monkeypatch.setattr(rules, "apply", broken)
+    outcomes = await harness.submit(*(webhook(f"j{n}", "generating") for n in (1, 2, 3)))
+    assert kinds(outcomes) == ["applied", "dead", "applied"]
+    assert log_ids(sql) == [1, 2]
+
+
+async def test_key_that_somebody_locks_is_not_forgotten(harness, sql, database_url):
+    add_jobs(sql, "j1")
+    await harness.submit(webhook("j1", "downloading", at="2025-10-23T14:00:00Z"))
+    arguments = parameters(database_url)
+    session = pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"])
+    session.cursor().execute("SELECT * FROM rushes_jobs FOR UPDATE")
+    outcomes = await harness.submit(webhook("j1", "pending", at="2020-01-01T00:00:00Z"))
+    session.close()
+    assert kinds(outcomes) == ["stale"]
 
 
 async def test_writer_that_loses_a_deadlock_tries_again(harness, sql, database_url):

@@ -1,6 +1,7 @@
 """The follower: whatever it hears, in whatever order, the hub gets the log."""
 
 import asyncio
+import itertools
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,9 +20,12 @@ class Table:
     def __init__(self) -> None:
         self.events: list[LogEvent] = []
         self.readable = True
+        self._contents = itertools.count()
 
     def commit(self) -> LogEvent:
-        self.events.append(event(len(self.events) + 1))
+        made = event(len(self.events) + 1)
+        made.data = b"%d" % next(self._contents)
+        self.events.append(made)
         return self.events[-1]
 
     async def head(self) -> int:
@@ -150,3 +154,18 @@ async def test_purge_that_overtook_us_resets_the_streams():
     await until(lambda: hub.resets)
     running.cancel()
     assert follower.last_id == 4
+
+
+async def test_news_after_the_log_was_taken_back_do_not_hide_what_is_missing():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub)
+    follower.offer([table.commit() for _ in range(3)])
+    await until(lambda: follower.last_id == 3)
+    table.readable = False
+    await until(lambda: follower._was_away)
+    del table.events[1:]
+    follower.offer([table.commit() for _ in range(3)])
+    table.readable = True
+    await until(lambda: follower.last_id == 4)
+    running.cancel()
+    assert hub.resets == 1

@@ -139,6 +139,14 @@ def test_status_is_read_in_any_case():
         ("data.videos.0.duration_seconds", "8s", "data.videos.0.duration_seconds"),
         ("data.metadata.processing_time", "long", "data.metadata.processing_time"),
         ("data", None, "data"),
+        ("timestamp", 1761229800, "timestamp"),
+        ("timestamp", "2025-10-23", "timestamp"),
+        ("has_data", "yes", "has_data"),
+        ("data.videos.0.file_size", True, "data.videos.0.file_size"),
+        ("data.videos.0.file_size", "12", "data.videos.0.file_size"),
+        ("data.videos.0.duration_seconds", 1e30, "data.videos.0.duration_seconds"),
+        ("data.metadata.processing_time", 1e30, "data.metadata.processing_time"),
+        ("data.videos", [{}] * 101, "data.videos"),
     ],
 )
 def test_wrong_field_is_named_as_the_sender_wrote_it(path, value, field):
@@ -176,6 +184,17 @@ def test_completion_without_data_has_none():
 def test_unsuccessful_completion_brings_no_file():
     update = payload.parse(body(changed("data.success", value=False)))
     assert (update.has_data, update.files) == (True, ())
+
+
+def test_unsuccessful_completion_needs_no_list_of_videos():
+    update = payload.parse(body(V1 | {"data": {"success": False}}))
+    assert (update.has_data, update.files) == (True, ())
+
+
+def test_refusal_of_a_long_body_is_short():
+    with pytest.raises(InvalidPayloadError) as error:
+        payload.parse(body(changed("data.videos", [{"x" * 5000: 1}] * 90)))
+    assert len(error.value.details) == 20
 
 
 def test_same_key_twice_in_one_payload_is_one_file():

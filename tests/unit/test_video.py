@@ -194,3 +194,29 @@ def test_file_keeps_the_fields_of_the_latest_completion_that_named_it():
     for order in permutations(sent):
         _, kept = stored(list(order))
         assert {key: f.url for key, f in kept.items()} == {"a": "second", "b": "third"}
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "PROCESSING"])
+def test_files_of_another_program_have_their_place_in_the_order(state):
+    def adopted() -> Job:
+        known = video.known_key(state, NOW + 7 * SECOND, has_files=True)
+        base = (known.at, "") if known else video.OLDEST
+        return Job(state, "x", 0, key=known, has_any=True, files={"k1"}, file_keys={"k1": base})
+
+    sent = [update("completed", at, has_data=True, files=(file(key, f"u{at}"),)) for at, key in [(8, "k1"), (9, "k2")]]
+    for order in permutations(sent):
+        job, kept = adopted(), {}
+        for one in order:
+            change = video.apply(job, one, NOW, "fr")
+            kept |= {f.s3_key: f.url for f in (*change.new_files, *change.refreshed_files)}
+        assert kept == {"k1": "u8", "k2": "u9"}
+
+
+def test_completion_with_no_file_does_not_fail_a_job_that_has_one():
+    job = Job("PROCESSING", "generating", 50, has_any=True)
+    assert video.apply(job, update("completed", 9, has_data=True), NOW, "fr") is None
+
+
+def test_failure_is_cut_to_what_its_column_holds():
+    row, _ = stored([(update("failed", 1, error="é" * 100_000), NOW)])
+    assert len(row["error"].encode()) < 65_536

@@ -1,0 +1,33 @@
+"""Pages of other origins: those in CORS_ORIGINS may call the API and open streams, nobody else."""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from app.keys import SETTINGS
+
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID",
+    "Access-Control-Max-Age": "600",
+}
+
+
+def allowed(request: web.Request) -> dict[str, str]:
+    """The headers that let the request's origin read the answer; none for an origin that may not."""
+    origin = request.headers.get("Origin")
+    if origin is None or origin not in request.app[SETTINGS].cors_origins:
+        return {}
+    return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
+
+
+@web.middleware
+async def cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if "Origin" not in request.headers:
+        return await handler(request)
+    headers = allowed(request)
+    if request.method == "OPTIONS" and headers and "Access-Control-Request-Method" in request.headers:
+        return web.Response(status=204, headers=headers | _PREFLIGHT)
+    response = await handler(request)
+    if not response.prepared:
+        response.headers.update(headers)
+    return response

@@ -1,0 +1,102 @@
+"""The documents, held to the code: what they name must be there, and what is there must be named."""
+
+import re
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from app.main import create_app
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+_ADDRESS = "http://127.0.0.1:8080"
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(document: Path) -> set[str]:
+    """The names that a document's headings have as targets of links, made as code hosts make them."""
+    headings = re.findall(r"^#+ (.+)$", without_code(document.read_text()), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(document: Path) -> list[str]:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(document.read_text())):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        found = target.exists() and target.is_relative_to(ROOT)
+        if not found or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    return broken
+
+
+def curl_requests(document: Path) -> list[tuple[str, str]]:
+    """(method, path) of each curl command in a document's shell examples."""
+    requests = []
+    for block in re.findall(r"^```sh\n(.*?)^```", document.read_text(), flags=re.DOTALL | re.MULTILINE):
+        for command in re.findall(r"^curl .*?(?=^curl |\Z)", block, flags=re.DOTALL | re.MULTILINE):
+            method = re.search(r"-X (\w+)", command)
+            address = re.search(rf"{re.escape(_ADDRESS)}([^\s'\"?]*)", command)
+            assert address, f"this command has no address of the server: {command}"
+            requests.append((method[1] if method else "GET", address[1] or "/"))
+    return requests
+
+
+def event_source_paths(document: Path) -> list[str]:
+    return re.findall(r"new EventSource\(\"([^\"?]+)", document.read_text())
+
+
+def an_app() -> web.Application:
+    return create_app(Settings(_env_file=None), "mysql://root@localhost/never-connected-to")
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_every_setting_is_documented(name):
+    operations = (ROOT / "docs/operations.md").read_text()
+    assert f"\n| `{name.upper()}` |" in operations, f"docs/operations.md has no row for {name.upper()}"
+
+
+def test_no_document_describes_a_setting_that_is_gone():
+    rows = re.findall(r"^\| `([A-Z][A-Z0-9_]+)` \|", (ROOT / "docs/operations.md").read_text(), flags=re.MULTILINE)
+    assert set(rows) == {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_relative_link_leads_somewhere(document):
+    assert broken_links(document) == []
+
+
+async def test_what_a_newcomer_pastes_from_the_readme_meets_a_route():
+    router = an_app().router
+    readme = ROOT / "README.md"
+    requests = curl_requests(readme) + [("GET", path) for path in event_source_paths(readme)]
+    assert len(requests) >= 4
+    for method, path in requests:
+        match = await router.resolve(make_mocked_request(method, path))
+        assert match.http_exception is None, f"{method} {path} of README.md is no route of the app"
+
+
+async def test_every_api_route_is_in_the_protocol_or_in_operations():
+    described = (ROOT / "docs/protocol.md").read_text() + (ROOT / "docs/operations.md").read_text()
+    routes = {
+        (route.method, route.resource.canonical)
+        for route in an_app().router.routes()
+        if route.resource and route.method != "HEAD" and route.resource.canonical not in ("/", "/static/{path}")
+    }
+    missing = [
+        f"{method} {path}"
+        for method, path in sorted(routes)
+        if not re.search(rf"{method} {re.escape(path)}(?![\w/{{])", described)
+    ]
+    assert missing == []
