@@ -18,6 +18,11 @@ def microseconds(moment: datetime) -> int:
     return (aware - _EPOCH) // timedelta(microseconds=1)
 
 
+def microseconds_of(text: str) -> int:
+    """Microseconds since 1970 of a DATETIME as MySQL writes it, in UTC."""
+    return microseconds(datetime.fromisoformat(text))
+
+
 def moment(us: int) -> datetime:
     """The aware UTC datetime of microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=us)

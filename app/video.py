@@ -11,9 +11,10 @@ Files have an order of their own: each keeps the fields of the latest completion
 """
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+import orjson
 
 from app.times import moment
 
@@ -179,7 +180,7 @@ def apply(job: Job, update: StatusUpdate, received_at: int, language: str) -> Ch
     if update.status == "completed" and update.has_data and job.has_any:
         return None
     status, stage, columns = _without_files(update, at, language)
-    key = Key(has_files=False, at=at, stage=stage, tie=_tie(columns["error"] or ""))
+    key = Key(has_files=False, at=at, stage=stage, tie=_tie((columns["error"] or "").encode("utf-8", "replace")))
     if not key.beats(job.key):
         return None
     job.key = key
@@ -200,10 +201,8 @@ def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change 
         "model": update.model or DEFAULT_MODEL,
         "modelVersion": update.model_version or DEFAULT_MODEL_VERSION,
     }
-    content = json.dumps(
-        [[str(value) for value in columns.values()], [_fields(f) for f in update.files], update.metadata],
-        sort_keys=True,
-        default=str,
+    content = orjson.dumps(
+        [list(columns.values()), [_fields(f) for f in update.files], update.metadata], option=orjson.OPT_SORT_KEYS
     )
     key = Key(has_files=True, at=at, stage=_COMPLETED, tie=_tie(content))
     wins = key.beats(job.key)
@@ -271,12 +270,11 @@ def _fields(file: VideoFile) -> list[Any]:
     return [getattr(file, name) for name in VideoFile.__slots__]
 
 
-def _tie(content: str) -> str:
+def _tie(content: bytes) -> str:
     """Orders contents as their texts do (by a prefix), and tells any two apart (by a digest)."""
     if not content:
         return ""
-    raw = content.encode("utf-8", "surrogatepass")
-    return raw[:24].hex() + hashlib.blake2b(raw, digest_size=16).hexdigest()
+    return content[:24].hex() + hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def known_key(state: str, finished_at: int, *, has_files: bool) -> Key | None:

@@ -1,7 +1,8 @@
 """The log: one row for each committed change, with ids that are dense and in the order of commits."""
 
 from app import times
-from app.db.pool import Pool, Raw, bind, literal
+from app.db.pool import Pool
+from app.db.sql import Raw, bind, literal
 from app.wire import LogEvent
 
 _TAKE_IDS = "UPDATE rushes_counter SET value = LAST_INSERT_ID(value + %s) WHERE id = 1"
@@ -15,7 +16,7 @@ HEAD = "SELECT value FROM rushes_counter WHERE id = 1"
 _COLUMNS = "SELECT id, job_id, author_id, organization_id, event, data FROM rushes_events"
 
 
-def append(events: list[LogEvent], at: int) -> list[str]:
+def append(events: list[LogEvent], at: int) -> list[bytes]:
     """Two statements for the very end of a transaction; the first gives, as its row, the last id taken.
 
     They go out in one packet with the commit: the counter's lock, which all writers wait for, is held
@@ -25,7 +26,7 @@ def append(events: list[LogEvent], at: int) -> list[str]:
     created_at = Raw(literal(times.sql(at)))
     rows = [
         [
-            Raw(f"LAST_INSERT_ID() - {count - place}"),
+            Raw(b"LAST_INSERT_ID() - %d" % (count - place)),
             event.job_id,
             event.author_id,
             event.organization_id,
@@ -65,10 +66,11 @@ class Log:
         self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None
     ) -> list[LogEvent]:
         """At most `limit` events with greater ids, in order: all, or one job's, or one author's."""
-        where = bind("id > %s", last_id)
-        if job_id is not None:
-            where += bind(" AND job_id = %s", job_id)
-        if author_id is not None:
-            where += bind(" AND author_id = %s", author_id)
-        rows = await self._pool.rows(f"{_COLUMNS} WHERE {where} ORDER BY id LIMIT {limit}")
+        where = "id > %s"
+        values: list[int | str] = [last_id]
+        for column, value in (("job_id", job_id), ("author_id", author_id)):
+            if value is not None:
+                where += f" AND {column} = %s"
+                values.append(value)
+        rows = await self._pool.rows(bind(f"{_COLUMNS} WHERE {where} ORDER BY id LIMIT %s", *values, limit))
         return [LogEvent(row[0], row[1], row[2], row[3], row[4], row[5].encode()) for row in rows]

@@ -6,19 +6,19 @@ sends several statements in one packet.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiomysql
-from pymysql.converters import escape_item, escape_string
+from pymysql.constants import COMMAND
 from pymysql.err import Error, InterfaceError, InternalError, OperationalError
 
-from app import times
+from app.db.answers import Answers, TextRow
 
 Row = tuple[Any, ...]
+Statement = str | bytes
 
 # Strict, so that a value that does not fit is an error instead of another value.
 # One second: a row held by another program must not stall every webhook.
@@ -27,6 +27,9 @@ SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 1,
   sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
 """
+
+_LOST = 2013
+_READ = 256 * 1024
 
 _RETRYABLE = {1020, 1205, 1213}  # record changed, lock wait timeout, deadlock: InnoDB asks for another try
 _AWAY = {
@@ -86,43 +89,6 @@ def parameters(url: str) -> dict[str, Any]:
     return found
 
 
-class Raw(str):
-    """SQL that goes into a statement as it is."""
-
-    __slots__ = ()
-
-
-def literal(value: Any) -> str:
-    """A value as SQL text, quoted.
-
-    Long JSON goes in as bytes, which pymysql escapes ten times faster than text.
-    """
-    kind = type(value)
-    if kind is str:
-        return f"'{escape_string(value)}'"
-    if kind is int:
-        return str(value)
-    if value is None:
-        return "NULL"
-    if kind is Raw:
-        return str(value)
-    if isinstance(value, datetime):
-        value = times.sql(times.microseconds(value), "microseconds")
-    return str(escape_item(value, "utf8mb4"))
-
-
-def bind(statement: str, *values: object) -> str:
-    """`statement` with each %s replaced by a value; a list of values becomes (1, 2), one of rows (1, 2), (3, 4)."""
-    return statement % tuple(_listed(v) if isinstance(v, (list, tuple, set)) else literal(v) for v in values)
-
-
-def _listed(values: Iterable[object]) -> str:
-    items: list[Any] = list(values)
-    if items and isinstance(items[0], (list, tuple)):
-        return ", ".join([f"({', '.join(map(literal, row))})" for row in items])
-    return f"({', '.join(map(literal, items))})"
-
-
 class Connection:
     """One session. Broken or abandoned in the middle of an answer, it is closed, never reused."""
 
@@ -130,24 +96,38 @@ class Connection:
         self._raw = raw
         self._wait = wait
 
-    async def run(self, *statements: str) -> list[tuple[Row, ...]]:
-        """Sends the statements in one packet; the rows of each, in order.
-
-        A statement that has no rows gives one: its LAST_INSERT_ID.
+    async def run(self, *statements: Statement) -> list[tuple[Row, ...]]:
+        """Sends the statements in one packet; the rows of each, in order, with values as Python's types.
 
         The server stops at the first that fails, which is raised: DatabaseAwayError, RetryableError,
         or pymysql's own error for what is wrong with the statement or its values.
         """
+        async with self._told_apart():
+            await self._raw.query(_packet(statements))
+            result = self._raw._result  # noqa: SLF001 - aiomysql's cursors do the same
+            results = [result.rows or ()]
+            while result.has_next:
+                await self._raw.next_result()
+                result = self._raw._result  # noqa: SLF001
+                results.append(result.rows or ())
+            return results
+
+    async def run_text(self, *statements: Statement) -> list[list[TextRow]]:
+        """As `run`, in a third of the time: values are text. A statement without rows gives its LAST_INSERT_ID."""
+        async with self._told_apart():
+            await self._raw._execute_command(COMMAND.COM_QUERY, _packet(statements))  # noqa: SLF001
+            reader, answers = self._raw._reader, Answers()  # noqa: SLF001
+            while not answers.feed(data := await reader.read(_READ)):
+                if not data:
+                    raise OperationalError(_LOST, "the server closed the connection")
+            return answers.results
+
+    @asynccontextmanager
+    async def _told_apart(self) -> AsyncIterator[None]:
+        """Bounds the time, tells errors apart, and closes a session that is not at the end of an answer."""
         try:
             async with asyncio.timeout(self._wait):
-                await self._raw.query(";\n".join(statements))
-                result = self._raw._result  # noqa: SLF001 - aiomysql's cursors do the same
-                results = [_rows(result)]
-                while result.has_next:
-                    await self._raw.next_result()
-                    result = self._raw._result  # noqa: SLF001
-                    results.append(_rows(result))
-                return results
+                yield
         except (OperationalError, InterfaceError) as error:
             code = error.args[0] if error.args else 0
             if code in _RETRYABLE:
@@ -160,12 +140,11 @@ class Connection:
             self.close()
             raise DatabaseAwayError(f"no answer from the database ({type(error).__name__})") from error
         except BaseException as error:
-            # Cancelled, or not understood: what is left of the answer must not meet the next query.
             if not isinstance(error, Error) or isinstance(error, InternalError):
                 self.close()
             raise
 
-    async def rows(self, statement: str) -> tuple[Row, ...]:
+    async def rows(self, statement: Statement) -> tuple[Row, ...]:
         return (await self.run(statement))[0]
 
     @property
@@ -177,8 +156,8 @@ class Connection:
         self._raw.close()
 
 
-def _rows(result: Any) -> tuple[Row, ...]:
-    return ((result.insert_id,),) if result.rows is None else result.rows
+def _packet(statements: Sequence[Statement]) -> bytes:
+    return b";\n".join([s if isinstance(s, bytes) else s.encode() for s in statements])
 
 
 async def connect(url: str, wait: float) -> Connection:
@@ -235,11 +214,11 @@ class Pool:
             connection.close()
         return None
 
-    async def rows(self, statement: str) -> tuple[Row, ...]:
+    async def rows(self, statement: Statement) -> tuple[Row, ...]:
         """One statement's rows."""
         return (await self.run(statement))[0]
 
-    async def run(self, *statements: str) -> list[tuple[Row, ...]]:
+    async def run(self, *statements: Statement) -> list[tuple[Row, ...]]:
         async with self.connection() as connection:
             return await connection.run(*statements)
 

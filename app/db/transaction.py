@@ -1,17 +1,18 @@
 """One transaction over a batch of deliveries: read and lock, decide, write, commit. Two round trips."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import orjson
 
-from app import video
+from app import times, video
 from app.db import log
-from app.db.pool import Connection, DatabaseAwayError, Raw, Row, bind, literal
+from app.db.pool import Connection, DatabaseAwayError, Statement
+from app.db.sql import Raw, bind, literal, update_rows
 from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record, find_by_key
 from app.ids import cuid
-from app.times import microseconds, moment, now, sql
+from app.times import now, sql
 from app.video import Key, StatusUpdate, VideoFile
 from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
 
@@ -38,12 +39,6 @@ FROM video_files WHERE generationId IN %s
 """
 
 _KEY_OWNERS = "SELECT s3Key, generationId FROM video_files WHERE s3Key IN %s"
-
-_SET_FILE = """
-UPDATE video_files SET filename = %s, fileUrl = %s, filePath = %s, fileSize = %s, format = %s,
-  durationSeconds = %s, aspectRatio = %s, width = %s, height = %s, metadata = %s, createdAt = %s
-WHERE s3Key = %s
-"""
 
 _INSERT_FILES = """
 INSERT INTO video_files (id, generationId, s3Key, filename, fileUrl, filePath, fileSize, format,
@@ -79,7 +74,7 @@ class _JobRow:
     columns: dict[str, Any] = field(default_factory=dict)
     gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
     inserted: dict[str, list[Any]] = field(default_factory=dict)
-    refreshed: dict[str, list[Any]] = field(default_factory=dict)
+    refreshed: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: bool = False
 
 
@@ -115,14 +110,14 @@ class Batch:
             await _undo(connection)
             raise
         try:
-            results = await connection.run(*writes, "COMMIT")
+            results = await connection.run_text(*writes, "COMMIT")
         except DatabaseAwayError as error:
             raise UnknownOutcomeError(self) from error
         except BaseException:
             await _undo(connection)
             raise
         if self.events:
-            log.number(self.events, int(results[-3][0][0]))
+            log.number(self.events, int(results[-3][0][0] or 0))
 
     async def was_committed(self, connection: Connection) -> bool:
         """Whether a commit of unknown outcome happened. The read locks: a plain one would miss a
@@ -138,7 +133,7 @@ class Batch:
         updates = [d.update for d in self.deliveries if d.update and not d.failure]
         wanted = sorted({u.job_id for u in updates})
         completions = [u for u in updates if u.files]
-        statements = ["START TRANSACTION"]
+        statements: list[Statement] = ["START TRANSACTION"]
         if wanted:
             statements += [bind(_LOCK, wanted), bind(_KEYS, wanted)]
         statements.append(find_by_key(sorted({d.dedup_key for d in self.deliveries})))
@@ -146,36 +141,37 @@ class Batch:
             keys = sorted({f.s3_key for u in completions for f in u.files})
             statements.append(bind(_FILES, sorted({u.job_id for u in completions})))
             statements.append(bind(_KEY_OWNERS, keys))
-        results = iter((await connection.run(*statements))[1:])
+        results: Iterator[list[Any]] = iter((await connection.run_text(*statements))[1:])
         if wanted:
             self._load_jobs(next(results), next(results))
         for key, row_id, outcome, attempts, received_at in next(results):
-            self._received[key] = Received(row_id, outcome, attempts, microseconds(received_at))
+            self._received[key] = Received(row_id, outcome, int(attempts), times.microseconds_of(received_at))
         if completions:
             self._load_files(next(results))
             await self._load_owners(connection, keys, next(results))
         missing = [job_id for job_id in wanted if job_id not in self._jobs]
         if missing:
-            present = await connection.rows(bind(_PRESENT, missing))
-            self._held = {row[0] for row in present}
+            (present,) = await connection.run_text(bind(_PRESENT, missing))
+            self._held = {str(row[0]) for row in present}
 
-    def _load_jobs(self, rows: tuple[Row, ...], keys: tuple[Row, ...]) -> None:
+    def _load_jobs(self, rows: list[Any], keys: list[Any]) -> None:
         known = {row[0]: row for row in keys}
         for job_id, author, organization, standing in rows:
             job = _job(standing, known.get(job_id))
             self._jobs[job_id] = _JobRow(job_id, author, organization, job, is_new=job_id not in known)
 
-    def _load_files(self, rows: tuple[Row, ...]) -> None:
-        for job_id, key, *fields, created_at in rows:
+    def _load_files(self, rows: list[Any]) -> None:
+        for job_id, key, file_id, filename, url, path, size, form, seconds, ratio, width, height, created_at in rows:
             row = self._jobs.get(job_id)
             if row is not None:
                 row.job.files.add(key)
                 if row.is_new:
                     # Kept from now on, so that what comes later finds the file no older than it was.
                     row.job.file_keys[key] = (row.job.key.at, "") if row.job.key else video.OLDEST
-                row.gallery[key] = gallery_file(fields, microseconds(created_at))
+                fields = [file_id, filename, url, path, int(size), form, int(seconds), ratio, int(width), int(height)]
+                row.gallery[key] = gallery_file(fields, times.microseconds_of(created_at))
 
-    async def _load_owners(self, connection: Connection, keys: list[str], rows: tuple[Row, ...]) -> None:
+    async def _load_owners(self, connection: Connection, keys: list[str], rows: list[Any]) -> None:
         self._key_owner = dict(rows)
         if not self._key_owner.keys() <= set(keys):
             # The site's collation found a key of another spelling: ask for each, to know for which.
@@ -272,29 +268,38 @@ class Batch:
         created_at = at if file.created_at is None else file.created_at
         known = row.gallery.get(file.s3_key)
         file_id = known["id"] if known else cuid()
-        fields = [
-            file.filename, file.url, file.path, file.size, file.format,
-            file.duration_seconds, file.aspect_ratio, file.width, file.height,
-        ]  # fmt: skip
-        row.gallery[file.s3_key] = gallery_file([file_id, *fields], created_at)
-        stored = [*fields, None if metadata is None else orjson.dumps(metadata).decode(), moment(created_at)]
+        columns: dict[str, Any] = {
+            "filename": file.filename,
+            "fileUrl": file.url,
+            "filePath": file.path,
+            "fileSize": file.size,
+            "format": file.format,
+            "durationSeconds": file.duration_seconds,
+            "aspectRatio": file.aspect_ratio,
+            "width": file.width,
+            "height": file.height,
+        }
+        row.gallery[file.s3_key] = gallery_file([file_id, *columns.values()], created_at)
+        columns["metadata"] = None if metadata is None else orjson.dumps(metadata).decode()
+        columns["createdAt"] = sql(created_at)
         if known is None or file.s3_key in row.inserted:
-            row.inserted[file.s3_key] = [file_id, row.id, file.s3_key, *stored]
+            row.inserted[file.s3_key] = [file_id, row.id, file.s3_key, *columns.values()]
             self._key_owner[file.s3_key] = row.id
         else:
-            row.refreshed[file.s3_key] = [*stored, file.s3_key]
+            row.refreshed[file.s3_key] = columns
 
-    def _writes(self) -> list[str]:
+    def _writes(self) -> list[bytes]:
         now_us = now()
         at = Raw(literal(sql(now_us)))
         changed = [row for row in self._jobs.values() if row.changed]
-        statements = _set_jobs(changed, at)
+        jobs = {row.id: row.columns | {"updatedAt": at} for row in changed}
+        statements = update_rows("video_generations", "id", jobs)
         inserted = {key: values for row in changed for key, values in row.inserted.items()}
         if inserted:
             # Sorted, so that two transactions meet their common keys in one order.
             statements.append(bind(_INSERT_FILES, [inserted[key] for key in sorted(inserted)]))
-        refreshed = {key: values for row in changed for key, values in row.refreshed.items()}
-        statements += [bind(_SET_FILE, *refreshed[key]) for key in sorted(refreshed)]
+        refreshed = {key: columns for row in changed for key, columns in row.refreshed.items()}
+        statements += update_rows("video_files", "s3Key", {key: refreshed[key] for key in sorted(refreshed)})
         if changed:
             statements.append(bind(_SET_KEYS, [_key_row(row, at) for row in changed]))
         statements += self._record.statements()
@@ -311,11 +316,11 @@ async def _undo(connection: Connection) -> None:
             connection.close()
 
 
-def _job(standing: str, known: Row | None) -> video.Job:
+def _job(standing: str, known: list[Any] | None) -> video.Job:
     state, progress, finished_at, has_any = standing.split("|")
     if known is None:
         job = video.Job(state, video.status_word(state, int(progress)), int(progress), has_any=has_any == "1")
-        job.key = video.known_key(state, microseconds(datetime.fromisoformat(finished_at)), has_files=job.has_any)
+        job.key = video.known_key(state, times.microseconds_of(finished_at), has_files=job.has_any)
         return job
     status, has_files, at, stage, tie = known[1].split("|")
     keys = {name: (at, tie) for name, (at, tie) in orjson.loads(known[2]).items()} if known[2] else {}
@@ -323,21 +328,8 @@ def _job(standing: str, known: Row | None) -> video.Job:
     return video.Job(state, status, int(progress), key=key, has_any=has_any == "1", file_keys=keys)
 
 
-def _key_row(row: _JobRow, at: str) -> list[Any]:
+def _key_row(row: _JobRow, at: Raw) -> list[Any]:
     key = row.job.key
     assert key is not None  # noqa: S101 - a job that changed has one
     file_keys = orjson.dumps(row.job.file_keys) if row.job.file_keys else None
     return [row.id, row.job.status, int(key.has_files), key.at, key.stage, key.tie, file_keys, at]
-
-
-def _set_jobs(rows: list[_JobRow], at: str) -> list[str]:
-    """One UPDATE for all rows that get the same values, as most updates under way do."""
-    groups: dict[tuple[tuple[str, Any], ...], list[str]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row.columns.items()), []).append(row.id)
-    statements = []
-    for columns, ids in groups.items():
-        values = dict(columns) | {"updatedAt": at}
-        assignments = ", ".join(f"{name} = %s" for name in values)
-        statements.append(bind(f"UPDATE video_generations SET {assignments} WHERE id IN %s", *values.values(), ids))
-    return statements

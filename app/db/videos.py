@@ -12,9 +12,10 @@ from pymysql.err import IntegrityError
 
 from app import video
 from app.db import log
-from app.db.pool import Connection, Pool, RetryableError, Row, bind
+from app.db.pool import Connection, Pool, RetryableError, Row
+from app.db.sql import bind
 from app.ids import cuid
-from app.times import microseconds, moment, now, rfc3339
+from app.times import microseconds, moment, now, rfc3339, sql
 from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
 
 _COLUMNS = """
@@ -189,15 +190,13 @@ class Videos:
 
         Unfinished jobs come with the first page only. Raises BadCursorError.
         """
-        where = bind("WHERE g.authorId = %s AND g.status = 'COMPLETED'", author_id)
+        where, values = "WHERE g.authorId = %s AND g.status = 'COMPLETED'", [author_id]
         if cursor is not None:
             created_at, last_id = _decode(cursor)
-            where += bind(
-                " AND (g.createdAt < %s OR (g.createdAt = %s AND g.id < %s))",
-                moment(created_at), moment(created_at), last_id,
-            )  # fmt: skip
-        page = f"{_COLUMNS} {where} ORDER BY g.createdAt DESC, g.id DESC LIMIT {limit + 1}"
-        first = bind(f"{_COLUMNS} {_UNFINISHED}", author_id) if cursor is None else "SELECT NULL LIMIT 0"
+            where += " AND (g.createdAt < %s OR (g.createdAt = %s AND g.id < %s))"
+            values += [sql(created_at), sql(created_at), last_id]
+        page = bind(f"{_COLUMNS} {where} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
+        first = bind(f"{_COLUMNS} {_UNFINISHED}", author_id) if cursor is None else b"SELECT NULL LIMIT 0"
         async with self._pool.connection() as connection:
             head, rows, active = (await connection.run(*_VIEW, log.HEAD, page, first))[2:5]
             shown = rows[:limit]
@@ -259,10 +258,10 @@ class Videos:
         remember = (
             [] if idempotency_key is None else [bind(_REMEMBER, new.author_id, idempotency_key, job_id, moment(at))]
         )
-        results = await connection.run(
+        results = await connection.run_text(
             "START TRANSACTION", insert, bind(_FORGET_KEY, job_id), *remember, *log.append(events, at), "COMMIT"
         )
-        log.number(events, int(results[-3][0][0]))
+        log.number(events, int(results[-3][0][0] or 0))
         return events
 
     async def typical_seconds(self) -> float | None:

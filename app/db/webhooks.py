@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.db.pool import bind
+from app.db.sql import bind
 from app.times import now, sql
 from app.video import StatusUpdate
 
@@ -74,7 +74,7 @@ UPDATE rushes_webhooks SET job_id = %s, status = %s, version = %s, outcome = %s,
 """
 
 
-def find_by_key(keys: list[str]) -> str:
+def find_by_key(keys: list[str]) -> bytes:
     return bind(_FIND, keys)
 
 
@@ -105,7 +105,7 @@ class Record:
         else:
             self._retried[row.id] = [*values, *content, row.id]
 
-    def statements(self) -> list[str]:
+    def statements(self) -> list[bytes]:
         inserts = [bind(_INSERT, list(self._new.values()))] if self._new else []
         return inserts + [bind(_RETRIED, *values) for values in self._retried.values()]
 

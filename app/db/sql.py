@@ -1,0 +1,97 @@
+"""SQL text from constants and values.
+
+Text is put together as bytes: bodies and events are bytes already, and are most of what is sent. Quoting is our
+own because PyMySQL's takes 40 µs for a body of a kilobyte, this 1. It rests on what every session of ours
+sets: utf8mb4, whose longer characters hold neither quote nor backslash, and an sql_mode without
+NO_BACKSLASH_ESCAPES.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from app import times
+
+# FIELD() looks for each row among all: chunks keep that from growing with the square of a batch.
+_ROWS_AT_ONCE = 50
+
+
+class Raw(bytes):
+    """SQL that goes into a statement as it is."""
+
+    __slots__ = ()
+
+
+def literal(value: Any) -> bytes:
+    """A value as SQL. Raises TypeError for a type, ValueError for a number, that MySQL has no literal for."""
+    encoder = _ENCODERS.get(type(value))
+    if encoder is None:
+        raise TypeError(f"{type(value).__name__} is not a type that goes into SQL here")
+    return encoder(value)
+
+
+def _quoted(text: bytes) -> bytes:
+    return text.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+
+
+def _float(value: float) -> bytes:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a number that MySQL has")
+    text = repr(value)
+    return (text if "e" in text else text + "e0").encode()
+
+
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    Raw: bytes,
+    str: lambda value: b"'" + _quoted(value.encode("utf-8", "replace")) + b"'",
+    bytes: lambda value: b"_binary'" + _quoted(value) + b"'",
+    int: lambda value: b"%d" % value,
+    bool: lambda value: b"%d" % value,
+    float: _float,
+    type(None): lambda _: b"NULL",
+    datetime: lambda value: b"'%s'" % times.sql(times.microseconds(value), "microseconds").encode(),
+}
+
+
+def bind(statement: str, *values: object) -> bytes:
+    """`statement` with each %s replaced by a value; a list of values becomes (1, 2), one of rows (1, 2), (3, 4)."""
+    return statement.encode() % tuple([_listed(v) if isinstance(v, (list, tuple, set)) else literal(v) for v in values])
+
+
+def _listed(values: Iterable[Any]) -> bytes:
+    items: list[Any] = list(values)
+    if items and isinstance(items[0], (list, tuple)):
+        return b", ".join([b"(" + b", ".join(map(literal, row)) + b")" for row in items])
+    return b"(" + b", ".join(map(literal, items)) + b")"
+
+
+def update_rows(table: str, key: str, rows: dict[str, dict[str, Any]]) -> list[bytes]:
+    """Statements that give each row, named by its `key` column, its own values.
+
+    Rows with the same columns share a statement. A column with one value for all is set to it; in any other
+    FIELD() tells the row's place in the list, and ELT() the value there.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, columns in rows.items():
+        groups.setdefault(tuple(columns), []).append(name)
+    statements = []
+    for columns_of_group, names in groups.items():
+        for start in range(0, len(names), _ROWS_AT_ONCE):
+            chunk = names[start : start + _ROWS_AT_ONCE]
+            statements.append(_update(table, key, columns_of_group, chunk, rows))
+    return statements
+
+
+def _update(table: str, key: str, columns: Sequence[str], names: list[str], rows: dict[str, dict[str, Any]]) -> bytes:
+    listed = b", ".join(map(literal, names))
+    place = b"FIELD(%s, %s)" % (key.encode(), listed)
+    assignments = []
+    for column in columns:
+        values = [literal(rows[name][column]) for name in names]
+        first = values[0]
+        one = all(value == first for value in values)
+        assignments.append(
+            b"%s = %s" % (column.encode(), first if one else b"ELT(%s, %s)" % (place, b", ".join(values)))
+        )
+    return b"UPDATE %s SET %s WHERE %s IN (%s)" % (table.encode(), b", ".join(assignments), key.encode(), listed)

@@ -1,0 +1,85 @@
+"""Our quoting and reading, against the server itself."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.db.pool import connect
+from app.db.sql import bind, literal, update_rows
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+values = st.one_of(
+    texts,
+    st.sampled_from(["\\", "'", "\\'", "''", "\0", "\x1a", "%s", "\\0", "é'", "😀\\"]),
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(values, min_size=1, max_size=5), st.binary(max_size=60))
+async def test_any_value_comes_back_as_it_was_sent(database_url, sent, raw):
+    connection = await connect(database_url, 10)
+    try:
+        statement = bind("SELECT %s", raw) + b"".join(b", " + literal(value) for value in sent)
+        (row,) = await connection.rows(statement)
+        assert list(row) == [raw, *sent]
+        exact = [value for value in sent if not isinstance(value, float)]
+        (rows,) = await connection.run_text(b", ".join([b"SELECT 1", *map(literal, exact)]))
+        assert list(rows[0][1:]) == [None if value is None else str(value) for value in exact]
+    finally:
+        connection.close()
+
+
+async def test_long_and_many_answers_are_read_whole(database_url):
+    connection = await connect(database_url, 10)
+    long = "é" * 200_000
+    answers = await connection.run_text(
+        bind("SELECT %s, 'x'", long), "DO 0", bind("SELECT 1 UNION ALL SELECT %s", "b" * 300), "SELECT NULL, ''"
+    )
+    assert answers == [[(long, "x")], [("0",)], [("1",), ("b" * 300,)], [(None, "")]]
+    many = await connection.run_text("SELECT seq FROM seq_1_to_5000", "SELECT 2")
+    assert (len(many[0]), many[0][-1], many[1]) == (5000, ("5000",), [("2",)])
+    connection.close()
+
+
+async def test_session_goes_on_after_a_statement_that_failed(database_url):
+    connection = await connect(database_url, 10)
+    for _ in range(3):
+        with pytest.raises(Exception, match="no_such_table"):
+            await connection.run_text("SELECT 1", "SELECT * FROM no_such_table", "SELECT 2")
+        assert await connection.run_text("SELECT 3") == [[("3",)]]
+    connection.close()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {"a": 1}])
+def test_what_has_no_literal_is_refused(value):
+    with pytest.raises((TypeError, ValueError)):
+        literal(value)
+
+
+async def test_rows_updated_together_each_get_their_own_values(database_url, sql):
+    sql("CREATE TABLE t (id VARCHAR(191) PRIMARY KEY, d DOUBLE, s TEXT, at DATETIME(3), same INT)")
+    names = [f"row '{n}\\" for n in range(120)]
+    for name in [*names, "other"]:
+        sql("INSERT INTO t (id) VALUES (%s)", name)
+    moments = [datetime(2025, 1, 1, 12, 0, n % 60, 123000, tzinfo=UTC) for n in range(120)]
+    wanted = {
+        name: {"d": None if n % 7 == 0 else n / 3 * 10 ** (n % 20 - 10), "s": f"é'{n}", "at": moments[n], "same": 5}
+        for n, name in enumerate(names)
+    }
+    wanted[names[3]] = {"same": 6}
+    connection = await connect(database_url, 10)
+    statements = update_rows("t", "id", wanted)
+    assert len(statements) == 4
+    await connection.run_text(*statements)
+    connection.close()
+    for name, row in wanted.items():
+        if len(row) > 1:
+            assert sql("SELECT d, s, at, same FROM t WHERE id = %s", name) == (
+                (row["d"], row["s"], row["at"].replace(tzinfo=None), 5),
+            )
+    assert sql("SELECT d, same FROM t WHERE id IN (%s, 'other') ORDER BY same", names[3]) == ((None, None), (None, 6))
