@@ -19,7 +19,8 @@ class Delivery:
     """One webhook of an allowed sender on its way to the database.
 
     Exactly one of `update` and `failure` is there at first; a delivery that the database refuses for a
-    reason of its own gets a failure, (code, sentence), and is recorded as a dead letter.
+    reason of its own gets a failure, (code, sentence), and is recorded as a dead letter. `origin` tells a sender's
+    webhook from what was asked for (`reconciled`) or found out here (`generator`).
     """
 
     id: str
@@ -30,6 +31,7 @@ class Delivery:
     version: str | None = None
     update: StatusUpdate | None = None
     failure: tuple[str, str] | None = None
+    origin: str = "webhook"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ SELECT dedup_key, id, outcome, attempts, received_at FROM rushes_webhooks WHERE 
 """
 
 _INSERT = """
-INSERT INTO rushes_webhooks (id, dedup_key, job_id, status, version, outcome, attempts, duration_ms,
+INSERT INTO rushes_webhooks (id, dedup_key, origin, job_id, status, version, outcome, attempts, duration_ms,
   error_code, error, received_at, headers, payload) VALUES %s
 """
 
@@ -99,9 +101,16 @@ class Record:
         ]
         content: list[Any] = [delivery.headers, delivery.body]
         if row.attempts == 1:
-            self._new[row.id] = [row.id, dedup_key, *values, sql(row.received_at, "microseconds"), *content]
+            self._new[row.id] = [
+                row.id,
+                dedup_key,
+                delivery.origin,
+                *values,
+                sql(row.received_at, "microseconds"),
+                *content,
+            ]
         elif row.id in self._new:
-            self._new[row.id][2:] = [*values, sql(row.received_at, "microseconds"), *content]
+            self._new[row.id][3:] = [*values, sql(row.received_at, "microseconds"), *content]
         else:
             self._retried[row.id] = [*values, *content, row.id]
 
@@ -113,7 +122,7 @@ class Record:
         """(id, attempts) of a row that is there exactly when this transaction was committed; None if it has none."""
         if self._new:
             values = next(iter(self._new.values()))
-            return values[0], values[6]
+            return values[0], values[7]
         for values in self._retried.values():
             return values[-1], values[4]
         return None

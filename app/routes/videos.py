@@ -155,5 +155,6 @@ def _failed(job_id: str, error: str) -> Delivery:
     webhook_id = ids.webhook_id(at)
     return Delivery(
         id=webhook_id, dedup_key=payload.dedup_key(webhook_id, update, body), received_at=at,
-        headers=b"{}", body=body, version=update.version, update=update,
+        headers=b"{}",
+        origin="generator", body=body, version=update.version, update=update,
     )  # fmt: skip

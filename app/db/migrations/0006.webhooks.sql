@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS `rushes_webhooks` (
   `job_id` VARCHAR(191) NULL,
   `status` VARCHAR(16) NULL,
   `version` VARCHAR(8) NULL,
+  `origin` VARCHAR(16) NOT NULL DEFAULT 'webhook',
   `outcome` VARCHAR(16) NOT NULL,
   `attempts` INTEGER NOT NULL,
   `duration_ms` DOUBLE NOT NULL,
