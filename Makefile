@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench clean
+.PHONY: help install run test check bench chaos clean
 
 # Arguments for the last command of a target, as in: make test ARGS="-k resume"
 ARGS ?=
@@ -29,6 +29,10 @@ check: ## Formatting, lint, types, direction of imports
 bench: ## Set up what the benchmarks need too (wrk) and run them; ends in one table
 	@scripts/setup bench
 	@.venv/bin/python -m bench $(ARGS)
+
+chaos: ## Kill server and database under load, again and again, and count what is lost (about 10 minutes)
+	@scripts/setup test
+	@RUSHES_CHAOS=1 .venv/bin/pytest tests/chaos -s $(ARGS)
 
 clean: ## Remove what set-up made; the data in .data stays
 	rm -rf .venv .local build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

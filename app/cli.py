@@ -89,6 +89,95 @@ def _tell(report: Any, *, add_indexes: bool) -> None:
         click.echo("The gallery is slow without them on a large table; `rushes migrate --add-indexes` makes them.")
 
 
+@main.group()
+def dead() -> None:
+    """Webhooks that were not applied: dead letters, and those parked until their job appears."""
+
+
+_OPEN = click.Choice(["dead", "parked"])
+
+
+def _which(webhook_ids: tuple[str, ...], outcome: str | None, *, everything: bool) -> list[str]:
+    """The outcomes meant. Raises UsageError unless either ids or --all is there."""
+    if bool(webhook_ids) == everything:
+        raise click.UsageError("Name the webhooks by their ids, or say --all.")
+    if outcome and webhook_ids:
+        raise click.UsageError("--outcome goes with --all.")
+    return [outcome] if outcome else ["dead", "parked"]
+
+
+@dead.command("list")
+@click.option("--outcome", type=_OPEN, help="Only these; both without it.")
+@click.option("--job-id", help="Only those for this job.")
+def dead_list(outcome: str | None, job_id: str | None) -> None:
+    """The newest of them, with what was wrong."""
+    from app import dead as letters
+
+    settings = _settings()
+    outcomes = [outcome] if outcome else ["dead", "parked"]
+    run_async(letters.list_webhooks(database(settings), settings, outcomes, job_id))
+
+
+@dead.command("show")
+@click.argument("webhook_id", metavar="ID")
+def dead_show(webhook_id: str) -> None:
+    """One webhook: its payload, what was wrong, and what a replay would change."""
+    from app import dead as letters
+
+    settings = _settings()
+    run_async(letters.show(database(settings), settings, webhook_id))
+
+
+@dead.command("replay")
+@click.argument("webhook_ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All, in the order of receipt.")
+@click.option("--outcome", type=_OPEN, help="With --all: only these.")
+def dead_replay(webhook_ids: tuple[str, ...], outcome: str | None, *, everything: bool) -> None:
+    """Try webhooks again; exit 1 when any is still dead or could not be tried."""
+    from app import dead as letters
+
+    outcomes = _which(webhook_ids, outcome, everything=everything)
+    settings = _settings()
+    run_async(letters.replay(database(settings), settings, webhook_ids, outcomes))
+
+
+@dead.command("discard")
+@click.argument("webhook_ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--outcome", type=_OPEN, help="With --all: only these.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def dead_discard(webhook_ids: tuple[str, ...], outcome: str | None, *, everything: bool, yes: bool) -> None:
+    """Let webhooks rest; one that its sender sends again is tried again."""
+    from app import dead as letters
+
+    outcomes = _which(webhook_ids, outcome, everything=everything)
+    settings = _settings()
+    run_async(letters.discard(database(settings), settings, webhook_ids, outcomes, sure=yes))
+
+
+@main.command()
+def purge() -> None:
+    """Delete what is older than RETENTION_DAYS now; the server also does it by itself."""
+    from app.db.leader import Leader
+    from app.db.local import LocalDatabaseError
+    from app.db.pool import DatabaseAwayError, Pool, RetryableError
+    from app.db.retention import Retention
+
+    async def run(settings: Settings) -> int:
+        try:
+            async with database(settings) as url:
+                pool = Pool(url, 1, settings.db_timeout)
+                deleted = await Retention(pool, Leader(url), days=settings.retention_days).purge()
+                pool.close()
+        except (LocalDatabaseError, DatabaseAwayError, RetryableError, ValueError) as error:
+            raise Failure(str(error)) from None
+        for what, count in deleted.items():
+            click.echo(f"{count:>9,}  {what}")
+        return 0
+
+    run_async(run(_settings()))
+
+
 @main.command()
 @click.argument("url", default="http://127.0.0.1:8080")
 @click.option("--job-id", required=True)

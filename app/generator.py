@@ -2,13 +2,19 @@
 
 import asyncio
 from typing import Any, Protocol
+from urllib.parse import quote
 
+import orjson
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
+from yarl import URL
 
 from app.times import now, rfc3339
 
 log = structlog.get_logger(__name__)
+
+_ANSWER_MAX = 1024 * 1024
+_REMEMBERED_MAX = 1000
 
 
 class GeneratorError(Exception):
@@ -19,6 +25,13 @@ class Generator(Protocol):
     async def start(self, order: dict[str, Any]) -> None:
         """Has the video of `order` ({"job_id", "user_id", "prompt", …}) made. Raises GeneratorError."""
 
+    async def status(self, job_id: str) -> dict[str, Any] | None:
+        """What the backend knows of a job, None when it does not know it. Raises GeneratorError.
+
+        {"job_id", "status", "message", "progress", "videos", "generation_metadata", "error", "created_at",
+        "updated_at", "completed_at"}, as the backend sends it: whether it is so is for the caller to see.
+        """
+
     async def close(self) -> None: ...
 
 
@@ -26,17 +39,39 @@ class HttpGenerator:
     """The backend at `GENERATOR_URL`. `wait` is in seconds."""
 
     def __init__(self, url: str, wait: float) -> None:
-        self._url = url.rstrip("/") + "/api/videos/generate"
+        self._url = url.rstrip("/") + "/api/videos/"
         self._session = ClientSession(timeout=ClientTimeout(total=wait))
 
     async def start(self, order: dict[str, Any]) -> None:
         try:
-            async with self._session.post(self._url, json=order) as answer:
+            async with self._session.post(self._url + "generate", json=order) as answer:
                 if answer.status >= 400:  # noqa: PLR2004
                     text = (await answer.text(errors="replace"))[:500]
                     raise GeneratorError(f"The generation backend answered {answer.status}: {text}")
         except (ClientError, TimeoutError) as error:
             raise GeneratorError(f"The generation backend did not answer ({type(error).__name__}).") from error
+
+    async def status(self, job_id: str) -> dict[str, Any] | None:
+        url = URL(f"{self._url}status/{quote(job_id, safe='')}", encoded=True)
+        try:
+            async with self._session.get(url) as answer:
+                if answer.status == 404:  # noqa: PLR2004
+                    return None
+                if answer.status >= 400:  # noqa: PLR2004
+                    raise GeneratorError(f"The generation backend answered {answer.status}.")
+                body = bytearray()
+                async for data in answer.content.iter_any():
+                    body += data
+                    if len(body) > _ANSWER_MAX:
+                        raise GeneratorError(f"The generation backend answered with more than {_ANSWER_MAX} bytes.")
+            found = orjson.loads(body)
+        except (ClientError, TimeoutError) as error:
+            raise GeneratorError(f"The generation backend did not answer ({type(error).__name__}).") from error
+        except orjson.JSONDecodeError:
+            found = None
+        if not isinstance(found, dict):
+            raise GeneratorError("The generation backend did not answer with a JSON object.")
+        return found
 
     async def close(self) -> None:
         await self._session.close()
@@ -55,11 +90,15 @@ class SimulatedGenerator:
         self._file_size = file_size
         self._session = ClientSession()
         self._running: set[asyncio.Task[None]] = set()
+        self._known: dict[str, dict[str, Any]] = {}
 
     async def start(self, order: dict[str, Any]) -> None:
         task = asyncio.create_task(self._generate(order))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def status(self, job_id: str) -> dict[str, Any] | None:
+        return self._known.get(job_id)
 
     async def close(self) -> None:
         for task in self._running:
@@ -113,6 +152,7 @@ class SimulatedGenerator:
         }
 
     async def _post(self, job_id: str, status: str, data: dict[str, Any] | None = None) -> None:
+        self._remember(job_id, status, data or {})
         body = {
             "job_id": job_id,
             "status": status,
@@ -128,3 +168,21 @@ class SimulatedGenerator:
                     log.warning("simulated_webhook_refused", job_id=job_id, status=status, answer=answer.status)
         except ClientError as error:
             log.warning("simulated_webhook_lost", job_id=job_id, status=status, error=str(error))
+
+    def _remember(self, job_id: str, status: str, data: dict[str, Any]) -> None:
+        at = rfc3339(now())
+        before = self._known.pop(job_id, None)
+        if len(self._known) >= _REMEMBERED_MAX:
+            del self._known[next(iter(self._known))]
+        self._known[job_id] = {
+            "job_id": job_id,
+            "status": status,
+            "message": None,
+            "progress": None,
+            "videos": data.get("videos", []),
+            "generation_metadata": data.get("metadata"),
+            "error": None,
+            "created_at": before["created_at"] if before else at,
+            "updated_at": at,
+            "completed_at": at if status in ("completed", "failed") else None,
+        }

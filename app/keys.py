@@ -2,11 +2,16 @@
 
 from aiohttp import web
 
+from app.clients import FailureLimit
+from app.db.leader import Leader
 from app.db.log import Log
 from app.db.pool import Pool
+from app.db.received import ReceivedWebhooks
+from app.db.spool import Spool
 from app.db.videos import Videos
 from app.db.writer import Writer
 from app.generator import Generator
+from app.parked import Parked
 from app.push.follower import Follower
 from app.push.hub import Hub
 from app.settings import Settings
@@ -16,7 +21,12 @@ SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", Pool)
 VIDEOS = web.AppKey("videos", Videos)
 LOG = web.AppKey("log", Log)
+SPOOL = web.AppKey("spool", Spool)
+RECEIVED = web.AppKey("received", ReceivedWebhooks)
+PARKED = web.AppKey("parked", Parked)
+LEADER = web.AppKey("leader", Leader)
 WRITER = web.AppKey("writer", Writer)
+FAILURES = web.AppKey("failures", FailureLimit)
 HUB = web.AppKey("hub", Hub)
 FOLLOWER = web.AppKey("follower", Follower)
 TYPICAL = web.AppKey("typical", Typical)

@@ -1,24 +1,50 @@
 """The composition root: what there is, how it is joined, and where each path goes."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
+import structlog
 from aiohttp import web
 
+from app.clients import FailureLimit
+from app.db.leader import Leader
 from app.db.log import Log
 from app.db.pool import Pool
+from app.db.received import ReceivedWebhooks
+from app.db.retention import Retention
+from app.db.spool import Spool, SpoolError
 from app.db.videos import Videos
 from app.db.writer import Writer
 from app.generator import Generator, HttpGenerator, SimulatedGenerator
-from app.keys import FOLLOWER, GENERATOR, HUB, LOG, POOL, SETTINGS, TYPICAL, VIDEOS, WRITER
+from app.keys import (
+    FAILURES,
+    FOLLOWER,
+    GENERATOR,
+    HUB,
+    LEADER,
+    LOG,
+    PARKED,
+    POOL,
+    RECEIVED,
+    SETTINGS,
+    SPOOL,
+    TYPICAL,
+    VIDEOS,
+    WRITER,
+)
+from app.parked import Parked
 from app.push.follower import Follower
 from app.push.hub import Hub
-from app.routes import ops, pages, streams, videos, webhooks
+from app.reconcile import Reconciler
+from app.routes import admin, ops, pages, streams, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.settings import Settings
 from app.wire import Typical
+
+log = structlog.get_logger(__name__)
 
 
 def create_app(settings: Settings, database_url: str) -> web.Application:
@@ -29,7 +55,9 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[POOL] = Pool(database_url, settings.db_pool_size, settings.db_timeout)
     app[LOG] = Log(app[POOL])
     app[VIDEOS] = Videos(app[POOL], settings.app_language)
+    app[RECEIVED] = ReceivedWebhooks(app[POOL], settings.app_language, create_unknown=settings.unknown_job == "create")
     app[TYPICAL] = Typical()
+    app[FAILURES] = FailureLimit(settings.auth_failures_per_minute)
     app[HUB] = Hub(
         max_connections=settings.max_connections,
         max_per_user=settings.max_connections_per_user,
@@ -41,6 +69,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         end_failed=settings.stream_end_failed,
     )
     app[FOLLOWER] = Follower(app[LOG], app[HUB], poll=settings.log_poll, ring_size=settings.ring_size)
+    app[SPOOL] = Spool(settings.data_dir / "spool", settings.spool_max_bytes)
     app[WRITER] = Writer(
         database_url,
         language=settings.app_language,
@@ -51,8 +80,12 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         pending_max=settings.max_pending_webhooks,
         budget=settings.answer_budget,
         wait=settings.db_timeout,
+        spool=app[SPOOL],
+        create_unknown=settings.unknown_job == "create",
     )
-    app.cleanup_ctx.extend([_reading, _following, _writing, _generating])
+    app[LEADER] = Leader(database_url, wait=settings.db_timeout)
+    app[PARKED] = Parked(app[POOL], app[WRITER], app[LEADER])
+    app.cleanup_ctx.extend([_reading, _following, _writing, _generating, _keeping_up])
     # Streams end before connections are waited for; in cleanup it would be too late by minutes.
     app.on_shutdown.append(_end_streams)
     app.router.add_routes(_routes())
@@ -71,6 +104,11 @@ def _routes() -> list[web.RouteDef]:
         web.post("/api/videos/generate", videos.generate),
         web.get("/api/videos/user", videos.gallery),
         web.get("/api/videos/{job_id:[^/]+}", videos.detail),
+        web.get("/api/admin/webhooks", admin.webhooks),
+        web.post("/api/admin/webhooks/replay", admin.replay_many),
+        web.get("/api/admin/webhooks/{id:[^/]+}", admin.webhook),
+        web.post("/api/admin/webhooks/{id:[^/]+}/replay", admin.replay),
+        web.post("/api/admin/webhooks/{id:[^/]+}/discard", admin.discard),
         web.get("/healthz", ops.healthz),
         web.get("/readyz", ops.readyz),
         web.get("/", pages.index),
@@ -86,24 +124,54 @@ async def _reading(app: web.Application) -> AsyncIterator[None]:
 
 async def _following(app: web.Application) -> AsyncIterator[None]:
     await app[FOLLOWER].start()
-    tasks = [asyncio.create_task(app[FOLLOWER].run()), asyncio.create_task(app[HUB].sweep())]
+    async with _running(app[FOLLOWER].run(), app[HUB].sweep()):
+        yield
+
+
+@asynccontextmanager
+async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Tasks that run beside the server, and are cancelled with it."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
     yield
     for task in tasks:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _writing(app: web.Application) -> AsyncIterator[None]:
+    try:
+        await app[SPOOL].open()
+    except SpoolError as error:
+        # Each use of it tries again; the database may never go away meanwhile.
+        log.warning("spool_not_open", error=str(error))
     app[WRITER].start()
     yield
     await app[WRITER].stop()
+    await app[SPOOL].close()
 
 
 async def _generating(app: web.Application) -> AsyncIterator[None]:
     app[GENERATOR] = generator = _generator(app[SETTINGS])
     yield
     await generator.close()
+
+
+async def _keeping_up(app: web.Application) -> AsyncIterator[None]:
+    """What is done again and again, by one process of all: parked webhooks, stalled jobs, old rows."""
+    settings, leader = app[SETTINGS], app[LEADER]
+    reconciler = Reconciler(
+        app[POOL],
+        app[WRITER],
+        app[GENERATOR],
+        leader,
+        language=settings.app_language,
+        stall_after=settings.stall_after,
+        give_up_after=settings.give_up_after,
+    )
+    retention = Retention(app[POOL], leader, days=settings.retention_days)
+    async with _running(app[PARKED].run(), reconciler.run(), retention.run()):
+        yield
+    leader.close()
 
 
 def _generator(settings: Settings) -> Generator:

@@ -11,6 +11,7 @@ from tenacity.wait import wait_exponential_jitter
 
 from app.routes.webhooks import PATH
 from app.settings import Settings
+from app.signature import PREFIX, sign
 from app.times import now, rfc3339
 
 
@@ -32,9 +33,7 @@ def endpoint(url: str) -> str:
 
 async def send(url: str, body: bytes, secret: str | None, *, attempts: int = 6) -> tuple[int, str]:
     """(status, body) of the final answer. Raises TryAgainError or ClientError after the last attempt."""
-    headers = {"Content-Type": "application/json", "webhook-id": f"msg_{secrets.token_hex(12)}"}
-    if secret:
-        headers["X-Webhook-Secret"] = secret
+    webhook_id = f"msg_{secrets.token_hex(12)}"
     retrying = AsyncRetrying(
         retry=retry_if_exception_type((TryAgainError, ClientConnectionError, TimeoutError)),
         stop=stop_after_attempt(attempts),
@@ -45,10 +44,24 @@ async def send(url: str, body: bytes, secret: str | None, *, attempts: int = 6) 
         try:
             async for attempt in retrying:
                 with attempt:
-                    answer = await _post(session, url, body, headers)
+                    answer = await _post(session, url, body, proof(webhook_id, body, secret))
         except RetryError as error:
             raise error.last_attempt.exception() or error from None
     return answer
+
+
+def proof(webhook_id: str, body: bytes, secret: str | None) -> dict[str, str]:
+    """The headers that name the webhook and prove its sender: signed with a `whsec_` secret, else the plain secret.
+
+    Made anew for each try, since a signature holds its time; the id stays.
+    """
+    headers = {"Content-Type": "application/json", "webhook-id": webhook_id}
+    if secret is None:
+        return headers
+    if not secret.startswith(PREFIX):
+        return headers | {"X-Webhook-Secret": secret}
+    at = now() // 1_000_000
+    return headers | {"webhook-timestamp": str(at), "webhook-signature": sign(webhook_id, at, body, secret)}
 
 
 async def webhook_command(

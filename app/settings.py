@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.clients import Network, parse_networks
+from app.signature import check_secrets
+
 
 class SettingsError(Exception):
     """A setting is missing or wrong. The message is one sentence a setting."""
@@ -25,6 +28,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     webhook_secret: SecretStr | None = None
+    webhook_require_signature: bool = False
+    auth_failures_per_minute: PositiveInt = 30
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
+    unknown_job: Literal["park", "create"] = "park"
+    stall_after: PositiveFloat = 600.0
+    give_up_after: PositiveFloat = 86_400.0
+    retention_days: PositiveFloat = 30.0
     generator_url: str | None = None
     generator_timeout: PositiveFloat = 30.0
     simulated_step: PositiveFloat = 3.0
@@ -32,9 +42,11 @@ class Settings(BaseSettings):
 
     max_body_bytes: PositiveInt = 1024 * 1024
     max_image_body_bytes: PositiveInt = 10 * 1024 * 1024
+    body_timeout: PositiveFloat = 10.0
     max_pending_webhooks: PositiveInt = 10_000
     batch_max: PositiveInt = 500
     batch_max_bytes: PositiveInt = 4 * 1024 * 1024
+    spool_max_bytes: PositiveInt = 1024 * 1024 * 1024
     answer_budget: PositiveFloat = 10.0
 
     db_pool_size: PositiveInt = 8
@@ -57,6 +69,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return parse_networks(value) if isinstance(value, str) else value
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
@@ -90,7 +107,11 @@ def load() -> Settings:
 
 
 def refuse_unsafe(settings: Settings) -> None:
-    """Raises SettingsError when these settings would serve somebody who should not be served."""
+    """Raises SettingsError when these settings would serve somebody who should not be, or nobody at all."""
+    try:
+        check_secrets(settings.webhook_secrets, require_signature=settings.webhook_require_signature)
+    except ValueError as error:
+        raise SettingsError(f"WEBHOOK_SECRET is not usable: {error}.") from None
     if settings.app_env == "production":
         missing = [
             name

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -108,6 +109,13 @@ async def running(database_url: str, **settings) -> AsyncIterator[Server]:
     """The server on a free port, as `rushes serve` runs it."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
+    with tempfile.TemporaryDirectory() as folder:
+        async with _running(database_url, listening, {"data_dir": Path(folder)} | settings) as server:
+            yield server
+
+
+@asynccontextmanager
+async def _running(database_url: str, listening: socket.socket, settings: dict) -> AsyncIterator[Server]:
     chosen = Settings(_env_file=None, **({"port": listening.getsockname()[1], "log_level": "error"} | settings))
     app = create_app(chosen, database_url)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)

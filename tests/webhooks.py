@@ -1,8 +1,12 @@
 """Bodies of webhooks, as the backend sends them."""
 
+import itertools
 from typing import Any
 
-_times = iter(range(1, 10_000))
+from app.times import rfc3339
+
+_EIGHT_O_CLOCK = 1_761_206_400_000_000
+_times = itertools.count(1)
 
 
 def webhook(job_id: str, status: str, *, at: str | None = None, data: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -11,7 +15,7 @@ def webhook(job_id: str, status: str, *, at: str | None = None, data: dict[str, 
         "job_id": job_id,
         "status": status,
         "content_type": "video",
-        "timestamp": at or f"2025-10-23T12:{(n := next(_times)) // 60 % 60:02d}:{n % 60:02d}.{n // 3600:03d}Z",
+        "timestamp": at or rfc3339(_EIGHT_O_CLOCK + next(_times) * 1000),
         "has_data": data is not None,
         "data": data,
     }

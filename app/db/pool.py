@@ -58,6 +58,10 @@ class DatabaseAwayError(Exception):
     """The database is out of reach, or cannot be written to."""
 
 
+class UnreachableError(DatabaseAwayError):
+    """No session can be had: the database does not answer, or lets nobody in."""
+
+
 class RetryableError(Exception):
     """The transaction was undone by the database, which asks for another try (deadlock, lock wait)."""
 
@@ -129,6 +133,7 @@ class Connection:
             async with asyncio.timeout(self._wait):
                 yield
         except (OperationalError, InterfaceError) as error:
+            _raise_if_cancelled()
             code = error.args[0] if error.args else 0
             if code in _RETRYABLE:
                 raise RetryableError(str(error)) from error
@@ -156,17 +161,26 @@ class Connection:
         self._raw.close()
 
 
+def _raise_if_cancelled() -> None:
+    """aiomysql tells a task's cancellation as a lost connection, and the task would live on."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def _packet(statements: Sequence[Statement]) -> bytes:
     return b";\n".join([s if isinstance(s, bytes) else s.encode() for s in statements])
 
 
 async def connect(url: str, wait: float) -> Connection:
-    """A new session of its own, outside any pool. Raises DatabaseAwayError."""
+    """A new session of its own, outside any pool. Raises UnreachableError."""
     try:
         async with asyncio.timeout(wait):
-            raw = await aiomysql.connect(**parameters(url), charset="utf8mb4", autocommit=True, connect_timeout=wait)
+            # No time-out of aiomysql's own: its wait_for, on Python 3.11, can lose a task's cancellation.
+            raw = await aiomysql.connect(**parameters(url), charset="utf8mb4", autocommit=True, connect_timeout=None)
     except (OSError, TimeoutError, OperationalError, InterfaceError) as error:
-        raise DatabaseAwayError(f"cannot connect to the database: {error.args[-1] if error.args else error}") from error
+        _raise_if_cancelled()
+        raise UnreachableError(f"cannot connect to the database: {error.args[-1] if error.args else error}") from error
     connection = Connection(raw, wait)
     await connection.run(*(s for s in _SESSION.split(";")))
     return connection

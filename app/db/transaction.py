@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from app import times, video
 from app.db import log
 from app.db.pool import Connection, DatabaseAwayError, Statement
 from app.db.sql import Raw, bind, literal, update_rows
-from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record, find_by_key
+from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record, find_by_key, find_recorded
 from app.ids import cuid
 from app.times import now, sql
 from app.video import Key, StatusUpdate, VideoFile
@@ -28,6 +29,10 @@ FROM video_generations g WHERE g.id IN %s ORDER BY g.id FOR UPDATE SKIP LOCKED
 # SKIP LOCKED passed over would be a key forgotten.
 _KEYS = """
 SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie), file_keys FROM rushes_jobs WHERE job_id IN %s
+"""
+
+_MAKE_JOBS = """
+INSERT INTO video_generations (id, prompt, authorId, createdAt, updatedAt) VALUES %s
 """
 
 _PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
@@ -51,6 +56,8 @@ ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), 
   stage = VALUES(stage), tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at)
 """
 
+_COLUMNS_NOW = "SELECT %s FROM video_generations WHERE id = %s"
+
 _COMMITTED = "SELECT attempts FROM rushes_webhooks WHERE id = %s FOR UPDATE"
 
 
@@ -71,6 +78,7 @@ class _JobRow:
     organization_id: str | None
     job: video.Job
     is_new: bool = False
+    prompt: str | None = None
     columns: dict[str, Any] = field(default_factory=dict)
     gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
     inserted: dict[str, list[Any]] = field(default_factory=dict)
@@ -85,7 +93,11 @@ class Batch:
     by another session, and they are to be tried again. `events` are the log's new rows, numbered.
     """
 
-    def __init__(self, deliveries: list[Delivery], language: str, typical: Typical) -> None:
+    def __init__(
+        self, deliveries: list[Delivery], language: str, typical: Typical, *, create_unknown: bool = False
+    ) -> None:
+        self._create_unknown = create_unknown
+        self._spelled_otherwise = False
         self.deliveries = deliveries
         self.outcomes: dict[str, Outcome] = {}
         self.locked: list[Delivery] = []
@@ -95,6 +107,7 @@ class Batch:
         self._jobs: dict[str, _JobRow] = {}
         self._held: set[str] = set()
         self._received: dict[str, Received] = {}
+        self._recorded: dict[str, Outcome] = {}
         self._key_owner: dict[str, str] = {}
         self._record = Record()
 
@@ -119,6 +132,50 @@ class Batch:
         if self.events:
             log.number(self.events, int(results[-3][0][0] or 0))
 
+    async def preview(self, connection: Connection) -> dict[str, Any]:
+        """What `commit` would do with the one delivery of this batch; nothing is written, and no lock stays.
+
+        {"outcome", "code", "error", "makes_job", "columns": {name: {"old", "new"}}, "files_added", "files_refreshed"},
+        files in the gallery's form. "outcome" is None while another session holds the job. What the database refuses
+        when it is written, a value too large for its column, is not seen here.
+        Raises RetryableError or DatabaseAwayError.
+        """
+        (delivery,) = self.deliveries
+        old: dict[str, Any] = {}
+        new: dict[str, Any] = {}
+        try:
+            await self._read(connection)
+            files = {key: file for job in self._jobs.values() for key, file in job.gallery.items()}
+            self._decide(delivery)
+            row = next((job for job in self._jobs.values() if job.changed), None)
+            makes_job = row is not None and row.prompt is not None
+            if row is not None and makes_job:
+                new = {"authorId": row.author_id, "prompt": row.prompt} | row.columns
+                old = dict.fromkeys(new)
+            elif row is not None and row.columns:
+                new = row.columns
+                names = Raw(", ".join(new).encode())
+                (values,) = await connection.rows(bind(_COLUMNS_NOW, names, row.id))
+                old = dict(zip(new, values, strict=True))
+        finally:
+            await _undo(connection)
+        outcome = self.outcomes.get(delivery.id)
+        added, refreshed = [], []
+        if row is not None:
+            added = [{"s3_key": key} | row.gallery[key] for key in sorted(row.inserted)]
+            refreshed = [
+                {"s3_key": key, "columns": _differences(files[key], row.gallery[key])} for key in sorted(row.refreshed)
+            ]
+        return {
+            "outcome": outcome.kind if outcome else None,
+            "code": outcome.code if outcome else "job_held",
+            "error": outcome.error if outcome else "Another program holds the job's row at this moment.",
+            "makes_job": makes_job,
+            "columns": _differences(old, new),
+            "files_added": added,
+            "files_refreshed": refreshed,
+        }
+
     async def was_committed(self, connection: Connection) -> bool:
         """Whether a commit of unknown outcome happened. The read locks: a plain one would miss a
         transaction that is still open on the lost connection. Raises RetryableError meanwhile."""
@@ -137,6 +194,9 @@ class Batch:
         if wanted:
             statements += [bind(_LOCK, wanted), bind(_KEYS, wanted)]
         statements.append(find_by_key(sorted({d.dedup_key for d in self.deliveries})))
+        again = [d.id for d in self.deliveries if d.again]
+        if again:
+            statements.append(find_recorded(sorted(again)))
         if completions:
             keys = sorted({f.s3_key for u in completions for f in u.files})
             statements.append(bind(_FILES, sorted({u.job_id for u in completions})))
@@ -146,6 +206,8 @@ class Batch:
             self._load_jobs(next(results), next(results))
         for key, row_id, outcome, attempts, received_at in next(results):
             self._received[key] = Received(row_id, outcome, int(attempts), times.microseconds_of(received_at))
+        if again:
+            self._recorded = {row[0]: Outcome(row[1], row[0], *row[2:]) for row in next(results)}
         if completions:
             self._load_files(next(results))
             await self._load_owners(connection, keys, next(results))
@@ -153,6 +215,7 @@ class Batch:
         if missing:
             (present,) = await connection.run_text(bind(_PRESENT, missing))
             self._held = {str(row[0]) for row in present}
+            self._spelled_otherwise = not self._held <= set(missing)
 
     def _load_jobs(self, rows: list[Any], keys: list[Any]) -> None:
         known = {row[0]: row for row in keys}
@@ -181,6 +244,9 @@ class Batch:
                         self._key_owner[key] = f"another file, {spelled}"
 
     def _decide(self, delivery: Delivery) -> None:
+        if delivery.id in self._recorded:
+            self.outcomes[delivery.id] = self._recorded[delivery.id]
+            return
         known = self._received.get(delivery.dedup_key)
         if known is not None and known.outcome in SETTLED:
             row = Received(delivery.id, "duplicate", 1, delivery.received_at)
@@ -207,7 +273,7 @@ class Batch:
         if delivery.failure or update is None:
             code, error = delivery.failure or ("apply_failed", "nothing to apply")
             return Outcome("dead", row.id, code, error)
-        job_row = self._jobs.get(update.job_id)
+        job_row = self._jobs.get(update.job_id) or self._made(update)
         if job_row is None:
             if update.job_id in self._held:
                 return None
@@ -233,6 +299,17 @@ class Batch:
             progress=job.progress,
             num_videos=len(job_row.gallery),
         )
+
+    def _made(self, update: StatusUpdate) -> _JobRow | None:
+        """A new job for an update that names its owner, where that is wanted and nobody has its id."""
+        if not self._create_unknown or update.user_id is None:
+            return None
+        if update.job_id in self._held or self._spelled_otherwise:
+            return None
+        prompt = (update.metadata or {}).get("prompt_used") or update.prompt_used or ""
+        made = _JobRow(update.job_id, update.user_id, None, video.Job("PENDING", "pending", 0), prompt=str(prompt))
+        self._jobs[update.job_id] = made
+        return made
 
     def _apply(self, row: _JobRow, update: StatusUpdate, change: video.Change, received_at: int) -> None:
         job = row.job
@@ -293,7 +370,9 @@ class Batch:
         at = Raw(literal(sql(now_us)))
         changed = [row for row in self._jobs.values() if row.changed]
         jobs = {row.id: row.columns | {"updatedAt": at} for row in changed}
-        statements = update_rows("video_generations", "id", jobs)
+        made = [[row.id, row.prompt, row.author_id, at, at] for row in changed if row.prompt is not None]
+        statements = [bind(_MAKE_JOBS, made)] if made else []
+        statements += update_rows("video_generations", "id", jobs)
         inserted = {key: values for row in changed for key, values in row.inserted.items()}
         if inserted:
             # Sorted, so that two transactions meet their common keys in one order.
@@ -306,6 +385,18 @@ class Batch:
         if self.events:
             statements += log.append(self.events, now_us)
         return statements
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The names whose values differ, each with both, fit for JSON."""
+    found = {}
+    for name, value in new.items():
+        before, after = (
+            times.rfc3339(times.microseconds(v)) if isinstance(v, datetime) else v for v in (old[name], value)
+        )
+        if before != after:
+            found[name] = {"old": before, "new": after}
+    return found
 
 
 async def _undo(connection: Connection) -> None:

@@ -21,6 +21,7 @@ class Delivery:
     Exactly one of `update` and `failure` is there at first; a delivery that the database refuses for a
     reason of its own gets a failure, (code, sentence), and is recorded as a dead letter. `origin` tells a sender's
     webhook from what was asked for (`reconciled`) or found out here (`generator`).
+    `again`: it was on its way before, and may be recorded already.
     """
 
     id: str
@@ -32,11 +33,12 @@ class Delivery:
     update: StatusUpdate | None = None
     failure: tuple[str, str] | None = None
     origin: str = "webhook"
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a delivery: applied, duplicate, stale, parked or dead.
+    """What became of a delivery: applied, duplicate, stale, parked or dead; or queued, on local disk.
 
     `status`, `state`, `progress` and `num_videos` tell where the job stands after an applied one.
     """
@@ -74,6 +76,13 @@ _RETRIED = """
 UPDATE rushes_webhooks SET job_id = %s, status = %s, version = %s, outcome = %s, attempts = %s,
   duration_ms = %s, error_code = %s, error = %s, headers = %s, payload = %s WHERE id = %s
 """
+
+
+_FIND_RECORDED = "SELECT id, outcome, error_code, error FROM rushes_webhooks WHERE id IN %s"
+
+
+def find_recorded(ids: list[str]) -> bytes:
+    return bind(_FIND_RECORDED, ids)
 
 
 def find_by_key(keys: list[str]) -> bytes:

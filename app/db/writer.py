@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import structlog
 from pymysql.err import Error, IntegrityError
 
-from app.db.pool import Connection, DatabaseAwayError, RetryableError, connect
+from app.db.pool import Connection, DatabaseAwayError, RetryableError, UnreachableError, connect
+from app.db.spool import Spool, SpoolError
 from app.db.transaction import Batch, UnknownOutcomeError
 from app.db.webhooks import Delivery, Outcome
 from app.wire import LogEvent, Typical
@@ -31,9 +32,12 @@ class BusyError(Exception):
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
+    """`spooled`: it is on the local disk already, and stays there when this try fails."""
+
     delivery: Delivery
     answer: asyncio.Future[Outcome]
     deadline: float
+    spooled: bool = False
     not_before: float = 0.0
     tries: int = 0
 
@@ -56,7 +60,15 @@ class Writer:
         pending_max: int = 10_000,
         budget: float = 10.0,
         wait: float = 10.0,
+        spool: Spool | None = None,
+        create_unknown: bool = False,
+        probe: float = 0.5,
     ) -> None:
+        self._spool = spool
+        self._create_unknown = create_unknown
+        self._probe = probe
+        self._away = False
+        self._drainer: asyncio.Task[None] | None = None
         self._url = url
         self._language = language
         self._typical = typical
@@ -75,10 +87,16 @@ class Writer:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="writer")
+        if self._spool is not None:
+            self._drainer = asyncio.create_task(self._drain(self._spool), name="drainer")
 
     async def stop(self) -> None:
-        """Commits what waits, then ends."""
+        """Commits what waits, or leaves it on disk, then ends."""
         self._stopping = True
+        if self._drainer is not None:
+            self._drainer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._drainer
         self._arrived.set()
         if self._task is not None:
             await self._task
@@ -86,7 +104,10 @@ class Writer:
             self._connection.close()
 
     async def submit(self, delivery: Delivery) -> Outcome:
-        """Returns once the delivery is durable. Raises DatabaseAwayError or BusyError: it is not."""
+        """Returns once the delivery is durable: committed, or `queued` on local disk while the database is away.
+
+        Raises DatabaseAwayError or BusyError: it is neither.
+        """
         if self._stopping or len(self._queue) + len(self._locked) >= self._pending_max:
             raise BusyError
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -144,10 +165,12 @@ class Writer:
 
     async def _write(self, waiting: list[_Waiting]) -> None:
         """Commits a batch, whatever it takes within the answers' budget; settles every future."""
+        if self._away:
+            waiting = await self._put_off(waiting, DatabaseAwayError("the database is out of reach"))
         unknown: Batch | None = None
         tries = 0
         while waiting:
-            batch = unknown or Batch([w.delivery for w in waiting], self._language, self._typical)
+            batch = unknown or self._batch([w.delivery for w in waiting])
             try:
                 if batch is not unknown:
                     await batch.commit(await self._connected())
@@ -162,12 +185,17 @@ class Writer:
                     await self._refused(waiting, error)
                     return
                 told = error if isinstance(error, DatabaseAwayError) else BusyError(str(error))
-                waiting = self._expire(waiting, told)
-                await asyncio.sleep(_backoff(tries))
+                waiting = await self._put_off(waiting, told)
+                if waiting:
+                    await asyncio.sleep(_backoff(tries))
                 tries += 1
             else:
-                self._settle(waiting, batch)
+                self._away = False
+                await self._settle(waiting, batch)
                 return
+
+    def _batch(self, deliveries: list[Delivery]) -> Batch:
+        return Batch(deliveries, self._language, self._typical, create_unknown=self._create_unknown)
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
@@ -199,7 +227,7 @@ class Writer:
         delivery.failure = ("key_conflict" if conflict else "apply_failed", reason)
         await self._write(waiting)
 
-    def _settle(self, waiting: list[_Waiting], batch: Batch) -> None:
+    async def _settle(self, waiting: list[_Waiting], batch: Batch) -> None:
         if batch.events:
             self._on_commit(batch.events)
         held = {d.id for d in batch.locked}
@@ -208,16 +236,83 @@ class Writer:
                 if not w.answer.done():
                     w.answer.set_result(batch.outcomes[w.delivery.id])
                 continue
-            if self._expire([w], BusyError("the job is held by another program")):
+            if await self._put_off([w], BusyError("the job is held by another program")):
                 w.not_before = time.monotonic() + _backoff(w.tries)
                 w.tries += 1
                 self._locked.append(w)
 
-    def _expire(self, waiting: list[_Waiting], error: Exception) -> list[_Waiting]:
-        """Those that may still wait; the others get the error."""
+    async def _put_off(self, waiting: list[_Waiting], error: Exception) -> list[_Waiting]:
+        """Those that may still wait for the database. The others are queued on disk, or get the error.
+
+        Nobody waits for a database that lets nobody in.
+        """
+        if isinstance(error, UnreachableError):
+            self._away = True
         at = time.monotonic()
-        self._fail([w for w in waiting if w.deadline <= at], error)
-        return [w for w in waiting if w.deadline > at]
+        over = [w for w in waiting if w.deadline <= at or (self._away and self._spool is not None)]
+        await self._queue_on_disk([w for w in over if not w.spooled], error)
+        self._fail([w for w in over if w.spooled], error)
+        gone = set(map(id, over))
+        return [w for w in waiting if id(w) not in gone]
+
+    async def _queue_on_disk(self, waiting: list[_Waiting], error: Exception) -> None:
+        if self._spool is None:
+            self._fail(waiting, error)
+            return
+        if not waiting:
+            return
+        for w in waiting:
+            w.delivery.again = True
+        try:
+            await self._spool.put([w.delivery for w in waiting])
+        except SpoolError as broken:
+            log.exception("spool_failed", deliveries=len(waiting))
+            self._fail(waiting, BusyError(str(broken)))
+            return
+        for w in waiting:
+            if not w.answer.done():
+                w.answer.set_result(Outcome("queued", w.delivery.id))
+
+    async def _drain(self, spool: Spool) -> None:
+        """Applies what is on disk as soon as the database is back, in order, while new webhooks keep coming."""
+        while True:
+            await asyncio.sleep(self._probe)
+            try:
+                await spool.adopt()
+                while spool.pending and await self._reachable():
+                    if not await self._drain_some(spool):
+                        break
+            except Exception as error:  # noqa: BLE001 - whatever it was, what is on disk must get to the database
+                log.warning("drain_failed", error=str(error))
+
+    async def _reachable(self) -> bool:
+        if self._away:
+            try:
+                connection = await connect(self._url, self._wait)
+            except DatabaseAwayError:
+                return False
+            connection.close()
+            self._away = False
+        return True
+
+    async def _drain_some(self, spool: Spool) -> bool:
+        """Whether any of the oldest could be applied."""
+        deliveries = await spool.oldest(self._batch_max, self._batch_max_bytes)
+        deadline = time.monotonic() + self._budget
+        answers = []
+        for delivery in deliveries:
+            delivery.again = True
+            answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            answers.append(answer)
+            self._queue.append(_Waiting(delivery, answer, deadline, spooled=True))
+        if not answers:
+            return False
+        self._arrived.set()
+        await asyncio.wait(answers)
+        done = [d.id for d, answer in zip(deliveries, answers, strict=True) if answer.exception() is None]
+        await spool.remove(done)
+        log.info("spool_drained", applied=len(done), left=spool.pending)
+        return bool(done)
 
     def _fail(self, waiting: list[_Waiting], error: Exception) -> None:
         for w in waiting:
@@ -233,13 +328,14 @@ def _backoff(tries: int) -> float:
 def _passes(error: Exception) -> bool:
     """Whether the same batch may go through at another try.
 
-    So it may after a race: another process recorded the same webhook between our look and our insert, and
-    the next look sees it. The message ends in the key's name; what stands before it is the sender's text.
+    So it may after a race: another process recorded the same webhook, or made the same job, between our look and
+    our insert, and the next look sees it. The message ends in the key's name; before it stands
+    the sender's text.
     """
     if isinstance(error, (RetryableError, DatabaseAwayError)):
         return True
     return (
         isinstance(error, IntegrityError)
         and error.args[0] == _DUPLICATE_ENTRY
-        and str(error.args[-1]).endswith("rushes_webhooks_dedup'")
+        and str(error.args[-1]).endswith(("rushes_webhooks_dedup'", "PRIMARY'"))
     )

@@ -1,5 +1,6 @@
 """What handlers share: reading a bounded body, answering JSON."""
 
+import asyncio
 from typing import Any, TypeVar
 
 import orjson
@@ -7,6 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from app.errors import ApiError
+from app.keys import SETTINGS
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -22,22 +24,31 @@ def is_json(media_type: str) -> bool:
 
 
 async def read_json_body(request: web.Request, limit: int) -> bytes:
-    """The raw body. Raises ApiError 415 or 413, without reading on past `limit` bytes."""
+    """The raw body. Raises ApiError 415, 413 without reading on past `limit` bytes, or 408."""
     if not is_json(request.content_type):
         raise ApiError(415, "not_json", "Send the body as Content-Type: application/json.")
     if (request.content_length or 0) > limit:
         raise ApiError(413, "too_large", f"The body may have at most {limit} bytes.")
+    seconds = request.app[SETTINGS].body_timeout
     body = bytearray()
-    while data := await request.content.readany():
-        body += data
-        if len(body) > limit:
-            raise ApiError(413, "too_large", f"The body may have at most {limit} bytes.")
+    try:
+        async with asyncio.timeout(seconds):
+            while data := await request.content.readany():
+                body += data
+                if len(body) > limit:
+                    raise ApiError(413, "too_large", f"The body may have at most {limit} bytes.")
+    except TimeoutError:
+        raise ApiError(408, "too_slow", f"The body must arrive within {seconds:g} seconds.") from None
     return bytes(body)
 
 
 async def read_model(request: web.Request, model: type[Model], limit: int) -> Model:
-    """The body as `model`. Raises ApiError 400 with a detail for each field, 413, 415."""
-    body = await read_json_body(request, limit)
+    """The body as `model`. Raises as `read_json_body` and `as_model` do."""
+    return as_model(await read_json_body(request, limit), model)
+
+
+def as_model(body: bytes, model: type[Model]) -> Model:
+    """The body as `model`. Raises ApiError 400 with a detail for each field."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

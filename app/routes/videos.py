@@ -2,19 +2,20 @@
 
 from typing import Annotated, Any
 
+import orjson
 import structlog
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from app import errors, ids, payload, signature, times
+from app import errors, ids, payload, times
 from app.auth import Identity, identify
 from app.db.videos import BadCursorError, Generation, NewJob, UnknownOwnerError
 from app.db.webhooks import Delivery
 from app.errors import ApiError
 from app.generator import GeneratorError
-from app.keys import FOLLOWER, GENERATOR, SETTINGS, TYPICAL, VIDEOS, WRITER
-from app.routes.http import read_model, reply
-from app.video import StatusUpdate
+from app.keys import FOLLOWER, GENERATOR, PARKED, SETTINGS, TYPICAL, VIDEOS, WRITER
+from app.routes.http import as_model, read_json_body, read_model, reply
+from app.routes.webhooks import is_trusted
 
 log = structlog.get_logger(__name__)
 
@@ -61,9 +62,9 @@ async def generate(request: web.Request) -> web.Response:
 
 async def register(request: web.Request) -> web.Response:
     settings = request.app[SETTINGS]
-    trusted = signature.secret_matches(request.headers.get("X-Webhook-Secret"), settings.webhook_secrets)
-    who = None if trusted else identify(request)
-    order = await read_model(request, Registration, settings.max_image_body_bytes)
+    body = await read_json_body(request, settings.max_image_body_bytes)
+    who = None if is_trusted(request, body) else identify(request)
+    order = as_model(body, Registration)
     if who is not None and not who.admin:
         if order.job_id is not None or order.user_id not in (None, who.user_id):
             raise ApiError(
@@ -77,6 +78,8 @@ async def register(request: web.Request) -> web.Response:
     if author is None:
         raise ApiError(400, "invalid_request", "Invalid request: user_id: name the owner of the job.")
     job_id, made = await _register(request, _new_job(order, order.job_id, author, order.organization_id), None)
+    if made:
+        await request.app[PARKED].apply_for(job_id)
     job = await request.app[VIDEOS].get(job_id)
     if job is None or (not made and job.author_id != author):
         raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
@@ -150,11 +153,15 @@ async def _hand_over(request: web.Request, job: Generation, order: Order) -> Non
 
 def _failed(job_id: str, error: str) -> Delivery:
     at = times.now()
-    update = StatusUpdate(job_id=job_id, status="failed", version="v3", error=error)
-    body = b'{"origin":"generator"}'
-    webhook_id = ids.webhook_id(at)
+    body = orjson.dumps({"job_id": job_id, "status": "failed", "content_type": "video", "error": error})
+    update, webhook_id = payload.parse(body), ids.webhook_id(at)
     return Delivery(
-        id=webhook_id, dedup_key=payload.dedup_key(webhook_id, update, body), received_at=at,
+        id=webhook_id,
+        dedup_key=payload.dedup_key(webhook_id, update, body),
+        received_at=at,
         headers=b"{}",
-        origin="generator", body=body, version=update.version, update=update,
-    )  # fmt: skip
+        body=body,
+        version=update.version,
+        update=update,
+        origin="generator",
+    )

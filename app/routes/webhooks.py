@@ -1,33 +1,36 @@
 """POST and GET /api/webhooks/video-completion."""
 
 import time
+from math import ceil
 from typing import Any
 
 import orjson
 from aiohttp import web
 
 from app import ids, payload, signature, times
+from app.clients import client_address
 from app.db.pool import DatabaseAwayError
 from app.db.webhooks import Delivery, Outcome
 from app.errors import ApiError
-from app.keys import LOG, SETTINGS, WRITER
+from app.keys import FAILURES, LOG, SETTINGS, WRITER
 from app.routes.http import read_json_body, reply
-from app.settings import Settings
 
 PATH = "/api/webhooks/video-completion"
 
 _SECRET_HEADERS = {"x-webhook-secret", "webhook-signature", "authorization", "proxy-authorization", "cookie"}
+
+_QUEUED = "The database is away; the webhook is safe on disk and will be applied when it is back."
 
 _REFUSED = {"unknown_job": 404, "invalid_payload": 400, "key_conflict": 409, "apply_failed": 422}
 
 
 async def receive(request: web.Request) -> web.Response:
     started = time.perf_counter()
-    settings = request.app[SETTINGS]
-    authorize_sender(request, settings)
-    body = await read_json_body(request, settings.max_body_bytes)
+    body = await authorized_body(request, request.app[SETTINGS].max_body_bytes)
     delivery, details = _delivery(request, body)
     outcome = await request.app[WRITER].submit(delivery)
+    if outcome.kind == "queued" and delivery.failure is not None:
+        raise ApiError(400, delivery.failure[0], f"Invalid payload: {delivery.failure[1]}", details=details)
     job_id = delivery.update.job_id if delivery.update else None
     return _answer(outcome, job_id, details, started)
 
@@ -42,13 +45,43 @@ async def health(request: web.Request) -> web.Response:
     return reply({"status": status, "webhook": "video-completion", "timestamp": times.rfc3339(times.now())}, code)
 
 
-def authorize_sender(request: web.Request, settings: Settings) -> None:
-    """Raises ApiError 401. Without a secret set, which only development allows, everybody may post."""
-    secrets = settings.webhook_secrets
-    if not secrets and settings.app_env == "development":
-        return
-    if not signature.secret_matches(request.headers.get("X-Webhook-Secret"), secrets):
-        raise ApiError(401, "unauthorized", "Unauthorized: Invalid webhook secret")
+async def authorized_body(request: web.Request, limit: int) -> bytes:
+    """The body of a sender who may post. Raises ApiError 401, or 429 after too many of them, before 413 and 415.
+
+    Without a secret set, which only development allows, everybody may post.
+    """
+    settings = request.app[SETTINGS]
+    if not settings.webhook_secrets and settings.app_env == "development":
+        return await read_json_body(request, limit)
+    if not (is_trusted(request, b"") or "webhook-signature" in request.headers):
+        raise _unauthorized(request)
+    body = await read_json_body(request, limit)
+    if not is_trusted(request, body):
+        raise _unauthorized(request)
+    return body
+
+
+def is_trusted(request: web.Request, body: bytes) -> bool:
+    """Whether the request knows a webhook secret."""
+    settings = request.app[SETTINGS]
+    return signature.verify(
+        request.headers,
+        body,
+        settings.webhook_secrets,
+        time.time(),
+        require_signature=settings.webhook_require_signature,
+    )
+
+
+def _unauthorized(request: web.Request) -> ApiError:
+    settings, at = request.app[SETTINGS], time.monotonic()
+    forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
+    address = client_address(request.remote or "", forwarded or None, settings.trusted_proxies)
+    wait = request.app[FAILURES].allow(address, at)
+    if wait is not None:
+        return ApiError(429, "too_many_failures", "Too many failed authentications.", retry_after=ceil(wait))
+    request.app[FAILURES].record(address, at)
+    return ApiError(401, "unauthorized", "Unauthorized: Invalid webhook secret")
 
 
 def _delivery(request: web.Request, body: bytes) -> tuple[Delivery, list[dict[str, str]]]:
@@ -83,6 +116,9 @@ def _headers_json(headers: dict[str, str]) -> bytes:
 
 
 def _answer(outcome: Outcome, job_id: str | None, details: list[dict[str, str]], started: float) -> web.Response:
+    if outcome.kind == "queued":
+        # Its id in the list of received webhooks is settled when it gets there.
+        return reply({"success": True, "message": _QUEUED, "job_id": job_id, "status": "queued"}, 202)
     if outcome.code is not None:
         return _refusal(outcome, job_id, details)
     body: dict[str, Any] = {

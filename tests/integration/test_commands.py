@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.conftest import running
 from tests.streams import events
 from tests.webhooks import webhook
 
@@ -138,7 +139,7 @@ async def test_smoke_passes_its_nine_checks_and_send_moves_a_job(tmp_path, datab
             code, out, err = await run(tmp_path, "send", url, "--job-id", "j1", "--status", "generating")
             assert code == 0, err
             assert '"progress":50' in out
-    assert not (tmp_path / ".data").exists()
+    assert not (tmp_path / ".data/mysql").exists()
 
 
 async def test_smoke_fails_where_nothing_listens(tmp_path):
@@ -212,3 +213,12 @@ async def test_send_to_nowhere_is_told_without_a_traceback(tmp_path, url, monkey
     assert code == 1
     assert "not delivered" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("secret", ["plain", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+async def test_send_proves_who_it_is(tmp_path, database_url, secret):
+    async with running(database_url, webhook_secret=secret, webhook_require_signature="whsec" in secret) as server:
+        await server.register("j1")
+        arguments = ("send", server.url, "--job-id", "j1", "--status", "generating")
+        assert (await run(tmp_path, *arguments))[0] == 1
+        assert (await run(tmp_path, *arguments, WEBHOOK_SECRET=secret))[0] == 0

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from app.times import moment, now, rfc3339
+from tests.conftest import running
 from tests.webhooks import completion, video, webhook
 
 
@@ -77,7 +78,7 @@ async def test_webhook_for_an_unknown_job_is_kept_and_tried_again_in_its_own_row
     code, body = await server.post(sent)
     webhook_id = body.pop("webhook_id")
     assert (code, body) == (404, {"error": "VideoGeneration not found", "code": "unknown_job", "job_id": "late"})
-    await server.register("late")
+    sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('late', 'p', 'dev', NOW(3))")
     code, body = await server.post(sent)
     assert (code, body["progress"], body["webhook_id"]) == (200, 50, webhook_id)
     assert sql("SELECT id, outcome, attempts FROM rushes_webhooks") == ((webhook_id, "applied", 2),)
@@ -248,3 +249,14 @@ async def test_failure_with_a_very_long_text_still_fails_the_job(server, sql):
     code, _ = await server.post(webhook("j1", "failed") | {"error": "x" * 100_000})
     assert code == 200
     assert sql("SELECT status FROM video_generations") == (("FAILED",),)
+
+
+async def test_body_that_does_not_arrive_is_given_up(database_url):
+    async def never():
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with running(database_url, body_timeout=0.2) as server:
+        url = server.url + "/api/webhooks/video-completion"
+        async with server.session.post(url, data=never(), headers={"Content-Type": "application/json"}) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (408, "too_slow")

@@ -251,16 +251,33 @@ class CuttingProxy:
         self.cuts = 0
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._tasks: set[asyncio.Task] = set()
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_):
         self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader, writer):
+        self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader, writer):
         up_reader, up_writer = await asyncio.open_unix_connection(self._socket_path)
         answers = asyncio.create_task(self._copy(up_reader, writer))
+        try:
+            await self._forward(reader, up_reader, up_writer, answers)
+        finally:
+            answers.cancel()
+            for one in (writer, up_writer):
+                one.close()
+                with contextlib.suppress(ConnectionError):
+                    await one.wait_closed()
+
+    async def _forward(self, reader, up_reader, up_writer, answers):
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(1 << 20):
                 if self.cut and b"COMMIT" in data:
@@ -271,11 +288,8 @@ class CuttingProxy:
                         up_writer.write(data)
                         await up_reader.read(100)
                     self.cut = None
-                    break
+                    return
                 up_writer.write(data)
-        answers.cancel()
-        for one in (writer, up_writer):
-            one.close()
 
     async def _copy(self, reader, writer):
         with contextlib.suppress(ConnectionError):
@@ -327,3 +341,16 @@ async def test_webhooks_with_one_id_are_one_webhook_whatever_they_say(harness, s
     first = await harness.submit(webhook("j1", "generating"), webhook_id="msg_1")
     second = await harness.submit(webhook("j1", "downloading"), webhook_id="msg_1")
     assert kinds(first + second) == ["applied", "duplicate"]
+
+
+async def test_webhook_that_names_its_owner_makes_the_missing_job_where_that_is_wanted(sql, database_url):
+    brings = completion("new", video("k"))
+    brings["data"]["user_id"] = "u7"
+    async with writing(database_url, create_unknown=True) as one, writing(database_url, create_unknown=True) as two:
+        first, second = await asyncio.gather(one.submit(brings), two.submit(brings))
+        assert sorted(kinds(first + second)) == ["applied", "duplicate"]
+        assert kinds(await one.submit(webhook("ownerless", "generating"))) == ["parked"]
+        brings["job_id"] = "NEW"
+        assert kinds(await one.submit(brings)) == ["parked"]
+    assert sql("SELECT id, authorId, prompt, status FROM video_generations") == (("new", "u7", "la mer", "COMPLETED"),)
+    assert sql("SELECT generationId FROM video_files") == (("new",),)

@@ -1,0 +1,188 @@
+"""Retention: what is older than so many days is deleted, a little at a time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import structlog
+
+from app.db.leader import Leader
+from app.db.pool import Connection, Pool, RetryableError
+from app.db.sql import bind
+from app.times import now, sql
+
+log = structlog.get_logger(__name__)
+
+_DAY_US = 24 * 3600 * 1_000_000
+
+# Rows at once, adapted so that a statement takes about so many seconds; far below 50 ms, which the writer may feel.
+_ROWS, _ROWS_MIN, _ROWS_MAX = 500, 20, 5000
+_AIM = 0.01
+_PAUSE_MIN, _PAUSE_MAX = 0.005, 0.5
+_TRIES = 5
+_PAGE = 500
+
+_DELETED = "SELECT ROW_COUNT()"
+
+# Ids sort by receipt, so the old ones come first.
+_LAST_OF_WEBHOOKS = "SELECT id FROM rushes_webhooks WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s"
+_DELETE_WEBHOOKS = "DELETE FROM rushes_webhooks WHERE id > %s AND id <= %s AND received_at < %s"
+_LAST_ID = "g"  # after every id, which are of hex digits
+
+_EVENTS = "SELECT MIN(id), MAX(id) FROM rushes_events"
+_FIRST_YOUNG_EVENT = "SELECT MIN(id) FROM rushes_events WHERE id BETWEEN %s AND %s AND created_at >= %s"
+_DELETE_EVENTS = "DELETE FROM rushes_events WHERE id BETWEEN %s AND %s"
+
+_KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id > %s ORDER BY job_id LIMIT %s"
+_PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
+_LOCK_KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id IN %s FOR UPDATE SKIP LOCKED"
+_DELETE_KEYS = "DELETE FROM rushes_jobs WHERE job_id IN %s"
+
+_AFTER = "(user_id > %s OR (user_id = %s AND idempotency_key > %s))"
+_UP_TO = "(user_id < %s OR (user_id = %s AND idempotency_key <= %s))"
+_LAST_OF_REQUESTS = f"""
+SELECT user_id, idempotency_key FROM rushes_requests WHERE {_AFTER} ORDER BY user_id, idempotency_key LIMIT 1 OFFSET %s
+"""
+_DELETE_REQUESTS = f"DELETE FROM rushes_requests WHERE created_at < %s AND {_AFTER}"
+
+
+class Retention:
+    """Deletes received webhooks, of any outcome, events and remembered requests that are older than `days`, and
+    the keys of jobs that are gone.
+
+    `longest` is how many seconds the longest statement of the last purge took.
+    """
+
+    def __init__(self, pool: Pool, leader: Leader, *, days: float, every: float = 3600.0) -> None:
+        self._pool = pool
+        self._leader = leader
+        self._days = days
+        self._every = every
+        self._rows = _ROWS
+        self.longest = 0.0
+
+    async def run(self) -> None:
+        """Runs until cancelled, in the process that leads."""
+        await self._leader.repeat("retention", self._purge_and_tell, self._every)
+
+    async def purge(self) -> dict[str, int]:
+        """Deletes now; how many rows, by what they are. Raises DatabaseAwayError."""
+        before = sql(now() - int(self._days * _DAY_US))
+        self._rows, self.longest = _ROWS, 0.0
+        return {
+            "webhooks": await self._purge_webhooks(before),
+            "events": await self._purge_events(before),
+            "jobs": await self._purge_keys(),
+            "requests": await self._purge_requests(before),
+        }
+
+    async def _purge_and_tell(self) -> None:
+        deleted = await self.purge()
+        if any(deleted.values()):
+            log.info("purged", **deleted, longest_ms=round(self.longest * 1000, 1))
+
+    async def _purge_webhooks(self, before: str) -> int:
+        total, last = 0, ""
+        while True:
+            end = await self._pool.rows(bind(_LAST_OF_WEBHOOKS, last, self._rows - 1))
+            until = end[0][0] if end else _LAST_ID
+            deleted = await self._delete(bind(_DELETE_WEBHOOKS, last, until, before))
+            total += deleted
+            if not deleted or not end:
+                return total
+            last = until
+
+    async def _purge_events(self, before: str) -> int:
+        """A prefix of the log and no more, whatever the clock did: what is left has no gap.
+
+        The newest stays, so that the log knows where it is even when all are old.
+        """
+        total = 0
+        while True:
+            ((first, newest),) = await self._pool.rows(_EVENTS)
+            if first is None or first == newest:
+                return total
+            last = min(first + self._rows, newest) - 1
+            ((young,),) = await self._pool.rows(bind(_FIRST_YOUNG_EVENT, first, last, before))
+            if young is not None:
+                last = young - 1
+            if last >= first:
+                total += await self._delete(bind(_DELETE_EVENTS, first, last))
+            if young is not None:
+                return total
+
+    async def _purge_keys(self) -> int:
+        total, last = 0, ""
+        while True:
+            keys = [row[0] for row in await self._pool.rows(bind(_KEYS, last, _PAGE))]
+            if keys:
+                total += await self._again(partial(self._delete_keys, keys))
+            if len(keys) < _PAGE:
+                return total
+            last = keys[-1]
+            await asyncio.sleep(_PAUSE_MIN)
+
+    async def _delete_keys(self, keys: list[str]) -> int:
+        """Looks first without locks, then again with the keys locked: a job of that id may have come meanwhile,
+        and whoever gives it a key waits for us, or is not waited for."""
+        async with self._pool.connection() as connection:
+            gone = await _without_job(connection, keys)
+            if not gone:
+                return 0
+            began = time.monotonic()
+            try:
+                locked = (await connection.run("START TRANSACTION", bind(_LOCK_KEYS, gone)))[1]
+                gone = await _without_job(connection, [row[0] for row in locked])
+                if gone:
+                    await connection.run(bind(_DELETE_KEYS, gone))
+                await connection.run("COMMIT")
+            except RetryableError:
+                await connection.run("ROLLBACK")
+                raise
+            self.longest = max(self.longest, time.monotonic() - began)
+            return len(gone)
+
+    async def _purge_requests(self, before: str) -> int:
+        total, user, key = 0, "", ""
+        while True:
+            end = await self._pool.rows(bind(_LAST_OF_REQUESTS, user, user, key, self._rows - 1))
+            delete = bind(_DELETE_REQUESTS, before, user, user, key)
+            if not end:
+                return total + await self._delete(delete)
+            user, key = end[0]
+            total += await self._delete(delete + b" AND " + bind(_UP_TO, user, user, key))
+
+    async def _delete(self, statement: bytes) -> int:
+        """Runs one short DELETE, lets others go first, and takes more or fewer rows the next time."""
+
+        async def run() -> int:
+            began = time.monotonic()
+            deleted = int((await self._pool.run(statement, _DELETED))[1][0][0])
+            took = time.monotonic() - began
+            self.longest = max(self.longest, took)
+            wanted = self._rows * _AIM / max(took, 0.001)
+            self._rows = int(min(max(wanted, self._rows / 2, _ROWS_MIN), self._rows * 1.5, _ROWS_MAX))
+            await asyncio.sleep(min(max(2 * took, _PAUSE_MIN), _PAUSE_MAX))
+            return deleted
+
+        return await self._again(run)
+
+    async def _again(self, step: Callable[[], Awaitable[int]]) -> int:
+        """Deadlocks and held rows are tried again."""
+        for tries in range(_TRIES):
+            try:
+                return await step()
+            except RetryableError:
+                if tries == _TRIES - 1:
+                    raise
+                await asyncio.sleep(0.1 * 2**tries)
+        raise AssertionError
+
+
+async def _without_job(connection: Connection, keys: list[str]) -> list[str]:
+    """Compared here: to the site's collation other spellings are the same."""
+    if not keys:
+        return []
+    present = {row[0] for row in await connection.rows(bind(_PRESENT, keys))}
+    return [key for key in keys if key not in present]

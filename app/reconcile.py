@@ -1,0 +1,274 @@
+"""Reconciliation: a job that nobody told us anything about for long is asked for at the generation backend.
+
+Real senders do not send again what failed, so an update that was lost on its way would be lost for good.
+"""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+
+from app import ids, payload, times
+from app.db.leader import Leader
+from app.db.pool import DatabaseAwayError, Pool, RetryableError, Row
+from app.db.sql import bind
+from app.db.webhooks import Delivery
+from app.db.writer import BusyError, Writer
+from app.generator import Generator, GeneratorError
+from app.video import status_word
+
+log = structlog.get_logger(__name__)
+
+# The index that our queries want on this table holds all that is asked for: the rows are not touched.
+_UNFINISHED = """
+SELECT id FROM video_generations
+WHERE status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING') AND createdAt < %s LIMIT %s
+"""
+
+_STANDING = """
+SELECT g.id, g.status, g.progress, g.updatedAt, g.createdAt, k.job_id, k.status, k.updated_at
+FROM video_generations g LEFT JOIN rushes_jobs k ON k.job_id = g.id WHERE g.id IN %s
+"""
+
+_UNFINISHED_MAX = 50_000
+_PAGE = 500
+_PER_ROUND = 100
+_AT_ONCE = 4
+# So often in a row must the backend fail to answer: that both of us were just started is no reason to give up.
+_SILENT_MIN = 3
+_FIRST_PAUSE_MAX, _PAUSE_MAX = 60.0, 3600.0
+_RUNNING = ("PENDING", "PROCESSING", "GENERATING", "DOWNLOADING")
+
+_GIVEN_UP = {
+    "fr": {
+        "unknown": "Le service de génération ne connaît pas cette vidéo ; abandon après {span} sans nouvelles.",
+        "silent": "Le service de génération ne répond pas ; abandon après {span} sans nouvelles.",
+    },
+    "en": {
+        "unknown": "The generation backend does not know this video; given up after {span} without news.",
+        "silent": "The generation backend does not answer; given up after {span} without news.",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """An unfinished job: the last word about it, and when it came (microseconds)."""
+
+    job_id: str
+    status: str
+    moved_at: int
+
+
+@dataclass(slots=True)
+class _Asked:
+    """How often a job was asked for since it stands as it does, when next (monotonic), and what was last sent on."""
+
+    moved_at: int
+    tries: int = 0
+    silent: int = 0
+    not_before: float = 0.0
+    dedup_key: str | None = None
+
+
+class Reconciler:
+    """Asks for stalled jobs, in the process that leads, and applies the answers as webhooks `reconciled`.
+
+    A job is stalled when it is unfinished, with no update for `stall_after` seconds; it is asked for at once, and
+    then after pauses that double up to an hour, as long as nothing changes. One that the backend does not know or
+    does not answer for, with no update for `give_up_after` seconds, becomes FAILED.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        writer: Writer,
+        generator: Generator,
+        leader: Leader,
+        *,
+        language: str,
+        stall_after: float = 600.0,
+        give_up_after: float = 86_400.0,
+    ) -> None:
+        self._pool = pool
+        self._writer = writer
+        self._generator = generator
+        self._leader = leader
+        self._texts = _GIVEN_UP[language]
+        self._stall_after = stall_after
+        self._give_up_after = give_up_after
+        self._every = min(max(stall_after / 20, 0.1), 30.0)
+        self._asked: dict[str, _Asked] = {}
+        self._silence = 0
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        await self._leader.repeat("reconciliation", self._round, self._every)
+
+    async def _round(self) -> None:
+        stalled = await self._stalled()
+        self._asked = {job.job_id: self._asked_for(job) for job in stalled}
+        at = time.monotonic()
+        due = [job for job in stalled if self._asked[job.job_id].not_before <= at]
+        # The longest due first. Among those never asked for, the newest: a database that we adopt may hold old ones
+        # by the thousand.
+        due.sort(key=lambda job: (self._asked[job.job_id].not_before, -job.moved_at))
+        self._silence = 0
+        gate = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as asking:
+            for job in due[:_PER_ROUND]:
+                asking.create_task(self._ask(job, gate))
+
+    def _asked_for(self, job: _Standing) -> _Asked:
+        known = self._asked.get(job.job_id)
+        return known if known is not None and known.moved_at == job.moved_at else _Asked(job.moved_at)
+
+    async def _stalled(self) -> list[_Standing]:
+        before = times.now() - int(self._stall_after * 1e6)
+        rows = await self._pool.rows(bind(_UNFINISHED, times.sql(before), _UNFINISHED_MAX))
+        found: list[_Standing] = []
+        for start in range(0, len(rows), _PAGE):
+            found += await self._standing([row[0] for row in rows[start : start + _PAGE]])
+        return [job for job in found if job.moved_at < before]
+
+    async def _standing(self, job_ids: list[str]) -> list[_Standing]:
+        rows = await self._pool.rows(bind(_STANDING, job_ids))
+        return [_standing(row) for row in rows if row[1] in _RUNNING]
+
+    async def _ask(self, job: _Standing, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            if self._silence >= _AT_ONCE:
+                return  # nobody answers: the others keep their turn
+            asked = self._asked[job.job_id]
+            asked.tries += 1
+            self._rest(job, asked)
+            try:
+                delivery = await self._answer(job, asked)
+                if delivery is not None and delivery.dedup_key != asked.dedup_key:
+                    await self._apply(job, delivery)
+                    asked.dedup_key = delivery.dedup_key
+            except Exception as error:
+                known = isinstance(error, (DatabaseAwayError, RetryableError, BusyError))
+                log.warning("stalled_job_not_reconciled", job_id=job.job_id, error=str(error), exc_info=not known)
+
+    async def _apply(self, job: _Standing, delivery: Delivery) -> None:
+        outcome = await self._writer.submit(delivery)
+        word = delivery.update.status if delivery.update else None
+        if outcome.kind in ("stale", "duplicate") and word in ("completed", "failed"):
+            # Finished there and not here, as we know by now whatever the clocks say.
+            outcome = await self._writer.submit(
+                _delivery(orjson.dumps(orjson.loads(delivery.body) | {"timestamp": None}))
+            )
+        log.info("stalled_job_reconciled", job_id=job.job_id, status=word, outcome=outcome.kind)
+
+    async def _answer(self, job: _Standing, asked: _Asked) -> Delivery | None:
+        """What is to be applied, None when there is nothing new."""
+        try:
+            answer = await self._generator.status(job.job_id)
+            self._silence = 0
+            delivery = None if answer is None else _delivery(webhook_of(job.job_id, answer))
+        except (GeneratorError, payload.InvalidPayloadError) as error:
+            self._silence += isinstance(error, GeneratorError)
+            asked.silent += 1
+            if asked.silent == 1:
+                log.warning("stalled_job_not_answered_for", job_id=job.job_id, error=str(error))
+            return await self._give_up(job, "silent") if asked.silent >= _SILENT_MIN else None
+        asked.silent = 0
+        if delivery is None:
+            return await self._give_up(job, "unknown")
+        update = delivery.update
+        if update is None or (update.status == job.status and not update.has_data):
+            return None
+        return delivery
+
+    async def _give_up(self, job: _Standing, why: str) -> Delivery | None:
+        """The failure of a job without news for too long, None while there is time."""
+        if times.now() - job.moved_at < self._give_up_after * 1e6:
+            return None
+        # A webhook may have come while the backend was asked.
+        if job not in await self._standing([job.job_id]):
+            return None
+        document = {
+            "job_id": job.job_id,
+            "status": "failed",
+            "content_type": "video",
+            "timestamp": times.rfc3339(times.now()),
+            "has_data": False,
+            "data": None,
+            "error": self._texts[why].format(span=_span(self._give_up_after)),
+        }
+        return _delivery(orjson.dumps(document))
+
+    def _rest(self, job: _Standing, asked: _Asked) -> None:
+        pause = min(min(self._stall_after, _FIRST_PAUSE_MAX) * 2.0 ** min(asked.tries - 1, 20), _PAUSE_MAX)
+        pause *= random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
+        left = self._give_up_after - (times.now() - job.moved_at) / 1e6
+        asked.not_before = time.monotonic() + (min(pause, left) if left > 0 else pause)
+
+
+def webhook_of(job_id: str, answer: dict[str, Any]) -> bytes:
+    """The webhook that says what the backend's answer says. Pure.
+
+    Only a completed job has files to bring; an answer without a list of them leaves it waiting for them. What is
+    wrong in the answer is wrong in the webhook, too. Raises InvalidPayloadError when it is about another job.
+    """
+    if answer.get("job_id", job_id) != job_id:
+        raise payload.InvalidPayloadError([{"field": "job_id", "message": "the answer is about another job"}])
+    status = answer.get("status")
+    word = status.lower() if isinstance(status, str) else None
+    completed_at, metadata = answer.get("completed_at"), answer.get("generation_metadata")
+    document: dict[str, Any] = {
+        "job_id": job_id,
+        "status": status,
+        "content_type": "video",
+        "timestamp": answer.get("updated_at") or completed_at,
+        "has_data": False,
+        "data": None,
+    }
+    if word == "completed" and isinstance(answer.get("videos"), list):
+        document["has_data"] = True
+        document["data"] = {
+            "job_id": job_id,
+            "videos": answer["videos"],
+            "metadata": metadata,
+            "generated_at": completed_at,
+        }
+    elif word == "failed":
+        document |= {"error": answer.get("error"), "message": answer.get("message")}
+        if isinstance(metadata, dict):
+            document |= {"has_data": True, "data": {"metadata": metadata}}
+    return orjson.dumps(document)
+
+
+def _delivery(body: bytes) -> Delivery:
+    """Raises payload.InvalidPayloadError."""
+    at = times.now()
+    update = payload.parse(body)
+    return Delivery(
+        id=ids.webhook_id(at),
+        dedup_key=payload.dedup_key(None, update, body),
+        received_at=at,
+        headers=b"{}",
+        body=body,
+        version=update.version,
+        update=update,
+        origin="reconciled",
+    )
+
+
+def _standing(row: Row) -> _Standing:
+    job_id, state, progress, updated_at, created_at, key_of, word, moved_at = row
+    if key_of != job_id:  # also where only the collation found one
+        return _Standing(job_id, status_word(state, progress), times.microseconds(max(updated_at, created_at)))
+    return _Standing(job_id, word, times.microseconds(moved_at))
+
+
+def _span(seconds: float) -> str:
+    """24 h, 90 min or 20 s."""
+    if seconds >= 3600 and seconds % 3600 == 0:  # noqa: PLR2004
+        return f"{seconds / 3600:g} h"
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"  # noqa: PLR2004

@@ -1,0 +1,102 @@
+"""/api/admin/webhooks: what came in, and what to do with what was not applied."""
+
+import time
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from app.auth import Identity, identify
+from app.db.received import OPEN, OUTCOMES, WholeWebhook, is_id
+from app.errors import ApiError
+from app.keys import RECEIVED, SETTINGS, WRITER
+from app.routes.http import read_model, reply
+
+# A page of a replay may take as long as one answer to a sender, and comes on top.
+_REPLAY_SECONDS = 5.0
+
+
+class Replay(BaseModel):
+    """Which webhooks to replay; `cursor` goes on after an answer that said `more`."""
+
+    outcome: Literal["dead", "parked"]
+    cursor: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+
+
+async def webhooks(request: web.Request) -> web.Response:
+    identify_admin(request)
+    raw = request.query.get("limit", "50")
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= 3 and 1 <= int(raw) <= 100):  # noqa: PLR2004
+        raise ApiError(400, "invalid_request", "limit must be a whole number from 1 to 100.")
+    outcome = request.query.get("outcome") or None
+    if outcome is not None and outcome not in OUTCOMES:
+        raise ApiError(400, "invalid_request", f"outcome must be one of {', '.join(OUTCOMES)}.")
+    cursor = request.query.get("cursor") or None
+    if cursor is not None and not is_id(cursor):
+        raise ApiError(400, "invalid_request", "cursor is not one that this service gave out.")
+    found, next_cursor = await request.app[RECEIVED].page(
+        int(raw), before=cursor, outcomes=(outcome,) if outcome else (), job_id=request.query.get("job_id") or None
+    )
+    return reply({"webhooks": [webhook.summary() for webhook in found], "next_cursor": next_cursor})
+
+
+async def webhook(request: web.Request) -> web.Response:
+    identify_admin(request)
+    found = await _found(request)
+    body = found.detail()
+    if found.outcome in OPEN:
+        body["replay"] = await request.app[RECEIVED].preview(found)
+    return reply(body)
+
+
+async def replay(request: web.Request) -> web.Response:
+    identify_admin(request)
+    return reply(await request.app[RECEIVED].replay(await _found(request), request.app[WRITER]))
+
+
+async def replay_many(request: web.Request) -> web.Response:
+    """As many as a few seconds are enough for; `more` tells that the cursor has to be sent for the rest."""
+    identify_admin(request)
+    wanted = await read_model(request, Replay, request.app[SETTINGS].max_body_bytes)
+    deadline = time.monotonic() + _REPLAY_SECONDS
+    outcomes: Counter[str] = Counter()
+    after = wanted.cursor
+    while True:
+        answers, after = await request.app[RECEIVED].replay_some(request.app[WRITER], (wanted.outcome,), after)
+        outcomes.update(answer["outcome"] for answer in answers)
+        if after is None or time.monotonic() > deadline:
+            break
+    body: dict[str, Any] = {
+        "replayed": outcomes.total(),
+        "outcomes": outcomes,
+        "more": after is not None,
+        "next_cursor": after,
+    }
+    return reply(body)
+
+
+async def discard(request: web.Request) -> web.Response:
+    identify_admin(request)
+    found = await _found(request)
+    discarded = await request.app[RECEIVED].discard([found.id])
+    now = await _found(request)
+    body: dict[str, Any] = {"webhook_id": now.id, "changed": bool(discarded), "outcome": now.outcome}
+    if not discarded:
+        body["message"] = f"It is {now.outcome} already: nothing was changed."
+    return reply(body)
+
+
+def identify_admin(request: web.Request) -> Identity:
+    """The caller. Raises NotSignedInError, or ApiError 403 for somebody who is not an admin."""
+    who = identify(request)
+    if not who.admin:
+        raise ApiError(403, "forbidden", "Only an admin may do this.")
+    return who
+
+
+async def _found(request: web.Request) -> WholeWebhook:
+    found = await request.app[RECEIVED].get(request.match_info["id"])
+    if found is None:
+        raise ApiError(404, "not_found", "There is no such webhook.")
+    return found

@@ -1,0 +1,196 @@
+"""The database goes away and comes back: what was accepted waits on disk, and nothing has to be restarted."""
+
+import asyncio
+import contextlib
+from urllib.parse import quote
+
+import pymysql
+import pytest
+
+from app.db.pool import parameters
+from app.keys import SPOOL
+from tests.conftest import running
+from tests.streams import events
+from tests.webhooks import webhook
+
+
+class Gate:
+    """Stands before the database. Shut, it refuses connections and drops those that are open."""
+
+    def __init__(self, url: str) -> None:
+        arguments = parameters(url)
+        self._socket_path, self._database = arguments["unix_socket"], arguments["db"]
+        self._tasks: set[asyncio.Task] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._server = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"mysql://root@127.0.0.1:{self._port}/{quote(self._database)}"
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        self._tasks.clear()
+        self._writers.clear()
+
+    def _accept(self, reader, writer):
+        self._writers.append(writer)
+        self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader, writer):
+        up_reader, up_writer = await asyncio.open_unix_connection(self._socket_path)
+        try:
+            await asyncio.gather(self._copy(reader, up_writer), self._copy(up_reader, writer))
+        finally:
+            for one in (writer, up_writer):
+                one.transport.abort()
+
+    async def _copy(self, reader, writer):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+        writer.close()
+
+
+@pytest.fixture
+async def gate(database_url):
+    made = Gate(database_url)
+    await made.open()
+    yield made
+    await made.shut()
+
+
+@contextlib.asynccontextmanager
+async def serving(gate, tmp_path, **settings):
+    async with running(gate.url, data_dir=tmp_path, **settings) as server:
+        yield server
+
+
+async def drained(server):
+    async with asyncio.timeout(15):
+        while server.app[SPOOL].pending:
+            await asyncio.sleep(0.02)
+
+
+async def test_webhooks_are_queued_while_the_database_is_away_and_applied_when_it_is_back(gate, sql, tmp_path):
+    async with serving(gate, tmp_path) as server:
+        await server.register("j1")
+        await gate.shut()
+        for status in ("processing", "generating"):
+            code, body = await server.post(webhook("j1", status))
+            assert (code, body["success"], body["status"], body["job_id"]) == (202, True, "queued", "j1")
+            assert "webhook_id" not in body
+        assert sql("SELECT progress FROM video_generations") == ((0,),)
+        await gate.open()
+        code, _ = await server.post(webhook("j1", "downloading"))
+        assert code in (200, 202)
+        await drained(server)
+    assert sql("SELECT progress FROM video_generations") == ((75,),)
+    assert sql("SELECT COUNT(*), SUM(attempts) FROM rushes_webhooks") == ((3, 3),)
+
+
+async def test_webhook_queued_and_sent_again_is_applied_once(gate, sql, tmp_path):
+    async with serving(gate, tmp_path) as server:
+        await server.register("j1")
+        await gate.shut()
+        sent = webhook("j1", "generating")
+        assert [(await server.post(sent))[0] for _ in range(3)] == [202] * 3
+        await gate.open()
+        await drained(server)
+        assert (await server.post(sent))[1]["status"] == "duplicate"
+    assert sql("SELECT COUNT(*) FROM rushes_events") == ((2,),)
+
+
+async def test_invalid_webhook_is_refused_also_while_the_database_is_away_and_kept(gate, sql, tmp_path):
+    async with serving(gate, tmp_path) as server:
+        await gate.shut()
+        code, body = await server.post({"job_id": "j1"})
+        assert (code, body["code"]) == (400, "invalid_payload")
+        await gate.open()
+        await drained(server)
+    assert sql("SELECT outcome, error_code FROM rushes_webhooks") == (("dead", "invalid_payload"),)
+
+
+async def test_health_says_degraded_and_reads_say_when_to_come_back(gate, tmp_path):
+    async with serving(gate, tmp_path) as server:
+        await gate.shut()
+        code, body = await server.get("/api/webhooks/video-completion")
+        assert (code, body["status"]) == (503, "degraded")
+        assert (await server.get("/readyz"))[0] == 503
+        assert (await server.get("/healthz"))[0] == 200
+        async with server.session.get(f"{server.url}/api/videos/user") as answer:
+            assert (answer.status, (await answer.json())["code"]) == (503, "unavailable")
+            assert int(answer.headers["Retry-After"]) > 0
+        await gate.open()
+        assert (await server.get("/readyz"))[0] == 200
+
+
+async def test_open_streams_stay_open_and_go_on(gate, tmp_path):
+    async with serving(gate, tmp_path) as server:
+        await server.register("j1")
+        async with events(server.session, f"{server.url}/events/j1") as source:
+            assert (await source.next()).id == 1
+            await gate.shut()
+            await server.post(webhook("j1", "generating"))
+            await gate.open()
+            event = await source.next()
+            assert (event.id, event.data["progress"]) == (2, 50)
+
+
+async def test_full_spool_is_told_with_a_time_to_come_back(gate, sql, tmp_path):
+    async with serving(gate, tmp_path, spool_max_bytes=64 * 1024) as server:
+        await server.register("j1")
+        await gate.shut()
+        url, accepted = server.url + "/api/webhooks/video-completion", 0
+        for _ in range(200):
+            body = webhook("j1", "generating") | {"filler": "x" * 2000}
+            async with server.session.post(url, json=body) as answer:
+                if answer.status == 503:
+                    assert answer.headers["Retry-After"]
+                    break
+                assert answer.status == 202
+                accepted += 1
+        assert 5 < accepted < 64
+        await gate.open()
+        await drained(server)
+    assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((accepted,),)
+
+
+async def test_what_was_queued_is_applied_by_the_next_server(gate, sql, tmp_path):
+    async with serving(gate, tmp_path) as server:
+        await server.register("j1")
+        await gate.shut()
+        assert (await server.post(webhook("j1", "generating")))[0] == 202
+    await gate.open()
+    async with serving(gate, tmp_path) as server:
+        async with asyncio.timeout(10):
+            while sql("SELECT progress FROM video_generations") != ((50,),):
+                await asyncio.sleep(0.02)
+
+
+async def test_job_held_by_another_program_for_too_long_is_queued_and_applied_later(database_url, sql, tmp_path):
+    arguments = parameters(database_url)
+    async with running(database_url, data_dir=tmp_path, answer_budget=0.3) as server:
+        await server.register("j1")
+        with pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"]) as session:
+            session.cursor().execute("SELECT id FROM video_generations FOR UPDATE")
+            code, body = await server.post(webhook("j1", "generating"))
+            assert (code, body["status"]) == (202, "queued")
+        await drained(server)
+    assert sql("SELECT progress FROM video_generations") == ((50,),)
+
+
+async def test_server_that_is_stopped_while_it_starts_stops(database_url):
+    for turn in range(60):
+        async with running(database_url):
+            await asyncio.sleep(0.0007 * (turn % 12))

@@ -1,0 +1,557 @@
+"""Webhooks that were not applied: seen, tried again, laid to rest; over HTTP and from a terminal."""
+
+import asyncio
+import os
+import pty
+import re
+import sys
+
+import orjson
+import pytest
+
+from app import ids, payload, times
+from app.auth import Identity
+from app.db.pool import parameters
+from app.keys import RECEIVED, TYPICAL, WRITER
+from app.routes import admin
+from tests.conftest import running
+from tests.integration.test_commands import environment, run
+from tests.integration.test_writer import holding
+from tests.webhooks import completion, video, webhook
+
+WEBHOOKS = "/api/admin/webhooks"
+TABLES = ("video_generations", "video_files", "rushes_events", "rushes_webhooks", "rushes_jobs", "rushes_counter")
+
+
+async def act(server, path: str, body: dict | None = None) -> tuple[int, dict]:
+    async with server.session.post(server.url + WEBHOOKS + path, json=body) as answer:
+        return answer.status, await answer.json()
+
+
+def add_jobs(sql, *names):
+    """As another program does: the server is not told."""
+    rows = ", ".join(["(%s, 'p', 'u1', NOW(3))"] * len(names))
+    sql(f"INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES {rows}", *names)
+
+
+def store(sql, *documents: dict | bytes, outcome: str = "dead") -> list[str]:
+    """Rows as the writer leaves them, without the wait for what it takes to make so many."""
+    rows = []
+    for document in documents:
+        body = document if isinstance(document, bytes) else orjson.dumps(document)
+        at = times.now()
+        job_id = None if isinstance(document, bytes) else document["job_id"]
+        key = (
+            payload.dedup_key(None, None, body)
+            if job_id is None
+            else payload.dedup_key(None, payload.parse(body), body)
+        )
+        rows += [(ids.webhook_id(at), key, job_id, outcome, times.sql(at, "microseconds"), body)]
+    values = ", ".join(["(%s, %s, %s, %s, 1, 1, 'apply_failed', 'for a test', %s, '{}', %s)"] * len(rows))
+    sql(
+        "INSERT INTO rushes_webhooks (id, dedup_key, job_id, outcome, attempts, duration_ms, error_code, error,"
+        f" received_at, headers, payload) VALUES {values}",
+        *(value for row in rows for value in row),
+    )
+    return [row[0] for row in rows]
+
+
+def everything(sql):
+    return {table: sql(f"SELECT * FROM {table} ORDER BY 1") for table in TABLES}
+
+
+async def conflict(server, sql) -> str:
+    """The id of a dead letter that can be applied, now that the key it wants belongs to nobody."""
+    await server.register("owner")
+    await server.register("j2")
+    await server.post(completion("owner", video("k/1")))
+    code, body = await server.post(completion("j2", video("k/1"), video("k/2")))
+    assert code == 409
+    sql("DELETE FROM video_files WHERE generationId = 'owner'")
+    return body["webhook_id"]
+
+
+async def test_parked_webhook_is_listed_and_applied_by_a_replay_once_its_job_is_there(server, sql):
+    _, sent = await server.post(webhook("late", "generating"))
+    code, body = await server.get(f"{WEBHOOKS}?outcome=parked")
+    (row,) = body["webhooks"]
+    assert (code, body["next_cursor"]) == (200, None)
+    assert row.pop("duration_ms") > 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row.pop("received_at"))
+    assert row == {
+        "id": sent["webhook_id"], "origin": "webhook", "job_id": "late", "status": "generating", "version": "v1",
+        "outcome": "parked", "attempts": 1, "error_code": "unknown_job", "error": "VideoGeneration not found",
+    }  # fmt: skip
+    add_jobs(sql, "late")
+    code, answer = await act(server, f"/{sent['webhook_id']}/replay")
+    assert (code, answer) == (
+        200,
+        {
+            "webhook_id": sent["webhook_id"], "changed": True, "outcome": "applied", "code": None, "error": None,
+            "job_id": "late", "status": "generating",
+            "job": {"status": "generating", "state": "PROCESSING", "progress": 50, "num_videos": 0},
+        },
+    )  # fmt: skip
+    assert sql("SELECT id, outcome, attempts FROM rushes_webhooks") == ((sent["webhook_id"], "applied", 2),)
+    assert sql("SELECT progress FROM video_generations") == ((50,),)
+
+
+async def test_replayed_webhook_keeps_its_place_in_the_order_of_its_job(server, sql):
+    early = webhook("late", "generating")
+    del early["timestamp"]
+    _, sent = await server.post(early)
+    add_jobs(sql, "late")
+    newer = webhook("late", "processing", at=times.rfc3339(times.now() + 1000))
+    assert (await server.post(newer))[1]["progress"] == 25
+    _, answer = await act(server, f"/{sent['webhook_id']}/replay")
+    assert (answer["outcome"], sql("SELECT progress FROM video_generations")) == ("stale", ((25,),))
+
+
+async def test_key_conflict_is_applied_by_a_replay_once_the_other_file_is_gone(server, sql):
+    webhook_id = await conflict(server, sql)
+    _, answer = await act(server, f"/{webhook_id}/replay")
+    assert (answer["changed"], answer["outcome"], answer["job"]["num_videos"]) == (True, "applied", 2)
+    assert sql("SELECT generationId, s3Key FROM video_files ORDER BY s3Key") == (("j2", "k/1"), ("j2", "k/2"))
+    assert sql("SELECT outcome, attempts, error FROM rushes_webhooks WHERE id = %s", webhook_id) == (
+        ("applied", 2, None),
+    )
+
+
+async def test_dead_letter_that_cannot_be_applied_yet_stays_one_and_tells_why(server, sql):
+    await server.register("j1")
+    _, sent = await server.post(completion("j1", video("k", file_size=3_000_000_000)))
+    _, answer = await act(server, f"/{sent['webhook_id']}/replay")
+    assert (answer["changed"], answer["outcome"], answer["code"]) == (False, "dead", "apply_failed")
+    assert "fileSize" in answer["error"]
+    assert sql("SELECT outcome, attempts FROM rushes_webhooks") == (("dead", 2),)
+    _, sent = await server.post(b'{"job_id": "j1", "status": "exploded"}')
+    _, answer = await act(server, f"/{sent['webhook_id']}/replay")
+    assert (answer["changed"], answer["outcome"], answer["code"]) == (False, "dead", "invalid_payload")
+
+
+@pytest.mark.parametrize("outcome", ["applied", "stale", "duplicate"])
+async def test_replay_and_discard_of_a_settled_webhook_say_so_and_change_nothing(server, sql, outcome):
+    await server.register("j1")
+    newest = webhook("j1", "generating", at="2025-10-23T15:00:00Z")
+    await server.post(newest)
+    await server.post(newest)
+    await server.post(webhook("j1", "processing", at="2025-10-23T14:00:00Z"))
+    ((webhook_id,),) = sql("SELECT id FROM rushes_webhooks WHERE outcome = %s", outcome)
+    before = everything(sql)
+    for action in ("replay", "discard"):
+        code, answer = await act(server, f"/{webhook_id}/{action}")
+        assert (code, answer["changed"], answer["outcome"]) == (200, False, outcome)
+        assert answer["message"] == f"It is {outcome} already: nothing was changed."
+    assert everything(sql) == before
+
+
+async def test_two_replays_at_once_apply_it_once_and_leave_one_row(server, sql):
+    _, sent = await server.post(webhook("late", "generating"))
+    add_jobs(sql, "late")
+    answers = await asyncio.gather(*(act(server, f"/{sent['webhook_id']}/replay") for _ in range(5)))
+    assert {code for code, _ in answers} == {200}
+    assert [answer["outcome"] for _, answer in answers] == ["applied"] * 5
+    assert sum(answer["changed"] for _, answer in answers) == 1
+    assert sql("SELECT outcome, attempts FROM rushes_webhooks") == (("applied", 2),)
+    assert sql("SELECT COUNT(*) FROM rushes_events") == ((1,),)
+
+
+async def test_preview_tells_what_the_replay_then_does(server, sql):
+    webhook_id = await conflict(server, sql)
+    row = "SELECT * FROM video_generations WHERE id = 'j2'"
+    _, detail = await server.get(f"{WEBHOOKS}/{webhook_id}")
+    preview = detail["replay"]
+    assert (preview["outcome"], preview["code"], preview["error"]) == ("applied", None, None)
+    assert preview["columns"]["status"] == {"old": "PENDING", "new": "COMPLETED"}
+    assert preview["columns"]["completedAt"] == {"old": None, "new": "2025-10-23T14:30:00.000Z"}
+    names = [column[0] for column in sql("SHOW COLUMNS FROM video_generations")]
+    before = dict(zip(names, sql(row)[0], strict=True))
+    _, answer = await act(server, f"/{webhook_id}/replay")
+    after = dict(zip(names, sql(row)[0], strict=True))
+    assert answer["outcome"] == preview["outcome"]
+    changed = {name for name in names if before[name] != after[name]} - {"updatedAt"}
+    assert set(preview["columns"]) == changed
+    for name in changed - {"completedAt"}:
+        assert preview["columns"][name] == {"old": before[name], "new": after[name]}
+    assert [(file["s3_key"], file["file_url"]) for file in preview["files_added"]] == [
+        ("k/1", "https://files.example/k/1"), ("k/2", "https://files.example/k/2"),
+    ]  # fmt: skip
+    assert sql("SELECT COUNT(*) FROM video_files") == ((2,),)
+
+
+async def test_preview_tells_which_files_get_other_fields(server, sql):
+    await server.register("j1")
+    await server.post(completion("j1", video("k"), at="2025-10-23T14:00:00Z"))
+    newer = completion("j1", video("k", file_url="https://new.example/k", file_size=7), at="2025-10-23T15:00:00Z")
+    (webhook_id,) = store(sql, newer)
+    _, detail = await server.get(f"{WEBHOOKS}/{webhook_id}")
+    assert detail["replay"]["files_added"] == []
+    assert detail["replay"]["files_refreshed"] == [
+        {
+            "s3_key": "k",
+            "columns": {
+                "file_url": {"old": "https://files.example/k", "new": "https://new.example/k"},
+                "file_size": {"old": 15728640, "new": 7},
+            },
+        }
+    ]
+    await act(server, f"/{webhook_id}/replay")
+    assert sql("SELECT fileUrl, fileSize FROM video_files") == (("https://new.example/k", 7),)
+
+
+async def test_preview_tells_that_a_job_would_be_made_where_that_is_wanted(database_url, sql):
+    (webhook_id,) = store(sql, webhook("late", "generating", data={"user_id": "u9"}), outcome="parked")
+    async with running(database_url, unknown_job="create") as server:
+        _, detail = await server.get(f"{WEBHOOKS}/{webhook_id}")
+        assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)
+        _, answer = await act(server, f"/{webhook_id}/replay")
+    preview = detail["replay"]
+    assert (preview["outcome"], preview["makes_job"]) == (answer["outcome"], True) == ("applied", True)
+    assert preview["columns"]["authorId"] == {"old": None, "new": "u9"}
+    assert sql("SELECT authorId, progress FROM video_generations") == (("u9", 50),)
+
+
+async def test_replay_of_a_webhook_purged_meanwhile_keeps_when_it_was_received(server, sql):
+    (webhook_id,) = store(sql, webhook("nowhere", "pending"))
+    ((received_at,),) = sql("SELECT received_at FROM rushes_webhooks")
+    found = await server.app[RECEIVED].get(webhook_id)
+    sql("DELETE FROM rushes_webhooks")
+    await server.app[RECEIVED].replay(found, server.app[WRITER])
+    assert sql("SELECT received_at, outcome FROM rushes_webhooks") == ((received_at, "parked"),)
+
+
+async def test_few_dead_letters_among_many_webhooks_are_found_without_reading_all(server, sql):
+    store(sql, *(webhook(f"many{n}", "generating") for n in range(4000)), outcome="applied")
+    (dead,) = store(sql, webhook("j1", "generating"))
+    before = rows_read(sql)
+    for query in ("outcome=dead", "outcome=dead&job_id=j1", "job_id=j1", "limit=5"):
+        assert (await server.get(f"{WEBHOOKS}?{query}"))[1]["webhooks"][0]["id"] == dead
+    assert (await act(server, "/replay", {"outcome": "dead"}))[1]["replayed"] == 1
+    assert rows_read(sql) - before < 2000
+
+
+def rows_read(sql) -> int:
+    return sum(int(count) for name, count in sql("SHOW GLOBAL STATUS LIKE 'Handler_read_%'") if "key" not in name)
+
+
+async def test_preview_changes_nothing_and_leaves_no_lock(server, sql):
+    webhook_id = await conflict(server, sql)
+    server.app[TYPICAL].seconds = 60.0
+    before = everything(sql)
+    for _ in range(10):
+        assert (await server.get(f"{WEBHOOKS}/{webhook_id}"))[0] == 200
+    assert everything(sql) == before
+    assert server.app[TYPICAL].seconds == 60.0
+    sql("START TRANSACTION")
+    for table in TABLES:
+        sql(f"SELECT 1 FROM {table} FOR UPDATE NOWAIT")
+    sql("ROLLBACK")
+
+
+async def test_preview_of_what_would_not_be_applied_says_so(server, sql, database_url):
+    _, parked = await server.post(webhook("late", "generating"))
+    _, detail = await server.get(f"{WEBHOOKS}/{parked['webhook_id']}")
+    assert (detail["replay"]["outcome"], detail["replay"]["code"]) == ("parked", "unknown_job")
+    _, invalid = await server.post(b"{}")
+    _, detail = await server.get(f"{WEBHOOKS}/{invalid['webhook_id']}")
+    assert (detail["replay"]["outcome"], detail["replay"]["code"]) == ("dead", "invalid_payload")
+    add_jobs(sql, "j1")
+    (refused,) = store(sql, completion("j1", video("k", file_size=3_000_000_000)))
+    _, detail = await server.get(f"{WEBHOOKS}/{refused}")
+    assert "refused when it was written" in detail["replay"]["note"]
+    with holding(database_url, "j1"):
+        _, detail = await server.get(f"{WEBHOOKS}/{refused}")
+    assert (detail["replay"]["outcome"], detail["replay"]["code"]) == (None, "job_held")
+
+
+async def test_webhook_that_our_own_code_stumbles_over_can_still_be_looked_at(server, sql, monkeypatch):
+    from app import video as rules
+
+    add_jobs(sql, "j1")
+    (webhook_id,) = store(sql, webhook("j1", "generating"))
+
+    def broken(*_):
+        raise TypeError("not foreseen")
+
+    monkeypatch.setattr(rules, "apply", broken)
+    code, detail = await server.get(f"{WEBHOOKS}/{webhook_id}")
+    assert (code, detail["replay"]["outcome"], detail["replay"]["error"]) == (200, "dead", "TypeError: not foreseen")
+    sql("SELECT 1 FROM video_generations FOR UPDATE NOWAIT")
+
+
+async def test_discarded_webhook_rests_until_its_sender_sends_it_again(server, sql):
+    sent = webhook("late", "generating")
+    _, body = await server.post(sent)
+    code, answer = await act(server, f"/{body['webhook_id']}/discard")
+    assert (code, answer) == (200, {"webhook_id": body["webhook_id"], "changed": True, "outcome": "discarded"})
+    code, answer = await act(server, f"/{body['webhook_id']}/replay")
+    assert (code, answer["changed"], answer["outcome"]) == (200, False, "discarded")
+    assert (await act(server, f"/{body['webhook_id']}/discard"))[1]["changed"] is False
+    add_jobs(sql, "late")
+    code, again = await server.post(sent)
+    assert (code, again["webhook_id"], again["progress"]) == (200, body["webhook_id"], 50)
+
+
+async def test_pages_show_250_webhooks_once_each_newest_first_while_more_arrive(server, sql):
+    stored = store(sql, *(webhook(f"j{n}", "generating") for n in range(250)))
+    seen, cursor, pages = [], "", 0
+    while cursor is not None:
+        code, body = await server.get(f"{WEBHOOKS}?outcome=dead&limit=50&cursor={cursor}")
+        assert code == 200
+        seen += [row["id"] for row in body["webhooks"]]
+        cursor, pages = body["next_cursor"], pages + 1
+        store(sql, webhook(f"newer{pages}", "generating"))
+    assert seen == stored[::-1]
+    assert pages == 5
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("outcome=lost", "outcome must be one of applied, "),
+        ("limit=0", "limit must be"),
+        ("limit=101", "limit must be"),
+        ("limit=%C2%B2", "limit must be"),
+        ("cursor=x", "cursor is not one"),
+        ("cursor=" + "G" * 32, "cursor is not one"),
+    ],
+)
+async def test_filter_that_cannot_be_is_told_in_a_sentence(server, query, told):
+    code, body = await server.get(f"{WEBHOOKS}?{query}")
+    assert (code, body["code"]) == (400, "invalid_request")
+    assert body["error"].startswith(told)
+
+
+async def test_filter_by_job_shows_that_job_alone_whatever_the_collation(server, sql):
+    names = ["cabc", "cabc ", "CABC", "cábc"]
+    store(sql, *(webhook(name, "generating") for name in names))
+    for name in names:
+        _, body = await server.get(WEBHOOKS, params={"job_id": name})
+        assert [row["job_id"] for row in body["webhooks"]] == [name]
+    _, body = await server.get(WEBHOOKS, params={"outcome": "applied", "job_id": "cabc"})
+    assert body == {"webhooks": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown", "encoding"),
+    [
+        (b'{"a": [1, 2.50, "\\u00e9"]}', {"a": [1, 2.5, "é"]}, "json"),
+        (b"{", "{", "text"),
+        (b"\xff\x00", "/wA=", "base64"),
+        (b"[" * 300 + b"]" * 300, None, "json"),
+        (b"123456789012345678901234567890", 123456789012345678901234567890, "json"),
+        (b'"\\ud800"', '"\\ud800"', "text"),
+    ],
+)
+async def test_detail_shows_the_payload_as_it_came_whatever_it_is(server, sent, shown, encoding):
+    _, body = await server.post(sent)
+    async with server.session.get(f"{server.url}{WEBHOOKS}/{body['webhook_id']}") as answer:
+        assert answer.status == 200
+        detail = await answer.json()
+    assert detail["payload_encoding"] == encoding
+    if shown is not None:
+        assert detail["payload"] == shown
+    assert detail["headers"]["content-type"] == "application/json"
+
+
+async def test_secrets_are_never_shown(server, tmp_path, database_url):
+    headers = dict.fromkeys(("X-Webhook-Secret", "webhook-signature", "Authorization", "Cookie"), "hush-hush")
+    _, body = await server.post(webhook("x", "pending"), headers | {"X-Kept": "yes"})
+    for path in (f"{WEBHOOKS}/{body['webhook_id']}", WEBHOOKS):
+        async with server.session.get(server.url + path) as answer:
+            assert answer.status == 200
+            text = await answer.text()
+            assert "hush" not in text
+    code, out, err = await run(tmp_path, "dead", "show", body["webhook_id"], DATABASE_URL=database_url)
+    assert code == 0, err
+    assert "x-kept: yes" in out
+    assert "hush" not in out + err
+
+
+async def test_nobody_but_an_admin_sees_or_touches_webhooks(server, sql, monkeypatch):
+    _, sent = await server.post(webhook("late", "generating"))
+    before = everything(sql)
+    monkeypatch.setattr(admin, "identify", lambda _: Identity("u1", admin=False))
+    path = f"{WEBHOOKS}/{sent['webhook_id']}"
+    answers = [await server.get(WEBHOOKS), await server.get(path)]
+    answers += [await act(server, f"/{sent['webhook_id']}/{action}") for action in ("replay", "discard")]
+    answers += [await act(server, "/replay", {"outcome": "parked"})]
+    assert [(code, body["code"]) for code, body in answers] == [(403, "forbidden")] * 5
+    assert everything(sql) == before
+
+
+@pytest.mark.parametrize("webhook_id", ["0" * 32, "x", "%C3%A9", "' OR 1 --", "A" * 32, "0" * 31 + "%20"])
+async def test_webhook_that_is_not_there_is_not_found(server, sql, webhook_id):
+    store(sql, webhook("j1", "generating"))
+    assert (await server.get(f"{WEBHOOKS}/{webhook_id}"))[0] == 404
+    for action in ("replay", "discard"):
+        assert (await act(server, f"/{webhook_id}/{action}"))[0] == 404
+
+
+async def test_replay_of_many_takes_them_in_the_order_of_receipt_and_counts_them(server, sql):
+    statuses = ("pending", "processing", "generating")
+    jobs = [f"j{n}" for n in range(100)]
+    add_jobs(sql, *jobs)
+    store(sql, *(webhook(job, status) for job in jobs for status in statuses))
+    store(sql, webhook("nowhere", "pending"), b"{")
+    (other,) = store(sql, webhook("nobody", "failed"), outcome="parked")
+    code, body = await act(server, "/replay", {"outcome": "dead"})
+    assert (code, body) == (
+        200,
+        {
+            "replayed": 302,
+            "outcomes": {"applied": 300, "parked": 1, "dead": 1},
+            "more": False,
+            "next_cursor": None,
+        },
+    )
+    assert sql("SELECT DISTINCT progress FROM video_generations") == ((50,),)
+    assert sql("SELECT COUNT(*), MAX(id) FROM rushes_events") == ((300, 300),)
+    assert sql("SELECT outcome FROM rushes_webhooks WHERE id = %s", other) == (("parked",),)
+
+
+async def test_replay_of_many_stops_in_time_and_is_gone_on_with(server, sql, monkeypatch):
+    monkeypatch.setattr(admin, "_REPLAY_SECONDS", 0.0)
+    store(sql, *(b"%d" % n for n in range(120)))
+    replayed, answers, body = 0, 0, {"outcome": "dead"}
+    while body:
+        code, answer = await act(server, "/replay", body)
+        assert code == 200
+        replayed, answers = replayed + answer["replayed"], answers + 1
+        body = {"outcome": "dead", "cursor": answer["next_cursor"]} if answer["more"] else None
+    assert (replayed, answers) == (120, 3)
+    assert sql("SELECT DISTINCT attempts FROM rushes_webhooks") == ((2,),)
+
+
+@pytest.mark.parametrize("body", [{}, {"outcome": "applied"}, {"outcome": "dead", "cursor": "x"}, []])
+async def test_replay_of_many_says_what_it_needs(server, body):
+    code, answer = await act(server, "/replay", body)
+    assert (code, answer["code"]) == (400, "invalid_request")
+
+
+async def test_dead_list_shows_what_was_wrong_and_steers_no_terminal(tmp_path, sql, database_url):
+    dead, other = store(sql, webhook("j\x1b[2J1", "generating"), webhook("[red]j2", "generating"))
+    (parked,) = store(sql, webhook("j3", "generating"), outcome="parked")
+    store(sql, webhook("j4", "generating"), outcome="applied")
+    code, out, err = await run(tmp_path, "dead", "list", DATABASE_URL=database_url)
+    assert code == 0, err
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [parked, other, dead]
+    assert "[red]j2" in lines[2]
+    assert "\\x1b[2J" in lines[3]
+    assert "\x1b" not in out
+    assert "apply_failed: for a test" in lines[1]
+    code, out, _ = await run(tmp_path, "dead", "list", "--outcome", "dead", "--job-id", "j3", DATABASE_URL=database_url)
+    assert (code, out) == (0, "nothing of that job is dead or parked\n")
+
+
+async def test_dead_show_tells_payload_headers_error_and_what_a_replay_would_change(
+    server, tmp_path, sql, database_url
+):
+    webhook_id = await conflict(server, sql)
+    before = everything(sql)
+    code, out, err = await run(tmp_path, "dead", "show", webhook_id, DATABASE_URL=database_url)
+    assert code == 0, err
+    for told in (
+        "s3_key k/1 already belongs to owner", "content-type: application/json", '"job_id": "j2"',
+        "a replay would leave it applied", "PENDING → COMPLETED", "new file         k/2",
+    ):  # fmt: skip
+        assert told in out
+    assert everything(sql) == before
+
+
+async def test_dead_replay_applies_the_named_ones_and_tells_what_became_of_each(tmp_path, sql, database_url):
+    add_jobs(sql, "j1")
+    good, lost, bad = store(sql, webhook("j1", "generating"), webhook("nowhere", "pending"), b"{")
+    code, out, err = await run(tmp_path, "dead", "replay", good, lost, DATABASE_URL=database_url)
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            f"{good}  applied", f"{lost}  parked  VideoGeneration not found",
+            "2 replayed: 1 applied, 1 parked",
+        ],
+    ), err  # fmt: skip
+    assert sql("SELECT progress FROM video_generations") == ((50,),)
+    assert sql("SELECT COUNT(*) FROM rushes_events") == ((1,),)
+    code, out, _ = await run(tmp_path, "dead", "replay", good, DATABASE_URL=database_url)
+    assert (code, out) == (0, f"{good}  applied  It is applied already: nothing was changed.\n")
+    code, out, _ = await run(tmp_path, "dead", "replay", bad, DATABASE_URL=database_url)
+    assert (code, out.splitlines()[-1]) == (1, "1 replayed: 1 dead")
+
+
+async def test_dead_replay_all_shows_a_progress_bar_over_300(tmp_path, sql, database_url):
+    jobs = [f"j{n}" for n in range(300)]
+    add_jobs(sql, *jobs)
+    store(sql, *(webhook(job, "generating") for job in jobs))
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app", "dead", "replay", "--all", cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
+        stderr=theirs, env=environment(DATABASE_URL=database_url, TERM="xterm", COLUMNS="100"),
+    )  # fmt: skip
+    os.close(theirs)
+    out, drawn = await asyncio.gather(process.stdout.read(), asyncio.to_thread(drain, ours))
+    assert (await process.wait(), out) == (0, b"300 replayed: 300 applied\n"), drawn
+    assert "replaying" in drawn
+    assert "300/300" in drawn
+    assert sql("SELECT DISTINCT outcome FROM rushes_webhooks") == (("applied",),)
+
+
+def drain(terminal: int) -> str:
+    drawn = b""
+    try:
+        while data := os.read(terminal, 65536):
+            drawn += data
+    except OSError:  # the other end is closed
+        pass
+    os.close(terminal)
+    return drawn.decode()
+
+
+async def test_dead_discard_asks_first_unless_told_not_to(tmp_path, sql, database_url):
+    one, *rest = store(sql, *(webhook(f"j{n}", "generating") for n in range(600)))
+    store(sql, webhook("p", "generating"), outcome="parked")
+    code, _, err = await run(tmp_path, "dead", "discard", one, DATABASE_URL=database_url)
+    assert code == 1
+    assert "Aborted" in err
+    assert sql("SELECT COUNT(*) FROM rushes_webhooks WHERE outcome = 'discarded'") == ((0,),)
+    code, out, err = await run(tmp_path, "dead", "discard", one, "--yes", DATABASE_URL=database_url)
+    assert (code, out) == (0, "1 discarded\n"), err
+    code, out, err = await run(tmp_path, "dead", "discard", one, "--yes", DATABASE_URL=database_url)
+    assert (code, out) == (1, "0 discarded\n")
+    assert "neither dead nor parked" in err
+    code, out, _ = await run(
+        tmp_path, "dead", "discard", "--all", "--outcome", "dead", "--yes", DATABASE_URL=database_url
+    )
+    assert (code, out) == (0, f"{len(rest)} discarded\n")
+    assert sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome ORDER BY 1") == (
+        ("discarded", 600), ("parked", 1),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("show", "nonsense"), 1, "there is no webhook nonsense"),
+        (("replay", "0" * 32), 1, "there is no webhook 000"),
+        (("discard", "0" * 32, "--yes"), 1, "there is no webhook 000"),
+        (("replay",), 2, "by their ids, or say --all"),
+        (("discard", "0" * 32, "--all"), 2, "by their ids, or say --all"),
+        (("list", "--outcome", "applied"), 2, "Invalid value for '--outcome'"),
+    ],
+)
+async def test_dead_told_something_wrong_says_so_in_a_sentence(tmp_path, database_url, arguments, code, told):
+    found, out, err = await run(tmp_path, "dead", *arguments, DATABASE_URL=database_url)
+    assert (found, out) == (code, "")
+    assert told in err
+    assert "Traceback" not in err
+
+
+async def test_dead_without_a_database_or_without_our_tables_says_so_in_a_sentence(tmp_path, mariadb, database_url):
+    away = "mysql://root:hush@127.0.0.1:1/x"
+    empty = database_url.replace(parameters(database_url)["db"], "mysql")
+    for url, told in ((away, "cannot connect to the database"), (empty, "run `rushes migrate`"), ("x:y", "mysql://")):
+        for arguments in (("list",), ("replay", "--all")):
+            code, out, err = await run(tmp_path, "dead", *arguments, DATABASE_URL=url)
+            assert (code, out, err.count("\n")) == (1, "", 1), err
+            assert told in err
+            assert "hush" not in err

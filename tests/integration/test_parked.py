@@ -1,0 +1,196 @@
+"""Parked webhooks on a real MariaDB: applied when their job appears, whoever inserts it."""
+
+import asyncio
+import contextlib
+import time
+
+import orjson
+import pytest
+
+from app.db.leader import Leader
+from app.db.pool import Pool
+from app.parked import Parked
+from tests.integration.test_writer import Harness, add_jobs, holding, kinds, until, writing
+from tests.webhooks import webhook
+
+
+class Process:
+    """What a server has for it: a writer, a pool, a leader."""
+
+    def __init__(self, url: str, harness: Harness, **options) -> None:
+        self.harness = harness
+        self.pool = Pool(url, 4, 10.0)
+        self.leader = Leader(url)
+        self.parked = Parked(self.pool, harness.writer, self.leader, **options)
+
+
+@contextlib.asynccontextmanager
+async def process(url: str, *, run: bool = True, budget: float = 10.0, **options):
+    async with writing(url, budget=budget) as harness:
+        made = Process(url, harness, **({"every": 0.02} | options))
+        task = asyncio.create_task(made.parked.run()) if run else None
+        try:
+            yield made
+        finally:
+            if task:
+                task.cancel()
+                await asyncio.wait([task])
+            made.leader.close()
+            made.pool.close()
+
+
+def outcomes(sql, job_id):
+    return sql("SELECT outcome, attempts FROM rushes_webhooks WHERE job_id = %s ORDER BY id", job_id)
+
+
+async def rounds_have_passed(made, sql, name):
+    """Everything that was there has been looked at: a webhook parked after it has been applied."""
+    assert kinds(await made.harness.submit(webhook(name, "generating"))) == ["parked"]
+    add_jobs(sql, name)
+    await until(lambda: outcomes(sql, name) == (("applied", 2),))
+
+
+async def test_webhooks_are_applied_in_order_when_another_program_inserts_their_job(database_url, sql):
+    async with process(database_url) as made:
+        sent = [webhook("late", status) for status in ("processing", "generating", "downloading")]
+        for body in sent:
+            assert kinds(await made.harness.submit(body)) == ["parked"]
+        add_jobs(sql, "late")
+        await until(lambda: len(made.harness.events) == 3)
+        assert outcomes(sql, "late") == (("applied", 2),) * 3
+        assert sql("SELECT progress FROM video_generations") == ((75,),)
+        assert [orjson.loads(e.data)["progress"] for e in made.harness.events] == [25, 50, 75]
+
+
+async def test_registration_can_apply_them_before_it_answers(database_url, sql):
+    async with process(database_url, run=False) as made:
+        await made.harness.submit(webhook("late", "processing"), webhook("late", "generating"), webhook("no", "failed"))
+        add_jobs(sql, "late")
+        assert await made.parked.apply_for("late") == 2
+        assert sql("SELECT progress FROM video_generations") == ((50,),)
+        assert await made.parked.apply_for("late") == 0
+        assert outcomes(sql, "no") == (("parked", 1),)
+
+
+async def test_more_webhooks_of_one_job_than_are_read_at_once_are_all_applied(database_url, sql):
+    async with process(database_url, run=False) as made:
+        await made.harness.submit(*(webhook("late", "generating") for _ in range(120)))
+        add_jobs(sql, "late")
+        assert await made.parked.apply_for("late") == 120
+
+
+async def test_job_of_another_spelling_gets_no_webhook_of_this_one(database_url, sql):
+    async with process(database_url) as made:
+        await made.harness.submit(webhook("late", "generating"), webhook("late ", "generating"))
+        add_jobs(sql, "LATE")
+        await rounds_have_passed(made, sql, "other")
+        assert await made.parked.apply_for("LATE") == 0
+        sql("UPDATE video_generations SET id = 'late ' WHERE id = 'LATE'")
+        assert await made.parked.apply_for("late ") <= 1  # or the round was faster
+        await rounds_have_passed(made, sql, "another")
+        found = sql("SELECT CONCAT(job_id, '|'), outcome, attempts FROM rushes_webhooks WHERE job_id = 'late'")
+        assert sorted(found) == [("late |", "applied", 2), ("late|", "parked", 1)]
+
+
+async def test_webhook_whose_job_never_comes_is_not_tried_again_and_again(database_url, sql):
+    async with process(database_url) as made:
+        await made.harness.submit(webhook("never", "generating"))
+        for n in range(5):
+            await rounds_have_passed(made, sql, f"other{n}")
+        assert outcomes(sql, "never") == (("parked", 1),)
+
+
+async def test_two_processes_at_once_apply_each_webhook_once(database_url, sql):
+    async with process(database_url, run=False) as one, process(database_url, run=False) as two:
+        for n in range(20):
+            await one.harness.submit(webhook(f"j{n}", "processing"), webhook(f"j{n}", "generating"))
+            add_jobs(sql, f"j{n}")
+            counts = await asyncio.gather(one.parked.apply_for(f"j{n}"), two.parked.apply_for(f"j{n}"))
+            assert sum(counts) == 2
+    assert sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome") == (("applied", 40),)
+    assert sql("SELECT COUNT(*) FROM rushes_events") == ((40,),)
+
+
+async def test_job_that_another_program_holds_does_not_hold_up_the_others(database_url, sql):
+    async with process(database_url, budget=0.5) as made:
+        await made.harness.submit(webhook("held", "generating"), webhook("free", "generating"))
+        sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('held', 'p', 'u1', NOW(3))")
+        with holding(database_url, "held"):
+            add_jobs(sql, "free")
+            await until(lambda: outcomes(sql, "free") == (("applied", 2),))
+            assert outcomes(sql, "held") == (("parked", 1),)
+
+
+async def test_lost_connections_are_survived(database_url, sql):
+    async with process(database_url) as made:
+        await rounds_have_passed(made, sql, "before")
+        await made.harness.submit(webhook("late", "generating"))
+        mine = sql("SELECT CONNECTION_ID()")[0][0]
+        for (number,) in sql("SELECT id FROM information_schema.PROCESSLIST WHERE db = DATABASE() AND id <> %s", mine):
+            with contextlib.suppress(Exception):
+                sql(f"KILL {number}")
+        add_jobs(sql, "late")
+        await until(lambda: outcomes(sql, "late") == (("applied", 2),))
+
+
+@pytest.fixture
+def hundred_thousand(sql):
+    """Parked webhooks of as many jobs that nobody knows, received one after the other."""
+    sql(
+        "INSERT INTO rushes_webhooks (id, dedup_key, job_id, status, version, outcome, attempts, duration_ms,"
+        " received_at, headers, payload) SELECT LPAD(HEX(seq), 32, '0'), MD5(seq), CONCAT('never-', MD5(seq)),"
+        " 'generating', 'v1', 'parked', 1, 1, NOW(6), '{}',"
+        ' CONCAT(\'{"job_id":"never-\', MD5(seq), \'","status":"generating","content_type":"video"}\')'
+        " FROM seq_1_to_100000"
+    )
+
+
+async def test_among_100000_whose_jobs_never_come_the_newest_is_found_first_and_each_in_its_turn(
+    database_url, sql, hundred_thousand
+):
+    async with process(database_url, run=False, per_round=20_000) as made:
+        names = [row[0] for row in sql("SELECT job_id FROM rushes_webhooks WHERE id IN (LPAD('C350', 32, '0'))")]
+        await made.harness.submit(webhook("new", "generating"))
+        add_jobs(sql, "new", *names)
+        took = []
+        for number in range(6):
+            began = time.monotonic()
+            await made.parked._round()
+            took.append(time.monotonic() - began)
+            if number == 0:
+                await until(lambda: outcomes(sql, "new") == (("applied", 2),))
+        await until(lambda: outcomes(sql, names[0]) == (("applied", 2),))
+        assert min(took) < 1.0
+    assert sql("SELECT SUM(attempts) FROM rushes_webhooks") == ((100_003,),)
+
+
+async def test_one_process_leads_and_another_follows_when_it_is_gone(database_url, sql):
+    one, two = Leader(database_url), Leader(database_url)
+    assert [await one.leads(), await two.leads(), await one.leads()] == [True, False, True]
+    (holder,) = sql("SELECT IS_USED_LOCK(%s)", one._name)[0]
+    sql(f"KILL {holder}")
+    await until(lambda: sql("SELECT IS_USED_LOCK(%s)", one._name) == ((None,),))
+    assert await two.leads()
+    assert not await one.leads()
+    two.close()
+    await until(lambda: sql("SELECT IS_USED_LOCK(%s)", one._name) == ((None,),))
+    assert await one.leads()
+    one.close()
+    assert len(one._name) <= 64
+
+
+async def test_step_that_fails_is_tried_again(database_url):
+    leader, tried, done = Leader(database_url), [], asyncio.Event()
+
+    async def step():
+        tried.append(1)
+        if len(tried) < 3:
+            raise ValueError("not foreseen")
+        done.set()
+
+    task = asyncio.create_task(leader.repeat("a test", step, 0.01))
+    async with asyncio.timeout(10):
+        await done.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    leader.close()

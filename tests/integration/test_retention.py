@@ -1,0 +1,121 @@
+"""Retention on a real MariaDB: what is old goes, a little at a time, and nobody waits for it."""
+
+import asyncio
+import time
+
+import pytest
+
+from app import times
+from app.db.leader import Leader
+from app.db.log import Log
+from app.db.pool import Pool
+from app.db.retention import Retention
+from tests.integration.test_writer import add_jobs, until, writing
+from tests.webhooks import webhook
+
+
+@pytest.fixture
+async def retention(database_url):
+    pool, leader = Pool(database_url, 4, 10.0), Leader(database_url)
+    yield Retention(pool, leader, days=30, every=0.02)
+    leader.close()
+    pool.close()
+
+
+@pytest.fixture
+def log(retention):
+    return Log(retention._pool)
+
+
+def add_webhooks(sql, count, days, outcome="applied", start=1):
+    sql(
+        "INSERT INTO rushes_webhooks (id, dedup_key, job_id, status, version, outcome, attempts, duration_ms,"
+        " received_at, headers, payload) SELECT LPAD(HEX(seq), 32, '0'), MD5(seq), 'j1', 'generating', 'v1', %s, 1, 1,"
+        f" UTC_TIMESTAMP(6) - INTERVAL %s DAY, '{{}}', REPEAT('x', 400) FROM seq_{start}_to_{start + count - 1}",
+        outcome,
+        days,
+    )
+
+
+def add_events(sql, count, days, start=1):
+    sql(
+        "INSERT INTO rushes_events (id, job_id, author_id, event, data, created_at)"
+        " SELECT seq, 'j1', 'u1', 'progress', REPEAT('x', 400), UTC_TIMESTAMP(3) - INTERVAL %s DAY"
+        f" FROM seq_{start}_to_{start + count - 1}",
+        days,
+    )
+    sql("UPDATE rushes_counter SET value = %s", start + count - 1)
+
+
+async def test_old_webhooks_of_every_outcome_go_and_young_ones_stay(retention, sql):
+    outcomes = ("applied", "duplicate", "stale", "parked", "dead", "discarded")
+    for n, outcome in enumerate(outcomes):
+        add_webhooks(sql, 300, 31, outcome, start=1 + 300 * n)
+    add_webhooks(sql, 10, 29, start=2000)
+    assert await retention.purge() == {"webhooks": 1800, "events": 0, "jobs": 0, "requests": 0}
+    assert sql("SELECT COUNT(*), MIN(id) FROM rushes_webhooks") == ((10, f"{2000:032X}"),)
+
+
+async def test_log_whose_events_are_all_old_keeps_the_newest_and_knows_where_it_is(retention, sql, log):
+    add_events(sql, 1700, 31)
+    assert (await retention.purge())["events"] == 1699
+    assert await log.bounds() == (1699, 1700)
+    assert (await retention.purge())["events"] == 0
+
+
+async def test_what_is_left_of_the_log_has_no_gap_even_if_the_clock_was_wrong(retention, sql, log):
+    add_events(sql, 600, 31)
+    add_events(sql, 5, 1, start=601)
+    add_events(sql, 600, 31, start=606)
+    add_events(sql, 5, 1, start=1206)
+    assert (await retention.purge())["events"] == 600
+    assert await log.bounds() == (600, 1210)
+    assert sql("SELECT COUNT(*) FROM rushes_events") == ((610,),)
+
+
+async def test_key_goes_with_its_job_and_other_keys_stay(retention, sql, database_url):
+    names = [f"j{n}" for n in range(700)]
+    add_jobs(sql, *names, "case")
+    async with writing(database_url) as harness:
+        await harness.submit(*(webhook(name, "generating") for name in (*names, "case")))
+    sql("DELETE FROM video_generations WHERE id IN ('j7', 'j650')")
+    sql("UPDATE video_generations SET id = 'CASE' WHERE id = 'case'")  # to the site's collation the same
+    assert (await retention.purge())["jobs"] == 3
+    kept = {row[0] for row in sql("SELECT job_id FROM rushes_jobs")}
+    assert kept == set(names) - {"j7", "j650"}
+
+
+async def test_remembered_requests_go_when_they_are_old(retention, sql):
+    for days, start in ((31, 1), (1, 1501)):
+        sql(
+            "INSERT INTO rushes_requests SELECT CONCAT('u', seq MOD 7), CONCAT('k', seq), 'j1',"
+            f" UTC_TIMESTAMP(3) - INTERVAL {days} DAY FROM seq_{start}_to_{start + 1499}"
+        )
+    assert (await retention.purge())["requests"] == 1500
+    assert sql("SELECT COUNT(*), MAX(created_at < NOW() - INTERVAL 2 DAY) FROM rushes_requests") == ((1500, 0),)
+
+
+async def test_server_purges_by_itself(retention, sql):
+    add_webhooks(sql, 5, 31)
+    task = asyncio.create_task(retention.run())
+    await until(lambda: sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),))
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_purge_of_100000_rows_never_holds_up_the_writer(retention, sql, database_url):
+    add_webhooks(sql, 100_000, 31)
+    add_jobs(sql, "j1")
+    waits = []
+    async with writing(database_url) as harness, asyncio.TaskGroup() as group:
+        purging = group.create_task(retention.purge())
+        while not purging.done():
+            body = webhook("j1", "generating", at=times.rfc3339(times.now()))
+            began = time.monotonic()
+            await harness.submit(body)
+            waits.append(time.monotonic() - began)
+    assert purging.result()["webhooks"] == 100_000
+    waits.sort()
+    # 50 ms is what is promised; a machine that runs other tests beside this one stops for longer now and then.
+    assert waits[int(len(waits) * 0.95)] < 0.05, waits[-10:]
+    assert retention.longest < 1.0

@@ -1,0 +1,122 @@
+"""Who may post: secrets, signatures, and those who have neither."""
+
+import time
+
+import orjson
+import pytest
+
+from app.settings import Settings, SettingsError, refuse_unsafe
+from app.signature import sign
+from tests.conftest import running
+from tests.webhooks import webhook
+
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OLD, NEW = "old-secret", "new-secret"
+CANNOT = {"error": "Unauthorized: Invalid webhook secret", "code": "unauthorized"}
+
+
+def signed(body: bytes, *, secret: str = WHSEC, ago: int = 0, webhook_id: str = "msg_1") -> dict[str, str]:
+    at = int(time.time()) - ago
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(at),
+        "webhook-signature": sign(webhook_id, at, body, secret),
+    }
+
+
+@pytest.fixture
+async def guarded(database_url):
+    async with running(database_url, webhook_secret=f"{OLD}, {NEW},{WHSEC}") as server:
+        await server.register("j1")
+        yield server
+
+
+@pytest.mark.parametrize("secret", [OLD, NEW, WHSEC])
+async def test_any_of_the_secrets_lets_a_sender_in(guarded, secret):
+    assert (await guarded.post(webhook("j1", "generating"), {"X-Webhook-Secret": secret}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Webhook-Secret": ""},
+        {"X-Webhook-Secret": "wrong"},
+        {"X-Webhook-Secret": f"{OLD},{NEW}"},
+        {"Authorization": OLD},
+        {"webhook-id": "x", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"},
+        {"webhook-signature": "\udcff\udcfe"},
+    ],
+)
+async def test_who_knows_no_secret_is_refused_and_leaves_nothing(guarded, sql, headers):
+    assert await guarded.post(webhook("j1", "generating"), headers) == (401, CANNOT)
+    assert await guarded.post(b"not even json", headers) == (401, CANNOT)
+    assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
+
+
+async def test_signature_over_the_raw_body_lets_a_sender_in(guarded):
+    body = orjson.dumps(webhook("j1", "generating"), option=orjson.OPT_INDENT_2)
+    assert (await guarded.post(body, signed(body)))[0] == 200
+    changed = body.replace(b"generating", b"processing")
+    assert await guarded.post(changed, signed(body)) == (401, CANNOT)
+    assert await guarded.post(body, signed(body, ago=301)) == (401, CANNOT)
+    assert await guarded.post(body, signed(body, ago=-310)) == (401, CANNOT)
+
+
+async def test_plain_secret_is_refused_where_signatures_are_required(database_url):
+    async with running(database_url, webhook_secret=WHSEC, webhook_require_signature=True) as server:
+        await server.register("j1")
+        body = orjson.dumps(webhook("j1", "generating"))
+        assert (await server.post(body, {"X-Webhook-Secret": WHSEC}))[0] == 401
+        assert (await server.post(body, signed(body)))[0] == 200
+
+
+async def test_too_many_failures_of_one_address_are_told_to_wait_but_never_bar_who_authenticates(database_url):
+    async with running(database_url, webhook_secret=OLD, auth_failures_per_minute=3) as server:
+        await server.register("j1")
+        sent = webhook("j1", "generating")
+        assert [(await server.post(sent))[0] for _ in range(4)] == [401, 401, 401, 429]
+        url = f"{server.url}/api/webhooks/video-completion"
+        async with server.session.post(url, json=sent) as answer:
+            assert 0 < int(answer.headers["Retry-After"]) <= 60
+        assert (await server.post(sent, {"X-Webhook-Secret": OLD}))[0] == 200
+
+
+async def test_failures_are_counted_by_the_address_that_a_trusted_proxy_names(database_url):
+    settings = {"webhook_secret": OLD, "auth_failures_per_minute": 1}
+    async with running(database_url, trusted_proxies="127.0.0.0/8", **settings) as server:
+        for address in ("192.0.2.1", "192.0.2.2"):
+            assert (await server.post({}, {"X-Forwarded-For": address}))[0] == 401
+        assert (await server.post({}, {"X-Forwarded-For": "192.0.2.1"}))[0] == 429
+    async with running(database_url, **settings) as server:
+        assert (await server.post({}, {"X-Forwarded-For": "192.0.2.3"}))[0] == 401
+        assert (await server.post({}, {"X-Forwarded-For": "192.0.2.4"}))[0] == 429
+
+
+async def test_webhook_secret_may_register_a_job_for_anybody(guarded):
+    order = {"job_id": "j9", "user_id": "u9", "prompt": "p"}
+    async with guarded.session.post(
+        f"{guarded.url}/api/videos", json=order, headers={"X-Webhook-Secret": NEW, "Host": "elsewhere.example"}
+    ) as answer:
+        assert answer.status == 201
+    async with guarded.session.post(
+        f"{guarded.url}/api/videos", json=order, headers={"X-Webhook-Secret": "no", "Host": "elsewhere.example"}
+    ) as answer:
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"app_env": "production"},
+        {"app_env": "production", "webhook_secret": "x"},
+        {"app_env": "production", "webhook_secret": "x", "database_url": "mysql://root@localhost/x"},
+        {"webhook_secret": "whsec_not base64"},
+        {"webhook_secret": "plain", "webhook_require_signature": True},
+        {"host": "0.0.0.0"},
+    ],
+)
+def test_settings_that_would_be_unsafe_do_not_start(settings):
+    with pytest.raises(SettingsError) as error:
+        refuse_unsafe(Settings(_env_file=None, **settings))
+    assert "not base64" not in str(error.value).replace("is not base64", "")

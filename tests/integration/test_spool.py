@@ -1,0 +1,466 @@
+"""The spool on a real disk: what a process leaves when it is killed, what a full or failing disk takes."""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from app import ids, payload
+from app.db.spool import Spool, SpoolError, SpoolFullError, _lock
+from app.db.webhooks import Delivery
+from tests.webhooks import completion, video, webhook
+
+MUCH = 1 << 30
+ROOT = Path(__file__).parents[2]
+
+# Puts deliveries into spools of its own, says their ids, and waits for its death.
+CHILD = """
+import asyncio, json, sys
+from pathlib import Path
+from app.db.spool import Spool
+from tests.integration.test_spool import MUCH, delivery
+
+async def main(folder, spools, rows, size):
+    said = []
+    for n in range(spools):
+        spool = Spool(Path(folder), MUCH)
+        await spool.open()
+        for _ in range(rows):
+            d = delivery(f"job_{n}", 1_700_000_000_000_000 + len(said), padding=size)
+            await spool.put([d])
+            said.append(d.id)
+        keep.append(spool)
+    print(json.dumps(said), flush=True)
+    await asyncio.sleep(60)
+
+keep = []
+asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
+"""
+
+
+def delivery(job_id: str, at: int | None = None, *, padding: int = 0) -> Delivery:
+    body = json.dumps(webhook(job_id, "generating") | {"padding": "x" * padding}).encode()
+    update = payload.parse(body)
+    received_at = 1_700_000_000_000_000 if at is None else at
+    key = payload.dedup_key(None, update, body)
+    return Delivery(ids.webhook_id(received_at), key, received_at, b"{}", body, update.version, update)
+
+
+@contextmanager
+def process(folder: Path, *, spools: int = 1, rows: int = 3, size: int = 0) -> Iterator[tuple[Callable, list[str]]]:
+    """A process with its own spools; what kills it, and the ids that it put. It is dead at the end."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder), str(spools), str(rows), str(size)], stdout=subprocess.PIPE, cwd=ROOT
+    )
+
+    def kill() -> None:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+    with child:
+        try:
+            yield kill, json.loads(child.stdout.readline())
+        finally:
+            kill()
+
+
+def killed(folder: Path, **kwargs) -> list[str]:
+    """The ids that a process put before it was killed."""
+    with process(folder, **kwargs) as (_kill, put):
+        return put
+
+
+async def everything(spool: Spool) -> list[str]:
+    return [d.id for d in await spool.oldest(1_000_000, MUCH)]
+
+
+def files(folder: Path, suffix: str) -> list[Path]:
+    return sorted(folder.glob(f"*{suffix}"))
+
+
+@pytest.fixture
+async def spool(tmp_path):
+    opened = Spool(tmp_path / "spool", MUCH)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 256 KiB, with a folder for the spool."""
+    if os.geteuid() != 0 or sys.platform != "linux":
+        pytest.skip("mounts a disk of its own, which takes root on Linux; the next test fails a disk without")
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(place)], check=True)
+    yield place
+    # -l: a test that failed may have left files open.
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@contextmanager
+def broken_disk() -> Iterator[None]:
+    """Every write to a file fails with EFBIG: an I/O error to SQLite."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_what_was_put_is_there_after_the_process_is_killed(tmp_path):
+    put = killed(tmp_path, rows=20)
+    spool = Spool(tmp_path, MUCH)
+    await spool.open()
+    assert await everything(spool) == put
+    assert spool.pending == 20
+    await spool.close()
+
+
+async def test_a_delivery_comes_back_as_it_went(spool):
+    body = json.dumps(completion("job", video("a"), video("b"))).encode()
+    update = payload.parse(body)
+    good = Delivery("1", "key1", 1, b'{"a":"b"}', body, "v1", update, origin="reconciled")
+    refused = Delivery("2", "key2", 2, b"{}", body, "v1", update, failure=("key_conflict", "two\nlines, é, \0"))
+    await spool.put([good, refused])
+    assert await spool.oldest(10, MUCH) == [good, refused]
+
+
+async def test_a_body_that_is_not_text_comes_back_byte_for_byte(spool):
+    body = bytes(range(256)) * 3
+    invalid = Delivery("1", "key", 1, b"{}", body, failure=("invalid_payload", "the body is not JSON"))
+    await spool.put([invalid])
+    assert await spool.oldest(10, MUCH) == [invalid]
+
+
+async def test_a_body_that_no_longer_parses_becomes_a_dead_letter_and_holds_up_nothing(spool):
+    await spool.put([Delivery("1", "key1", 1, b"{}", b'{"an": "older form"}', "v0"), delivery("job", 2)])
+    first, second = await spool.oldest(10, MUCH)
+    assert first.update is None
+    assert first.failure[0] == "invalid_payload"
+    assert second.update.job_id == "job"
+
+
+async def test_the_oldest_come_first_and_equal_ones_in_the_order_they_came(spool):
+    late, early, tie1, tie2 = delivery("a", 30), delivery("b", 10), delivery("c", 20), delivery("d", 20)
+    tie1.id, tie2.id = "z", "a"
+    await spool.put([late])
+    await spool.put([tie1, tie2, early])
+    assert await everything(spool) == [early.id, "z", "a", late.id]
+    assert [d.id for d in await spool.oldest(2, MUCH)] == [early.id, "z"]
+
+
+async def test_no_more_is_read_at_once_than_was_asked_for_but_always_something(spool):
+    put = [delivery("job", n, padding=1000) for n in range(5)]
+    await spool.put(put)
+    assert [d.id for d in await spool.oldest(10, 3000)] == [d.id for d in put[:2]]
+    assert [d.id for d in await spool.oldest(10, 1)] == [put[0].id]
+    assert len(await spool.oldest(3, MUCH)) == 3
+
+
+async def test_a_row_stays_until_it_is_removed(spool):
+    put = [delivery("job", n) for n in range(3)]
+    await spool.put(put)
+    assert await everything(spool) == await everything(spool) == [d.id for d in put]
+    await spool.remove([put[0].id, put[2].id, "unknown"])
+    assert await everything(spool) == [put[1].id]
+    assert spool.pending == 1
+    await spool.remove([put[0].id, put[1].id])
+    assert await everything(spool) == []
+    assert (spool.pending, spool.pending_bytes) == (0, 0)
+
+
+async def test_a_put_is_all_or_nothing(spool):
+    before, first, second = delivery("job", 1), delivery("job", 2), delivery("job", 3)
+    await spool.put([before])
+    second.dedup_key = None  # what the table refuses
+    with pytest.raises(SpoolError):
+        await spool.put([first, second])
+    assert await everything(spool) == [before.id]
+    assert spool.pending == 1
+
+
+async def test_streams_go_on_while_the_disk_works(spool):
+    putting = asyncio.create_task(spool.put([delivery("job", n, padding=20_000) for n in range(300)]))
+    turns = 0
+    while not putting.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > 3
+
+
+async def test_a_full_spool_says_so_and_stores_nothing(tmp_path):
+    spool = Spool(tmp_path / "spool", 10_000)
+    await spool.open()
+    fits = delivery("job", 1, padding=5000)
+    await spool.put([fits])
+    with pytest.raises(SpoolFullError):
+        await spool.put([delivery("job", 2), delivery("job", 3, padding=5000)])
+    assert await everything(spool) == [fits.id]
+    await spool.remove([fits.id])
+    await spool.put([delivery("job", 4, padding=5000)])
+    assert spool.pending == 1
+    await spool.close()
+
+
+async def test_a_full_disk_refuses_drains_and_takes_again_when_there_is_room(small_disk):
+    spool = Spool(small_disk / "spool", MUCH)
+    await spool.open()
+    kept = [delivery("job", n) for n in range(3)]
+    await spool.put(kept)
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(1024))
+    with pytest.raises(SpoolError):
+        await spool.put([delivery("job", 10), delivery("job", 11, padding=100_000)])
+    assert await everything(spool) == [d.id for d in kept]
+    # The database is back, the disk still full.
+    with suppress(SpoolError):
+        await spool.remove([kept[0].id])
+    assert await everything(spool) == [d.id for d in kept[1:]]
+    filler.unlink()
+    more = delivery("job", 20)
+    await spool.put([more])
+    await spool.remove([kept[1].id])
+    assert await everything(spool) == [kept[2].id, more.id]
+    assert spool.pending == 2
+    await spool.close()
+    again = Spool(small_disk / "spool", MUCH)
+    await again.open()
+    assert await everything(again) == [kept[2].id, more.id]
+    await again.close()
+
+
+async def test_a_disk_that_failed_is_used_again_when_it_works_and_nothing_is_lost(spool):
+    before, refused, after = delivery("job", 1), delivery("job", 2), delivery("job", 3)
+    await spool.put([before])
+    with broken_disk():
+        for _ in range(3):
+            with pytest.raises(SpoolError):
+                await spool.put([refused])
+    await spool.put([after])
+    assert await spool.adopt() == 1
+    assert await everything(spool) == [before.id, after.id]
+    assert len(files(spool._folder, ".lock")) == len(files(spool._folder, ".sqlite3")) == 1
+
+
+async def test_a_removal_that_the_disk_refuses_is_not_undone(spool):
+    first, second = delivery("job", 1), delivery("job", 2)
+    await spool.put([first, second])
+    with broken_disk(), pytest.raises(SpoolError):
+        await spool.remove([first.id])
+    await spool.adopt()
+    assert await everything(spool) == [second.id]
+    assert spool.pending == 1
+
+
+async def test_a_spool_that_could_not_be_opened_works_once_the_disk_does(tmp_path):
+    spool = Spool(tmp_path / "spool", MUCH)
+    with broken_disk(), pytest.raises(SpoolError):
+        await spool.open()
+    await spool.put([delivery("job")])
+    assert spool.pending == 1
+    await spool.close()
+
+
+async def test_a_spool_whose_files_were_deleted_does_not_pretend_to_store(spool):
+    await spool.put([delivery("job", 1)])
+    for path in spool._folder.iterdir():
+        path.unlink()
+    put = delivery("job", 2)
+    await spool.put([put])
+    (path,) = files(spool._folder, ".sqlite3")
+    assert path.stat().st_size > 0
+    assert await everything(spool) == [put.id]
+
+
+async def test_the_folder_and_its_files_are_for_their_owner_only(spool):
+    await spool.put([delivery("job")])
+    assert stat.S_IMODE(spool._folder.stat().st_mode) == 0o700
+    modes = {p.suffix: stat.S_IMODE(p.stat().st_mode) for p in spool._folder.iterdir()}
+    assert modes == {".lock": 0o600, ".sqlite3": 0o600, ".sqlite3-wal": 0o600}
+
+
+async def test_an_empty_spool_leaves_nothing_and_another_is_there_for_the_next(tmp_path):
+    spool = Spool(tmp_path, MUCH)
+    await spool.open()
+    put = delivery("job")
+    await spool.put([put])
+    await spool.close()
+    second = Spool(tmp_path, MUCH)
+    await second.open()
+    assert await everything(second) == [put.id]
+    await second.remove([put.id])
+    await second.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_disk_is_given_back_when_the_outage_is_over(spool):
+    put = [delivery("job", n, padding=10_000) for n in range(300)]
+    await spool.put(put)
+    await spool.remove([d.id for d in put])
+    assert sum(p.stat().st_size for p in spool._folder.iterdir()) < 100_000
+
+
+async def test_the_spool_of_a_killed_process_is_adopted_but_not_of_a_living_one(spool):
+    own = delivery("own", 1)
+    await spool.put([own])
+    with process(spool._folder) as (kill, put):
+        assert await spool.adopt() == 0
+        assert await everything(spool) == [own.id]
+        kill()
+        assert await spool.adopt() == 3
+        assert await spool.adopt() == 0
+    assert await everything(spool) == [own.id, *put]
+    assert spool.pending == 4
+    assert len(files(spool._folder, ".lock")) == len(files(spool._folder, ".sqlite3")) == 1
+
+
+async def test_a_large_spool_is_adopted_in_steps_between_which_puts_go_through(spool):
+    put = killed(spool._folder, rows=60, size=200_000)
+    adopting = asyncio.create_task(spool.adopt())
+    while not spool.pending:
+        await asyncio.sleep(0)
+    assert spool.pending < 60
+    between = delivery("job", 1)
+    await spool.put([between])
+    assert not adopting.done()
+    assert await adopting == 60
+    assert await everything(spool) == [between.id, *put]
+
+
+async def test_an_adoption_that_was_cut_short_goes_on_where_it_was(tmp_path):
+    put = killed(tmp_path, rows=60, size=200_000)
+    spool = Spool(tmp_path, MUCH)
+    await spool._run(spool._ready)
+    adopting = asyncio.create_task(spool.adopt())
+    while not spool.pending:
+        await asyncio.sleep(0)
+    adopting.cancel()
+    await asyncio.gather(adopting, return_exceptions=True)
+    came = await everything(spool)
+    await spool.remove(came)
+    await spool.close()
+    second = Spool(tmp_path, MUCH)
+    await second.open()
+    assert 0 < len(came) < 60
+    assert await everything(second) == put[len(came) :]
+    await second.close()
+
+
+async def test_two_that_adopt_at_once_get_each_row_once_in_total(tmp_path):
+    put = killed(tmp_path, spools=30, rows=4)
+    spools = [Spool(tmp_path, MUCH) for _ in range(4)]
+    for spool in spools:
+        await spool._run(spool._ready)
+    came = await asyncio.gather(*(spool.adopt() for spool in spools))
+    assert sum(came) == 120
+    assert sorted([webhook_id for spool in spools for webhook_id in await everything(spool)]) == sorted(put)
+    assert sum(count > 0 for count in came) > 1
+    for spool in spools:
+        await spool.close()
+
+
+def test_a_lock_has_one_holder_at_a_time_while_it_is_removed_and_made_anew(tmp_path):
+    path = tmp_path / "file.lock"
+    holders: list[int] = []
+    most = 0
+    end = time.monotonic() + 0.5
+
+    def take_and_remove() -> None:
+        nonlocal most
+        while time.monotonic() < end:
+            descriptor = _lock(path)
+            if descriptor is not None:
+                holders.append(descriptor)
+                time.sleep(0)
+                most = max(most, len(holders))
+                holders.remove(descriptor)
+                path.unlink(missing_ok=True)
+                time.sleep(0)
+                os.close(descriptor)
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(take_and_remove) for _ in range(4)]:
+            done.result()
+    assert most == 1
+
+
+async def test_a_row_that_is_in_two_files_after_a_crash_comes_once(spool):
+    (put, *_) = killed(spool._folder, rows=1)
+    (dead,) = [p for p in files(spool._folder, ".sqlite3") if p != spool._own.path]
+    copy = spool._folder / "copy.sqlite3"
+    for suffix in ("", "-wal"):
+        copy.with_name(copy.name + suffix).write_bytes(dead.with_name(dead.name + suffix).read_bytes())
+    assert await spool.adopt() == 1
+    assert await everything(spool) == [put]
+    assert files(spool._folder, ".sqlite3") == [spool._own.path]
+
+
+@pytest.mark.parametrize("left", [0, 100, 5000])
+async def test_a_truncated_spool_is_set_aside_and_the_others_are_adopted(tmp_path, left):
+    with_room = tmp_path / "spool"
+    put = killed(with_room, spools=1, rows=5)
+    dead = with_room / "0000.sqlite3"
+    dead.write_bytes(os.urandom(5000)[:left])
+    spool = Spool(with_room, MUCH)
+    await spool.open()
+    assert await everything(spool) == put
+    assert [p.name for p in files(with_room, ".corrupt")] == (["0000.sqlite3.corrupt"] if left else [])
+    assert not dead.exists()
+    await spool.close()
+
+
+async def test_what_can_still_be_read_of_a_damaged_spool_is_salvaged(tmp_path):
+    spool = Spool(tmp_path, MUCH)
+    await spool.open()
+    put = [delivery("job", n, padding=n % 7 * 1000) for n in range(400)]
+    await spool.put(put)
+    path = spool._own.path
+    await spool.close()
+    content = bytearray(path.read_bytes())
+    pages = len(content) // 4096
+    for page in range(pages // 2, pages // 2 + 3):
+        content[page * 4096 : (page + 1) * 4096] = os.urandom(4096)
+    path.write_bytes(content[: -4096 * 10])
+    second = Spool(tmp_path, MUCH)
+    await second.open()
+    back = {d.id: d.body for d in await second.oldest(1000, MUCH)}
+    assert 300 < len(back) < 400
+    whole = {d.id: d.body for d in put}
+    assert all(whole[key] == body for key, body in back.items())
+    assert [p.name for p in files(tmp_path, ".corrupt")] == [path.name + ".corrupt"]
+    await second.put([delivery("job", 1000)])
+    await second.close()
+
+
+async def test_a_row_of_another_type_does_not_hold_up_the_rows_beside_it(tmp_path):
+    spool = Spool(tmp_path, MUCH)
+    await spool.open()
+    put = [delivery("job", n) for n in range(3)]
+    await spool.put(put)
+    path = spool._own.path
+    await spool.close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE deliveries SET body = 7 WHERE id = ?", (put[1].id,))
+    db.close()
+    second = Spool(tmp_path, MUCH)
+    await second.open()
+    assert await everything(second) == [put[0].id, put[2].id]
+    assert len(files(tmp_path, ".corrupt")) == 1
+    await second.close()

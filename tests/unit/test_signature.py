@@ -1,0 +1,414 @@
+"""Who may post: by the plain secret or by a signature; and what nobody may slip through with."""
+
+import base64
+import hashlib
+import hmac
+import os
+import random
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from app import signature
+
+# The example of the Standard Webhooks libraries.
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
+AT = 1614265330
+BODY = b'{"test": 2432232314}'
+SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+LONE = chr(0xD800)  # text that no bytes can become
+
+OTHER = "whsec_" + base64.b64encode(b"another key of thirty-two bytes!").decode()
+PLAIN = "a plain secret, é"
+
+FUZZ = int(os.environ.get("RUSHES_FUZZ", "20000"))
+
+
+def signed(webhook_id: str = ID, at: int | str = AT, by: str = SIGNATURE, **more: str) -> CIMultiDict[str]:
+    return CIMultiDict({"Webhook-Id": webhook_id, "Webhook-Timestamp": str(at), "Webhook-Signature": by, **more})
+
+
+def verify(headers, body=BODY, secrets=(SECRET,), now=AT, *, require_signature=True) -> bool:
+    return signature.verify(headers, body, secrets, now, require_signature=require_signature)
+
+
+def of(raw: bytes) -> str:
+    """A header's text, as aiohttp makes it."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def wire(text: str) -> bytes:
+    """The bytes a header's text came from, or stands for when it came from none."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def independent_signature(webhook_id: bytes, at: bytes, body: bytes, secret: str) -> str:
+    key = base64.b64decode(secret[6:])
+    return (
+        "v1," + base64.b64encode(hmac.new(key, webhook_id + b"." + at + b"." + body, hashlib.sha256).digest()).decode()
+    )
+
+
+def test_the_example_of_the_specification_is_accepted():
+    assert verify(signed())
+    assert signature.sign(ID, AT, BODY, SECRET) == SIGNATURE
+
+
+@pytest.mark.parametrize("off", [-300, -299.5, 0, 0.25, 300])
+def test_a_signature_of_the_last_or_next_five_minutes_is_accepted(off):
+    assert verify(signed(), now=AT + off)
+
+
+@pytest.mark.parametrize("off", [-1e12, -301, -300.01, 300.01, 301, 1e12, float("inf"), float("nan")])
+def test_a_signature_older_or_newer_than_five_minutes_is_refused(off):
+    assert not verify(signed(), now=AT + off)
+
+
+def test_any_of_several_secrets_verifies_so_that_a_secret_can_be_changed_without_a_break():
+    assert verify(signed(), secrets=(OTHER, PLAIN, SECRET))
+    assert not verify(signed(), secrets=(OTHER, PLAIN))
+    assert not verify(signed(), secrets=())
+
+
+def test_any_of_several_signatures_is_enough():
+    assert verify(signed(by=f"v1,AAAA v1a,{SIGNATURE[3:]} {SIGNATURE}"))
+    assert verify(signed(by=f"{SIGNATURE}  v2,x , v1, nonsense"))
+
+
+def test_only_so_many_signatures_are_tried():
+    assert verify(signed(by="v1,x " * (signature.MAX_SIGNATURES - 1) + SIGNATURE))
+    assert not verify(signed(by="v1,x " * signature.MAX_SIGNATURES + SIGNATURE))
+    assert not verify(signed(by="v1,x " * 100_000 + SIGNATURE))
+
+
+def test_a_key_may_be_written_without_padding():
+    key = base64.b64encode(b"twenty-five bytes as key!").decode()
+    assert key.endswith("==")
+    by = signature.sign(ID, AT, BODY, "whsec_" + key)
+    assert verify(signed(by=by), secrets=("whsec_" + key.rstrip("="),))
+
+
+def test_a_body_that_is_no_text_is_verified_by_its_bytes():
+    body = b'{"\xff\x00\xed\xa0\x80'
+    assert verify(signed(by=independent_signature(ID.encode(), b"1614265330", body, SECRET)), body)
+
+
+def test_an_id_that_is_no_utf8_is_verified_by_the_bytes_that_came():
+    raw = b"msg_\xe9\xff"
+    assert verify(signed(of(raw), by=independent_signature(raw, b"1614265330", BODY, SECRET)))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        signed(webhook_id=""),
+        signed(at=""),
+        signed(by=""),
+        {"webhook-id": ID, "webhook-timestamp": str(AT)},
+        {"webhook-id": ID, "webhook-signature": SIGNATURE},
+        {"webhook-timestamp": str(AT), "webhook-signature": SIGNATURE},
+        {},
+    ],
+)
+def test_a_signature_with_a_part_missing_is_refused(headers):
+    assert not verify(headers)
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        SIGNATURE[3:],
+        "v1," + SIGNATURE[3:].rstrip("="),
+        "v1," + SIGNATURE[3:-2] + "F=",  # decodes to the same bytes
+        "v1," + SIGNATURE[3:].replace("+", "-").replace("/", "_"),
+        "V1," + SIGNATURE[3:],
+        "v2," + SIGNATURE[3:],
+        "v1=" + SIGNATURE[3:],
+        "v1, " + SIGNATURE[3:],
+        "v1",
+        "v1,",
+        "v1,é",
+        "v1,\udcff",
+        "v1," + LONE,
+        "v1,%%%",
+        "\x00",
+        "v1," + "A" * 1_000_000,
+    ],
+)
+def test_a_malformed_signature_is_refused(by):
+    assert not verify(signed(by=by))
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["-1614265330", "+1614265330", "1614265330.0", "1614265330.", "1.614265330e9", "1_614_265_330", "0x6037BAB2", "nan",
+     "inf", " 1614265330", "1614265330\n", "١٦١٤٢٦٥٣٣٠", "9" * 5000, "\udc31", LONE, "2021-02-25T15:02:10Z"],
+)  # fmt: skip
+def test_a_time_in_other_than_digits_is_refused_even_when_it_was_signed(at):
+    by = independent_signature(ID.encode(), at.encode("utf-8", "surrogatepass"), BODY, SECRET)
+    assert not verify(signed(at=at, by=by))
+
+
+def test_the_parts_of_a_signed_message_cannot_be_divided_otherwise():
+    """The specification signs them joined by full stops, so an id must not have one."""
+    by = independent_signature(b"msg", b"1614265331", b"1614265330.{}", SECRET)
+    assert verify(signed("msg", AT + 1, by), b"1614265330.{}")
+    assert not verify(signed("msg.1614265331", AT, by), b"{}")
+
+
+def test_a_plain_secret_signs_nothing():
+    by = "v1," + base64.b64encode(hmac.digest(PLAIN.encode(), f"{ID}.{AT}.".encode() + BODY, "sha256")).decode()
+    assert not verify(signed(by=by), secrets=(PLAIN,))
+
+
+def test_the_plain_header_is_accepted_with_any_of_the_secrets():
+    headers = CIMultiDict({"x-webhook-secret": of(PLAIN.encode())})
+    assert verify(headers, secrets=(OTHER, PLAIN), require_signature=False)
+    assert verify({"X-Webhook-Secret": SECRET}, secrets=(SECRET,), require_signature=False)
+    assert not verify(headers, secrets=(OTHER,), require_signature=False)
+    assert not verify(headers, secrets=(), require_signature=False)
+
+
+@pytest.mark.parametrize("given", ["", PLAIN[:-1], PLAIN + " ", PLAIN.upper(), LONE, "\udcff", "x" * 1_000_000])
+def test_a_wrong_plain_header_is_refused(given):
+    assert not verify({"X-Webhook-Secret": given}, secrets=(PLAIN, SECRET), require_signature=False)
+    assert not verify({"X-Webhook-Secret": given}, secrets=("",), require_signature=False)
+
+
+def test_where_signatures_are_required_the_plain_header_opens_nothing():
+    assert not verify({"X-Webhook-Secret": SECRET}, require_signature=True)
+    assert not verify(signed(by="v1,x", **{"X-Webhook-Secret": SECRET}), require_signature=True)
+
+
+def test_of_a_plain_header_and_a_signature_one_being_right_is_enough():
+    assert verify(signed(**{"X-Webhook-Secret": "wrong"}), require_signature=False)
+    assert verify(signed(**{"X-Webhook-Secret": "wrong"}), require_signature=True)
+    assert verify(signed(by="v1,x", **{"X-Webhook-Secret": SECRET}), require_signature=False)
+    assert not verify(signed(by="v1,x", **{"X-Webhook-Secret": "wrong"}), require_signature=False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["whsec_", "whsec_==", "whsec_abc-_def", "whsec_abcde", "whsec_ab cd", "whsec_ab=d", "whsec_é", "whsec_" + LONE],
+)
+def test_a_secret_that_could_never_verify_is_found_at_start_and_not_told(wrong):
+    with pytest.raises(ValueError, match="secret 2 of 3 starts with whsec_") as caught:
+        signature.check_secrets((PLAIN, wrong, SECRET))
+    said = str(caught.value)
+    assert wrong == "whsec_" or wrong.removeprefix("whsec_").strip("=") == "" or wrong[6:] not in said
+    assert caught.value.__cause__ is None
+    assert not verify(signed(), secrets=(wrong,))
+    with pytest.raises(ValueError):
+        signature.sign(ID, AT, BODY, wrong)
+
+
+def test_usable_secrets_pass_at_start():
+    signature.check_secrets(())
+    signature.check_secrets((PLAIN, SECRET, SECRET + "==", "\udcff" + LONE))
+    signature.check_secrets((PLAIN, SECRET), require_signature=True)
+
+
+def test_an_empty_secret_and_signatures_without_a_signing_secret_are_found_at_start():
+    with pytest.raises(ValueError, match="secret 1 of 2 is empty"):
+        signature.check_secrets(("", SECRET))
+    with pytest.raises(ValueError, match="needs a secret that starts with whsec_"):
+        signature.check_secrets((PLAIN,), require_signature=True)
+
+
+@pytest.mark.parametrize(
+    ("webhook_id", "at", "secret"), [("", AT, SECRET), ("a.b", AT, SECRET), (ID, -1, SECRET), (ID, AT, PLAIN)]
+)
+def test_what_no_receiver_would_accept_is_not_signed(webhook_id, at, secret):
+    with pytest.raises(ValueError) as caught:
+        signature.sign(webhook_id, at, BODY, secret)
+    assert secret not in str(caught.value)
+
+
+@given(
+    webhook_id=st.binary(min_size=1).map(of).filter(lambda text: "." not in text),
+    at=st.integers(0, 10**12 - 1),
+    body=st.binary(),
+    key=st.binary(min_size=1),
+)
+def test_what_is_signed_is_accepted_and_signed_as_the_specification_says(webhook_id, at, body, key):
+    secret = "whsec_" + base64.b64encode(key).decode()
+    by = signature.sign(webhook_id, at, body, secret)
+    assert by == independent_signature(webhook_id.encode("utf-8", "surrogateescape"), str(at).encode(), body, secret)
+    assert verify(signed(webhook_id, at, by), body, (secret,), at)
+    assert not verify(signed(webhook_id, at, by), body + b"\0", (secret,), at)
+
+
+anything = st.one_of(
+    st.text(st.characters(codec=None), max_size=50),
+    st.binary(max_size=50).map(of),
+    st.sampled_from(["", "v1,", SIGNATURE, str(AT), "-1", "1e400", ",", " ", LONE]),
+)
+
+
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature", "X-Webhook-Secret"]), anything
+    ),
+    body=st.binary(max_size=50),
+    secrets=st.lists(st.one_of(anything, anything.map("whsec_".__add__)), max_size=4).map(tuple),
+    now=st.floats(),
+)
+@example(headers=signed(), body=b"", secrets=(SECRET, LONE), now=AT)
+def test_any_headers_and_secrets_get_an_answer_and_no_exception(headers, body, secrets, now):
+    plain = headers.get("X-Webhook-Secret")
+    accepted = verify(headers, body, secrets, now, require_signature=False)
+    assert accepted == (plain is not None and plain != "" and plain in secrets)
+    assert not verify(headers, body, secrets, now, require_signature=True)
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a request says of itself, and when it comes."""
+
+    webhook_id: str
+    timestamp: str
+    signatures: str
+    plain: str
+    body: bytes
+    now: float
+
+
+NAMES = ("webhook_id", "timestamp", "signatures", "plain")
+SECRETS = (SECRET, PLAIN, OTHER)
+
+
+def genuine(rng: random.Random) -> Message:
+    at = AT + rng.randrange(-10_000, 10_000)
+    webhook_id = f"msg_{rng.randbytes(9).hex()}"
+    body = rng.choice([b"", b"{}", BODY, b"%d.%b" % (at, BODY), '{"é": "日本"}'.encode(), rng.randbytes(40)])
+    by = [independent_signature(webhook_id.encode(), b"%d" % at, body, rng.choice((SECRET, OTHER)))]
+    by += rng.sample(["v1,AAAA", "v1a,AAAA", SIGNATURE], rng.randrange(3))
+    rng.shuffle(by)
+    return Message(webhook_id, str(at), " ".join(by), "", body, at + rng.uniform(-250, 250))
+
+
+def flipped(rng: random.Random, raw: bytes) -> bytes:
+    if not raw:
+        return b"\x01"
+    here, bit = rng.randrange(len(raw)), 1 << rng.randrange(8)
+    return raw[:here] + bytes([raw[here] ^ bit]) + raw[here + 1 :]
+
+
+def cut_repeated_or_turned(rng: random.Random, raw: bytes) -> bytes:
+    here = rng.randrange(len(raw) + 1)
+    there = rng.randint(here, min(len(raw), here + 12))
+    piece = raw[here:there]
+    return raw[:here] + rng.choice([b"", piece * 2, piece[::-1]]) + raw[there:]
+
+
+def put_in(rng: random.Random, raw: bytes) -> bytes:
+    here = rng.randrange(len(raw) + 1)
+    new = rng.choice([b".", b",", b" ", b"=", b"\0", b"\r\n", b"v1,", b"-", b"0", b"\xff", rng.randbytes(5)])
+    return raw[:here] + new + raw[here:]
+
+
+def reordered(rng: random.Random, raw: bytes) -> bytes:
+    parts = raw.split(b" ")
+    rng.shuffle(parts)
+    return b" ".join(parts)
+
+
+def spelt_otherwise(rng: random.Random, raw: bytes) -> bytes:
+    return rng.choice([raw.lower(), raw.swapcase(), raw.replace(b"+", b"-"), raw.rstrip(b"="), raw + b".0", b"-" + raw])
+
+
+def replaced(rng: random.Random, raw: bytes) -> bytes:
+    return rng.choice([b"", b"v1," * 2000, b"v1, " * 50 + raw, b"9" * 400, raw * 40, rng.randbytes(20)])
+
+
+SPOILERS = (flipped, flipped, cut_repeated_or_turned, put_in, reordered, spelt_otherwise, replaced)
+
+
+def spoilt(rng: random.Random, raw: bytes) -> bytes:
+    return rng.choice(SPOILERS)(rng, raw)
+
+
+def reencoded(rng: random.Random, text: str) -> str:
+    """The text in another encoding, or such as no bytes can become."""
+    here = rng.randrange(len(text) + 1)
+    return rng.choice(
+        [
+            lambda: wire(text).decode("latin-1"),
+            lambda: of(text.encode(rng.choice(["utf-16", "utf-16-le", "utf-32", "utf-7"]), "surrogatepass")),
+            lambda: of(base64.b64encode(wire(text))),
+            lambda: text[:here] + chr(rng.randrange(0xD800, 0xE000)) + text[here:],
+            lambda: text[:here] + chr(rng.randrange(0x110000)) + text[here:],
+            lambda: text.translate({n: 0xFF10 + n - 48 for n in range(48, 58)}),  # digits, but wide ones
+        ]
+    )()
+
+
+def divided_otherwise(rng: random.Random, message: Message) -> Message:
+    """The same bytes are signed, but other ones of them are the id, the time and the body."""
+    parts = b".".join((wire(message.webhook_id), wire(message.timestamp), message.body)).split(b".")
+    first = rng.randrange(1, len(parts) - 1)
+    return replace(
+        message,
+        webhook_id=of(b".".join(parts[:first])),
+        timestamp=of(parts[first]),
+        body=b".".join(parts[first + 1 :]),
+    )
+
+
+def mutated(rng: random.Random, message: Message, other: Message) -> Message:
+    name = rng.choice(NAMES)
+    text: str = getattr(message, name)
+    return rng.choices(
+        [
+            lambda: replace(message, **{name: of(spoilt(rng, wire(text)))}),
+            lambda: replace(message, body=spoilt(rng, message.body)),
+            lambda: replace(message, **{name: reencoded(rng, text)}),
+            lambda: replace(message, **{name: getattr(other, rng.choice(NAMES))}),
+            lambda: replace(message, body=other.body, **{name: getattr(other, name)}),
+            lambda: divided_otherwise(rng, message),
+            lambda: replace(message, plain=of(spoilt(rng, rng.choice(SECRETS).encode()))),
+            lambda: replace(message, now=rng.choice([message.now + rng.uniform(-1000, 1000), 0.0, float("nan")])),
+        ],
+        weights=[8, 4, 2, 1, 1, 1, 1, 1],
+    )[0]()
+
+
+@pytest.mark.timeout(3600)
+def test_no_mutated_request_is_accepted_unless_all_that_was_signed_is_as_it_was():
+    """RUSHES_FUZZ=1000000 makes it the long run."""
+    rng = random.Random(20251023)
+    accepted = plainly = 0
+    other = genuine(rng)
+    for _ in range(FUZZ):
+        origin = message = genuine(rng)
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            message = mutated(rng, message, other)
+        headers = {
+            "X-Webhook-Secret": message.plain,
+            "webhook-id": message.webhook_id,
+            "webhook-timestamp": message.timestamp,
+            "webhook-signature": message.signatures,
+        }
+        if verify(headers, message.body, SECRETS, message.now, require_signature=True):
+            accepted += 1
+            told = (message.webhook_id, message.timestamp, message.body)
+            known = [o for o in (origin, other) if told == (o.webhook_id, o.timestamp, o.body)]
+            assert known, message
+            assert any(set(message.signatures.split(" ")) & set(o.signatures.split(" ")) for o in known), message
+            assert abs(message.now - int(message.timestamp)) <= 300, message
+        elif verify(headers, message.body, SECRETS, message.now, require_signature=False):
+            plainly += 1
+            assert wire(message.plain) in {secret.encode() for secret in SECRETS}, message
+        if rng.random() < 0.01:
+            other = origin
+    # A verifier that refuses everything would pass otherwise.
+    assert FUZZ * 0.02 < accepted < FUZZ * 0.5
+    assert 0 < plainly < FUZZ * 0.1
