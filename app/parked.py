@@ -7,11 +7,11 @@ from functools import partial
 
 import structlog
 
-from app import ids, payload, times
+from app import times
 from app.db.leader import Leader
 from app.db.pool import DatabaseAwayError, Pool, RetryableError, Row
 from app.db.sql import bind
-from app.db.webhooks import Delivery, Outcome
+from app.db.webhooks import Delivery, Outcome, to_try_again
 from app.db.writer import BusyError, Writer
 
 log = structlog.get_logger(__name__)
@@ -167,19 +167,11 @@ def delivery_of(row: Row) -> Delivery:
     The writer finds it by its key in its own row; the id is that of a duplicate, if it has been applied meanwhile.
     """
     _id, dedup_key, origin, version, headers, body, received_at = row[:7]
-    update, failure = None, None
-    try:
-        update = payload.parse(body)
-    except payload.InvalidPayloadError as error:
-        failure = ("invalid_payload", str(error))
-    return Delivery(
-        id=ids.webhook_id(times.now()),
+    return to_try_again(
         dedup_key=dedup_key,
-        received_at=times.microseconds(received_at),
-        headers=headers.encode(),
-        body=body,
-        version=update.version if update else version,
-        update=update,
-        failure=failure,
         origin=origin,
+        version=version,
+        headers=headers,
+        body=body,
+        received_at=times.microseconds(received_at),
     )

@@ -12,10 +12,9 @@ from app import payload
 from app.db.pool import DatabaseAwayError, Pool, RetryableError, Row
 from app.db.sql import bind
 from app.db.transaction import Batch
-from app.db.webhooks import Delivery
+from app.db.webhooks import Delivery, to_try_again
 from app.db.writer import BusyError, Writer
-from app.ids import webhook_id
-from app.times import microseconds, now, rfc3339
+from app.times import microseconds, rfc3339
 from app.wire import Typical
 
 OUTCOMES = ("applied", "duplicate", "stale", "parked", "dead", "discarded")
@@ -103,21 +102,13 @@ class WholeWebhook(Webhook):
 
     def delivery(self) -> Delivery:
         """What is to be tried again: the same webhook, which the writer finds by its key in its own row."""
-        update, failure = None, None
-        try:
-            update = payload.parse(self.body)
-        except payload.InvalidPayloadError as error:
-            failure = ("invalid_payload", str(error))
-        return Delivery(
-            id=webhook_id(now()),
-            dedup_key=self.dedup_key or payload.dedup_key(self.id, update, self.body),
-            received_at=self.received_at,
-            headers=self.headers.encode(),
-            body=self.body,
-            version=update.version if update else self.version,
-            update=update,
-            failure=failure,
+        return to_try_again(
+            dedup_key=self.dedup_key or payload.dedup_key(self.id, None, self.body),
             origin=self.origin,
+            version=self.version,
+            headers=self.headers,
+            body=self.body,
+            received_at=self.received_at,
         )
 
     def _payload(self) -> tuple[Any, str]:

@@ -163,6 +163,8 @@ class Batch:
         added, refreshed = [], []
         if row is not None:
             added = [{"s3_key": key} | row.gallery[key] for key in sorted(row.inserted)]
+            for file in added:
+                del file["id"]  # the replay makes another
             refreshed = [
                 {"s3_key": key, "columns": _differences(files[key], row.gallery[key])} for key in sorted(row.refreshed)
             ]

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from app import payload
 from app.db.sql import bind
+from app.ids import webhook_id
 from app.times import now, sql
 from app.video import StatusUpdate
 
@@ -21,7 +23,8 @@ class Delivery:
     Exactly one of `update` and `failure` is there at first; a delivery that the database refuses for a
     reason of its own gets a failure, (code, sentence), and is recorded as a dead letter. `origin` tells a sender's
     webhook from what was asked for (`reconciled`) or found out here (`generator`).
-    `again`: it was on its way before, and may be recorded already.
+    `again`: it was on its way before, and may be recorded already. `began` is when this try began, if not with the
+    receipt.
     """
 
     id: str
@@ -34,6 +37,31 @@ class Delivery:
     failure: tuple[str, str] | None = None
     origin: str = "webhook"
     again: bool = False
+    began: int | None = None
+
+
+def to_try_again(
+    *, dedup_key: str, origin: str, version: str | None, headers: str, body: bytes, received_at: int
+) -> Delivery:
+    """A stored webhook on its way again: the transaction finds it by its key in its own row."""
+    update, failure = None, None
+    try:
+        update = payload.parse(body)
+    except payload.InvalidPayloadError as error:
+        failure = ("invalid_payload", str(error))
+    at = now()
+    return Delivery(
+        id=webhook_id(at),
+        dedup_key=dedup_key,
+        received_at=received_at,
+        began=at,
+        headers=headers.encode(),
+        body=body,
+        version=update.version if update else version,
+        update=update,
+        failure=failure,
+        origin=origin,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +132,7 @@ class Record:
             delivery.version,
             outcome.kind,
             row.attempts,
-            (now() - delivery.received_at) / 1000,
+            (now() - (delivery.began or delivery.received_at)) / 1000,
             outcome.code,
             outcome.error[:_ERROR_MAX] if outcome.error else None,
         ]
