@@ -29,9 +29,9 @@ async def receive(request: web.Request) -> web.Response:
     body = await authorized_body(request, request.app[SETTINGS].max_body_bytes)
     delivery, details = _delivery(request, body)
     outcome = await request.app[WRITER].submit(delivery)
-    if outcome.kind == "queued" and delivery.failure is not None:
-        raise ApiError(400, delivery.failure[0], f"Invalid payload: {delivery.failure[1]}", details=details)
     job_id = delivery.update.job_id if delivery.update else None
+    if outcome.kind == "queued" and delivery.failure is not None:
+        outcome = Outcome("dead", "", *delivery.failure)
     return _answer(outcome, job_id, details, started)
 
 
@@ -53,7 +53,10 @@ async def authorized_body(request: web.Request, limit: int) -> bytes:
     settings = request.app[SETTINGS]
     if not settings.webhook_secrets and settings.app_env == "development":
         return await read_json_body(request, limit)
-    if not (is_trusted(request, b"") or "webhook-signature" in request.headers):
+    plain = request.headers.get("X-Webhook-Secret")
+    if not settings.webhook_require_signature and signature.secret_matches(plain, settings.webhook_secrets):
+        return await read_json_body(request, limit)
+    if "webhook-signature" not in request.headers:
         raise _unauthorized(request)
     body = await read_json_body(request, limit)
     if not is_trusted(request, body):
@@ -150,7 +153,9 @@ def _answer(outcome: Outcome, job_id: str | None, details: list[dict[str, str]],
 
 def _refusal(outcome: Outcome, job_id: str | None, details: list[dict[str, str]]) -> web.Response:
     error = outcome.error or ""
-    body: dict[str, Any] = {"error": error, "code": outcome.code, "webhook_id": outcome.webhook_id}
+    body: dict[str, Any] = {"error": error, "code": outcome.code}
+    if outcome.webhook_id:  # one that waits on disk has none yet
+        body["webhook_id"] = outcome.webhook_id
     if job_id is not None:
         body["job_id"] = job_id
     if outcome.code == "invalid_payload":
