@@ -106,33 +106,40 @@ class Connection:
         The server stops at the first that fails, which is raised: DatabaseAwayError, RetryableError,
         or pymysql's own error for what is wrong with the statement or its values.
         """
-        async with self._told_apart():
-            await self._raw.query(_packet(statements))
-            result = self._raw._result  # noqa: SLF001 - aiomysql's cursors do the same
-            results = [result.rows or ()]
-            while result.has_next:
-                await self._raw.next_result()
-                result = self._raw._result  # noqa: SLF001
-                results.append(result.rows or ())
-            return results
+        try:
+            async with asyncio.timeout(self._wait):
+                await self._raw.query(_packet(statements))
+                result = self._raw._result  # noqa: SLF001 - aiomysql's cursors do the same
+                results = [result.rows or ()]
+                while result.has_next:
+                    await self._raw.next_result()
+                    result = self._raw._result  # noqa: SLF001
+                    results.append(result.rows or ())
+                return results
+        except BaseException as error:
+            self._tell_apart(error)
+            raise
 
     async def run_text(self, *statements: Statement) -> list[list[TextRow]]:
         """As `run`, in a third of the time: values are text. A statement without rows gives its LAST_INSERT_ID."""
-        async with self._told_apart():
-            await self._raw._execute_command(COMMAND.COM_QUERY, _packet(statements))  # noqa: SLF001
-            reader, answers = self._raw._reader, Answers()  # noqa: SLF001
-            while not answers.feed(data := await reader.read(_READ)):
-                if not data:
-                    raise OperationalError(_LOST, "the server closed the connection")
-            return answers.results
-
-    @asynccontextmanager
-    async def _told_apart(self) -> AsyncIterator[None]:
-        """Bounds the time, tells errors apart, and closes a session that is not at the end of an answer."""
         try:
             async with asyncio.timeout(self._wait):
-                yield
-        except (OperationalError, InterfaceError) as error:
+                await self._raw._execute_command(COMMAND.COM_QUERY, _packet(statements))  # noqa: SLF001
+                reader, answers = self._raw._reader, Answers()  # noqa: SLF001
+                while not answers.feed(data := await reader.read(_READ)):
+                    if not data:
+                        raise OperationalError(_LOST, "the server closed the connection")
+                return answers.results
+        except BaseException as error:
+            self._tell_apart(error)
+            raise
+
+    def _tell_apart(self, error: BaseException) -> None:
+        """Raises what `run` promises for an error, if that is not the error itself.
+
+        Closes a session that is not at the end of an answer.
+        """
+        if isinstance(error, (OperationalError, InterfaceError)):
             _raise_if_cancelled()
             code = error.args[0] if error.args else 0
             if code in _RETRYABLE:
@@ -140,14 +147,11 @@ class Connection:
             if isinstance(error, InterfaceError) or code in _AWAY:
                 self.close()
                 raise DatabaseAwayError(str(error)) from error
-            raise
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        elif isinstance(error, (OSError, TimeoutError, asyncio.IncompleteReadError)):
             self.close()
             raise DatabaseAwayError(f"no answer from the database ({type(error).__name__})") from error
-        except BaseException as error:
-            if not isinstance(error, Error) or isinstance(error, InternalError):
-                self.close()
-            raise
+        elif not isinstance(error, Error) or isinstance(error, InternalError):
+            self.close()
 
     async def rows(self, statement: Statement) -> tuple[Row, ...]:
         return (await self.run(statement))[0]
