@@ -1,5 +1,7 @@
 """What the application holds, by name."""
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from app.clients import FailureLimit
@@ -14,8 +16,9 @@ from app.generator import Generator
 from app.parked import Parked
 from app.push.follower import Follower
 from app.push.hub import Hub
+from app.push.redis import Bus
 from app.settings import Settings
-from app.wire import Typical
+from app.wire import LogEvent, Typical
 
 SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", Pool)
@@ -29,5 +32,7 @@ WRITER = web.AppKey("writer", Writer)
 FAILURES = web.AppKey("failures", FailureLimit)
 HUB = web.AppKey("hub", Hub)
 FOLLOWER = web.AppKey("follower", Follower)
+BUS = web.AppKey[Bus | None]("bus")
+COMMITTED = web.AppKey[Callable[[list[LogEvent]], None]]("committed")
 TYPICAL = web.AppKey("typical", Typical)
 GENERATOR = web.AppKey("generator", Generator)

@@ -1,7 +1,7 @@
 """The composition root: what there is, how it is joined, and where each path goes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,8 @@ from app.db.videos import Videos
 from app.db.writer import Writer
 from app.generator import Generator, HttpGenerator, SimulatedGenerator
 from app.keys import (
+    BUS,
+    COMMITTED,
     FAILURES,
     FOLLOWER,
     GENERATOR,
@@ -37,12 +39,13 @@ from app.keys import (
 from app.parked import Parked
 from app.push.follower import Follower
 from app.push.hub import Hub
+from app.push.redis import Bus
 from app.reconcile import Reconciler
 from app.routes import admin, ops, pages, streams, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.settings import Settings
-from app.wire import Typical
+from app.wire import LogEvent, Typical
 
 log = structlog.get_logger(__name__)
 
@@ -68,13 +71,21 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         end_completed=settings.stream_end_completed,
         end_failed=settings.stream_end_failed,
     )
-    app[FOLLOWER] = Follower(app[LOG], app[HUB], poll=settings.log_poll, ring_size=settings.ring_size)
+    app[FOLLOWER] = Follower(
+        app[LOG],
+        app[HUB],
+        poll=settings.log_poll,
+        poll_with_bus=settings.log_poll_with_redis,
+        ring_size=settings.ring_size,
+    )
+    app[BUS] = _bus(settings, app[FOLLOWER])
+    app[COMMITTED] = _committed(app[FOLLOWER], app[BUS])
     app[SPOOL] = Spool(settings.data_dir / "spool", settings.spool_max_bytes)
     app[WRITER] = Writer(
         database_url,
         language=settings.app_language,
         typical=app[TYPICAL],
-        on_commit=app[FOLLOWER].offer,
+        on_commit=app[COMMITTED],
         batch_max=settings.batch_max,
         batch_max_bytes=settings.batch_max_bytes,
         pending_max=settings.max_pending_webhooks,
@@ -85,7 +96,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     )
     app[LEADER] = Leader(database_url, wait=settings.db_timeout)
     app[PARKED] = Parked(app[POOL], app[WRITER], app[LEADER])
-    app.cleanup_ctx.extend([_reading, _following, _writing, _generating, _keeping_up])
+    app.cleanup_ctx.extend([_reading, _following, _hearing, _writing, _generating, _keeping_up])
     # Streams end before connections are waited for; in cleanup it would be too late by minutes.
     app.on_shutdown.append(_end_streams)
     app.router.add_routes(_routes())
@@ -126,6 +137,17 @@ async def _following(app: web.Application) -> AsyncIterator[None]:
     await app[FOLLOWER].start()
     async with _running(app[FOLLOWER].run(), app[HUB].sweep()):
         yield
+
+
+async def _hearing(app: web.Application) -> AsyncIterator[None]:
+    bus = app[BUS]
+    if bus is None:
+        yield
+        return
+    channel = f"rushes/{await app[LOG].name()}"
+    async with _running(bus.hear(channel), bus.tell(channel)):
+        yield
+        await bus.flush()
 
 
 @asynccontextmanager
@@ -172,6 +194,31 @@ async def _keeping_up(app: web.Application) -> AsyncIterator[None]:
     async with _running(app[PARKED].run(), reconciler.run(), retention.run()):
         yield
     leader.close()
+
+
+def _bus(settings: Settings, follower: Follower) -> Bus | None:
+    if settings.redis_url is None:
+        return None
+    return Bus(
+        settings.redis_url.get_secret_value(),
+        on_news=follower.offer,
+        on_more=follower.expect,
+        on_link=follower.rely_on_bus,
+        buffer_max=settings.redis_buffer_max,
+        message_max=settings.redis_message_max,
+    )
+
+
+def _committed(follower: Follower, bus: Bus | None) -> Callable[[list[LogEvent]], None]:
+    """Where the events of each commit go."""
+    if bus is None:
+        return follower.offer
+
+    def told(events: list[LogEvent]) -> None:
+        follower.offer(events)
+        bus.publish(events)
+
+    return told
 
 
 def _generator(settings: Settings) -> Generator:

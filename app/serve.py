@@ -17,6 +17,7 @@ from app.db import migrate
 from app.db.local import LocalDatabaseError
 from app.db.pool import DatabaseAwayError
 from app.main import create_app
+from app.push.redis import check_url
 from app.routes.webhooks import PATH
 from app.settings import Settings, SettingsError, refuse_unsafe
 
@@ -28,7 +29,9 @@ async def serve(settings: Settings) -> int:
     """Until SIGINT or SIGTERM. The address comes first: a second server must not touch the first one's database."""
     try:
         refuse_unsafe(settings)
-    except SettingsError as error:
+        if settings.redis_url is not None:
+            check_url(settings.redis_url.get_secret_value())
+    except (SettingsError, ValueError) as error:
         raise Failure(str(error)) from None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     data_dir: Path = Path(".data")
     database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
     public_url: str | None = None
     app_language: Literal["fr", "en"] = "fr"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -61,6 +62,9 @@ class Settings(BaseSettings):
     stream_end_completed: PositiveFloat = 2.0
     stream_end_failed: PositiveFloat = 600.0
     log_poll: PositiveFloat = 0.25
+    log_poll_with_redis: PositiveFloat = 3.0
+    redis_buffer_max: PositiveInt = 4 * 1024 * 1024
+    redis_message_max: PositiveInt = 256 * 1024
     ring_size: PositiveInt = 20_000
 
     @field_validator("cors_origins", mode="before")

@@ -49,6 +49,10 @@ def mariadb(tmp_path_factory) -> Iterator[dict]:
 @pytest.fixture
 def database_url(mariadb) -> str:
     """An empty, migrated database of the test's own."""
+    return make_database(mariadb)
+
+
+def make_database(mariadb) -> str:
     name = f"test_{next(_numbers)}"
     with pymysql.connect(unix_socket=mariadb["unix_socket"], user=mariadb["user"], autocommit=True) as session:
         cursor = session.cursor()

@@ -13,6 +13,8 @@ INSERT INTO rushes_events (id, job_id, author_id, organization_id, event, data, 
 
 HEAD = "SELECT value FROM rushes_counter WHERE id = 1"
 
+_NAME = "SELECT CONCAT(name, '/', DATABASE()) FROM rushes_log WHERE id = 1"
+
 _COLUMNS = "SELECT id, job_id, author_id, organization_id, event, data FROM rushes_events"
 
 
@@ -54,6 +56,10 @@ class Log:
     async def head(self) -> int:
         """The id of the newest event, 0 before the first."""
         return int((await self._pool.rows(HEAD))[0][0])
+
+    async def name(self) -> str:
+        """What tells this log from those of other installations, unless their databases are copies of this one."""
+        return str((await self._pool.rows(_NAME))[0][0])
 
     async def bounds(self) -> tuple[int, int]:
         """(floor, head): the log still has every event with floor < id <= head."""

@@ -1,11 +1,13 @@
 """The follower: one per process, it turns commits into the log's order and hands them to the hub.
 
-It is fed by the process's own commits and by the log itself. Whatever it hears, it goes from one id to
-the next only: an id greater than last + 1 means that the log must be read for what is missing.
+It is fed by the process's own commits, by the bus with those of other processes, and by the log itself.
+Whatever it hears, it goes from one id to the next only: an id greater than last + 1 means that the log must
+be read for what is missing.
 """
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -35,30 +37,69 @@ class LogReader(Protocol):
 class Follower:
     """`last_id` is the newest event that the hub has; it only moves to the next id.
 
-    The newest `ring_size` events stay in memory, for streams that come back.
+    The newest `ring_size` events stay in memory, for streams that come back. After `poll` seconds of silence the log
+    is read, or after `poll_with_bus` while the bus brings the commits of other processes. `settle` is how many seconds
+    what is missing may take to arrive by itself.
     """
 
-    def __init__(self, reader: LogReader, hub: Hub, *, poll: float = 0.25, ring_size: int = 20_000) -> None:
+    def __init__(
+        self,
+        reader: LogReader,
+        hub: Hub,
+        *,
+        poll: float = 0.25,
+        poll_with_bus: float = 3.0,
+        settle: float = 0.005,
+        ring_size: int = 20_000,
+    ) -> None:
         self.last_id = 0
         self._reader = reader
         self._hub = hub
         self._poll = poll
+        self._poll_with_bus = poll_with_bus
+        self._settle = settle
+        self._silence = poll
         self._ring_size = ring_size
         self._ring: dict[int, LogEvent] = {}
         self._ahead: dict[int, LogEvent] = {}
         self._wake = asyncio.Event()
+        self._must_read = False
         self._was_away = False
+        self._contradicted = False
 
     async def start(self) -> None:
         """Follows from the log's present head. Raises what the reader raises."""
-        self.last_id = await self._reader.head()
+        self.last_id, self._ring = await self._newest()
+
+    async def _newest(self) -> tuple[int, dict[int, LogEvent]]:
+        """The log's head, and its event if it was not purged."""
+        head = await self._reader.head()
+        return head, {event.id: event for event in await self._reader.after(head - 1, 1) if event.id == head}
 
     def offer(self, events: list[LogEvent]) -> None:
         """Committed events, in any order, with any repetition."""
         for event in events:
-            if event.id > self.last_id and len(self._ahead) < _AHEAD_MAX:
-                self._ahead[event.id] = event
+            if event.id > self.last_id:
+                if len(self._ahead) < _AHEAD_MAX:
+                    self._ahead[event.id] = event
+            elif (sent := self._ring.get(event.id)) is not None and sent.data != event.data:
+                self._contradicted = True
         self._wake.set()
+
+    def look(self) -> None:
+        """Reads the log soon: it may hold what nobody has told."""
+        self._must_read = True
+        self._wake.set()
+
+    def expect(self, last_id: int) -> None:
+        """The log holds events up to this one."""
+        if last_id > self.last_id:
+            self.look()
+
+    def rely_on_bus(self, connected: bool) -> None:
+        """Whether the bus brings news from now on. Those of the time before may be lost, so the log is read."""
+        self._silence = self._poll_with_bus if connected else self._poll
+        self.look()
 
     def since(self, event_id: int, limit: int) -> list[LogEvent] | None:
         """The events after `event_id` up to `last_id`, `limit` at most; None when memory has lost the next one."""
@@ -71,15 +112,35 @@ class Follower:
     async def run(self) -> None:
         """Runs until cancelled."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll):
-                    await self._wake.wait()
-            heard = self._wake.is_set()
-            self._wake.clear()
-            if not self._was_away:
+            heard = await self._hear(self._silence)
+            if self._is_sure:
                 await self._guarded(self._deliver_heard)
-            if not heard or self._ahead or self._was_away:
+            if self._ahead and self._is_sure and not self._must_read:
+                await self._guarded(self._await_missing)
+            if not heard or self._ahead or self._must_read or not self._is_sure:
                 await self._guarded(self._read_log)
+
+    @property
+    def _is_sure(self) -> bool:
+        """Whether what was sent is, as far as is known, still what the log says."""
+        return not (self._was_away or self._contradicted)
+
+    async def _hear(self, seconds: float) -> bool:
+        """Whether there was anything to hear in that time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        heard = self._wake.is_set()
+        self._wake.clear()
+        return heard
+
+    async def _await_missing(self) -> None:
+        """What is missing is mostly on its way: committed by another of our transactions, or told by the bus."""
+        until = time.monotonic() + self._settle
+        while self._ahead and self._is_sure and (left := until - time.monotonic()) > 0:
+            if not await self._hear(left):
+                return
+            await self._deliver_heard()
 
     async def _deliver_heard(self) -> None:
         while (event := self._ahead.pop(self.last_id + 1, None)) is not None:
@@ -94,10 +155,17 @@ class Follower:
         await self._hub.publish(event)
 
     async def _read_log(self) -> None:
-        if self._was_away:
-            await self._check_last()
+        self._must_read = False
+        # News come after their commit: what is in the log by now was told, and what is not there was never committed.
+        told = set(self._ahead)
         while True:
-            events = await self._reader.after(self.last_id, _READ)
+            sent = self._ring.get(self.last_id)
+            events = await self._reader.after(self.last_id - (sent is not None), _READ)
+            full = len(events) == _READ
+            if not await self._is_still_there(sent, events):
+                await self._start_over("log_taken_back")
+                return
+            self._was_away = self._contradicted = False
             for event in events:
                 if event.id == self.last_id + 1:
                     await self._deliver(event)
@@ -105,24 +173,26 @@ class Follower:
                     # Ids are dense: a gap in the table itself was made by a purge that overtook us.
                     await self._start_over("log_purged_past_us")
                     return
-            await self._deliver_heard()
-            if len(events) < _READ:
-                return
+            if not full:
+                break
+        for event_id in told:
+            self._ahead.pop(event_id, None)
 
-    async def _check_last(self) -> None:
-        """A crash of the database can take back what was visible but not yet on its disk."""
-        sent = self._ring.get(self.last_id)
-        stored = await self._reader.after(self.last_id - 1, 1) if sent else []
-        if await self._reader.head() < self.last_id or (sent and (not stored or stored[0].data != sent.data)):
-            await self._start_over("log_taken_back")
-        self._was_away = False
+    async def _is_still_there(self, sent: LogEvent | None, events: list[LogEvent]) -> bool:
+        """Whether the log still has what was sent last. A crash of the database can take back what was visible but
+        not yet on its disk, and give its id to another event."""
+        if sent is not None and events and events[0].id == sent.id:
+            return events[0].data == sent.data
+        # It was purged, or never seen.
+        return bool(events) or await self._reader.head() >= self.last_id
 
     async def _start_over(self, why: str) -> None:
         log.warning(why, last_id=self.last_id)
-        self.last_id = await self._reader.head()
-        self._ring.clear()
+        self.last_id, self._ring = await self._newest()
         self._ahead.clear()
+        self._was_away = self._contradicted = False
         self._hub.reset()
+        self.look()
 
     async def _guarded(self, step: Callable[[], Awaitable[None]]) -> None:
         """A database that is away is waited for; streams stay open meanwhile."""

@@ -3,8 +3,10 @@
 from aiohttp import web
 
 from app.db.pool import DatabaseAwayError
-from app.keys import LOG
+from app.keys import BUS, LOG
 from app.routes.http import reply
+
+_OK, _AWAY = "ok", "out of reach"
 
 
 async def healthz(_request: web.Request) -> web.Response:
@@ -12,8 +14,18 @@ async def healthz(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
+    """503 while the database is away. Without Redis events are late by `LOG_POLL` at most: that is still ready."""
+    bus = request.app[BUS]
+    found = {"database": await _database(request.app)}
+    if bus is not None:
+        found["redis"] = _OK if bus.connected else _AWAY
+    status = "ready" if set(found.values()) == {_OK} else "degraded"
+    return reply({"status": status} | found, 200 if found["database"] == _OK else 503)
+
+
+async def _database(app: web.Application) -> str:
     try:
-        await request.app[LOG].head()
+        await app[LOG].head()
     except DatabaseAwayError:
-        return reply({"status": "degraded", "database": "out of reach"}, 503)
-    return reply({"status": "ready", "database": "ok"})
+        return _AWAY
+    return _OK

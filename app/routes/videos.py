@@ -13,7 +13,7 @@ from app.db.videos import BadCursorError, Generation, NewJob, UnknownOwnerError
 from app.db.webhooks import Delivery
 from app.errors import ApiError
 from app.generator import GeneratorError
-from app.keys import FOLLOWER, GENERATOR, PARKED, SETTINGS, TYPICAL, VIDEOS, WRITER
+from app.keys import COMMITTED, GENERATOR, PARKED, SETTINGS, TYPICAL, VIDEOS, WRITER
 from app.routes.http import as_model, read_json_body, read_model, reply
 from app.routes.webhooks import is_trusted
 
@@ -136,7 +136,7 @@ async def _register(request: web.Request, new: NewJob, key: str | None) -> tuple
         job_id, made, events = await request.app[VIDEOS].register(new, key)
     except UnknownOwnerError:
         raise ApiError(422, "unknown_owner", "The database knows no such user or organization.") from None
-    request.app[FOLLOWER].offer(events)
+    request.app[COMMITTED](events)
     return job_id, made
 
 

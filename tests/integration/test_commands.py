@@ -174,6 +174,7 @@ async def test_taken_port_is_one_sentence_that_says_what_to_do(tmp_path):
         ({"PORT": "many"}, "PORT is not usable"),
         ({"DATABASE_URL": "postgres://x/y"}, "mysql://user:password@host:port/database"),
         ({"DATABASE_URL": "mysql://root:hush@127.0.0.1:1/x"}, "cannot connect to the database"),
+        ({"REDIS_URL": "redis://:hush@h:port"}, "REDIS_URL must look like redis://user:password@host:6379"),
     ],
 )
 async def test_setting_that_cannot_work_is_told_in_one_sentence(tmp_path, settings, told):

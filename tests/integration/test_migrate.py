@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.db import migrate
-from tests.conftest import running
+from tests.conftest import MIGRATIONS, running
 from tests.webhooks import completion, video
 
 # As `prisma migrate` writes it, with the relations that the site has beside it.
@@ -28,7 +28,7 @@ def definitions(sql):
 
 def test_empty_database_gets_every_table_and_index(empty_url, sql):
     report = migrate.apply(empty_url)
-    assert len(report.applied) == 8
+    assert len(report.applied) == len(MIGRATIONS)
     assert (report.adopted, report.missing_indexes) == ([], [])
     assert migrate.pending(empty_url) == []
     assert migrate.apply(empty_url).applied == []
@@ -86,7 +86,7 @@ def test_migration_that_was_killed_half_way_is_finished_by_the_next(empty_url, s
     sql("DELETE FROM _yoyo_migration WHERE migration_id >= '0005'")
     sql("DROP TABLE rushes_jobs")
     sql("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, NOW(), 999999)")
-    assert len(migrate.apply(empty_url).applied) == 4
+    assert len(migrate.apply(empty_url).applied) == len([path for path in MIGRATIONS if path.name >= "0005"])
     assert sql("SELECT COUNT(*) FROM rushes_jobs") == ((0,),)
 
 
@@ -105,7 +105,7 @@ def test_two_migrations_at_once_wait_for_each_other(empty_url, sql):
     for thread in threads:
         thread.join()
     assert not errors
-    assert sorted(len(report.applied) for report in reports) == [0, 0, 8]
+    assert sorted(len(report.applied) for report in reports) == [0, 0, len(MIGRATIONS)]
 
 
 def test_url_of_prisma_with_its_own_parameters_is_understood(empty_url):

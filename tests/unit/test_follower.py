@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+from copy import copy
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +65,9 @@ class Recorder:
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("commit"), st.lists(st.integers(-8, 0), max_size=4)),
+        st.tuples(st.just("told"), st.lists(st.integers(-8, 0), min_size=1, max_size=4)),
+        st.tuples(st.just("expect"), st.integers(-2, 0)),
+        st.tuples(st.just("link"), st.booleans()),
         st.tuples(st.just("turns"), st.integers(1, 6)),
         st.tuples(st.just("away"), st.booleans()),
     ),
@@ -71,11 +76,11 @@ steps = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(steps)
-def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what):
+@given(steps, st.sampled_from([0.0, 0.001]))
+def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what, settle):
     async def play():
         table, hub = Table(), Recorder()
-        follower = Follower(table, hub, poll=0.001)
+        follower = Follower(table, hub, poll=0.001, poll_with_bus=0.003, settle=settle)
         await follower.start()
         running = asyncio.create_task(follower.run())
         for name, value in what:
@@ -84,6 +89,13 @@ def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what):
                 # The news of it: of this one or of earlier ones, in any order, or none at all.
                 heard = [table.events[-1 + back] for back in value if len(table.events) + back > 0]
                 follower.offer(heard)
+            elif name == "told":
+                # The bus: late, again, in any order, each as bytes of its own.
+                follower.offer([copy(e) for back in value for e in table.events[-1 + back : back or None]])
+            elif name == "expect":
+                follower.expect(len(table.events) + value)
+            elif name == "link":
+                follower.rely_on_bus(value)
             elif name == "turns":
                 for _ in range(value):
                     await asyncio.sleep(0)
@@ -101,7 +113,7 @@ def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what):
 
 
 async def follow(table, hub, **options):
-    follower = Follower(table, hub, poll=0.001, **options)
+    follower = Follower(table, hub, **{"poll": 0.001} | options)
     await follower.start()
     return follower, asyncio.create_task(follower.run())
 
@@ -169,3 +181,129 @@ async def test_news_after_the_log_was_taken_back_do_not_hide_what_is_missing():
     await until(lambda: follower.last_id == 4)
     running.cancel()
     assert hub.resets == 1
+
+
+async def test_row_that_is_another_one_now_resets_the_streams_also_when_nobody_noticed_an_outage():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub)
+    follower.offer([table.commit() for _ in range(3)])
+    await until(lambda: follower.last_id == 3)
+    table.events.pop()
+    table.commit()
+    await until(lambda: hub.resets)
+    running.cancel()
+
+
+async def test_row_that_was_there_before_the_start_is_known_too():
+    table, hub = Table(), Recorder()
+    table.commit()
+    follower, running = await follow(table, hub)
+    table.events.pop()
+    table.commit()
+    await until(lambda: hub.resets)
+    running.cancel()
+    assert follower.last_id == 1
+
+
+async def test_news_that_contradict_what_was_sent_are_looked_up_before_any_other_is_sent():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600)
+    follower.offer([table.commit() for _ in range(3)])
+    await until(lambda: follower.last_id == 3)
+    del table.events[1:]
+    follower.offer([table.commit() for _ in range(3)])
+    await until(lambda: hub.resets)
+    running.cancel()
+    assert hub.seen == [1, 2, 3]
+    assert follower.last_id == 4
+
+
+async def test_contradiction_that_the_log_does_not_confirm_changes_nothing():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600)
+    follower.offer([table.commit() for _ in range(3)])
+    await until(lambda: follower.last_id == 3)
+    follower.offer([event(2)])
+    follower.offer([table.commit()])
+    await until(lambda: follower.last_id == 4)
+    running.cancel()
+    assert hub.resets == 0
+    assert hub.seen == [1, 2, 3, 4]
+
+
+async def test_news_of_what_was_never_committed_are_forgotten():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600, settle=0)
+    follower.offer([event(3)])
+    await until(lambda: not follower._ahead)
+    follower.offer([table.commit() for _ in range(3)])
+    await until(lambda: follower.last_id == 3)
+    running.cancel()
+    assert follower.since(2, 1)[0].data == table.events[2].data
+
+
+async def test_commits_of_two_writers_told_in_the_wrong_order_need_no_look_into_the_log():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600, settle=3600)
+    first, second, third = (table.commit() for _ in range(3))
+    table.readable = False
+    follower.offer([second])
+    follower.offer([third])
+    await asyncio.sleep(0)
+    follower.offer([first])
+    await until(lambda: follower.last_id == 3)
+    running.cancel()
+    assert hub.seen == [1, 2, 3]
+
+
+async def test_missing_commit_is_waited_for_no_longer_than_it_takes_to_settle():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600, settle=0.01)
+    lost = table.commit()
+    feeding = asyncio.create_task(feed(follower, table))
+    await until(lambda: follower.last_id >= 2)
+    feeding.cancel()
+    running.cancel()
+    assert hub.seen[0] == lost.id
+
+
+async def feed(follower, table):
+    """Commits without a pause, so that there is always something to hear."""
+    while True:
+        follower.offer([table.commit()])
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_log_is_read_when_the_bus_comes_and_when_it_goes(connected):
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600, poll_with_bus=3600)
+    table.commit()
+    follower.rely_on_bus(connected)
+    await until(lambda: follower.last_id == 1)
+    running.cancel()
+
+
+async def test_log_is_read_rarely_while_the_bus_is_there_and_often_without():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll_with_bus=3600)
+    follower.rely_on_bus(True)
+    await until(lambda: not follower._must_read)
+    await asyncio.sleep(0.01)
+    table.commit()
+    await asyncio.sleep(0.02)
+    assert follower.last_id == 0
+    follower.rely_on_bus(False)
+    await until(lambda: follower.last_id == 1)
+    table.commit()
+    await until(lambda: follower.last_id == 2)
+    running.cancel()
+
+
+async def test_events_that_are_only_known_to_exist_are_read():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600)
+    table.commit()
+    follower.expect(1)
+    await until(lambda: follower.last_id == 1)
+    running.cancel()

@@ -1,0 +1,304 @@
+"""Several processes with Redis between them: it makes events fast, and whatever it loses is not lost."""
+
+import asyncio
+import random
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from app.keys import BUS, FOLLOWER, LOG
+from app.push.redis import Bus, check_url, decode, encode
+from app.wire import LogEvent
+from tests.conftest import make_database, running
+from tests.integration.test_streams import Wanderer
+from tests.redis import redis_server
+from tests.streams import events
+from tests.webhooks import webhook
+
+# Nothing is found in the log by looking into it now and then, so it was told or looked up for a reason.
+NEVER = {"log_poll": 3600, "log_poll_with_redis": 3600}
+
+
+@pytest.fixture
+async def redis(tmp_path):
+    async with redis_server(tmp_path) as started:
+        yield started
+
+
+async def until(condition, seconds=15.0):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def linked(*servers):
+    return lambda: all(server.app[BUS].connected for server in servers)
+
+
+def parted(*servers):
+    return lambda: not any(server.app[BUS].connected for server in servers)
+
+
+@asynccontextmanager
+async def two(database_url, redis, **settings):
+    """Two servers that hear of each other."""
+    chosen = {"redis_url": redis.url} | NEVER | settings
+    async with running(database_url, **chosen) as one, running(database_url, **chosen) as other:
+        await until(linked(one, other))
+        await one.register("j1")
+        await until(lambda: other.app[FOLLOWER].last_id == 1)
+        yield one, other
+
+
+async def moved(server, *statuses):
+    for status in statuses:
+        code, _ = await server.post(webhook("j1", status))
+        assert code == 200
+
+
+async def test_commit_reaches_the_other_process_without_a_look_into_the_log(database_url, redis):
+    async with two(database_url, redis) as (one, other):
+
+        async def unreadable(*_args, **_kwargs):
+            raise ConnectionError
+
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            other.app[LOG].after = unreadable
+            await moved(one, "processing", "generating")
+            assert [(e.id, e.data["progress"]) for e in await source.take(2)] == [(2, 25), (3, 50)]
+
+
+async def test_registered_job_is_told_too(database_url, redis):
+    async with two(database_url, redis) as (one, other):
+        async with events(other.session, f"{other.url}/events") as source:
+            await source.next()
+            await one.register("j2")
+            assert (await source.next()).data["job_id"] == "j2"
+
+
+@pytest.mark.parametrize("setting", ["redis_message_max", "redis_buffer_max"])
+async def test_commits_too_large_to_be_told_are_told_by_their_id(database_url, redis, setting):
+    async with two(database_url, redis, **{setting: 100}) as (one, other):
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            await moved(one, "processing", "generating")
+            assert [e.id for e in await source.take(2)] == [2, 3]
+
+
+async def test_restarted_redis_is_a_reason_to_look_into_the_log(database_url, redis):
+    async with two(database_url, redis) as (one, other):
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            redis.kill()
+            await until(parted(one, other))
+            # The look for the lost link must be over: what follows is found for the new one.
+            await until(lambda: not other.app[FOLLOWER]._must_read)
+            await moved(one, "processing", "generating")
+            await redis.start()
+            assert [e.id for e in await source.take(2)] == [2, 3]
+            await until(linked(one, other))
+            await moved(one, "downloading")
+            assert (await source.next()).id == 4
+
+
+async def test_without_redis_the_tail_of_the_log_is_followed(database_url, redis):
+    async with two(database_url, redis, log_poll=0.05) as (one, other):
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            redis.kill()
+            await until(parted(one, other))
+            await moved(one, "processing", "generating")
+            assert [e.id for e in await source.take(2)] == [2, 3]
+
+
+async def test_redis_that_says_nothing_any_more_is_given_up_and_slows_no_sender(database_url, redis):
+    async with two(database_url, redis, log_poll=0.05) as (one, other):
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            redis.freeze()
+            async with asyncio.timeout(1.5):
+                await moved(one, "processing", "generating")
+            assert [e.id for e in await source.take(2)] == [2, 3]
+            assert not other.app[BUS].connected
+            redis.thaw()
+            await until(linked(one, other))
+            await moved(one, "downloading")
+            assert (await source.next()).id == 4
+
+
+async def test_connections_that_redis_drops_lose_nothing(database_url, redis):
+    async with two(database_url, redis) as (one, other):
+        async with events(other.session, f"{other.url}/events/j1") as source, redis.client() as client:
+            await source.next()
+            for number in range(2, 12):
+                for kind in ("pubsub", "normal"):
+                    await client.client_kill_filter(_type=kind, skipme=True)
+                await moved(one, "generating")
+                assert (await source.next()).id == number
+
+
+async def test_flushed_redis_loses_nothing(database_url, redis):
+    async with two(database_url, redis) as (one, other), redis.client() as client:
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            await client.flushall()
+            await moved(one, "processing")
+            assert (await source.next()).id == 2
+
+
+async def test_message_that_got_lost_is_found_by_the_next_one(database_url, redis):
+    async with two(database_url, redis) as (one, other):
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            publish, one.app[BUS].publish = one.app[BUS].publish, lambda _: None
+            await moved(one, "processing")
+            one.app[BUS].publish = publish
+            await moved(one, "generating")
+            assert [e.id for e in await source.take(2)] == [2, 3]
+
+
+async def test_message_that_got_lost_without_a_next_one_is_found_by_the_slow_look(database_url, redis):
+    async with two(database_url, redis, log_poll_with_redis=0.2) as (one, other):
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            one.app[BUS].publish = lambda _: None
+            await moved(one, "processing")
+            assert (await source.next()).id == 2
+
+
+async def test_repeated_and_late_messages_are_not_sent_again(database_url, redis):
+    async with two(database_url, redis) as (one, other), redis.client() as client, client.pubsub() as spy:
+        await spy.psubscribe("rushes/*")
+        await spy.get_message(timeout=5)
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            await moved(one, "processing", "generating")
+            heard = [await spy.get_message(timeout=5) for _ in range(2)]
+            for message in [*heard, *reversed(heard)]:
+                await client.publish(message["channel"], message["data"])
+            await moved(one, "downloading")
+            assert [e.id for e in await source.take(3)] == [2, 3, 4]
+
+
+MALFORMED = [
+    b"",
+    b"\xff\xfe",
+    b"{",
+    b"[]",
+    b"null",
+    b'{"sender":"x"}',
+    b'{"sender":"x","version":2,"last":9,"events":[]}',
+    b'{"sender":"x","version":1,"last":-1,"events":[]}',
+    b'{"sender":"x","version":1,"last":9,"events":[[2,"j1","dev",null,"progress"]]}',
+    b'{"sender":"x","version":1,"last":9,"events":[["2","j1","dev",null,"progress","{}"]]}',
+    b'{"sender":"x","version":1,"last":2,"events":[[2,"j1","dev",null,"progress","{}\\n\\nid: 99\\n\\n"]]}',
+    b'{"sender":"x","version":1,"last":2,"events":[[2,"j1","dev",null,"progress\\ndata: x","{}"]]}',
+    b'{"sender":"x","version":1,"last":99999999999999999999,"events":[]}',
+]
+
+
+@pytest.mark.parametrize("message", MALFORMED)
+def test_malformed_message_is_told_as_such_without_its_content(message):
+    with pytest.raises(ValueError) as error:
+        decode(message)
+    assert "j1" not in str(error.value)
+
+
+async def test_malformed_messages_are_ignored_and_do_not_end_the_link(database_url, redis):
+    async with two(database_url, redis) as (one, other), redis.client() as client:
+        [channel] = await client.pubsub_channels("rushes/*")
+        async with events(other.session, f"{other.url}/events/j1") as source:
+            await source.next()
+            for message in MALFORMED:
+                assert await client.publish(channel, message) == 2
+            await moved(one, "processing", "generating")
+            assert [e.id for e in await source.take(2)] == [2, 3]
+
+
+def test_message_says_what_was_committed():
+    sent = [
+        LogEvent(7, "j\u00e9", "u", None, "progress", b'{"a":"\\n\xc3\xa9"}'),
+        LogEvent(8, "j", "u", "o", "failed", b"{}"),
+    ]
+    assert decode(encode("me", 8, sent)) == (8, sent)
+
+
+async def test_two_installations_on_one_redis_do_not_mix(database_url, mariadb, redis):
+    async with two(database_url, redis) as (one, _):
+        async with running(make_database(mariadb), redis_url=redis.url, **NEVER) as stranger:
+            await until(linked(stranger))
+            await moved(one, "processing", "generating")
+            await stranger.register("j1")
+            async with redis.client() as client:
+                assert len(await client.pubsub_channels("rushes/*")) == 2
+            assert [e.id for e in stranger.app[FOLLOWER].since(0, 9)] == [1]
+            assert one.app[FOLLOWER].last_id == 3
+
+
+async def test_readiness_names_redis_and_does_not_depend_on_it(database_url, redis):
+    async with two(database_url, redis) as (one, _):
+        assert await one.get("/readyz") == (200, {"status": "ready", "database": "ok", "redis": "ok"})
+        redis.kill()
+        await until(parted(one))
+        assert await one.get("/readyz") == (200, {"status": "degraded", "database": "ok", "redis": "out of reach"})
+
+
+async def test_server_starts_without_the_redis_that_it_is_to_use(database_url, redis):
+    redis.kill()
+    async with running(database_url, redis_url=redis.url, log_poll=0.05) as one:
+        await one.register("j1")
+        await redis.start()
+        await until(linked(one))
+
+
+async def test_commits_that_wait_for_redis_are_bounded():
+    bus = Bus("unix:///nowhere", on_news=list, on_more=int, on_link=bool, buffer_max=10_000)
+    telling = asyncio.create_task(bus.tell("c"))
+    for number in range(1, 5000):
+        bus.publish([LogEvent(number, "j", "u", None, "progress", b"{}" * 100)])
+        assert bus._size <= 10_000
+        assert len(bus._waiting) <= 100
+        if number % 500 == 0:
+            await asyncio.sleep(0.01)
+    telling.cancel()
+    with suppress(asyncio.CancelledError):
+        await telling
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:hush@h:port/0", "http://:hush@h", "redis://u:hu#hush@h:1", "redis://h?hush=1"]
+)
+def test_address_that_cannot_work_is_told_without_its_password(url):
+    with pytest.raises(ValueError, match="REDIS_URL must look like") as error:
+        check_url(url)
+    assert "hush" not in str(error.value)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_clients_that_hop_between_processes_see_each_event_once_whatever_becomes_of_redis(
+    database_url, sql, redis, killed
+):
+    jobs, rounds = [f"j{n}" for n in range(5)], 12
+    chosen = {"redis_url": redis.url, "log_poll": 0.1, "log_poll_with_redis": 0.5}
+    async with running(database_url, **chosen) as one, running(database_url, **chosen) as other:
+        await until(linked(one, other))
+        for job in jobs:
+            await one.register(job)
+        last = len(jobs) * (rounds + 1)
+        chooser = random.Random(5)
+        wanderers = [Wanderer("/events", seed) for seed in range(8)]
+        visits = [asyncio.create_task(w.visit(lambda: chooser.choice([one, other]), last)) for w in wanderers]
+        for number in range(rounds):
+            if killed and number % 4 == 1:
+                redis.kill()
+            if killed and number % 4 == 3:
+                await redis.start()
+                await until(linked(one, other))
+            posts = (chooser.choice([one, other]).post(webhook(job, "generating")) for job in jobs)
+            assert {code for code, _ in await asyncio.gather(*posts)} == {200}
+        async with asyncio.timeout(40):
+            await asyncio.gather(*visits)
+        assert [row[0] for row in sql("SELECT id FROM rushes_events ORDER BY id")] == list(range(1, last + 1))
+        for wanderer in wanderers:
+            assert wanderer.seen == list(range(wanderer.seen[0], last + 1))
