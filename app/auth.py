@@ -1,41 +1,76 @@
 """Who is asking, and what they may see. Fails closed: nobody is somebody only where a rule says so."""
 
-from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from app.keys import SETTINGS
+from app.errors import ApiError
+from app.keys import SETTINGS, TOKENS
 from app.settings import Settings, is_loopback
+from app.tokens import Identity, TokenError
+
+_SAFE_METHODS = ("GET", "HEAD")
 
 
 class NotSignedInError(Exception):
     """Not signed in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    user_id: str
-    organization_id: str | None = None
-    admin: bool = False
+async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
+    """The caller, by bearer token, by a stream's ticket where `ticket` allows it, or by cookie: the first that is
+    there counts, and is never made up for by another. Raises NotSignedInError, or ApiError 403 for a change that a
+    page of another origin asks for.
 
-    def may_see(self, author_id: str, organization_id: str | None) -> bool:
-        return (
-            self.admin
-            or self.user_id == author_id
-            or (organization_id is not None and organization_id == self.organization_id)
-        )
-
-
-def identify(request: web.Request) -> Identity:
-    """The caller. Raises NotSignedInError.
-
-    In development everybody on this machine is `dev`, an admin. The Host header must be this machine's
-    too: a page elsewhere whose name was made to point here must not act as `dev` (DNS rebinding).
+    Development without an auth setting: everybody on this machine is `dev`, an admin. The Host header must be this
+    machine's too: a page elsewhere whose name was made to point here must not act as `dev` (DNS rebinding).
     """
-    settings = request.app[SETTINGS]
-    if settings.app_env == "development" and is_loopback(settings.host) and _is_local(request.host, settings):
+    settings, tokens = request.app[SETTINGS], request.app[TOKENS]
+    if tokens is None:
+        if not (settings.app_env == "development" and is_loopback(settings.host) and _is_local(request.host, settings)):
+            raise NotSignedInError
+        _refuse_foreign_change(request, by_cookie=False)
         return Identity("dev", admin=True)
-    raise NotSignedInError
+    try:
+        if "Authorization" in request.headers:
+            kind, _, token = request.headers["Authorization"].partition(" ")
+            if kind.lower() != "bearer":
+                raise NotSignedInError
+            return await tokens.verify(token.strip())
+        if ticket and "ticket" in request.query:
+            return tokens.verify_ticket(request.query["ticket"])
+        token = request.cookies.get(settings.auth_cookie, "")
+        if not token:
+            raise NotSignedInError
+        who = await tokens.verify(token)
+    except TokenError:
+        raise NotSignedInError from None
+    _refuse_foreign_change(request, by_cookie=True)
+    return who
+
+
+def is_own_origin(request: web.Request, origin: str) -> bool:
+    """Whether a page of this origin may act here: this host's own, PUBLIC_URL's, or one of CORS_ORIGINS."""
+    settings = request.app[SETTINGS]
+    public = urlsplit(settings.public_url).netloc if settings.public_url else request.host
+    return urlsplit(origin).netloc in (public, request.host) or origin in settings.cors_origins
+
+
+def _refuse_foreign_change(request: web.Request, *, by_cookie: bool) -> None:
+    """What a browser signs in by itself, it does for any page that asks (CSRF)."""
+    if request.method in _SAFE_METHODS:
+        return
+    origin = request.headers.get("Origin")
+    if origin is None:
+        allowed = not by_cookie or request.headers.get("Sec-Fetch-Site") == "same-origin"
+    else:
+        allowed = is_own_origin(request, origin)
+    if not allowed:
+        raise ApiError(
+            403,
+            "origin_not_allowed",
+            "Signed in by cookie, this must come from a page of this site or of CORS_ORIGINS; "
+            "else send Authorization: Bearer.",
+        )
 
 
 def _is_local(host: str, settings: Settings) -> bool:

@@ -89,6 +89,31 @@ def _tell(report: Any, *, add_indexes: bool) -> None:
         click.echo("The gallery is slow without them on a large table; `rushes migrate --add-indexes` makes them.")
 
 
+@main.command()
+@click.option("--user", required=True, help="Whose token it is: its `sub`.")
+@click.option("--org", help="The organisation whose jobs he may see too: its `org_id`.")
+@click.option("--admin", is_flag=True, help="Sees everything: `role: admin`.")
+@click.option("--ttl", type=click.IntRange(min=1), default=3600, show_default=True, help="Seconds until it expires.")
+def token(user: str, org: str | None, ttl: int, *, admin: bool) -> None:
+    """Print an access token made with AUTH_JWT_SECRET."""
+    import time
+
+    import jwt
+
+    settings = _settings()
+    if settings.auth_jwt_secret is None:
+        raise Failure("AUTH_JWT_SECRET is not set, so there is nothing to sign a token with.")
+    at = int(time.time())
+    optional = {
+        "org_id": org,
+        "role": "admin" if admin else None,
+        "iss": settings.auth_jwt_issuer,
+        "aud": settings.auth_jwt_audience,
+    }
+    claims = {"sub": user, "iat": at, "exp": at + ttl} | {k: v for k, v in optional.items() if v is not None}
+    click.echo(jwt.encode(claims, settings.auth_jwt_secret.get_secret_value(), algorithm="HS256"))
+
+
 @main.group()
 def dead() -> None:
     """Webhooks that were not applied: dead letters, and those parked until their job appears."""

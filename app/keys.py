@@ -18,6 +18,7 @@ from app.push.follower import Follower
 from app.push.hub import Hub
 from app.push.redis import Bus
 from app.settings import Settings
+from app.tokens import Tokens
 from app.wire import LogEvent, Typical
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -34,5 +35,6 @@ HUB = web.AppKey("hub", Hub)
 FOLLOWER = web.AppKey("follower", Follower)
 BUS = web.AppKey[Bus | None]("bus")
 COMMITTED = web.AppKey[Callable[[list[LogEvent]], None]]("committed")
+TOKENS = web.AppKey[Tokens | None]("tokens")
 TYPICAL = web.AppKey("typical", Typical)
 GENERATOR = web.AppKey("generator", Generator)

@@ -32,6 +32,7 @@ from app.keys import (
     RECEIVED,
     SETTINGS,
     SPOOL,
+    TOKENS,
     TYPICAL,
     VIDEOS,
     WRITER,
@@ -41,10 +42,11 @@ from app.push.follower import Follower
 from app.push.hub import Hub
 from app.push.redis import Bus
 from app.reconcile import Reconciler
-from app.routes import admin, ops, pages, streams, videos, webhooks
+from app.routes import admin, ops, pages, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.settings import Settings
+from app.tokens import Tokens
 from app.wire import LogEvent, Typical
 
 log = structlog.get_logger(__name__)
@@ -60,6 +62,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[VIDEOS] = Videos(app[POOL], settings.app_language)
     app[RECEIVED] = ReceivedWebhooks(app[POOL], settings.app_language, create_unknown=settings.unknown_job == "create")
     app[TYPICAL] = Typical()
+    app[TOKENS] = _tokens(settings)
     app[FAILURES] = FailureLimit(settings.auth_failures_per_minute)
     app[HUB] = Hub(
         max_connections=settings.max_connections,
@@ -120,6 +123,7 @@ def _routes() -> list[web.RouteDef]:
         web.get("/api/admin/webhooks/{id:[^/]+}", admin.webhook),
         web.post("/api/admin/webhooks/{id:[^/]+}/replay", admin.replay),
         web.post("/api/admin/webhooks/{id:[^/]+}/discard", admin.discard),
+        web.post("/api/stream-tickets", tickets.buy),
         web.get("/healthz", ops.healthz),
         web.get("/readyz", ops.readyz),
         web.get("/", pages.index),
@@ -219,6 +223,23 @@ def _committed(follower: Follower, bus: Bus | None) -> Callable[[list[LogEvent]]
         bus.publish(events)
 
     return told
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    if not settings.signs_in:
+        return None
+    secret = settings.auth_jwt_secret.get_secret_value() if settings.auth_jwt_secret else None
+    return Tokens(
+        secret=secret,
+        jwks_url=settings.auth_jwks_url,
+        ticket_secret=secret or settings.webhook_secrets[0],
+        issuer=settings.auth_jwt_issuer,
+        audience=settings.auth_jwt_audience,
+        admins=settings.admin_users,
+        ticket_seconds=settings.ticket_ttl,
+        jwks_max_age=settings.jwks_max_age,
+        jwks_cool_down=settings.jwks_cool_down,
+    )
 
 
 def _generator(settings: Settings) -> Generator:

@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.clients import Network, parse_networks
 from app.signature import check_secrets
 
+_SECRET_MIN = 16
+
 
 class SettingsError(Exception):
     """A setting is missing or wrong. The message is one sentence a setting."""
@@ -27,6 +29,16 @@ class Settings(BaseSettings):
     public_url: str | None = None
     app_language: Literal["fr", "en"] = "fr"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    auth_jwt_secret: SecretStr | None = None
+    auth_jwks_url: str | None = None
+    auth_jwt_issuer: str | None = None
+    auth_jwt_audience: str | None = None
+    auth_cookie: str = "__session"
+    admin_users: Annotated[tuple[str, ...], NoDecode] = ()
+    ticket_ttl: PositiveFloat = 60.0
+    jwks_max_age: PositiveFloat = 3600.0
+    jwks_cool_down: PositiveFloat = 30.0
 
     webhook_secret: SecretStr | None = None
     webhook_require_signature: bool = False
@@ -74,6 +86,11 @@ class Settings(BaseSettings):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("admin_users", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
@@ -84,6 +101,11 @@ class Settings(BaseSettings):
         if self.webhook_secret is None:
             return ()
         return tuple(s.strip() for s in self.webhook_secret.get_secret_value().split(",") if s.strip())
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether users sign in."""
+        return self.auth_jwt_secret is not None or self.auth_jwks_url is not None
 
 
 def is_loopback(host: str) -> bool:
@@ -116,20 +138,35 @@ def refuse_unsafe(settings: Settings) -> None:
         check_secrets(settings.webhook_secrets, require_signature=settings.webhook_require_signature)
     except ValueError as error:
         raise SettingsError(f"WEBHOOK_SECRET is not usable: {error}.") from None
+    _check_sign_in(settings)
     if settings.app_env == "production":
         missing = [
             name
             for name, present in (
                 ("WEBHOOK_SECRET", bool(settings.webhook_secrets)),
                 ("DATABASE_URL", settings.database_url is not None),
+                ("AUTH_JWT_SECRET (or AUTH_JWKS_URL)", settings.signs_in),
             )
             if not present
         ]
         if missing:
             raise SettingsError(f"APP_ENV=production needs {' and '.join(missing)}; set it, or use development.")
-        raise SettingsError("APP_ENV=production needs users to sign in, which this version cannot do yet.")
-    if not is_loopback(settings.host):
+    elif not settings.signs_in and not is_loopback(settings.host):
         raise SettingsError(
-            f"HOST={settings.host} can be reached from elsewhere, and in development everybody is an admin; "
-            "bind to 127.0.0.1."
+            f"HOST={settings.host} can be reached from elsewhere, and without AUTH_JWT_SECRET or AUTH_JWKS_URL "
+            "everybody is an admin; set one, or bind to 127.0.0.1."
         )
+
+
+def _check_sign_in(settings: Settings) -> None:
+    secret = settings.auth_jwt_secret
+    if secret is not None and settings.auth_jwks_url is not None:
+        raise SettingsError("AUTH_JWT_SECRET and AUTH_JWKS_URL are both set; which fixes the algorithm? Set one.")
+    if settings.auth_jwks_url is not None and not settings.auth_jwks_url.startswith(("https://", "http://")):
+        raise SettingsError("AUTH_JWKS_URL must be an http:// or https:// address.")
+    if settings.auth_jwks_url is not None and not settings.webhook_secrets:
+        raise SettingsError(
+            "AUTH_JWKS_URL needs WEBHOOK_SECRET too: stream tickets are signed with a key made from it."
+        )
+    if settings.app_env == "production" and secret is not None and len(secret.get_secret_value()) < _SECRET_MIN:
+        raise SettingsError(f"AUTH_JWT_SECRET is too short to be safe; it needs {_SECRET_MIN} characters or more.")

@@ -27,10 +27,11 @@ class Closing(StrEnum):
     SLOW = "too slow"
     GONE = "gone"
     SHUTDOWN = "shutting down"
+    EXPIRED = "token expired"
     RESET = "reset"
 
 
-_CODES = {Closing.FINISHED: 1000, Closing.SLOW: 4408, Closing.SHUTDOWN: 1001}
+_CODES = {Closing.FINISHED: 1000, Closing.SLOW: 4408, Closing.SHUTDOWN: 1001, Closing.EXPIRED: 4401}
 
 
 class LimitError(Exception):
@@ -52,14 +53,17 @@ def user_channel(user_id: str) -> str:
 class Subscriber:
     """One open stream.
 
-    `floor` is the greatest event id that it has: nothing at or below it is written. `ends` tells whether
-    the stream ends some time after its job has finished. `closed` resolves when the hub is done with it.
+    `floor` is the greatest event id that it has: nothing at or below it is written. `ends` tells whether the stream
+    ends some time after its job has finished; after `expires_in` seconds it ends whatever happens. `closed` resolves
+    when the hub is done with it.
     """
 
-    __slots__ = ("closed", "closing_at", "ends", "ends_at", "floor", "live", "mark", "ponged_at", "sent", "touched_at",
-                 "transport", "user_id", "wire")  # fmt: skip
+    __slots__ = ("closed", "closing_at", "ends", "ends_at", "expires_at", "floor", "live", "mark", "ponged_at", "sent",
+                 "touched_at", "transport", "user_id", "wire")  # fmt: skip
 
-    def __init__(self, transport: asyncio.Transport, wire: Wire, user_id: str, *, ends: bool) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, wire: Wire, user_id: str, *, ends: bool, expires_in: float | None = None
+    ) -> None:
         self.transport = transport
         self.wire = wire
         self.user_id = user_id
@@ -69,6 +73,7 @@ class Subscriber:
         self.ends_at: float | None = None
         self.closing_at: float | None = None
         self.touched_at = time.monotonic()
+        self.expires_at = None if expires_in is None else self.touched_at + expires_in
         self.ponged_at = self.touched_at
         self.sent = 0
         self.mark: tuple[float, int] | None = None
@@ -236,6 +241,8 @@ class Hub:
             return
         if subscriber.transport.is_closing():
             subscriber.close(Closing.GONE)
+        elif subscriber.expires_at is not None and now >= subscriber.expires_at:
+            subscriber.close(Closing.EXPIRED)
         elif subscriber.ends_at is not None and now >= subscriber.ends_at:
             subscriber.close(Closing.FINISHED)
         elif subscriber.live and self._lags(subscriber, now):

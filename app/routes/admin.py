@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from app.auth import Identity, identify
+from app.auth import identify
 from app.db.received import OPEN, OUTCOMES, WholeWebhook, is_id
 from app.errors import ApiError
 from app.keys import RECEIVED, SETTINGS, WRITER
 from app.routes.http import read_model, reply
+from app.tokens import Identity
 
 # A page of a replay may take as long as one answer to a sender, and comes on top.
 _REPLAY_SECONDS = 5.0
@@ -25,7 +26,7 @@ class Replay(BaseModel):
 
 
 async def webhooks(request: web.Request) -> web.Response:
-    identify_admin(request)
+    await identify_admin(request)
     raw = request.query.get("limit", "50")
     if not (raw.isascii() and raw.isdigit() and len(raw) <= 3 and 1 <= int(raw) <= 100):  # noqa: PLR2004
         raise ApiError(400, "invalid_request", "limit must be a whole number from 1 to 100.")
@@ -42,7 +43,7 @@ async def webhooks(request: web.Request) -> web.Response:
 
 
 async def webhook(request: web.Request) -> web.Response:
-    identify_admin(request)
+    await identify_admin(request)
     found = await _found(request)
     body = found.detail()
     if found.outcome in OPEN:
@@ -51,13 +52,13 @@ async def webhook(request: web.Request) -> web.Response:
 
 
 async def replay(request: web.Request) -> web.Response:
-    identify_admin(request)
+    await identify_admin(request)
     return reply(await request.app[RECEIVED].replay(await _found(request), request.app[WRITER]))
 
 
 async def replay_many(request: web.Request) -> web.Response:
     """As many as a few seconds are enough for; `more` tells that the cursor has to be sent for the rest."""
-    identify_admin(request)
+    await identify_admin(request)
     wanted = await read_model(request, Replay, request.app[SETTINGS].max_body_bytes)
     deadline = time.monotonic() + _REPLAY_SECONDS
     outcomes: Counter[str] = Counter()
@@ -77,7 +78,7 @@ async def replay_many(request: web.Request) -> web.Response:
 
 
 async def discard(request: web.Request) -> web.Response:
-    identify_admin(request)
+    await identify_admin(request)
     found = await _found(request)
     discarded = await request.app[RECEIVED].discard([found.id])
     now = await _found(request)
@@ -87,9 +88,9 @@ async def discard(request: web.Request) -> web.Response:
     return reply(body)
 
 
-def identify_admin(request: web.Request) -> Identity:
+async def identify_admin(request: web.Request) -> Identity:
     """The caller. Raises NotSignedInError, or ApiError 403 for somebody who is not an admin."""
-    who = identify(request)
+    who = await identify(request)
     if not who.admin:
         raise ApiError(403, "forbidden", "Only an admin may do this.")
     return who

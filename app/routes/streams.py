@@ -1,28 +1,28 @@
 """GET /events, /events/{job_id}, /ws and /ws/{job_id}."""
 
 import asyncio
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from app import errors
-from app.auth import Identity, NotSignedInError, identify
+from app.auth import NotSignedInError, identify, is_own_origin
 from app.db.videos import Generation
 from app.errors import ApiError
-from app.keys import FOLLOWER, HUB, LOG, SETTINGS, TYPICAL, VIDEOS
+from app.keys import FOLLOWER, HUB, LOG, TYPICAL, VIDEOS
 from app.push import sse, websocket
 from app.push.frames import Wire
 from app.push.hub import LimitError, Subscriber, job_channel, user_channel
 from app.push.stream import Scope, Snapshot, Stream, resume_from
 from app.routes import cors
 from app.times import now
+from app.tokens import Identity
 
 _TOO_MANY, _NO_SUCH_JOB, _NOT_SIGNED_IN = 4429, 4404, 4401
 
 
 async def events(request: web.Request) -> web.StreamResponse:
     """Server-Sent Events of all the caller's jobs, or of one."""
-    who = identify(request)
+    who = await identify(request, ticket=True)
     app = request.app
     scope = _scope(request, who)
     first = await scope.snapshot()
@@ -33,7 +33,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     transport = request.transport
     if transport is None:
         return web.Response(status=204)
-    subscriber = Subscriber(transport, sse.wire_of(request), who.user_id, ends=scope.job_id is not None)
+    subscriber = _subscriber(transport, sse.wire_of(request), who, scope)
     try:
         app[HUB].admit(subscriber)
     except LimitError as error:
@@ -58,7 +58,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
     if not response.can_prepare(request):
         raise ApiError(426, "upgrade_required", "Connect with a WebSocket client, or use /events.")
     try:
-        who = identify(request)
+        who = await identify(request, ticket=True)
         scope = _scope(request, who)
         first = await scope.snapshot()
     except NotSignedInError:
@@ -71,7 +71,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
     transport = request.transport
     if transport is None:
         return response
-    subscriber = Subscriber(transport, Wire.WEBSOCKET, who.user_id, ends=scope.job_id is not None)
+    subscriber = _subscriber(transport, Wire.WEBSOCKET, who, scope)
     try:
         app[HUB].admit(subscriber)
     except LimitError as error:
@@ -117,6 +117,11 @@ def _scope(request: web.Request, who: Identity) -> Scope:
     return Scope(job_channel(job_id), of_job, job_id=job_id)
 
 
+def _subscriber(transport: asyncio.Transport, wire: Wire, who: Identity, scope: Scope) -> Subscriber:
+    expires_in = None if who.expires_at is None else who.expires_at - now() / 1e6
+    return Subscriber(transport, wire, who.user_id, ends=scope.job_id is not None, expires_in=expires_in)
+
+
 def _may_see(who: Identity, job: Generation) -> bool:
     return who.may_see(job.author_id, job.organization_id)
 
@@ -138,9 +143,5 @@ async def _refuse(request: web.Request, response: web.WebSocketResponse, code: i
 def _check_origin(request: web.Request) -> None:
     """Browsers send cookies with a WebSocket from any page, so the page's origin must be one of ours."""
     origin = request.headers.get("Origin")
-    if origin is None:
-        return
-    settings = request.app[SETTINGS]
-    ours = urlsplit(settings.public_url).netloc if settings.public_url else request.host
-    if urlsplit(origin).netloc not in (ours, request.host) and origin not in settings.cors_origins:
+    if origin is not None and not is_own_origin(request, origin):
         raise ApiError(403, "origin_not_allowed", "This page may not open streams here; see CORS_ORIGINS.")

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from app import errors, ids, payload, times
-from app.auth import Identity, identify
+from app.auth import identify
 from app.db.videos import BadCursorError, Generation, NewJob, UnknownOwnerError
 from app.db.webhooks import Delivery
 from app.errors import ApiError
@@ -16,6 +16,7 @@ from app.generator import GeneratorError
 from app.keys import COMMITTED, GENERATOR, PARKED, SETTINGS, TYPICAL, VIDEOS, WRITER
 from app.routes.http import as_model, read_json_body, read_model, reply
 from app.routes.webhooks import is_trusted
+from app.tokens import Identity
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ class Registration(Order):
 
 
 async def generate(request: web.Request) -> web.Response:
-    who = identify(request)
+    who = await identify(request)
     order = await read_model(request, Order, request.app[SETTINGS].max_image_body_bytes)
     key = request.headers.get("Idempotency-Key") or None
     if key is not None and not (key.isascii() and len(key) <= 191):  # noqa: PLR2004
@@ -63,7 +64,7 @@ async def generate(request: web.Request) -> web.Response:
 async def register(request: web.Request) -> web.Response:
     settings = request.app[SETTINGS]
     body = await read_json_body(request, settings.max_image_body_bytes)
-    who = None if is_trusted(request, body) else identify(request)
+    who = None if is_trusted(request, body) else await identify(request)
     order = as_model(body, Registration)
     if who is not None and not who.admin:
         if order.job_id is not None or order.user_id not in (None, who.user_id):
@@ -87,7 +88,7 @@ async def register(request: web.Request) -> web.Response:
 
 
 async def gallery(request: web.Request) -> web.Response:
-    who = identify(request)
+    who = await identify(request)
     raw = request.query.get("limit", "12")
     if not (raw.isascii() and raw.isdigit() and len(raw) <= 3 and 1 <= int(raw) <= 100):  # noqa: PLR2004
         raise ApiError(400, "invalid_request", "limit must be a whole number from 1 to 100.")
@@ -106,7 +107,7 @@ async def gallery(request: web.Request) -> web.Response:
 
 
 async def detail(request: web.Request) -> web.Response:
-    job = await _visible(request, identify(request), request.match_info["job_id"])
+    job = await _visible(request, await identify(request), request.match_info["job_id"])
     return reply(job.detail(request.app[TYPICAL]))
 
 

@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from app import ids, payload, times
-from app.auth import Identity
 from app.db.pool import parameters
 from app.keys import RECEIVED, TYPICAL, WRITER
 from app.routes import admin
+from app.tokens import Identity
 from tests.conftest import running
 from tests.integration.test_commands import environment, run
 from tests.integration.test_writer import holding
@@ -372,7 +372,11 @@ async def test_secrets_are_never_shown(server, tmp_path, database_url):
 async def test_nobody_but_an_admin_sees_or_touches_webhooks(server, sql, monkeypatch):
     _, sent = await server.post(webhook("late", "generating"))
     before = everything(sql)
-    monkeypatch.setattr(admin, "identify", lambda _: Identity("u1", admin=False))
+
+    async def identify(_request):
+        return Identity("u1", admin=False)
+
+    monkeypatch.setattr(admin, "identify", identify)
     path = f"{WEBHOOKS}/{sent['webhook_id']}"
     answers = [await server.get(WEBHOOKS), await server.get(path)]
     answers += [await act(server, f"/{sent['webhook_id']}/{action}") for action in ("replay", "discard")]

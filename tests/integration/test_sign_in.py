@@ -1,0 +1,281 @@
+"""Signing in: every carrier, every route, and streams that end with their token."""
+
+import asyncio
+import hmac
+import time
+
+import jwt
+import orjson
+import pytest
+from aiohttp import WSMsgType, WSServerHandshakeError, web
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import RSAAlgorithm
+from jwt.utils import base64url_encode
+
+from app.settings import Settings, SettingsError, refuse_unsafe
+from tests.conftest import running
+from tests.integration.test_commands import run
+
+SECRET = "a secret of thirty-two characters"
+WEBHOOK = {"X-Webhook-Secret": "hush"}
+
+
+def token(user="u1", seconds=60, **claims) -> str:
+    return jwt.encode({"sub": user, "exp": time.time() + seconds} | claims, SECRET, algorithm="HS256")
+
+
+def bearer(*args, **claims) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token(*args, **claims)}"}
+
+
+@pytest.fixture
+async def signed(database_url):
+    settings = {"app_env": "production", "webhook_secret": "hush", "auth_jwt_secret": SECRET, "stream_heartbeat": 0.2}
+    async with running(database_url, **settings) as server:
+        for job_id, order in (("mine", {"user_id": "u1"}), ("ours", {"user_id": "u2", "organization_id": "o1"})):
+            body = {"job_id": job_id, "prompt": "the sea"} | order
+            async with server.session.post(f"{server.url}/api/videos", json=body, headers=WEBHOOK) as answer:
+                assert answer.status == 201, await answer.text()
+        yield server
+
+
+async def seen(server, job_id, headers) -> int:
+    return (await server.get(f"/api/videos/{job_id}", headers=headers))[0]
+
+
+async def test_author_organisation_and_admin_see_a_job_and_nobody_else_knows_of_it(signed):
+    assert await seen(signed, "mine", bearer()) == 200
+    assert await seen(signed, "ours", bearer(org_id="o1")) == 200
+    assert await seen(signed, "ours", bearer("boss", role="admin")) == 200
+    for headers in (bearer(), bearer(org_id="o2"), bearer("U2")):
+        assert await signed.get("/api/videos/ours", headers=headers) == await signed.get(
+            "/api/videos/nothing", headers=headers
+        )
+        hidden = await signed.get("/events/ours", headers=headers)
+        assert hidden == await signed.get("/events/nothing", headers=headers)
+        assert hidden[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/api/videos/user", "/api/videos/mine", "/events", "/events/mine"])
+async def test_nobody_gets_in_without_a_good_token_in_the_right_place(signed, path):
+    good = token()
+    for headers in (
+        {},
+        {"Authorization": "Bearer rubbish"},
+        {"Authorization": f"Basic {good}"},
+        {"Authorization": f"Bearer {token(seconds=-1)}"},
+        {"Authorization": "Bearer rubbish", "Cookie": f"__session={good}"},
+        {"Cookie": "__session=rubbish"},
+    ):
+        code, body = await signed.get(path, headers=headers)
+        assert (code, body["code"]) == (401, "unauthorized")
+    for query in (f"?token={good}", f"?access_token={good}", f"?ticket={good}"):
+        assert (await signed.get(path + query))[0] == 401
+
+
+async def test_users_who_are_no_admins_are_kept_out_of_the_admin_routes(signed):
+    assert (await signed.get("/api/admin/webhooks"))[0] == 401
+    assert (await signed.get("/api/admin/webhooks", headers=bearer()))[0] == 403
+    assert (await signed.get("/api/admin/webhooks", headers=bearer(role="admin")))[0] == 200
+
+
+async def test_cookie_signs_in_but_no_page_elsewhere_may_change_anything_with_it(signed):
+    cookie = {"Cookie": f"__session={token()}"}
+    assert await seen(signed, "mine", cookie) == 200
+
+    async def buys(**headers) -> int:
+        async with signed.session.post(f"{signed.url}/api/stream-tickets", headers=cookie | headers) as answer:
+            return answer.status
+
+    assert await buys(Origin=signed.url) == 200
+    assert await buys(**{"Sec-Fetch-Site": "same-origin"}) == 200
+    assert await buys() == 403
+    assert await buys(Origin="https://evil.example") == 403
+    assert await buys(Origin="null") == 403
+    assert await buys(Origin="https://evil.example", **bearer()) == 200
+
+
+async def test_page_elsewhere_may_change_nothing_in_development_either(server):
+    url = f"{server.url}/api/admin/webhooks/replay"
+    for origin, status in (("https://evil.example", 403), (server.url, 200)):
+        headers = {"Origin": origin}
+        async with server.session.post(url, json={"outcome": "dead"}, headers=headers) as answer:
+            assert answer.status == status
+
+
+async def buy(server, headers) -> dict:
+    async with server.session.post(f"{server.url}/api/stream-tickets", headers=headers) as answer:
+        assert answer.status == 200
+        return await answer.json()
+
+
+async def test_ticket_opens_streams_again_and_again_on_every_process_and_nothing_else(signed, database_url):
+    ticket = (await buy(signed, bearer()))["ticket"]
+    query = f"?ticket={ticket}"
+    assert (await signed.get("/api/videos/mine" + query))[0] == 401
+    assert (await signed.get("/api/videos/mine", headers={"Authorization": f"Bearer {ticket}"}))[0] == 401
+    async with running(database_url, app_env="production", webhook_secret="hush", auth_jwt_secret=SECRET) as other:
+        for server in (signed, other, signed):
+            async with server.session.get(f"{server.url}/events/mine{query}") as stream:
+                assert stream.status == 200
+            async with server.session.ws_connect(f"{server.url}/ws{query}") as socket:
+                assert (await socket.receive_json())["id"] is not None
+
+
+async def test_streams_end_when_the_token_does(signed):
+    headers = bearer(seconds=1.5)
+    ticket = (await buy(signed, bearer(seconds=1.5)))["ticket"]
+    async with (
+        signed.session.get(f"{signed.url}/events/mine", headers=headers) as by_token,
+        signed.session.get(f"{signed.url}/events?ticket={ticket}") as by_ticket,
+        signed.session.ws_connect(f"{signed.url}/ws/mine", headers=headers) as socket,
+        asyncio.timeout(5),
+    ):
+        assert (by_token.status, by_ticket.status) == (200, 200)
+        await by_token.content.read()
+        await by_ticket.content.read()
+        while (message := await socket.receive()).type is WSMsgType.TEXT:
+            pass
+        assert (message.type, message.data) == (WSMsgType.CLOSE, 4401)
+    assert (await signed.get("/events/mine", headers=headers))[0] == 401
+
+
+async def test_websocket_says_who_is_not_signed_in_and_what_is_not_there(signed):
+    for path, headers, code in (("/ws", {}, 4401), ("/ws/ours", bearer(), 4404), ("/ws/nothing", bearer(), 4404)):
+        async with signed.session.ws_connect(signed.url + path, headers=headers) as socket:
+            assert (await socket.receive()).data == code
+    with pytest.raises(WSServerHandshakeError, match="403"):
+        await signed.session.ws_connect(f"{signed.url}/ws", headers=bearer() | {"Origin": "https://evil.example"})
+
+
+class Issuer:
+    """A JWKS address whose keys can change, or that fails."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, rsa.RSAPrivateKey] = {}
+        self.broken = False
+        self.asked = 0
+
+    def add(self, kid: str) -> None:
+        self.keys[kid] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def token(self, kid: str, **claims) -> dict[str, str]:
+        body = {"sub": "u1", "exp": int(time.time()) + 60} | claims
+        text = jwt.encode(body, self.keys[kid], algorithm="RS256", headers={"kid": kid})
+        return {"Authorization": f"Bearer {text}"}
+
+    async def answer(self, _request: web.Request) -> web.Response:
+        self.asked += 1
+        if self.broken:
+            return web.Response(status=500)
+        keys = [
+            RSAAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"kid": kid, "use": "sig", "alg": "RS256"}
+            for kid, key in self.keys.items()
+        ]
+        return web.Response(body=orjson.dumps({"keys": keys}), content_type="application/json")
+
+
+@pytest.fixture
+async def issuer():
+    found = Issuer()
+    app = web.Application()
+    app.router.add_get("/jwks", found.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
+    yield found
+    await runner.cleanup()
+
+
+def by_jwks(database_url, issuer, **settings):
+    known = {"app_env": "production", "webhook_secret": "hush", "auth_jwks_url": issuer.url}
+    return running(database_url, **(known | settings))
+
+
+async def gallery(server, headers) -> int:
+    return (await server.get("/api/videos/user", headers=headers))[0]
+
+
+async def test_keys_are_fetched_once_and_again_for_a_new_one(database_url, issuer):
+    issuer.add("a")
+    async with by_jwks(database_url, issuer, jwks_cool_down=1e-6) as server:
+        assert [await gallery(server, issuer.token("a")) for _ in range(3)] == [200] * 3
+        assert issuer.asked == 1
+        issuer.add("b")
+        assert await gallery(server, issuer.token("b")) == 200
+        assert issuer.asked == 2
+        del issuer.keys["a"]
+
+
+async def test_flood_of_unknown_keys_asks_the_issuer_once_in_a_while(database_url, issuer):
+    issuer.add("a")
+    strange = Issuer()
+    strange.add("x")
+    async with by_jwks(database_url, issuer) as server:
+        answers = await asyncio.gather(*(gallery(server, strange.token("x")) for _ in range(50)))
+        assert answers == [401] * 50
+        assert await gallery(server, issuer.token("a")) == 200
+        assert issuer.asked == 1
+
+
+async def test_keys_stay_good_while_the_issuer_is_away(database_url, issuer):
+    issuer.add("a")
+    async with by_jwks(database_url, issuer, jwks_max_age=1e-6, jwks_cool_down=1e-6) as server:
+        assert await gallery(server, issuer.token("a")) == 200
+        issuer.broken = True
+        assert await gallery(server, issuer.token("a")) == 200
+        assert issuer.asked == 2
+
+
+async def test_token_signed_with_the_public_key_as_a_secret_is_refused(database_url, issuer):
+    issuer.add("a")
+    public = issuer.keys["a"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    head, claims = {"alg": "HS256", "typ": "JWT", "kid": "a"}, {"sub": "u1", "exp": int(time.time()) + 60}
+    signed = b".".join(base64url_encode(orjson.dumps(part)) for part in (head, claims))
+    forged = (signed + b"." + base64url_encode(hmac.digest(public, signed, "sha256"))).decode()
+    async with by_jwks(database_url, issuer) as server:
+        assert await gallery(server, {"Authorization": f"Bearer {forged}"}) == 401
+
+
+SAFE = {
+    "app_env": "production", "webhook_secret": "hush", "auth_jwt_secret": SECRET,
+    "database_url": "mysql://u:p@db/x", "host": "0.0.0.0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"webhook_secret": None}, "needs WEBHOOK_SECRET"),
+        ({"auth_jwt_secret": None}, "needs AUTH_JWT_SECRET .or AUTH_JWKS_URL"),
+        ({"database_url": None}, "needs DATABASE_URL"),
+        ({"auth_jwt_secret": "short"}, "too short"),
+        ({"auth_jwks_url": "https://issuer/jwks"}, "both set"),
+        ({"auth_jwt_secret": None, "auth_jwks_url": "issuer"}, "must be an http"),
+        ({"app_env": "development", "auth_jwt_secret": None}, "everybody is an admin"),
+        (
+            {"app_env": "development", "webhook_secret": None, "auth_jwt_secret": None, "auth_jwks_url": "http://x"},
+            "needs WEBHOOK_SECRET too",
+        ),
+    ],
+)
+def test_unsafe_settings_do_not_start(change, sentence):
+    refuse_unsafe(Settings(_env_file=None, **SAFE))
+    with pytest.raises(SettingsError, match=sentence):
+        refuse_unsafe(Settings(_env_file=None, **(SAFE | change)))
+
+
+async def test_token_made_on_the_command_line_signs_in(signed, tmp_path):
+    code, out, err = await run(tmp_path, "token", "--user", "u2", "--ttl", "60", AUTH_JWT_SECRET=SECRET)
+    assert (code, err) == (0, "")
+    headers = {"Authorization": f"Bearer {out.strip()}"}
+    assert [await seen(signed, job_id, headers) for job_id in ("ours", "mine")] == [200, 404]
+    assert (await signed.get("/api/admin/webhooks", headers=headers))[0] == 403
+    _, out, _ = await run(tmp_path, "token", "--user", "boss", "--admin", AUTH_JWT_SECRET=SECRET)
+    assert (await signed.get("/api/admin/webhooks", headers={"Authorization": f"Bearer {out.strip()}"}))[0] == 200
+    code, out, err = await run(tmp_path, "token", "--user", "u2")
+    assert (code, out) == (1, "")
+    assert "AUTH_JWT_SECRET is not set" in err
