@@ -49,11 +49,14 @@ def database(settings: Settings) -> Any:
 
 
 @main.command()
-def serve() -> None:
+@click.option("--workers", type=click.IntRange(min=1), help="Processes on the one port; default WORKERS, or 1.")
+def serve(workers: int | None) -> None:
     """Serve, on a private database unless DATABASE_URL names another."""
     from app.serve import serve as run
 
-    run_async(run(_settings()))
+    settings = _settings()
+    settings.workers = workers or settings.workers
+    run_async(run(settings))
 
 
 @main.command()

@@ -2,17 +2,25 @@
 
 import logging
 import sys
+from typing import Any
 
 import structlog
 
 
-def configure(level: str) -> None:
+def configure(level: str, **always: Any) -> None:
+    """From `level` up; each line has what `always` says."""
+
+    def add(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        event.update(always)
+        return event
+
     rendered: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

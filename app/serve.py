@@ -7,6 +7,9 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import click
 from aiohttp import web
@@ -20,6 +23,7 @@ from app.main import create_app
 from app.push.redis import check_url
 from app.routes.webhooks import PATH
 from app.settings import Settings, SettingsError, refuse_unsafe
+from app.workers import Workers, WorkersError
 
 _GRACE = 8.0
 _BACKLOG = 4096
@@ -34,33 +38,48 @@ async def serve(settings: Settings) -> int:
     except (SettingsError, ValueError) as error:
         raise Failure(str(error)) from None
     stop = asyncio.Event()
+
+    def end() -> None:
+        click.echo("rushes: stopping", err=True)
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     logs.configure(settings.log_level)
     taken = _bind(settings)
     settings.port = taken.getsockname()[1]
     try:
         async with database(settings) as url:
             await _migrate(settings, url)
-            runner = web.AppRunner(create_app(settings, url), access_log=None, shutdown_timeout=_GRACE)
-            await runner.setup()
-            try:
-                await web.SockSite(runner, taken, backlog=_BACKLOG).start()
-                _welcome(settings)
-                # What start-up made stays; looking through it again and again would hold the loop.
-                gc.collect()
-                gc.freeze()
-                gc.set_threshold(50_000, 20, 50)
-                await stop.wait()
-                click.echo("rushes: stopping", err=True)
-            finally:
-                await runner.cleanup()
-    except (LocalDatabaseError, DatabaseAwayError, ValueError) as error:
+            welcome = partial(_welcome, settings)
+            if settings.workers > 1:
+                await Workers(settings, url, taken, welcome).run(stop)
+            else:
+                await run_server(settings, url, taken, stop, on_ready=welcome)
+    except (LocalDatabaseError, DatabaseAwayError, WorkersError, ValueError) as error:
         raise Failure(str(error)) from None
     finally:
         taken.close()
     return 0
+
+
+async def run_server(
+    settings: Settings, database_url: str, listening: socket.socket, stop: asyncio.Event, *, on_ready: Callable[[], Any]
+) -> None:
+    """Serves in this process until `stop`, then ends cleanly."""
+    runner = web.AppRunner(create_app(settings, database_url), access_log=None, shutdown_timeout=_GRACE)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening, backlog=_BACKLOG).start()
+        on_ready()
+        # What start-up made stays; looking through it again and again would hold the loop.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        await stop.wait()
+    finally:
+        await runner.cleanup()
 
 
 def _bind(settings: Settings) -> socket.socket:
@@ -69,7 +88,8 @@ def _bind(settings: Settings) -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((settings.host, settings.port))
-        taken.listen(_BACKLOG)
+        if settings.workers == 1:
+            taken.listen(_BACKLOG)
     except OSError as error:
         taken.close()
         if error.errno == errno.EADDRINUSE:

@@ -22,6 +22,7 @@ class Settings(BaseSettings):
 
     app_env: Literal["development", "production"] = "development"
     host: str = "127.0.0.1"
+    workers: PositiveInt = 1
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     data_dir: Path = Path(".data")
     database_url: SecretStr | None = None
