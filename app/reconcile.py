@@ -246,7 +246,7 @@ def webhook_of(job_id: str, answer: dict[str, Any]) -> bytes:
 
 def _delivery(body: bytes) -> Delivery:
     """Raises payload.InvalidPayloadError."""
-    at = times.now()
+    at = times.receipt()
     update = payload.parse(body)
     return Delivery(
         id=ids.webhook_id(at),

@@ -12,6 +12,24 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+# A clock that was further ahead than this was never right: it is not waited for.
+_HOLD_US = 24 * 3600 * 1_000_000
+_last_receipt = 0
+
+
+def receipt() -> int:
+    """Now, for something that has just come: later than any receipt before, also when the clock was set back.
+
+    What has no time of its own is ordered by its receipt, so a step of the clock must not turn the order round.
+    """
+    global _last_receipt  # noqa: PLW0603 - there is one clock a process
+    at = now()
+    if at <= _last_receipt <= at + _HOLD_US:
+        at = _last_receipt + 1
+    _last_receipt = at
+    return at
+
+
 def microseconds(moment: datetime) -> int:
     """Microseconds since 1970; a datetime without a zone is UTC. Exact: no float in between."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

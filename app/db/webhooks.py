@@ -132,7 +132,7 @@ class Record:
             delivery.version,
             outcome.kind,
             row.attempts,
-            (now() - (delivery.began or delivery.received_at)) / 1000,
+            max(0, now() - (delivery.began or delivery.received_at)) / 1000,  # the clock may have been set back
             outcome.code,
             outcome.error[:_ERROR_MAX] if outcome.error else None,
         ]

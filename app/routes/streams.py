@@ -112,7 +112,7 @@ def _scope(request: web.Request, who: Identity) -> Scope:
         head, job = await videos.with_head(job_id)
         if job is None or not _may_see(who, job):
             raise errors.not_found()
-        return Snapshot(head, [job.event(typical)], (now() - job.moved_at) / 1e6)
+        return Snapshot(head, [job.event(typical)], max(0, now() - job.moved_at) / 1e6)
 
     return Scope(job_channel(job_id), of_job, job_id=job_id)
 

@@ -153,7 +153,7 @@ async def _hand_over(request: web.Request, job: Generation, order: Order) -> Non
 
 
 def _failed(job_id: str, error: str) -> Delivery:
-    at = times.now()
+    at = times.receipt()
     body = orjson.dumps({"job_id": job_id, "status": "failed", "content_type": "video", "error": error})
     update, webhook_id = payload.parse(body), ids.webhook_id(at)
     return Delivery(

@@ -88,7 +88,7 @@ def _unauthorized(request: web.Request) -> ApiError:
 
 
 def _delivery(request: web.Request, body: bytes) -> tuple[Delivery, list[dict[str, str]]]:
-    received_at = times.now()
+    received_at = times.receipt()
     webhook_id = request.headers.get("webhook-id") or None
     kept = {name: value for key, value in request.headers.items() if (name := key.lower()) not in _SECRET_HEADERS}
     details: list[dict[str, str]] = []
