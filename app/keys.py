@@ -13,6 +13,7 @@ from app.db.spool import Spool
 from app.db.videos import Videos
 from app.db.writer import Writer
 from app.generator import Generator
+from app.opening import Opening
 from app.parked import Parked
 from app.push.follower import Follower
 from app.push.hub import Hub
@@ -23,6 +24,8 @@ from app.wire import LogEvent, Typical
 
 SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", Pool)
+FOLLOWING = web.AppKey("following", Pool)
+OPENING = web.AppKey("opening", Opening)
 VIDEOS = web.AppKey("videos", Videos)
 LOG = web.AppKey("log", Log)
 SPOOL = web.AppKey("spool", Spool)

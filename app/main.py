@@ -11,7 +11,7 @@ from aiohttp import web
 from app.clients import FailureLimit
 from app.db.leader import Leader
 from app.db.log import Log
-from app.db.pool import Pool
+from app.db.pool import DatabaseAwayError, Pool
 from app.db.received import ReceivedWebhooks
 from app.db.retention import Retention
 from app.db.spool import Spool, SpoolError
@@ -23,10 +23,12 @@ from app.keys import (
     COMMITTED,
     FAILURES,
     FOLLOWER,
+    FOLLOWING,
     GENERATOR,
     HUB,
     LEADER,
     LOG,
+    OPENING,
     PARKED,
     POOL,
     RECEIVED,
@@ -37,6 +39,7 @@ from app.keys import (
     VIDEOS,
     WRITER,
 )
+from app.opening import Opening
 from app.parked import Parked
 from app.push.follower import Follower
 from app.push.hub import Hub
@@ -53,11 +56,16 @@ log = structlog.get_logger(__name__)
 
 
 def create_app(settings: Settings, database_url: str) -> web.Application:
-    """The whole server against a migrated database. It serves on `settings.port`, which the simulated
-    generator must know."""
+    """The whole server. It serves on `settings.port`, which the simulated generator must know.
+
+    Its start-up raises RefusedError or NotMigratedError when the database is there and cannot be used.
+    """
     app = web.Application(middlewares=[cross_origin, errors_as_json], client_max_size=settings.max_image_body_bytes)
     app[SETTINGS] = settings
     app[POOL] = Pool(database_url, settings.db_pool_size, settings.db_timeout)
+    app[OPENING] = Opening(
+        database_url, app[POOL], wait=settings.db_timeout, may_migrate=settings.app_env == "development"
+    )
     app[LOG] = Log(app[POOL])
     app[VIDEOS] = Videos(app[POOL], settings.app_language)
     app[RECEIVED] = ReceivedWebhooks(app[POOL], settings.app_language, create_unknown=settings.unknown_job == "create")
@@ -74,8 +82,10 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         end_completed=settings.stream_end_completed,
         end_failed=settings.stream_end_failed,
     )
+    # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
+    app[FOLLOWING] = Pool(database_url, 1, settings.db_timeout)
     app[FOLLOWER] = Follower(
-        app[LOG],
+        Log(app[FOLLOWING]),
         app[HUB],
         poll=settings.log_poll,
         poll_with_bus=settings.log_poll_with_redis,
@@ -99,7 +109,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     )
     app[LEADER] = Leader(database_url, wait=settings.db_timeout)
     app[PARKED] = Parked(app[POOL], app[WRITER], app[LEADER])
-    app.cleanup_ctx.extend([_reading, _following, _hearing, _writing, _generating, _keeping_up])
+    app.cleanup_ctx.extend([_reading, _hearing, _writing, _generating, _opening])
     # Streams end before connections are waited for; in cleanup it would be too late by minutes.
     app.on_shutdown.append(_end_streams)
     app.router.add_routes(_routes())
@@ -132,15 +142,9 @@ def _routes() -> list[web.RouteDef]:
 
 
 async def _reading(app: web.Application) -> AsyncIterator[None]:
-    app[TYPICAL].observe(await app[VIDEOS].typical_seconds())
     yield
     app[POOL].close()
-
-
-async def _following(app: web.Application) -> AsyncIterator[None]:
-    await app[FOLLOWER].start()
-    async with _running(app[FOLLOWER].run(), app[HUB].sweep()):
-        yield
+    app[FOLLOWING].close()
 
 
 async def _hearing(app: web.Application) -> AsyncIterator[None]:
@@ -148,20 +152,34 @@ async def _hearing(app: web.Application) -> AsyncIterator[None]:
     if bus is None:
         yield
         return
-    channel = f"rushes/{await app[LOG].name()}"
-    async with _running(bus.hear(channel), bus.tell(channel)):
+    async with _running(_exchange(app, bus)):
         yield
         await bus.flush()
+
+
+async def _exchange(app: web.Application, bus: Bus) -> None:
+    """Tells and hears over the bus, once the database has said which log it is about. Runs until cancelled."""
+    await app[OPENING].opened.wait()
+    while True:
+        try:
+            channel = f"rushes/{await app[LOG].name()}"
+            break
+        except DatabaseAwayError:
+            await asyncio.sleep(app[SETTINGS].log_poll)
+    async with _running(bus.hear(channel), bus.tell(channel)):
+        await asyncio.Event().wait()
 
 
 @asynccontextmanager
 async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Tasks that run beside the server, and are cancelled with it."""
     tasks = [asyncio.create_task(loop) for loop in loops]
-    yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _writing(app: web.Application) -> AsyncIterator[None]:
@@ -170,7 +188,7 @@ async def _writing(app: web.Application) -> AsyncIterator[None]:
     except SpoolError as error:
         # Each use of it tries again; the database may never go away meanwhile.
         log.warning("spool_not_open", error=str(error))
-    app[WRITER].start()
+    app[WRITER].start(away=True)
     yield
     await app[WRITER].stop()
     await app[SPOOL].close()
@@ -182,9 +200,27 @@ async def _generating(app: web.Application) -> AsyncIterator[None]:
     await generator.close()
 
 
-async def _keeping_up(app: web.Application) -> AsyncIterator[None]:
-    """What is done again and again, by one process of all: parked webhooks, stalled jobs, old rows."""
+async def _opening(app: web.Application) -> AsyncIterator[None]:
+    """Webhooks are taken from the first moment; all else begins once the database can be used."""
+
+    async def begin() -> None:
+        # Streams are let in after this, so none can join before the follower knows where it is.
+        await app[FOLLOWER].start()
+        app[TYPICAL].observe(await Videos(app[FOLLOWING], app[SETTINGS].app_language).typical_seconds())
+        app[WRITER].drain()
+
+    await app[OPENING].start(begin)
+    async with _running(app[HUB].sweep(), _keep_up(app)):
+        yield
+    await app[OPENING].stop()
+    app[LEADER].close()
+
+
+async def _keep_up(app: web.Application) -> None:
+    """What is done again and again: the log followed, and by one process of all parked webhooks, stalled jobs and old
+    rows looked after. Runs until cancelled."""
     settings, leader = app[SETTINGS], app[LEADER]
+    await app[OPENING].opened.wait()
     reconciler = Reconciler(
         app[POOL],
         app[WRITER],
@@ -195,9 +231,8 @@ async def _keeping_up(app: web.Application) -> AsyncIterator[None]:
         give_up_after=settings.give_up_after,
     )
     retention = Retention(app[POOL], leader, days=settings.retention_days)
-    async with _running(app[PARKED].run(), reconciler.run(), retention.run()):
-        yield
-    leader.close()
+    async with _running(app[FOLLOWER].run(), app[PARKED].run(), reconciler.run(), retention.run()):
+        await asyncio.Event().wait()
 
 
 def _bus(settings: Settings, follower: Follower) -> Bus | None:

@@ -16,7 +16,6 @@ from aiohttp import web
 
 from app import logs
 from app.cli import Failure, database
-from app.db import migrate
 from app.db.local import LocalDatabaseError
 from app.db.pool import DatabaseAwayError
 from app.main import create_app
@@ -51,7 +50,6 @@ async def serve(settings: Settings) -> int:
     settings.port = taken.getsockname()[1]
     try:
         async with database(settings) as url:
-            await _migrate(settings, url)
             welcome = partial(_welcome, settings)
             if settings.workers > 1:
                 await Workers(settings, url, taken, welcome).run(stop)
@@ -69,8 +67,8 @@ async def run_server(
 ) -> None:
     """Serves in this process until `stop`, then ends cleanly."""
     runner = web.AppRunner(create_app(settings, database_url), access_log=None, shutdown_timeout=_GRACE)
-    await runner.setup()
     try:
+        await runner.setup()
         await web.SockSite(runner, listening, backlog=_BACKLOG).start()
         on_ready()
         # What start-up made stays; looking through it again and again would hold the loop.
@@ -99,17 +97,6 @@ def _bind(settings: Settings) -> socket.socket:
             ) from None
         raise Failure(f"cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}") from None
     return taken
-
-
-async def _migrate(settings: Settings, url: str) -> None:
-    """Development brings its database up to date by itself; in production that is a step of the deployment."""
-    lacking = await asyncio.to_thread(migrate.pending, url)
-    if not lacking:
-        return
-    if settings.app_env == "production":
-        raise Failure(f"the database lacks {len(lacking)} migrations; run `rushes migrate` first.")
-    report = await asyncio.to_thread(migrate.apply, url)
-    click.echo(f"rushes: applied {len(report.applied)} migrations", err=True)
 
 
 def _welcome(settings: Settings) -> None:

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from app import logs
+from app.db import migrate
 from app.db.local import private_database
 from app.db.pool import parameters
 from app.main import create_app
@@ -38,10 +39,11 @@ def pytest_asyncio_loop_factories():
 
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory) -> Iterator[dict]:
-    """Connection arguments of a MariaDB that lives as long as the session."""
+    """Connection arguments of a MariaDB that lives as long as the session. Its own database is migrated, and unused."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         url = runner.run(stack.enter_async_context(private_database(tmp_path_factory.mktemp("mariadb"))))
+        migrate.apply(url)
         yield parameters(url)
         runner.run(stack.aclose())
 
@@ -60,6 +62,9 @@ def make_database(mariadb) -> str:
         cursor.execute(f"USE {name}")
         for path in MIGRATIONS:
             cursor.execute(path.read_text())
+        for table in ("_yoyo_migration", "_yoyo_version", "_yoyo_log"):
+            cursor.execute(f"CREATE TABLE {table} LIKE rushes.{table}")
+            cursor.execute(f"INSERT INTO {table} SELECT * FROM rushes.{table}")
     return f"mysql://{mariadb['user']}@localhost/{name}?unix_socket={quote(mariadb['unix_socket'], safe='')}"
 
 
@@ -111,9 +116,8 @@ class Server:
 @asynccontextmanager
 async def running(database_url: str, **settings) -> AsyncIterator[Server]:
     """The server on a free port, as `rushes serve` runs it."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    with tempfile.TemporaryDirectory() as folder:
+    with socket.socket() as listening, tempfile.TemporaryDirectory() as folder:
+        listening.bind(("127.0.0.1", 0))
         async with _running(database_url, listening, {"data_dir": Path(folder)} | settings) as server:
             yield server
 
@@ -123,8 +127,8 @@ async def _running(database_url: str, listening: socket.socket, settings: dict) 
     chosen = Settings(_env_file=None, **({"port": listening.getsockname()[1], "log_level": "error"} | settings))
     app = create_app(chosen, database_url)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
-    await runner.setup()
     try:
+        await runner.setup()
         await web.SockSite(runner, listening).start()
         async with ClientSession() as session:
             yield Server(f"http://127.0.0.1:{chosen.port}", app, session)

@@ -11,9 +11,11 @@ from yoyo import read_migrations
 from yoyo.backends.core.mysql import MySQLBackend
 from yoyo.connections import parse_uri
 
-from app.db.pool import DatabaseAwayError, parameters
+from app.db.pool import DatabaseAwayError, connect, not_connected, parameters
 
 _FOLDER = Path(__file__).parent / "migrations"
+
+_NO_SUCH_TABLE = 1146
 
 # What our queries need on the site's tables; those that we make have it from the start.
 _WANTED_INDEXES = (
@@ -45,15 +47,22 @@ class Report:
     missing_indexes: list[str]
 
 
-def pending(url: str) -> list[str]:
+class NotMigratedError(DatabaseAwayError):
+    """The database lacks what this version needs."""
+
+
+async def pending(url: str, wait: float = 10.0) -> list[str]:
     """Names of the migrations that a database lacks. Raises DatabaseAwayError."""
     names = sorted(path.stem for path in _FOLDER.glob("*.sql"))
-    with _session(url) as session, session.cursor() as cursor:
-        try:
-            cursor.execute("SELECT migration_id FROM _yoyo_migration")
-        except pymysql.err.ProgrammingError:
-            return names
-        applied = {row[0] for row in cursor.fetchall()}
+    connection = await connect(url, wait)
+    try:
+        applied = {row[0] for row in await connection.rows("SELECT migration_id FROM _yoyo_migration")}
+    except pymysql.err.ProgrammingError as error:
+        if error.args[0] != _NO_SUCH_TABLE:
+            raise
+        return names
+    finally:
+        connection.close()
     return [name for name in names if name not in applied]
 
 
@@ -123,4 +132,4 @@ def _connect(url: str) -> Any:
     try:
         return pymysql.connect(**arguments, charset="utf8mb4", connect_timeout=10)
     except pymysql.err.OperationalError as error:
-        raise DatabaseAwayError(f"cannot connect to the database: {error.args[-1]}") from error
+        raise not_connected(error) from error

@@ -53,6 +53,10 @@ _AWAY = {
     2014,
 }
 
+# What no waiting mends: user, password, host, database, encryption. Everything else at the door may pass: a server that
+# starts, recovers or has too many guests, a name that is not known yet.
+_REFUSED = {1044, 1045, 1049, 1130, 1251, 1698, 1862, 2059, 3118, 3159, 4151}
+
 
 class DatabaseAwayError(Exception):
     """The database is out of reach, or cannot be written to."""
@@ -60,6 +64,10 @@ class DatabaseAwayError(Exception):
 
 class UnreachableError(DatabaseAwayError):
     """No session can be had: the database does not answer, or lets nobody in."""
+
+
+class RefusedError(UnreachableError):
+    """The database answers, and what is in DATABASE_URL will never do: user, password, database, encryption."""
 
 
 class RetryableError(Exception):
@@ -184,24 +192,41 @@ async def connect(url: str, wait: float) -> Connection:
             raw = await aiomysql.connect(**parameters(url), charset="utf8mb4", autocommit=True, connect_timeout=None)
     except (OSError, TimeoutError, OperationalError, InterfaceError) as error:
         _raise_if_cancelled()
-        raise UnreachableError(f"cannot connect to the database: {error.args[-1] if error.args else error}") from error
+        raise not_connected(error) from error
     connection = Connection(raw, wait)
     await connection.run(*(s for s in _SESSION.split(";")))
     return connection
 
 
+def not_connected(error: Exception) -> UnreachableError:
+    """What a failed try to connect means, in a sentence without a password."""
+    code, why = (error.args[0], error.args[-1]) if error.args else (0, type(error).__name__)
+    kind = RefusedError if code in _REFUSED else UnreachableError
+    return kind(f"cannot connect to the database: {why}")
+
+
 class Pool:
-    """At most `size` sessions, made when needed."""
+    """At most `size` sessions, made when needed; none while it is barred."""
 
     def __init__(self, url: str, size: int, wait: float) -> None:
         self._url = url
         self._wait = wait
         self._gate = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
+        self._barred = False
+
+    def bar(self) -> None:
+        """Whoever asks gets DatabaseAwayError until `unbar`."""
+        self._barred = True
+
+    def unbar(self) -> None:
+        self._barred = False
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A session, autocommitting. Raises DatabaseAwayError, also when none is free in time."""
+        if self._barred:
+            raise DatabaseAwayError("the database was not there yet since the start")
         try:
             async with asyncio.timeout(self._wait):
                 await self._gate.acquire()

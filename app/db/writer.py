@@ -85,8 +85,16 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def start(self) -> None:
+    def start(self, *, away: bool = False) -> None:
+        """`away`: everything is queued on disk until `drain`."""
+        self._away = away
         self._task = asyncio.create_task(self._run(), name="writer")
+        if not away:
+            self.drain()
+
+    def drain(self) -> None:
+        """The database is there: from now on what is on disk is applied too, then and whenever it comes back."""
+        self._away = False
         if self._spool is not None:
             self._drainer = asyncio.create_task(self._drain(self._spool), name="drainer")
 

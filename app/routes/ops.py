@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from app.db.pool import DatabaseAwayError
-from app.keys import BUS, LOG
+from app.keys import BUS, LOG, OPENING
 from app.routes.http import reply
 
 _OK, _AWAY = "ok", "out of reach"
@@ -27,5 +27,5 @@ async def _database(app: web.Application) -> str:
     try:
         await app[LOG].head()
     except DatabaseAwayError:
-        return _AWAY
+        return app[OPENING].why or _AWAY
     return _OK

@@ -1,0 +1,113 @@
+"""The opening: the server takes webhooks from its first moment, and the rest begins once the database can be used.
+
+After a power cut the database may need longer than we do. So it is waited for, beside the server, as long as it takes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from pymysql.err import Error
+
+from app.db import migrate
+from app.db.migrate import NotMigratedError
+from app.db.pool import DatabaseAwayError, Pool, RefusedError
+
+log = structlog.get_logger(__name__)
+
+_EVERY = 0.5
+# A database that says nothing for so long is away: the start waits for the first look, and senders for the start.
+_SILENCE = 3.0
+
+
+class Opening:
+    """Bars `pool` until the database answers, lets us in, and has our tables.
+
+    `opened` is set from then on; until then `why` says what is missing, in words that anybody may read.
+    """
+
+    def __init__(self, url: str, pool: Pool, *, wait: float, may_migrate: bool) -> None:
+        self.opened = asyncio.Event()
+        self.why: str | None = "out of reach"
+        self._url = url
+        self._pool = pool
+        self._wait = min(wait, _SILENCE)
+        self._may_migrate = may_migrate
+        self._tried: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        pool.bar()
+
+    async def start(self, begin: Callable[[], Awaitable[None]]) -> None:
+        """Tries at once, then beside the server until it works: then `begin` is called and the pool is open.
+
+        Returns after the first try. Raises RefusedError or NotMigratedError when the database is there and waiting
+        would not help: whoever started us is still looking.
+        """
+        self._tried = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run(begin), name="opening")
+        try:
+            await self._tried
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, begin: Callable[[], Awaitable[None]]) -> None:
+        told = None
+        while True:
+            try:
+                await self._open(begin)
+                break
+            except Exception as error:
+                self.why = _why(error)
+                if not self._settle(error) and str(error) != told:
+                    known = isinstance(error, DatabaseAwayError)
+                    log.warning("database_not_usable", error=str(error), exc_info=not known)
+                    told = str(error)
+            await asyncio.sleep(_EVERY)
+        self._settle(None)
+        if told is not None:
+            log.info("database_usable")
+
+    def _settle(self, error: Exception | None) -> bool:
+        """Ends the start, which may still be waiting; whether it was given the error."""
+        if self._tried is None or self._tried.done():
+            return False
+        if isinstance(error, (RefusedError, NotMigratedError)):
+            self._tried.set_exception(error)
+            return True
+        self._tried.set_result(None)
+        return False
+
+    async def _open(self, begin: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await self._migrated()
+        except Error as error:
+            raise RefusedError(f"the database refuses us: {error.args[-1]}") from error
+        await begin()
+        self._pool.unbar()
+        self.why = None
+        self.opened.set()
+
+    async def _migrated(self) -> None:
+        """Development brings its database up to date by itself; in production that is a step of the deployment."""
+        lacking = await migrate.pending(self._url, self._wait)
+        if not lacking:
+            return
+        if not self._may_migrate:
+            raise NotMigratedError(f"the database lacks {len(lacking)} migrations; run `rushes migrate` first.")
+        report = await asyncio.to_thread(migrate.apply, self._url)
+        log.info("migrated", applied=len(report.applied))
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case NotMigratedError():
+            return "not migrated: run `rushes migrate`"
+        case RefusedError():
+            return "refuses this server: its log says why"
+    return "out of reach"
