@@ -108,7 +108,9 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         create_unknown=settings.unknown_job == "create",
     )
     app[LEADER] = Leader(database_url, wait=settings.db_timeout)
-    app[PARKED] = Parked(app[POOL], app[WRITER], app[LEADER])
+    app[PARKED] = Parked(
+        app[POOL], app[WRITER], app[LEADER], poll=settings.parked_poll, per_round=settings.parked_per_round
+    )
     app.cleanup_ctx.extend([_reading, _hearing, _writing, _generating, _opening])
     # Streams end before connections are waited for; in cleanup it would be too late by minutes.
     app.on_shutdown.append(_end_streams)

@@ -10,18 +10,29 @@ import structlog
 from app import times
 from app.db.leader import Leader
 from app.db.pool import DatabaseAwayError, Pool, RetryableError, Row
-from app.db.sql import bind
+from app.db.sql import Raw, bind
 from app.db.webhooks import Delivery, Outcome, to_try_again
 from app.db.writer import BusyError, Writer
 
 log = structlog.get_logger(__name__)
 
-# The index is named because the primary key would do for ORDER BY, and pass over every webhook there is.
-_PARKED = """
-SELECT id, job_id FROM rushes_webhooks FORCE INDEX (rushes_webhooks_outcome) WHERE outcome = 'parked'
+# The index holds all that is asked for here; the primary key would do for ORDER BY, and pass over every webhook.
+_END_OF_PAGE = """
+SELECT id FROM rushes_webhooks FORCE INDEX (rushes_webhooks_outcome)
+WHERE outcome = 'parked' AND id > %s ORDER BY id LIMIT 1 OFFSET %s
 """
 
-_PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
+# Put into the collation of the site's column, so that its primary key can be used.
+_WITH_JOB = """
+SELECT DISTINCT w.job_id, g.id FROM rushes_webhooks w FORCE INDEX (rushes_webhooks_outcome)
+STRAIGHT_JOIN video_generations g ON g.id = CONVERT(w.job_id USING %s) COLLATE %s
+WHERE w.outcome = 'parked' AND w.id > %s AND w.id <= %s
+"""
+
+_COLLATION = """
+SELECT CHARACTER_SET_NAME, COLLATION_NAME FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'video_generations' AND COLUMN_NAME = 'id'
+"""
 
 _OF_JOB = """
 SELECT id, dedup_key, origin, version, headers, payload, received_at, job_id
@@ -32,7 +43,10 @@ WHERE job_id = %s AND outcome = 'parked' AND id > %s ORDER BY id LIMIT %s
 # Of a webhook that was applied since it was read: nobody sent the second one.
 _FORGET = "DELETE FROM rushes_webhooks WHERE id = %s AND outcome = 'duplicate'"
 
-_PAGE = 1000
+_LAST_ID = "g"  # after every id, which are of hex digits
+
+# Rows that one statement looks through, in about 20 ms.
+_PAGE = 10_000
 # Webhooks of one job read at once: with their bodies these may be 50 MiB.
 _AT_ONCE = 50
 _JOBS_AT_ONCE = 16
@@ -43,27 +57,27 @@ _REST = 60.0
 class Parked:
     """Applies parked webhooks, whoever inserts their job, in the process that leads.
 
-    Every `every` seconds it looks for the jobs of the newest 1,000 parked webhooks, and of the next `per_round`
-    of the others, oldest first and then from the start again. So with P parked webhooks each is looked for within
-    `every` * P / `per_round` seconds: 4 s for 40,000 of them, 10 s for 100,000, the newest ones 2 s.
+    After every `poll` seconds it looks for the jobs of the next `per_round` parked webhooks, oldest first and then from
+    the start again. A round over 100,000 of them takes about 0.2 s.
     """
 
     def __init__(
-        self, pool: Pool, writer: Writer, leader: Leader, *, every: float = 2.0, per_round: int = 20_000
+        self, pool: Pool, writer: Writer, leader: Leader, *, poll: float = 1.0, per_round: int = 100_000
     ) -> None:
         self._pool = pool
         self._writer = writer
         self._leader = leader
-        self._every = every
+        self._poll = poll
         self._per_round = per_round
         self._last_id = ""
+        self._collation: list[Raw] = []
         self._applying: dict[str, asyncio.Task[int]] = {}
         self._resting: dict[str, float] = {}
 
     async def run(self) -> None:
         """Runs until cancelled."""
         try:
-            await self._leader.repeat("parked", self._round, self._every)
+            await self._leader.repeat("parked", self._round, self._poll)
         finally:
             for task in self._applying.values():
                 task.cancel()
@@ -83,33 +97,28 @@ class Parked:
     async def _round(self) -> None:
         at = time.monotonic()
         self._resting = {job_id: until for job_id, until in self._resting.items() if until > at}
-        rows = await self._read(bind(f"{_PARKED} ORDER BY id DESC LIMIT %s", _PAGE))
-        await self._look(rows)
-        if len(rows) < _PAGE:
-            return  # that was all
         for _ in range(-(-self._per_round // _PAGE)):
-            rows = await self._read(bind(f"{_PARKED} AND id > %s ORDER BY id LIMIT %s", self._last_id, _PAGE))
-            await self._look(rows)
-            if len(rows) < _PAGE:
-                self._last_id = ""
-                break
-            self._last_id = str(rows[-1][0])
+            end = await self._read(bind(_END_OF_PAGE, self._last_id, _PAGE - 1))
+            until = str(end[0][0]) if end else _LAST_ID
+            await self._look(self._last_id, until)
+            self._last_id = until if end else ""
+            if not end:
+                return
 
     async def _read(self, statement: bytes) -> list[tuple[str | None, ...]]:
         async with self._pool.connection() as connection:
             return (await connection.run_text(statement))[0]
 
-    async def _look(self, rows: list[tuple[str | None, ...]]) -> None:
+    async def _look(self, after: str, until: str) -> None:
         """Starts to apply the webhooks of those jobs that are there now."""
-        wanted = {row[1] for row in rows if row[1] is not None} - self._applying.keys() - self._resting.keys()
-        if not wanted:
-            return
-        # Sorted, so that neighbours in the table are asked for together.
-        present = {row[0] for row in await self._read(bind(_PRESENT, sorted(wanted)))}
+        if not self._collation:
+            self._collation = [Raw(str(name).encode()) for name in (await self._read(_COLLATION.encode()))[0]]
+        rows = await self._read(bind(_WITH_JOB, *self._collation, after, until))
         # Compared here: to the site's collation other spellings are the same.
-        for job_id in sorted(wanted & present):
+        present = {job_id for job_id, spelled in rows if job_id is not None and job_id == spelled}
+        for job_id in sorted(present - self._applying.keys() - self._resting.keys()):
             if len(self._applying) >= _JOBS_AT_ONCE:
-                await asyncio.wait(self._applying.values(), return_when=asyncio.FIRST_COMPLETED, timeout=self._every)
+                await asyncio.wait(self._applying.values(), return_when=asyncio.FIRST_COMPLETED, timeout=self._poll)
             if len(self._applying) >= _JOBS_AT_ONCE:
                 return  # each of these jobs is held by somebody: the next round goes on
             task = self._applying[job_id] = asyncio.create_task(self._apply_in_round(job_id))

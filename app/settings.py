@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     auth_failures_per_minute: PositiveInt = 30
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
     unknown_job: Literal["park", "create"] = "park"
+    parked_poll: PositiveFloat = 1.0
+    parked_per_round: PositiveInt = 100_000
     stall_after: PositiveFloat = 600.0
     give_up_after: PositiveFloat = 86_400.0
     retention_days: PositiveFloat = 30.0

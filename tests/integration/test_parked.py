@@ -10,6 +10,7 @@ import pytest
 from app.db.leader import Leader
 from app.db.pool import Pool
 from app.parked import Parked
+from app.settings import Settings
 from tests.integration.test_writer import Harness, add_jobs, holding, kinds, until, writing
 from tests.webhooks import webhook
 
@@ -27,7 +28,7 @@ class Process:
 @contextlib.asynccontextmanager
 async def process(url: str, *, run: bool = True, budget: float = 10.0, **options):
     async with writing(url, budget=budget) as harness:
-        made = Process(url, harness, **({"every": 0.02} | options))
+        made = Process(url, harness, **({"poll": 0.02} | options))
         task = asyncio.create_task(made.parked.run()) if run else None
         try:
             yield made
@@ -145,23 +146,66 @@ def hundred_thousand(sql):
     )
 
 
-async def test_among_100000_whose_jobs_never_come_the_newest_is_found_first_and_each_in_its_turn(
+async def test_among_100000_parked_webhooks_the_oldest_and_the_newest_are_applied_within_5_seconds(
     database_url, sql, hundred_thousand
 ):
-    async with process(database_url, run=False, per_round=20_000) as made:
-        names = [row[0] for row in sql("SELECT job_id FROM rushes_webhooks WHERE id IN (LPAD('C350', 32, '0'))")]
+    """As a server looks for them: with its own pause, in a table of jobs that is not small either."""
+    sql(
+        "INSERT INTO video_generations (id, prompt, authorId, updatedAt)"
+        " SELECT CONCAT('other-', MD5(seq)), 'p', 'u1', NOW(3) FROM seq_1_to_50000"
+    )
+    names = [row[0] for row in sql("SELECT job_id FROM rushes_webhooks WHERE id IN (LPAD('1', 32, '0'))")]
+    settings = Settings(_env_file=None)
+    async with process(database_url, poll=settings.parked_poll, per_round=settings.parked_per_round) as made:
         await made.harness.submit(webhook("new", "generating"))
+        await asyncio.sleep(settings.parked_poll / 2)  # somewhere between two rounds
+        began = time.monotonic()
         add_jobs(sql, "new", *names)
+        await until(lambda: outcomes(sql, "new") == outcomes(sql, names[0]) == (("applied", 2),))
+        assert time.monotonic() - began < 5.0
+    assert sql("SELECT SUM(attempts) FROM rushes_webhooks") == ((100_003,),)
+
+
+async def test_round_over_100000_parked_webhooks_is_short_and_reads_no_bodies(database_url, sql, hundred_thousand):
+    async with process(database_url, run=False) as made:
         took = []
-        for number in range(6):
+        for _ in range(4):
             began = time.monotonic()
             await made.parked._round()
             took.append(time.monotonic() - began)
-            if number == 0:
-                await until(lambda: outcomes(sql, "new") == (("applied", 2),))
-        await until(lambda: outcomes(sql, names[0]) == (("applied", 2),))
         assert min(took) < 1.0
-    assert sql("SELECT SUM(attempts) FROM rushes_webhooks") == ((100_003,),)
+    plan = sql(
+        "EXPLAIN SELECT job_id FROM rushes_webhooks FORCE INDEX (rushes_webhooks_outcome)"
+        " WHERE outcome = 'parked' AND id > '' AND id <= 'g'"
+    )
+    assert "Using index" in plan[0][-1]
+    assert "condition" not in plan[0][-1]
+
+
+async def test_more_parked_webhooks_than_one_round_takes_have_their_turn_one_after_the_other(
+    database_url, sql, hundred_thousand
+):
+    (name,) = sql("SELECT job_id FROM rushes_webhooks WHERE id = LPAD(HEX(45000), 32, '0')")[0]
+    async with process(database_url, run=False, per_round=20_000) as made:
+        add_jobs(sql, name)
+        for _ in range(2):
+            await made.parked._round()
+        assert not made.parked._applying
+        await made.parked._round()
+        await until(lambda: outcomes(sql, name) == (("applied", 2),))
+
+
+@pytest.mark.parametrize("collation", ["utf8mb4_general_ci", "utf8mb4_bin", "latin1_swedish_ci"])
+async def test_site_with_another_collation_is_looked_through_as_fast_and_as_exactly(database_url, sql, collation):
+    charset = collation.split("_")[0]
+    sql("ALTER TABLE video_files DROP FOREIGN KEY video_files_generationId_fkey")
+    for table, column in (("video_generations", "id"), ("video_files", "generationId")):
+        sql(f"ALTER TABLE {table} MODIFY {column} VARCHAR(191) CHARACTER SET {charset} COLLATE {collation} NOT NULL")
+    async with process(database_url) as made:
+        await made.harness.submit(webhook("late", "generating"), webhook("Other", "generating"))
+        add_jobs(sql, "late", "OTHER")
+        await until(lambda: outcomes(sql, "late") == (("applied", 2),))
+        assert outcomes(sql, "Other") == (("parked", 1),)
 
 
 async def test_one_process_leads_and_another_follows_when_it_is_gone(database_url, sql):

@@ -19,5 +19,5 @@ CREATE TABLE IF NOT EXISTS `rushes_webhooks` (
   PRIMARY KEY (`id`),
   UNIQUE INDEX `rushes_webhooks_dedup` (`dedup_key`),
   INDEX `rushes_webhooks_job` (`job_id`, `outcome`),
-  INDEX `rushes_webhooks_outcome` (`outcome`, `id`)
+  INDEX `rushes_webhooks_outcome` (`outcome`, `id`, `job_id`)
 ) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
