@@ -16,9 +16,10 @@ log = structlog.get_logger(__name__)
 
 _DAY_US = 24 * 3600 * 1_000_000
 
-# Rows at once, adapted so that a statement takes about so many seconds; far below 50 ms, which the writer may feel.
-_ROWS, _ROWS_MIN, _ROWS_MAX = 500, 20, 5000
-_AIM = 0.01
+# Rows of the first statement: a row with a long body lies on many pages, and 500 of those take 100 ms and more.
+_ROWS, _ROWS_MAX = 50, 5000
+# Seconds that a statement may take. The writer waits for none of our rows, but it shares the disk with us.
+_LONG, _SHORT = 0.02, 0.01
 _PAUSE_MIN, _PAUSE_MAX = 0.005, 0.5
 _TRIES = 5
 _PAGE = 500
@@ -69,7 +70,7 @@ class Retention:
     async def purge(self) -> dict[str, int]:
         """Deletes now; how many rows, by what they are. Raises DatabaseAwayError."""
         before = sql(now() - int(self._days * _DAY_US))
-        self._rows, self.longest = _ROWS, 0.0
+        self.longest = 0.0
         return {
             "webhooks": await self._purge_webhooks(before),
             "events": await self._purge_events(before),
@@ -83,6 +84,7 @@ class Retention:
             log.info("purged", **deleted, longest_ms=round(self.longest * 1000, 1))
 
     async def _purge_webhooks(self, before: str) -> int:
+        self._rows = _ROWS
         total, last = 0, ""
         while True:
             end = await self._pool.rows(bind(_LAST_OF_WEBHOOKS, last, self._rows - 1))
@@ -98,7 +100,7 @@ class Retention:
 
         The newest stays, so that the log knows where it is even when all are old.
         """
-        total = 0
+        total, self._rows = 0, _ROWS
         while True:
             ((first, newest),) = await self._pool.rows(_EVENTS)
             if first is None or first == newest:
@@ -144,6 +146,7 @@ class Retention:
             return len(gone)
 
     async def _purge_requests(self, before: str) -> int:
+        self._rows = _ROWS
         total, user, key = 0, "", ""
         while True:
             end = await self._pool.rows(bind(_LAST_OF_REQUESTS, user, user, key, self._rows - 1))
@@ -161,8 +164,7 @@ class Retention:
             deleted = int((await self._pool.run(statement, _DELETED))[1][0][0])
             took = time.monotonic() - began
             self.longest = max(self.longest, took)
-            wanted = self._rows * _AIM / max(took, 0.001)
-            self._rows = int(min(max(wanted, self._rows / 2, _ROWS_MIN), self._rows * 1.5, _ROWS_MAX))
+            self._rows = next_rows(self._rows, took)
             await asyncio.sleep(min(max(2 * took, _PAUSE_MIN), _PAUSE_MAX))
             return deleted
 
@@ -178,6 +180,13 @@ class Retention:
                     raise
                 await asyncio.sleep(0.1 * 2**tries)
         raise AssertionError
+
+
+def next_rows(rows: int, took: float) -> int:
+    """How many to delete next, when so many took so many seconds: half of them, or a few more. Pure."""
+    if took > _LONG:
+        return max(rows // 2, 1)
+    return min(rows + max(rows // 4, 1), _ROWS_MAX) if took < _SHORT else rows
 
 
 async def _without_job(connection: Connection, keys: list[str]) -> list[str]:

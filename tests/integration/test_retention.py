@@ -9,8 +9,8 @@ from app import times
 from app.db.leader import Leader
 from app.db.log import Log
 from app.db.pool import Pool
-from app.db.retention import Retention
-from tests.integration.test_writer import add_jobs, until, writing
+from app.db.retention import Retention, next_rows
+from tests.integration.test_writer import add_jobs, status, until, writing
 from tests.webhooks import webhook
 
 
@@ -105,17 +105,43 @@ async def test_server_purges_by_itself(retention, sql):
 
 async def test_purge_of_100000_rows_never_holds_up_the_writer(retention, sql, database_url):
     add_webhooks(sql, 100_000, 31)
+    add_events(sql, 20_000, 31)
     add_jobs(sql, "j1")
     waits = []
     async with writing(database_url) as harness, asyncio.TaskGroup() as group:
+        lock_waits = status(sql, "Innodb_row_lock_waits")
         purging = group.create_task(retention.purge())
         while not purging.done():
             body = webhook("j1", "generating", at=times.rfc3339(times.now()))
             began = time.monotonic()
             await harness.submit(body)
             waits.append(time.monotonic() - began)
-    assert purging.result()["webhooks"] == 100_000
+    assert (purging.result()["webhooks"], purging.result()["events"]) == (100_000, 20_000)
+    # The writer never waited for a row of ours.
+    assert status(sql, "Innodb_row_lock_waits") == lock_waits
     waits.sort()
     # 50 ms is what is promised; a machine that runs other tests beside this one stops for longer now and then.
     assert waits[int(len(waits) * 0.95)] < 0.05, waits[-10:]
     assert retention.longest < 1.0
+
+
+async def test_rows_with_long_bodies_are_deleted_few_at_a_time(retention, sql, monkeypatch):
+    add_webhooks(sql, 200, 31)
+    sql("UPDATE rushes_webhooks SET payload = REPEAT('x', 100000)")
+    monkeypatch.setattr("app.db.retention._LONG", 0.0)  # as if the disk were slow
+    sizes, run = [], retention._pool.run
+
+    async def counted(*statements):
+        results = await run(*statements)
+        if b"DELETE FROM rushes_webhooks" in (statements[0] if isinstance(statements[0], bytes) else b""):
+            sizes.append(results[1][0][0])
+        return results
+
+    monkeypatch.setattr(retention._pool, "run", counted)
+    assert (await retention.purge())["webhooks"] == 200
+    assert sizes[:7] == [50, 25, 12, 6, 3, 1, 1]
+
+
+def test_number_of_rows_is_halved_at_once_and_grows_slowly():
+    assert [next_rows(100, took) for took in (0.5, 0.021, 0.02, 0.01, 0.009)] == [50, 50, 100, 100, 125]
+    assert (next_rows(1, 0.5), next_rows(1, 0.001), next_rows(5000, 0.001)) == (1, 2, 5000)
