@@ -18,6 +18,7 @@ from app.parked import Parked
 from app.push.follower import Follower
 from app.push.hub import Hub
 from app.push.redis import Bus
+from app.push.stream import Streams
 from app.settings import Settings
 from app.tokens import Tokens
 from app.wire import LogEvent, Typical
@@ -35,6 +36,7 @@ LEADER = web.AppKey("leader", Leader)
 WRITER = web.AppKey("writer", Writer)
 FAILURES = web.AppKey("failures", FailureLimit)
 HUB = web.AppKey("hub", Hub)
+STREAMS = web.AppKey("streams", Streams)
 FOLLOWER = web.AppKey("follower", Follower)
 BUS = web.AppKey[Bus | None]("bus")
 COMMITTED = web.AppKey[Callable[[list[LogEvent]], None]]("committed")

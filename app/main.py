@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -34,6 +35,7 @@ from app.keys import (
     RECEIVED,
     SETTINGS,
     SPOOL,
+    STREAMS,
     TOKENS,
     TYPICAL,
     VIDEOS,
@@ -44,6 +46,7 @@ from app.parked import Parked
 from app.push.follower import Follower
 from app.push.hub import Hub
 from app.push.redis import Bus
+from app.push.stream import Streams
 from app.reconcile import Reconciler
 from app.routes import admin, ops, pages, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
@@ -81,6 +84,8 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         max_lag=settings.stream_max_lag,
         end_completed=settings.stream_end_completed,
         end_failed=settings.stream_end_failed,
+        last_words=settings.stream_last_words,
+        max_messages=settings.websocket_max_messages,
     )
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
     app[FOLLOWING] = Pool(database_url, 1, settings.db_timeout)
@@ -91,6 +96,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         poll_with_bus=settings.log_poll_with_redis,
         ring_size=settings.ring_size,
     )
+    app[STREAMS] = Streams(app[HUB], app[FOLLOWER], app[LOG], partial(streams.snapshot, app[VIDEOS], app[TYPICAL]))
     app[BUS] = _bus(settings, app[FOLLOWER])
     app[COMMITTED] = _committed(app[FOLLOWER], app[BUS])
     app[SPOOL] = Spool(settings.data_dir / "spool", settings.spool_max_bytes)
@@ -290,4 +296,4 @@ def _generator(settings: Settings) -> Generator:
 
 
 async def _end_streams(app: web.Application) -> None:
-    app[HUB].shut()
+    await app[HUB].shut()

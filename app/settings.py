@@ -71,7 +71,9 @@ class Settings(BaseSettings):
     max_connections: PositiveInt = 20_000
     max_connections_per_user: PositiveInt = 50
     stream_heartbeat: PositiveFloat = 15.0
+    stream_last_words: PositiveFloat = 5.0
     websocket_ping: PositiveFloat = 25.0
+    websocket_max_messages: PositiveInt = 50
     stream_max_buffer: PositiveInt = 256 * 1024
     stream_max_lag: PositiveFloat = 10.0
     stream_end_completed: PositiveFloat = 2.0

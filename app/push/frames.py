@@ -1,17 +1,14 @@
-"""An event as bytes, encoded once for each transport and written to every socket as it is."""
+"""Events as bytes. A live one is encoded once for each wire, and written to every socket as it is."""
 
 import struct
 from enum import IntEnum
 
 from app.wire import LogEvent
 
-HEARTBEAT = b":\n\n"
-RESET = b"event: reset\ndata: {}\n\n"
-WS_RESET = b'{"id":null,"event":"reset","data":{}}'
-WS_PING = b"\x89\x00"
-
 _TEXT = 0x81
 _CLOSE = 0x88
+_PING = 0x89
+_PONG = 0x8A
 
 
 class Wire(IntEnum):
@@ -34,38 +31,44 @@ class Frames:
     def on(self, wire: Wire) -> bytes:
         made = self._made[wire]
         if made is None:
-            made = self._made[wire] = self._make(wire)
+            made = self._made[wire] = event_frame(wire, self.event, self.event.id)
         return made
 
-    def _make(self, wire: Wire) -> bytes:
-        if wire is Wire.WEBSOCKET:
-            return websocket_frame(websocket_text(self.event, self.event.id))
-        text = sse_text(self.event, self.event.id)
-        return chunk(text) if wire is Wire.CHUNKED else text
 
-
-def sse_text(event: LogEvent, event_id: int | None) -> bytes:
+def event_frame(wire: Wire, event: LogEvent, event_id: int | None) -> bytes:
+    """Without an id, it does not move the client's last event id."""
+    if wire is Wire.WEBSOCKET:
+        shown = b"null" if event_id is None else b"%d" % event_id
+        return websocket_frame(b'{"id":%s,"event":"%s","data":%s}' % (shown, event.event.encode(), event.data))
     name = b"" if event_id is None else b"id: %d\n" % event_id
-    return b"%sevent: %s\ndata: %s\n\n" % (name, event.event.encode(), event.data)
+    return _body(wire, b"%sevent: %s\ndata: %s\n\n" % (name, event.event.encode(), event.data))
 
 
-def sse_id(event_id: int) -> bytes:
-    """Sets the browser's last event id, and dispatches nothing."""
-    return b"id: %d\n\n" % event_id
+def id_frame(wire: Wire, event_id: int) -> bytes:
+    """Sets the client's last event id, and dispatches nothing."""
+    if wire is Wire.WEBSOCKET:
+        return websocket_frame(b'{"id":%d}' % event_id)
+    return _body(wire, b"id: %d\n\n" % event_id)
 
 
-def websocket_text(event: LogEvent, event_id: int | None) -> bytes:
-    shown = b"null" if event_id is None else b"%d" % event_id
-    return b'{"id":%s,"event":"%s","data":%s}' % (shown, event.event.encode(), event.data)
+def reset_frame(wire: Wire) -> bytes:
+    """What was sent no longer holds; the present state follows."""
+    if wire is Wire.WEBSOCKET:
+        return websocket_frame(b'{"id":null,"event":"reset","data":{}}')
+    return _body(wire, b"event: reset\ndata: {}\n\n")
 
 
-def websocket_id(event_id: int) -> bytes:
-    return b'{"id":%d}' % event_id
+def heartbeat_frame(wire: Wire) -> bytes:
+    """A comment, or a ping."""
+    return websocket_frame(b"", _PING) if wire is Wire.WEBSOCKET else _body(wire, b":\n\n")
 
 
-def chunk(body: bytes) -> bytes:
-    """A chunk of HTTP/1.1's chunked transfer coding (RFC 9112, 7.1)."""
-    return b"%x\r\n%s\r\n" % (len(body), body)
+def _body(wire: Wire, text: bytes) -> bytes:
+    """A piece of an answer's body, on HTTP/1.1 in the chunked transfer coding (RFC 9112, 7.1)."""
+    return b"%x\r\n%s\r\n" % (len(text), text) if wire is Wire.CHUNKED else text
+
+
+LAST_CHUNK = b"0\r\n\r\n"
 
 
 def websocket_frame(payload: bytes, opcode: int = _TEXT) -> bytes:
@@ -78,5 +81,11 @@ def websocket_frame(payload: bytes, opcode: int = _TEXT) -> bytes:
     return struct.pack("!BBQ", opcode, 127, size) + payload
 
 
-def websocket_close(code: int, reason: str) -> bytes:
+def pong_frame(payload: bytes) -> bytes:
+    """The answer to a client's ping."""
+    return websocket_frame(payload, _PONG)
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """The last frame that a WebSocket client gets."""
     return websocket_frame(struct.pack("!H", code) + reason.encode()[:120], _CLOSE)

@@ -1,4 +1,4 @@
-"""One stream, from its snapshot or replay to live: what both transports share.
+"""How a stream comes from its snapshot or replay to live, on any wire.
 
 The subscriber joins the hub in the same turn of the loop in which it has everything up to the follower's
 last id. So nothing falls between replay and live, and nothing is kept for it meanwhile: what it misses
@@ -7,147 +7,148 @@ while it is replayed is read from the log again.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import structlog
 
 from app.push.follower import Follower, LogReader
-from app.push.frames import RESET, WS_RESET, Wire, sse_id, sse_text, websocket_id, websocket_text
-from app.push.hub import Closing, Hub, Subscriber
+from app.push.frames import event_frame, id_frame, reset_frame
+from app.push.hub import Hub
+from app.push.subscriber import Closing, Subscriber
 from app.wire import LogEvent
 
 log = structlog.get_logger(__name__)
 
 _REPLAY = 200
-# A replay is paced by its reader, so it has no limit but this: seconds without taking anything at all.
-_STALLED_AFTER = 60.0
-
-Send = Callable[[bytes], Awaitable[None]]
+_RESTARTS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """State at the log's `head`. `moved_ago` tells how long a job stream's job has been in its state, in seconds."""
+    """State at the log's `head`: of a job, if there is one, or of a user's unfinished jobs.
+
+    `moved_ago` tells how long the job has been in its state, in seconds.
+    """
 
     head: int
     events: list[LogEvent]
     moved_ago: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a stream shows: its channel, the same as a filter of the log, and its present state."""
+class Streams:
+    """Brings subscribers to live, and back to it after the log was taken back.
 
-    channel: str
-    snapshot: Callable[[], Awaitable[Snapshot]]
-    job_id: str | None = None
-    author_id: str | None = None
-
-    def has(self, event: LogEvent) -> bool:
-        return event.job_id == self.job_id or (self.job_id is None and event.author_id == self.author_id)
-
-
-async def resume_from(raw: str | None, follower: Follower, reader: LogReader) -> int | None:
-    """The id to go on after, or None when the log cannot tell what came since: not an id, ahead, or purged.
-
-    Ahead is judged by the log itself: this process may not have followed so far yet.
+    `snapshot` reads the present state of a job, or else of a user: it is called with (job_id, user_id).
     """
-    if raw is None or not (raw.isascii() and raw.isdigit() and len(raw) < 19):  # noqa: PLR2004 - fits 63 bits
-        return None
-    last_id = int(raw)
-    if last_id <= follower.last_id and follower.since(last_id, 1) is not None:
-        return last_id
-    floor, head = await reader.bounds()
-    return last_id if floor <= last_id <= head else None
-
-
-class Stream:
-    """Brings one subscriber from `snapshot` to live and keeps it there until the hub closes it."""
 
     def __init__(
         self,
-        subscriber: Subscriber,
-        scope: Scope,
         hub: Hub,
         follower: Follower,
         reader: LogReader,
-        send: Send,
+        snapshot: Callable[[str | None, str], Awaitable[Snapshot]],
     ) -> None:
-        self._subscriber = subscriber
-        self._scope = scope
         self._hub = hub
         self._follower = follower
         self._reader = reader
-        self._send_raw = send
-        self._websocket = subscriber.wire is Wire.WEBSOCKET
+        self._snapshot = snapshot
+        self._restarting: set[asyncio.Task[None]] = set()
+        hub.restart = self._restart
 
-    async def run(self, first: Snapshot, last_id: int | None, *, reset: bool) -> Closing:
-        """Returns why it ended. `last_id` is where a resumed stream goes on; `reset` says it cannot."""
-        subscriber = self._subscriber
-        position = last_id
+    async def resume_from(self, raw: str | None) -> int | None:
+        """The id to go on after, or None when the log cannot tell what came since: not an id, ahead, or purged.
+
+        Ahead is judged by the log itself: this process may not have followed so far yet.
+        """
+        if raw is None or not (raw.isascii() and raw.isdigit() and len(raw) < 19):  # noqa: PLR2004 - fits 63 bits
+            return None
+        last_id = int(raw)
+        if last_id <= self._follower.last_id and self._follower.since(last_id, 1) is not None:
+            return last_id
+        floor, head = await self._reader.bounds()
+        return last_id if floor <= last_id <= head else None
+
+    async def begin(self, subscriber: Subscriber, first: Snapshot, last_id: int | None, *, reset: bool) -> None:
+        """Brings a subscriber to live, or closes it. `last_id` is where it goes on; `reset` says that it cannot."""
         try:
-            while True:
-                if position is None:
-                    position = await self._show(first, reset=reset)
-                elif first.events:
-                    self._hub.note_end(subscriber, first.events[-1], first.moved_ago)
-                await self._replay(position, first.head)
-                if subscriber.ends_at is not None and subscriber.ends_at <= time.monotonic():
-                    return Closing.FINISHED
-                self._hub.join(subscriber, self._scope.channel)
-                why = await subscriber.closed
-                if why is not Closing.RESET:
-                    return why
-                self._hub.leave(subscriber, self._scope.channel)
-                subscriber.floor, subscriber.ends_at = 0, None
-                subscriber.closed = asyncio.get_running_loop().create_future()
-                if self._hub.shutting:
-                    return Closing.SHUTDOWN
-                first, position, reset = await self._scope.snapshot(), None, True
+            await self._catch_up(subscriber, first, last_id, reset=reset)
         except (ConnectionError, TimeoutError):
-            return Closing.GONE
+            subscriber.close(Closing.GONE)
         except Exception as error:  # noqa: BLE001 - no error page fits into an open stream: the client comes back
-            log.warning("stream_broken", channel=self._scope.channel, error=str(error))
-            return Closing.GONE
+            log.warning("stream_broken", job_id=subscriber.job_id, error=str(error))
+            subscriber.close(Closing.GONE)
+        except BaseException:
+            subscriber.close(Closing.GONE)
+            raise
 
-    async def _show(self, snapshot: Snapshot, *, reset: bool) -> int:
+    async def _catch_up(self, subscriber: Subscriber, first: Snapshot, last_id: int | None, *, reset: bool) -> None:
+        while True:
+            if last_id is None:
+                last_id = await self._show(subscriber, first, reset=reset)
+            elif first.events:
+                self._hub.note_end(subscriber, first.events[-1], first.moved_ago)
+            await self._replay(subscriber, last_id, first.head)
+            if subscriber.epoch == self._hub.epoch:
+                break
+            first, last_id, reset = await self._start_over(subscriber), None, True
+        if subscriber.ends_at is not None and subscriber.ends_at <= time.monotonic():
+            subscriber.close(Closing.FINISHED)
+        else:
+            self._hub.join(subscriber)
+
+    async def _show(self, subscriber: Subscriber, snapshot: Snapshot, *, reset: bool) -> int:
+        wire = subscriber.wire
         if reset:
-            await self._send(WS_RESET if self._websocket else RESET)
+            await subscriber.send(reset_frame(wire))
         last = len(snapshot.events) - 1
         for place, event in enumerate(snapshot.events):
-            await self._send_event(event, snapshot.head if place == last else None)
+            await subscriber.send(event_frame(wire, event, snapshot.head if place == last else None))
         if last < 0:
-            await self._send(websocket_id(snapshot.head) if self._websocket else sse_id(snapshot.head))
-        elif self._subscriber.ends:
-            self._hub.note_end(self._subscriber, snapshot.events[-1], snapshot.moved_ago)
+            await subscriber.send(id_frame(wire, snapshot.head))
+        else:
+            self._hub.note_end(subscriber, snapshot.events[-1], snapshot.moved_ago)
         return snapshot.head
 
-    async def _replay(self, position: int, head: int) -> None:
+    async def _replay(self, subscriber: Subscriber, position: int, head: int) -> None:
         """Everything after `position`, until the follower has no more. Events after `head` are news."""
-        while position < self._follower.last_id and not self._subscriber.closed.done():
+        author_id = subscriber.user_id if subscriber.job_id is None else None
+        while position < self._follower.last_id and subscriber.why is None:
             upto = self._follower.last_id
             events = self._follower.since(position, _REPLAY)
             if events is None:
-                events = await self._reader.after(
-                    position, _REPLAY, job_id=self._scope.job_id, author_id=self._scope.author_id
-                )
+                events = await self._reader.after(position, _REPLAY, job_id=subscriber.job_id, author_id=author_id)
                 position = events[-1].id if len(events) == _REPLAY else max([upto, *(e.id for e in events)])
             else:
                 position = events[-1].id
             for event in events:
-                if self._scope.has(event):
-                    await self._send_event(event, event.id)
+                if subscriber.wants(event):
+                    await subscriber.send(event_frame(subscriber.wire, event, event.id))
                     if event.id > head:
-                        self._hub.note_end(self._subscriber, event)
-        self._subscriber.floor = max(self._subscriber.floor, position)
+                        self._hub.note_end(subscriber, event)
+        subscriber.floor = max(subscriber.floor, position)
 
-    async def _send_event(self, event: LogEvent, event_id: int | None) -> None:
-        await self._send(websocket_text(event, event_id) if self._websocket else sse_text(event, event_id))
+    def _restart(self, subscribers: list[Subscriber]) -> None:
+        """Begins again with all of them, some at a time."""
+        todo = iter(subscribers)
+        for _ in range(min(_RESTARTS_AT_ONCE, len(subscribers))):
+            task = asyncio.create_task(self._restart_each(todo))
+            self._restarting.add(task)
+            task.add_done_callback(self._restarting.discard)
 
-    async def _send(self, data: bytes) -> None:
-        async with asyncio.timeout(_STALLED_AFTER):
-            await self._send_raw(data)
-        self._subscriber.sent += len(data)
-        if self._subscriber.transport.is_closing():
-            raise ConnectionResetError
+    async def _restart_each(self, todo: Iterator[Subscriber]) -> None:
+        for subscriber in todo:
+            try:
+                first = await self._start_over(subscriber)
+            except Exception as error:  # noqa: BLE001 - as in begin
+                log.warning("stream_broken", job_id=subscriber.job_id, error=str(error))
+                subscriber.close(Closing.GONE)
+            else:
+                await self.begin(subscriber, first, None, reset=True)
+
+    async def _start_over(self, subscriber: Subscriber) -> Snapshot:
+        subscriber.epoch, subscriber.floor, subscriber.ends_at = self._hub.epoch, 0, None
+        snapshot = await self._snapshot(subscriber.job_id, subscriber.user_id)
+        if subscriber.job_id is not None and not snapshot.events:
+            raise ConnectionResetError("the job is not there any more")
+        return snapshot

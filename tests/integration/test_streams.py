@@ -234,10 +234,11 @@ async def test_streams_end_at_once_on_shutdown(database_url):
         socket_ = await session.ws_connect(f"{server.url}/ws")
         assert (await socket_.receive()).type is aiohttp.WSMsgType.TEXT
         began = asyncio.get_running_loop().time()
-        server.app[HUB].shut()
+        shutting = asyncio.create_task(server.app[HUB].shut())
         for response in opened:
             await response.read()
         assert (await socket_.receive()).data == 1001
+        await shutting
         assert asyncio.get_running_loop().time() - began < 5
 
 
@@ -266,9 +267,8 @@ async def test_ids_that_are_given_again_after_a_reset_reach_the_stream(server, s
         assert [e.id for e in await source.take(2)] == [2, 3]
 
 
-async def test_frozen_client_does_not_outlive_the_end_of_its_stream(database_url, monkeypatch):
-    monkeypatch.setattr("app.push.sse._LAST_WORDS", 0.3)
-    async with running(database_url, stream_end_completed=0.1) as server:
+async def test_frozen_client_does_not_outlive_the_end_of_its_stream(database_url):
+    async with running(database_url, stream_end_completed=0.1, stream_last_words=0.3) as server:
         await server.register("j1")
         frozen = await frozen_client(server, "/events/j1")
         for n in range(120):
@@ -311,7 +311,7 @@ async def test_replay_that_fails_cuts_the_stream_and_writes_no_error_page_into_i
                 with pytest.raises(aiohttp.ClientError):
                     assert b"HTTP/1.1" not in await response.read()
         async with asyncio.timeout(5):
-            while len(server.app[HUB]) or any(t.get_coro().__name__ == "listen" for t in asyncio.all_tasks()):
+            while len(server.app[HUB]):
                 await asyncio.sleep(0.02)
 
 

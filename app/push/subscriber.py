@@ -1,0 +1,193 @@
+"""Subscribers: each holds the socket of one open stream, and is all that is kept for it.
+
+A stream begins as a request to aiohttp, and is then taken over: aiohttp's parser, request, tasks and timer would
+cost several times the memory of everything here, and have nothing to do while a client only listens.
+"""
+
+import asyncio
+import contextlib
+import socket
+import sys
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from app.push.frames import LAST_CHUNK, Wire, heartbeat_frame
+from app.wire import LogEvent
+
+if TYPE_CHECKING:
+    from app.push.hub import Hub
+
+# Without it the kernel hides megabytes of a frozen client's backlog from the hub's limits.
+_SEND_BUFFER = 64 * 1024
+_USER_TIMEOUT_MS = 30_000
+
+# A catch-up is paced by its reader, so it has no limit but this: seconds without taking anything at all.
+_STALLED_AFTER = 60.0
+
+
+class Closing(StrEnum):
+    """Why a stream ended."""
+
+    FINISHED = "finished"
+    SLOW = "too slow"
+    GONE = "gone"
+    SHUTDOWN = "shutting down"
+    EXPIRED = "token expired"
+    NOT_WEBSOCKET = "not the WebSocket protocol"
+    TOO_LONG = "message too long"
+    TOO_MANY = "too many messages"
+
+
+class Subscriber(asyncio.Protocol):
+    """One open SSE stream, of the job `job_id` or else of all jobs of `user_id`.
+
+    `floor` is the greatest event id that it has: nothing at or below it is written. `live` tells whether the hub
+    writes to it. It ends at `expires_at`, and a job's stream at `ends_at`; times are of time.monotonic(). `why` tells
+    how it ended; it is None before.
+    """
+
+    __slots__ = ("_drained", "_mark", "_paused", "_sent", "closing_at", "ends_at", "epoch", "expires_at", "floor",
+                 "hub", "job_id", "live", "touched_at", "transport", "user_id", "why", "wire")  # fmt: skip
+
+    def __init__(
+        self,
+        hub: "Hub",
+        transport: asyncio.Transport,
+        wire: Wire,
+        user_id: str,
+        job_id: str | None,
+        expires_at: float | None = None,
+    ) -> None:
+        self.hub = hub
+        self.transport = transport
+        self.epoch = hub.epoch
+        self.wire = wire
+        self.user_id = user_id
+        self.job_id = job_id
+        self.expires_at = expires_at
+        self.ends_at: float | None = None
+        self.closing_at: float | None = None
+        self.touched_at = time.monotonic()
+        self.floor = 0
+        self.live = False
+        self.why: Closing | None = None
+        self._paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self._sent = 0
+        self._mark: tuple[float, int] | None = None
+
+    def wants(self, event: LogEvent) -> bool:
+        return event.author_id == self.user_id if self.job_id is None else event.job_id == self.job_id
+
+    def write(self, data: bytes) -> None:
+        """Hands bytes to the socket, which keeps what the client does not take yet."""
+        self._sent += len(data)
+        # uvloop raises for a socket that is closed, asyncio does not; connection_lost tells, in any case.
+        with contextlib.suppress(RuntimeError):
+            self.transport.write(data)
+
+    async def send(self, data: bytes) -> None:
+        """Writes, and waits while the client has much to take. Raises ConnectionResetError when the stream is over,
+        TimeoutError when the client takes nothing."""
+        self.write(data)
+        self.touched_at = time.monotonic()
+        if self._paused and self.why is None:
+            self._drained = asyncio.get_running_loop().create_future()
+            async with asyncio.timeout(_STALLED_AFTER):
+                await self._drained
+        if self.why is not None:
+            raise ConnectionResetError
+
+    def waiting(self) -> int:
+        """Bytes that the client has not taken."""
+        return self.transport.get_write_buffer_size()
+
+    def lags(self, now: float, longest: float) -> bool:
+        """Whether the oldest byte that waits has waited too long. Asked again and again, it finds out."""
+        waiting = self.waiting()
+        if not waiting:
+            self._mark = None
+            return False
+        taken = self._sent - waiting
+        if self._mark is None or taken >= self._mark[1]:
+            # All that waited at the mark has gone; what waits now is younger than the mark.
+            self._mark = (now, self._sent)
+            return False
+        return now - self._mark[0] > longest
+
+    def keep_alive(self, now: float) -> None:
+        """Writes something into a silence."""
+        if now - self.touched_at >= self.hub.heartbeat:
+            self.write(heartbeat_frame(self.wire))
+            self.touched_at = now
+
+    def close(self, why: Closing) -> None:
+        """Ends the stream: properly where the client reads, else it is cut off."""
+        if self.why is not None:
+            return
+        self.why = why
+        self.closing_at = time.monotonic()
+        self.hub.leave(self)
+        self._wake()
+        self._say_goodbye(why)
+
+    def _say_goodbye(self, why: Closing) -> None:
+        if why in (Closing.GONE, Closing.SLOW) or (why is Closing.SHUTDOWN and self.waiting()):
+            self.transport.abort()
+            return
+        if self.wire is Wire.CHUNKED:
+            self.write(LAST_CHUNK)
+        self.transport.close()
+
+    def _wake(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    # What the event loop calls.
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - gone is gone
+        self.hub.forget(self)
+        if self.why is None:
+            self.why = Closing.GONE
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        """Nothing that comes over a stream's connection is a request any more."""
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+
+def take_over(request: web.Request, subscriber: Subscriber) -> None:
+    """From now on the request's socket is the subscriber's alone. Raises ConnectionResetError when it is closed.
+
+    aiohttp is told that it has lost the connection, which it then forgets. What the handler returns goes nowhere.
+    """
+    aiohttps, transport = request.protocol, subscriber.transport
+    if aiohttps.transport is None:
+        raise ConnectionResetError
+    if aiohttps.writing_paused:
+        subscriber.pause_writing()
+    transport.set_protocol(subscriber)
+    aiohttps.transport = None  # or it would close the socket
+    aiohttps.connection_lost(None)
+    _bound(transport)
+
+
+def _bound(transport: asyncio.Transport) -> None:
+    """Makes the kernel keep little for this client, and give it up when it does not answer."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        if sys.platform == "linux":
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
