@@ -22,17 +22,16 @@ class Wire(IntEnum):
 class Frames:
     """One event's bytes for each wire, made when the first subscriber on that wire needs them."""
 
-    __slots__ = ("_made", "event")
+    __slots__ = ("event", "made")
 
     def __init__(self, event: LogEvent) -> None:
         self.event = event
-        self._made: list[bytes | None] = [None, None, None]
+        self.made = [b"", b"", b""]
 
     def on(self, wire: Wire) -> bytes:
-        made = self._made[wire]
-        if made is None:
-            made = self._made[wire] = event_frame(wire, self.event, self.event.id)
-        return made
+        if not self.made[wire]:
+            self.made[wire] = event_frame(wire, self.event, self.event.id)
+        return self.made[wire]
 
 
 def event_frame(wire: Wire, event: LogEvent, event_id: int | None) -> bytes:
