@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,10 @@ BARE_DATABASE = "bench_bare"
 # As many as rushes may have. With 4 and 16 it was some 10 % slower: the counter's lock, held over three round
 # trips and the flush of the commit, lets one transaction end at a time.
 BARE_POOL_SIZE = 8
+
+# Where Debian's packages nginx and libnginx-mod-nchan put them.
+NGINX = Path("/usr/sbin/nginx")
+NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
 
 class ServerError(Exception):
@@ -57,7 +61,9 @@ async def fresh_database() -> AsyncIterator[tuple[Path, str]]:
 
 
 @asynccontextmanager
-async def rushes(folder: Path, database_url: str, python: Sequence[str] = ()) -> AsyncIterator[Server]:
+async def rushes(
+    folder: Path, database_url: str, python: Sequence[str] = (), settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Server]:
     """Rushes as a user starts it, its tables in place; `python` are more arguments to the interpreter."""
     await _migrate(folder, database_url)
     environment = {
@@ -65,6 +71,7 @@ async def rushes(folder: Path, database_url: str, python: Sequence[str] = ()) ->
         "DATA_DIR": str(folder / "rushes"),
         "APP_ENV": "development",
         "LOG_LEVEL": "warning",
+        **(settings or {}),
     }
     async with _serving("rushes", [*python, "-m", "app", "serve"], environment, folder) as server:
         yield server
@@ -90,6 +97,68 @@ async def noop(folder: Path) -> AsyncIterator[Server]:
     """The peer that stores nothing."""
     async with _serving("no-op", ["-m", "bench.peers.noop"], {}, folder) as server:
         yield server
+
+
+_NCHAN = """
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 60000;
+pid {folder}/pid;
+lock_file {folder}/lock;
+error_log {folder}/error.log;
+load_module {module};
+events {{ worker_connections 30000; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  nchan_shared_memory_size 512m;
+  keepalive_requests 1000000;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location = /healthz {{ return 200 "ok"; }}
+    location ~ ^/pub/(.+)$ {{
+      nchan_publisher; nchan_channel_id $1; nchan_message_buffer_length 100; nchan_message_timeout 1m;
+    }}
+    location ~ ^/sub/(.+)$ {{
+      nchan_subscriber eventsource; nchan_channel_id $1; nchan_subscriber_first_message newest;
+    }}
+  }}
+}}
+"""
+
+
+@asynccontextmanager
+async def nchan() -> AsyncIterator[tuple[str, int]]:
+    """Nchan in front of nothing: its address, and the process id of its one worker. Raises ServerError."""
+    with tempfile.TemporaryDirectory(prefix="bench-nchan-") as name:
+        folder, port = Path(name), _free_port()
+        _configure_nchan(folder, port)
+        process = await asyncio.create_subprocess_exec(
+            *(str(NGINX), "-e", f"{folder}/error.log", "-p", name, "-c", f"{folder}/nginx.conf"),
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            await _healthy("Nchan", url, process, folder / "error.log", "/healthz")
+            yield url, _first_child(process.pid)
+        finally:
+            await _stop(process)
+
+
+def _configure_nchan(folder: Path, port: int) -> None:
+    if not (NGINX.exists() and NCHAN.exists()):
+        raise ServerError("Nchan is not installed; make bench does it on Debian and Ubuntu.")
+    (folder / "nginx.conf").write_text(_NCHAN.format(folder=folder, port=port, module=NCHAN))
+    folder.chmod(0o755)  # nginx's worker is another user when its master is root
+
+
+def _first_child(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 async def _migrate(folder: Path, database_url: str) -> None:
@@ -138,13 +207,15 @@ async def _serving(
         await _stop(process)
 
 
-async def _healthy(name: str, url: str, process: asyncio.subprocess.Process, log: Path) -> None:
+async def _healthy(
+    name: str, url: str, process: asyncio.subprocess.Process, log: Path, path: str = payload.PATH
+) -> None:
     async with aiohttp.ClientSession() as session:
         for _ in range(START_SECONDS * 20):
             if process.returncode is not None:
                 raise ServerError(f"{name} did not start:\n{_tail(log)}")
             try:
-                async with session.get(url + payload.PATH) as response:
+                async with session.get(url + path) as response:
                     if response.status == 200:
                         return
             except aiohttp.ClientError:

@@ -1,0 +1,188 @@
+"""Thousands of SSE clients in one process, as cheap as Python makes them: epoll, one buffer, and counting.
+
+    python -m bench.listeners
+
+Reads one JSON command a line, answers one JSON line each:
+
+- `{"open": [path, …], "host", "port"}`: one stream each; answers once every one has had its first two blocks
+  (`retry:`, and the state), or as many as `"blocks"` says: `{"seconds"}`.
+- `{"expect": n, "within": seconds}`: answers once n more blocks came in all, or not in time:
+  `{"blocks", "first", "last", "gone"}`, with the times of time.monotonic() and how many streams ended.
+- `{"return": n, "spread": seconds, "within": seconds}`: from now on, a stream that ends comes back with its last id
+  within `spread` seconds of its end; answers once each had n blocks on a new connection: as `expect`, and `"refused"`.
+- `{"close": true}`: closes all.
+"""
+
+import json
+import random
+import resource
+import select
+import socket
+import sys
+import time
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+_BUFFER = bytearray(256 * 1024)
+_CONNECTING_AT_ONCE = 200
+
+
+class Stream:
+    """One client: its connection, and what it has had."""
+
+    __slots__ = ("blocks", "ended_in_newline", "last_id", "path", "sock", "wants")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.sock: socket.socket | None = None
+        self.blocks = 0
+        self.wants = 0
+        self.ended_in_newline = False
+        self.last_id = b""
+
+
+class Listeners:
+    """All clients of this process."""
+
+    def __init__(self) -> None:
+        self.address = ("127.0.0.1", 0)
+        self.streams: list[Stream] = []
+        self.blocks = 0
+        self.first = self.last = 0.0
+        self.gone = self.refused = 0
+        self.due: list[tuple[float, int, Stream]] = []
+        self.spread: float | None = None
+        self._poll = select.epoll()
+        self._by_fd: dict[int, Stream] = {}
+
+    def connect(self, stream: Stream) -> None:
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex(self.address)
+        stream.sock = sock
+        self._by_fd[sock.fileno()] = stream
+        self._poll.register(sock.fileno(), select.EPOLLOUT)
+
+    def run(self, done: Callable[[], bool], within: float) -> bool:
+        """Reads until `done`, or for so many seconds; whether it was done."""
+        until = time.monotonic() + within
+        while not done():
+            now = time.monotonic()
+            if now > until:
+                return False
+            while self.due and self.due[0][0] <= now:
+                self.connect(heappop(self.due)[2])
+            for fd, what in self._poll.poll(0.02 if self.due else 0.2, 1024):
+                self._serve(self._by_fd[fd], fd, what)
+        return True
+
+    def _serve(self, stream: Stream, fd: int, what: int) -> None:
+        assert stream.sock is not None
+        try:
+            if what & select.EPOLLOUT:
+                resumed = b"Last-Event-ID: %s\r\n" % stream.last_id if stream.last_id else b""
+                stream.sock.sendall(
+                    b"GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n%s\r\n"
+                    % (stream.path.encode(), resumed)
+                )
+                self._poll.modify(fd, select.EPOLLIN)
+                return
+            size = stream.sock.recv_into(_BUFFER)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.refused += 1
+            size = 0
+        if size:
+            self._read(stream, size)
+        else:
+            self._end(stream, fd)
+
+    def _read(self, stream: Stream, size: int) -> None:
+        blocks = _BUFFER.count(b"\n\n", 0, size)
+        if stream.ended_in_newline and _BUFFER[0] == 10:
+            blocks += 1
+        stream.ended_in_newline = _BUFFER[size - 1] == 10 and not _BUFFER.endswith(b"\n\n", 0, size)
+        if self.spread is not None and (at := _BUFFER.rfind(b"id: ", 0, size)) >= 0:
+            stream.last_id = bytes(_BUFFER[at + 4 : _BUFFER.index(b"\n", at)])
+        if blocks:
+            stream.blocks += blocks
+            self.blocks += blocks
+            self.last = time.monotonic()
+            self.first = self.first or self.last
+
+    def _end(self, stream: Stream, fd: int) -> None:
+        self._poll.unregister(fd)
+        del self._by_fd[fd]
+        if stream.sock is not None:
+            stream.sock.close()
+        stream.sock = None
+        stream.ended_in_newline = False
+        self.gone += 1
+        if self.spread is not None:
+            heappush(self.due, (time.monotonic() + random.random() * self.spread, id(stream), stream))
+
+    def open(self, command: dict) -> dict:
+        self.address = (command["host"], command["port"])
+        new = [Stream(path) for path in command["open"]]
+        began = time.monotonic()
+        blocks = command.get("blocks", 2)
+        if command.get("track"):
+            self.spread = 0.0
+        for start in range(0, len(new), _CONNECTING_AT_ONCE):
+            some = new[start : start + _CONNECTING_AT_ONCE]
+            for stream in some:
+                self.connect(stream)
+            if not self.run(lambda some=some: all(s.blocks >= blocks for s in some), 30):
+                return {"error": f"only {sum(s.blocks >= blocks for s in new)} of {len(new)} streams opened"}
+        self.streams += new
+        return {"seconds": time.monotonic() - began}
+
+    def expect(self, command: dict) -> dict:
+        self.first = self.last = 0.0
+        goal, self.blocks, self.gone = command["expect"], 0, 0
+        self.run(lambda: self.blocks >= goal, command["within"])
+        return {"blocks": self.blocks, "first": self.first, "last": self.last, "gone": self.gone}
+
+    def come_back(self, command: dict) -> dict:
+        self.spread = command["spread"]
+        self.first = self.last = 0.0
+        self.blocks = self.gone = self.refused = 0
+        for stream in self.streams:
+            stream.blocks = 0
+        count = len(self.streams)
+        goal = command["return"]
+        self.run(
+            lambda: self.blocks >= goal * count and self.gone >= count and all(s.blocks >= goal for s in self.streams),
+            command["within"],
+        )
+        late = sum(s.blocks < goal for s in self.streams)
+        self.spread = None
+        return {"blocks": self.blocks, "first": self.first, "last": self.last, "gone": self.gone,
+                "refused": self.refused, "late": late}  # fmt: skip
+
+    def close(self, _: dict) -> dict:
+        for fd in self._by_fd:
+            self._poll.unregister(fd)
+        for stream in self.streams:
+            if stream.sock is not None:
+                stream.sock.close()
+        self._by_fd.clear()
+        self.streams.clear()
+        return {}
+
+
+def main() -> None:
+    """Serve the commands of standard input until it ends."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    listeners = Listeners()
+    does = {"open": listeners.open, "expect": listeners.expect, "return": listeners.come_back, "close": listeners.close}
+    for line in sys.stdin:
+        command = json.loads(line)
+        name = next(name for name in does if name in command)
+        print(json.dumps(does[name](command)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
