@@ -1,7 +1,10 @@
 """The log: one row for each committed change, with ids that are dense and in the order of commits."""
 
+from collections.abc import Sequence
+
 from app import times
-from app.db.pool import Pool
+from app.db.batched import Batched
+from app.db.pool import Pool, Row
 from app.db.sql import Raw, bind, literal
 from app.wire import LogEvent
 
@@ -16,6 +19,12 @@ HEAD = "SELECT value FROM rushes_counter WHERE id = 1"
 _NAME = "SELECT CONCAT(name, '/', DATABASE()) FROM rushes_log WHERE id = 1"
 
 _COLUMNS = "SELECT id, job_id, author_id, organization_id, event, data FROM rushes_events"
+
+# Parts of the log that are read in one packet.
+_READ_AT_ONCE = 20
+
+# (last_id, limit, job_id, author_id)
+_Part = tuple[int, int, str | None, str | None]
 
 
 def append(events: list[LogEvent], at: int) -> list[bytes]:
@@ -52,6 +61,8 @@ class Log:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._bounds = Batched(self._read_bounds, 1)
+        self._parts = Batched(self._read_parts, _READ_AT_ONCE)
 
     async def head(self) -> int:
         """The id of the newest event, 0 before the first."""
@@ -63,20 +74,35 @@ class Log:
 
     async def bounds(self) -> tuple[int, int]:
         """(floor, head): the log still has every event with floor < id <= head."""
+        return await self._bounds.get(None)
+
+    async def _read_bounds(self, _: Sequence[None]) -> dict[None, tuple[int, int]]:
         head, oldest = await self._pool.run(HEAD, "SELECT MIN(id) FROM rushes_events")
         last = int(head[0][0])
         first = oldest[0][0]
-        return (last if first is None else min(int(first) - 1, last)), last
+        return {None: (last if first is None else min(int(first) - 1, last), last)}
 
     async def after(
         self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None
     ) -> list[LogEvent]:
         """At most `limit` events with greater ids, in order: all, or one job's, or one author's."""
-        where = "id > %s"
-        values: list[int | str] = [last_id]
-        for column, value in (("job_id", job_id), ("author_id", author_id)):
-            if value is not None:
-                where += f" AND {column} = %s"
-                values.append(value)
-        rows = await self._pool.rows(bind(f"{_COLUMNS} WHERE {where} ORDER BY id LIMIT %s", *values, limit))
-        return [LogEvent(row[0], row[1], row[2], row[3], row[4], row[5].encode()) for row in rows]
+        return await self._parts.get((last_id, limit, job_id, author_id))
+
+    async def _read_parts(self, parts: Sequence[_Part]) -> dict[_Part, list[LogEvent]]:
+        answers = await self._pool.run(*(_select(part) for part in parts))
+        return {part: [_event(row) for row in rows] for part, rows in zip(parts, answers, strict=True)}
+
+
+def _select(part: _Part) -> bytes:
+    last_id, limit, job_id, author_id = part
+    where = "id > %s"
+    values: list[int | str] = [last_id]
+    for column, value in (("job_id", job_id), ("author_id", author_id)):
+        if value is not None:
+            where += f" AND {column} = %s"
+            values.append(value)
+    return bind(f"{_COLUMNS} WHERE {where} ORDER BY id LIMIT %s", *values, limit)
+
+
+def _event(row: Row) -> LogEvent:
+    return LogEvent(row[0], row[1], row[2], row[3], row[4], row[5].encode())

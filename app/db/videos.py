@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from pymysql.err import IntegrityError
 
 from app import video
 from app.db import log
+from app.db.batched import Batched
 from app.db.pool import Connection, Pool, RetryableError, Row
 from app.db.sql import bind
 from app.ids import cuid
@@ -31,7 +33,10 @@ SELECT generationId, id, filename, fileUrl, filePath, fileSize, format, duration
 FROM video_files WHERE generationId IN %s ORDER BY s3Key
 """
 
-_UNFINISHED = "WHERE g.authorId = %s AND g.status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING')"
+_UNFINISHED = "WHERE g.authorId IN %s AND g.status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING')"
+
+# Jobs, or users, of whom a storm of clients that come back asks in one go.
+_READ_AT_ONCE = 200
 
 # One read view: what is read is what the log said at its head, no more and no less.
 _VIEW = (
@@ -160,6 +165,8 @@ class Videos:
     def __init__(self, pool: Pool, language: str) -> None:
         self._pool = pool
         self._language = language
+        self._jobs = Batched(self._read_jobs, _READ_AT_ONCE)
+        self._users = Batched(self._read_unfinished, _READ_AT_ONCE)
 
     async def get(self, job_id: str) -> Generation | None:
         """One job in any state, found by its exact id."""
@@ -167,21 +174,27 @@ class Videos:
 
     async def with_head(self, job_id: str) -> tuple[int, Generation | None]:
         """The log's head and the job, in one read view."""
-        head, rows, files = (
-            await self._pool.run(
-                *_VIEW, log.HEAD, bind(_COLUMNS + "WHERE g.id = %s", job_id), bind(_FILES, [job_id]), "COMMIT"
-            )
-        )[2:5]
-        found = _generations(rows, files)
-        exact = next((g for g in found if g.id == job_id), None)
-        return int(head[0][0]), exact
+        return await self._jobs.get(job_id)
+
+    async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[int, Generation | None]]:
+        jobs, files = bind(f"{_COLUMNS} WHERE g.id IN %s", job_ids), bind(_FILES, job_ids)
+        head, rows, videos = (await self._pool.run(*_VIEW, log.HEAD, jobs, files, "COMMIT"))[2:5]
+        # The database compares without regard to case: what was found is not always what was asked for.
+        found = {g.id: g for g in _generations(rows, videos)}
+        return {job_id: (int(head[0][0]), found.get(job_id)) for job_id in job_ids}
 
     async def unfinished_with_head(self, author_id: str) -> tuple[int, list[Generation]]:
         """The log's head and the author's unfinished jobs, oldest first, in one read view."""
-        head, rows = (await self._pool.run(*_VIEW, log.HEAD, bind(f"{_COLUMNS} {_UNFINISHED}", author_id), "COMMIT"))[
-            2:4
-        ]
-        return int(head[0][0]), _unfinished(rows, author_id)
+        return await self._users.get(author_id)
+
+    async def _read_unfinished(self, author_ids: Sequence[str]) -> dict[str, tuple[int, list[Generation]]]:
+        jobs = bind(f"{_COLUMNS} {_UNFINISHED}", author_ids)
+        head, rows = (await self._pool.run(*_VIEW, log.HEAD, jobs, "COMMIT"))[2:4]
+        found: dict[str, list[Generation]] = {author_id: [] for author_id in author_ids}
+        for generation in sorted(_generations(rows, ()), key=lambda g: (g.created_at, g.id)):
+            if generation.author_id in found:
+                found[generation.author_id].append(generation)
+        return {author_id: (int(head[0][0]), jobs) for author_id, jobs in found.items()}
 
     async def gallery(
         self, author_id: str, limit: int, cursor: str | None
@@ -196,7 +209,7 @@ class Videos:
             where += " AND (g.createdAt < %s OR (g.createdAt = %s AND g.id < %s))"
             values += [sql(created_at), sql(created_at), last_id]
         page = bind(f"{_COLUMNS} {where} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
-        first = bind(f"{_COLUMNS} {_UNFINISHED}", author_id) if cursor is None else b"SELECT NULL LIMIT 0"
+        first = bind(f"{_COLUMNS} {_UNFINISHED}", [author_id]) if cursor is None else b"SELECT NULL LIMIT 0"
         async with self._pool.connection() as connection:
             head, rows, active = (await connection.run(*_VIEW, log.HEAD, page, first))[2:5]
             shown = rows[:limit]

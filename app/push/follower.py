@@ -14,6 +14,7 @@ from typing import Protocol
 import structlog
 
 from app.push.hub import Hub
+from app.push.ring import Ring
 from app.wire import LogEvent
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,7 @@ class Follower:
         self._settle = settle
         self._silence = poll
         self._ring_size = ring_size
-        self._ring: dict[int, LogEvent] = {}
+        self._ring = Ring(ring_size)
         self._ahead: dict[int, LogEvent] = {}
         self._wake = asyncio.Event()
         self._must_read = False
@@ -69,12 +70,18 @@ class Follower:
 
     async def start(self) -> None:
         """Follows from the log's present head. Raises what the reader raises."""
-        self.last_id, self._ring = await self._newest()
+        self.last_id, self._ring = await self._read_newest()
 
-    async def _newest(self) -> tuple[int, dict[int, LogEvent]]:
-        """The log's head, and its event if it was not purged."""
-        head = await self._reader.head()
-        return head, {event.id: event for event in await self._reader.after(head - 1, 1) if event.id == head}
+    async def _read_newest(self) -> tuple[int, Ring]:
+        """The log's head and the newest events up to it: whom the last process lost comes back for them."""
+        head, ring = await self._reader.head(), Ring(self._ring_size)
+        last_id = max(0, head - self._ring_size)
+        while last_id < head:
+            events = await self._reader.after(last_id, min(_READ, head - last_id))
+            for event in events:
+                ring.append(event)
+            last_id = events[-1].id if events else head
+        return last_id, ring
 
     def offer(self, events: list[LogEvent]) -> None:
         """Committed events, in any order, with any repetition."""
@@ -101,13 +108,14 @@ class Follower:
         self._silence = self._poll_with_bus if connected else self._poll
         self.look()
 
-    def since(self, event_id: int, limit: int) -> list[LogEvent] | None:
-        """The events after `event_id` up to `last_id`, `limit` at most; None when memory has lost the next one."""
+    def since(
+        self, event_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None
+    ) -> list[LogEvent] | None:
+        """At most `limit` events after `event_id` up to `last_id`, in order, of a job or else of an author; None when
+        memory does not have them all."""
         if event_id >= self.last_id:
             return []
-        if event_id + 1 not in self._ring:
-            return None
-        return [self._ring[i] for i in range(event_id + 1, min(self.last_id, event_id + limit) + 1)]
+        return self._ring.since(event_id, limit, job_id=job_id, author_id=author_id)
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -149,8 +157,7 @@ class Follower:
             self._ahead = {i: e for i, e in self._ahead.items() if i > self.last_id}
 
     async def _deliver(self, event: LogEvent) -> None:
-        self._ring[event.id] = event
-        self._ring.pop(event.id - self._ring_size, None)
+        self._ring.append(event)
         self.last_id = event.id
         await self._hub.publish(event)
 
@@ -188,7 +195,7 @@ class Follower:
 
     async def _start_over(self, why: str) -> None:
         log.warning(why, last_id=self.last_id)
-        self.last_id, self._ring = await self._newest()
+        self.last_id, self._ring = await self._read_newest()
         self._ahead.clear()
         self._was_away = self._contradicted = False
         self._hub.reset()

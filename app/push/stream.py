@@ -115,17 +115,14 @@ class Streams:
         author_id = subscriber.user_id if subscriber.job_id is None else None
         while position < self._follower.last_id and subscriber.why is None:
             upto = self._follower.last_id
-            events = self._follower.since(position, _REPLAY)
+            events = self._follower.since(position, _REPLAY, job_id=subscriber.job_id, author_id=author_id)
             if events is None:
                 events = await self._reader.after(position, _REPLAY, job_id=subscriber.job_id, author_id=author_id)
-                position = events[-1].id if len(events) == _REPLAY else max([upto, *(e.id for e in events)])
-            else:
-                position = events[-1].id
+            position = events[-1].id if len(events) == _REPLAY else max([upto, *(e.id for e in events)])
             for event in events:
-                if subscriber.wants(event):
-                    await subscriber.send(event_frame(subscriber.wire, event, event.id))
-                    if event.id > head:
-                        self._hub.note_end(subscriber, event)
+                await subscriber.send(event_frame(subscriber.wire, event, event.id))
+                if event.id > head:
+                    self._hub.note_end(subscriber, event)
         subscriber.floor = max(subscriber.floor, position)
 
     def _restart(self, subscribers: list[Subscriber]) -> None:

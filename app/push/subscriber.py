@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from app.push.frames import LAST_CHUNK, Wire, heartbeat_frame
-from app.wire import LogEvent
 
 if TYPE_CHECKING:
     from app.push.hub import Hub
@@ -78,9 +77,6 @@ class Subscriber(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._sent = 0
         self._mark: tuple[float, int] | None = None
-
-    def wants(self, event: LogEvent) -> bool:
-        return event.author_id == self.user_id if self.job_id is None else event.job_id == self.job_id
 
     def write(self, data: bytes) -> None:
         """Hands bytes to the socket, which keeps what the client does not take yet."""

@@ -232,7 +232,7 @@ async def test_two_installations_on_one_redis_do_not_mix(database_url, mariadb, 
             await stranger.register("j1")
             async with redis.client() as client:
                 assert len(await client.pubsub_channels("rushes/*")) == 2
-            assert [e.id for e in stranger.app[FOLLOWER].since(0, 9)] == [1]
+            assert [e.id for e in stranger.app[FOLLOWER].since(0, 9, job_id="j1")] == [1]
             assert one.app[FOLLOWER].last_id == 3
 
 
@@ -289,6 +289,7 @@ async def test_clients_that_hop_between_processes_see_each_event_once_whatever_b
         chooser = random.Random(5)
         wanderers = [Wanderer("/events", seed) for seed in range(8)]
         visits = [asyncio.create_task(w.visit(lambda: chooser.choice([one, other]), last)) for w in wanderers]
+        await asyncio.gather(*(w.arrived.wait() for w in wanderers))
         for number in range(rounds):
             if killed and number % 4 == 1:
                 redis.kill()

@@ -130,10 +130,21 @@ async def test_memory_keeps_the_newest_events_only():
     follower.offer([table.commit() for _ in range(5)])
     await until(lambda: follower.last_id == 5)
     running.cancel()
-    assert follower.since(1, 10) is None
-    assert [e.id for e in follower.since(2, 10)] == [3, 4, 5]
-    assert [e.id for e in follower.since(2, 2)] == [3, 4]
-    assert follower.since(5, 10) == []
+    assert follower.since(1, 10, job_id="job") is None
+    assert [e.id for e in follower.since(2, 10, job_id="job")] == [3, 4, 5]
+    assert [e.id for e in follower.since(2, 2, job_id="job")] == [3, 4]
+    assert follower.since(5, 10, job_id="job") == []
+
+
+async def test_start_brings_the_newest_events_into_memory():
+    table, hub = Table(), Recorder()
+    for _ in range(1300):
+        table.commit()
+    follower, running = await follow(table, hub, ring_size=1200)
+    running.cancel()
+    assert follower.last_id == 1300
+    assert [e.id for e in follower.since(100, 2000, job_id="job")] == list(range(101, 1301))
+    assert follower.since(99, 1, job_id="job") is None
 
 
 async def test_log_that_lost_its_newest_row_while_away_resets_the_streams():
@@ -239,7 +250,7 @@ async def test_news_of_what_was_never_committed_are_forgotten():
     follower.offer([table.commit() for _ in range(3)])
     await until(lambda: follower.last_id == 3)
     running.cancel()
-    assert follower.since(2, 1)[0].data == table.events[2].data
+    assert follower.since(2, 1, job_id="job")[0].data == table.events[2].data
 
 
 async def test_commits_of_two_writers_told_in_the_wrong_order_need_no_look_into_the_log():

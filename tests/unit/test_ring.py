@@ -1,0 +1,39 @@
+"""The ring: what memory gives is what the log would give."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.push.ring import Ring
+from app.wire import LogEvent
+
+logs = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("uv")), max_size=40)
+
+
+@given(logs, st.integers(1, 20), st.integers(0, 45), st.integers(1, 10))
+def test_memory_gives_what_the_log_would_give_or_says_that_it_cannot(log, size, event_id, limit):
+    ring, events = Ring(size), []
+    for number, (job_id, author_id) in enumerate(log, start=1):
+        events.append(LogEvent(number, job_id, author_id, None, "progress", b""))
+        ring.append(events[-1])
+    of_job = ring.since(event_id, limit, job_id="a", author_id=None)
+    of_user = ring.since(event_id, limit, job_id=None, author_id="u")
+    if len(log) - size <= event_id < len(log):
+        assert of_job == [e for e in events if e.id > event_id and e.job_id == "a"][:limit]
+        assert of_user == [e for e in events if e.id > event_id and e.author_id == "u"][:limit]
+    else:
+        assert of_job is of_user is None
+
+
+def test_nothing_from_before_a_gap_is_kept():
+    ring = Ring(10)
+    for number in (1, 2, 5):
+        ring.append(LogEvent(number, "a", "u", None, "progress", b""))
+    assert ring.since(1, 10, job_id="a", author_id=None) is None
+    assert [e.id for e in ring.since(4, 10, job_id="a", author_id=None)] == [5]
+
+
+def test_memory_of_jobs_long_gone_is_given_back():
+    ring = Ring(3)
+    for number in range(1, 1000):
+        ring.append(LogEvent(number, f"job{number}", f"user{number}", None, "progress", b""))
+    assert len(ring._events) == len(ring._of_job) == len(ring._of_user) == 3
