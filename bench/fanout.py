@@ -22,7 +22,7 @@ from bench.seed import AUTHOR, connected, seed_jobs
 
 FRAME = 350  # bytes of an event on the wire, about
 _WITHIN = 120.0
-_SERVERS_CORE, _OTHERS_CORE = 0, 1
+SERVERS_CORE, OTHERS_CORE = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ async def listeners() -> AsyncIterator[Listeners]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=2**24,
-        preexec_fn=lambda: os.sched_setaffinity(0, {_OTHERS_CORE}),
+        preexec_fn=lambda: os.sched_setaffinity(0, {OTHERS_CORE}),
     )
     try:
         yield Listeners(process)
@@ -225,7 +225,7 @@ async def _measure(number: int, case: Case, server: Rushes | Nchan, clients: Lis
     memory = (_memory(server.pid) - before) / len(paths)
     cpu = _cpu_seconds(server.pid)
     heard = asyncio.create_task(clients.do(expect=case.deliveries, within=_WITHIN))
-    probing = asyncio.create_task(_probe(server.url))
+    probing = asyncio.create_task(probe(server.url))
     await server.publish(case.jobs, case.events)
     came = await heard
     probing.cancel()
@@ -243,7 +243,7 @@ async def _measure(number: int, case: Case, server: Rushes | Nchan, clients: Lis
     )
 
 
-async def _probe(url: str) -> float:
+async def probe(url: str) -> float:
     """The longest wait for a small answer, until cancelled."""
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
     longest = 0.0
@@ -275,21 +275,21 @@ def _cpu_seconds(pid: int) -> float:
 @asynccontextmanager
 async def rushes() -> AsyncIterator[Rushes]:
     """A server of its own database, with limits out of the way."""
-    os.sched_setaffinity(0, {_OTHERS_CORE})
+    os.sched_setaffinity(0, {OTHERS_CORE})
     async with servers.fresh_database() as (folder, url):
         settings = {
             "MAX_CONNECTIONS": "100000", "MAX_CONNECTIONS_PER_USER": "100000", "STREAM_HEARTBEAT": "600",
             "LOG_POLL": "0.05",
         }  # fmt: skip
         async with servers.rushes(folder, url, settings=settings) as server:
-            os.sched_setaffinity(server.pid, {_SERVERS_CORE})
+            os.sched_setaffinity(server.pid, {SERVERS_CORE})
             yield Rushes(server)
 
 
 @asynccontextmanager
 async def nchan() -> AsyncIterator[Nchan]:
     """nginx as our own process, in a folder of its own."""
-    os.sched_setaffinity(0, {_OTHERS_CORE})
+    os.sched_setaffinity(0, {OTHERS_CORE})
     async with servers.nchan() as (url, pid):
-        os.sched_setaffinity(pid, {_SERVERS_CORE})
+        os.sched_setaffinity(pid, {SERVERS_CORE})
         yield Nchan(url, pid)

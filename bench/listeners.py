@@ -8,8 +8,10 @@ Reads one JSON command a line, answers one JSON line each:
   (`retry:`, and the state), or as many as `"blocks"` says: `{"seconds"}`.
 - `{"expect": n, "within": seconds}`: answers once n more blocks came in all, or not in time:
   `{"blocks", "first", "last", "gone"}`, with the times of time.monotonic() and how many streams ended.
-- `{"return": n, "spread": seconds, "within": seconds}`: from now on, a stream that ends comes back with its last id
-  within `spread` seconds of its end; answers once each had n blocks on a new connection: as `expect`, and `"refused"`.
+- `{"lose": seconds}`: answers once every stream was ended by the server, or not in time: `{"open"}`, how many are left.
+- `{"return": n, "spread": seconds, "within": seconds}`: every lost stream comes back with its last id, some time within
+  `spread` seconds; answers once each had n blocks: `{"seconds", "waits", "late"}`, with how long each waited for the
+  last of them, in order, and how many never had it. Streams know their last ids when they were opened with `"track"`.
 - `{"close": true}`: closes all.
 """
 
@@ -30,13 +32,13 @@ _CONNECTING_AT_ONCE = 200
 class Stream:
     """One client: its connection, and what it has had."""
 
-    __slots__ = ("blocks", "ended_in_newline", "last_id", "path", "sock", "wants")
+    __slots__ = ("blocks", "ended_in_newline", "last_id", "path", "since", "sock", "waited")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.sock: socket.socket | None = None
         self.blocks = 0
-        self.wants = 0
+        self.since = self.waited = 0.0
         self.ended_in_newline = False
         self.last_id = b""
 
@@ -49,9 +51,9 @@ class Listeners:
         self.streams: list[Stream] = []
         self.blocks = 0
         self.first = self.last = 0.0
-        self.gone = self.refused = 0
+        self.gone = 0
         self.due: list[tuple[float, int, Stream]] = []
-        self.spread: float | None = None
+        self.track = False
         self._poll = select.epoll()
         self._by_fd: dict[int, Stream] = {}
 
@@ -60,6 +62,7 @@ class Listeners:
         sock.setblocking(False)
         sock.connect_ex(self.address)
         stream.sock = sock
+        stream.since = time.monotonic()
         self._by_fd[sock.fileno()] = stream
         self._poll.register(sock.fileno(), select.EPOLLOUT)
 
@@ -91,7 +94,6 @@ class Listeners:
         except BlockingIOError:
             return
         except OSError:
-            self.refused += 1
             size = 0
         if size:
             self._read(stream, size)
@@ -103,13 +105,14 @@ class Listeners:
         if stream.ended_in_newline and _BUFFER[0] == 10:
             blocks += 1
         stream.ended_in_newline = _BUFFER[size - 1] == 10 and not _BUFFER.endswith(b"\n\n", 0, size)
-        if self.spread is not None and (at := _BUFFER.rfind(b"id: ", 0, size)) >= 0:
+        if self.track and (at := _BUFFER.rfind(b"id: ", 0, size)) >= 0:
             stream.last_id = bytes(_BUFFER[at + 4 : _BUFFER.index(b"\n", at)])
         if blocks:
             stream.blocks += blocks
             self.blocks += blocks
             self.last = time.monotonic()
             self.first = self.first or self.last
+            stream.waited = self.last - stream.since
 
     def _end(self, stream: Stream, fd: int) -> None:
         self._poll.unregister(fd)
@@ -119,16 +122,13 @@ class Listeners:
         stream.sock = None
         stream.ended_in_newline = False
         self.gone += 1
-        if self.spread is not None:
-            heappush(self.due, (time.monotonic() + random.random() * self.spread, id(stream), stream))
 
     def open(self, command: dict) -> dict:
         self.address = (command["host"], command["port"])
         new = [Stream(path) for path in command["open"]]
         began = time.monotonic()
         blocks = command.get("blocks", 2)
-        if command.get("track"):
-            self.spread = 0.0
+        self.track = command.get("track", False)
         for start in range(0, len(new), _CONNECTING_AT_ONCE):
             some = new[start : start + _CONNECTING_AT_ONCE]
             for stream in some:
@@ -144,22 +144,20 @@ class Listeners:
         self.run(lambda: self.blocks >= goal, command["within"])
         return {"blocks": self.blocks, "first": self.first, "last": self.last, "gone": self.gone}
 
+    def lose(self, command: dict) -> dict:
+        self.run(lambda: not self._by_fd, command["lose"])
+        return {"open": len(self._by_fd)}
+
     def come_back(self, command: dict) -> dict:
-        self.spread = command["spread"]
-        self.first = self.last = 0.0
-        self.blocks = self.gone = self.refused = 0
+        began, goal = time.monotonic(), command["return"]
         for stream in self.streams:
             stream.blocks = 0
-        count = len(self.streams)
-        goal = command["return"]
-        self.run(
-            lambda: self.blocks >= goal * count and self.gone >= count and all(s.blocks >= goal for s in self.streams),
-            command["within"],
-        )
-        late = sum(s.blocks < goal for s in self.streams)
-        self.spread = None
-        return {"blocks": self.blocks, "first": self.first, "last": self.last, "gone": self.gone,
-                "refused": self.refused, "late": late}  # fmt: skip
+            heappush(self.due, (began + random.random() * command["spread"], id(stream), stream))
+        self.blocks = 0
+        least = goal * len(self.streams)
+        self.run(lambda: self.blocks >= least and all(s.blocks >= goal for s in self.streams), command["within"])
+        waits = sorted(s.waited for s in self.streams if s.blocks >= goal)
+        return {"seconds": time.monotonic() - began, "waits": waits, "late": len(self.streams) - len(waits)}
 
     def close(self, _: dict) -> dict:
         for fd in self._by_fd:
@@ -177,7 +175,8 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     listeners = Listeners()
-    does = {"open": listeners.open, "expect": listeners.expect, "return": listeners.come_back, "close": listeners.close}
+    does = {"open": listeners.open, "expect": listeners.expect, "lose": listeners.lose, "return": listeners.come_back,
+            "close": listeners.close}  # fmt: skip
     for line in sys.stdin:
         command = json.loads(line)
         name = next(name for name in does if name in command)

@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +38,13 @@ class ServerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server. `database_url` is where it records webhooks, None if it records none."""
+    """A running server. `database_url` is where it records webhooks, None if it records none. `kill` is SIGKILL."""
 
     name: str
     url: str
     pid: int
     database_url: str | None
+    kill: Callable[[], None]
 
 
 @asynccontextmanager
@@ -184,24 +185,31 @@ def _environment(settings: dict[str, str]) -> dict[str, str]:
 async def _serving(
     name: str, arguments: Sequence[str], settings: dict[str, str], folder: Path
 ) -> AsyncIterator[Server]:
-    """Run a server on a free port of 127.0.0.1; stop it with SIGTERM. Raises ServerError."""
-    port = _free_port()
+    """Run a server on 127.0.0.1, on its settings' port or a free one; stop it with SIGTERM. Raises ServerError."""
+    port = settings.get("PORT") or str(_free_port())
     url = f"http://127.0.0.1:{port}"
     log = folder / f"{name}.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *arguments),
-            env=_environment(settings | {"HOST": "127.0.0.1", "PORT": str(port)}),
+            env=_environment(settings | {"HOST": "127.0.0.1", "PORT": port}),
             cwd=folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=out,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the benchmark, which then stops its servers in order
         )
+    killed = False
+
+    def kill() -> None:
+        nonlocal killed
+        killed = True
+        process.kill()
+
     try:
         await _healthy(name, url, process, log)
-        yield Server(name, url, process.pid, settings.get("DATABASE_URL"))
-        if process.returncode is not None:
+        yield Server(name, url, process.pid, settings.get("DATABASE_URL"), kill)
+        if process.returncode is not None and not killed:
             raise ServerError(f"{name} ended by itself:\n{_tail(log)}")
     finally:
         await _stop(process)
