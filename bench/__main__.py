@@ -1,4 +1,4 @@
-"""The benchmarks: `python -m bench`, one table at the end."""
+"""The benchmarks: `python -m bench`, a table each."""
 
 import argparse
 import asyncio
@@ -7,14 +7,17 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from app.db.local import LocalDatabaseError
+from bench.fanout import fan_out
 from bench.ingest import Options, ingest
 from bench.load import LoadError
-from bench.report import faults, ingest_table
+from bench.report import fan_out_table, faults, ingest_table, storm_table
 from bench.servers import ServerError
+from bench.storm import storms
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -29,14 +32,38 @@ async def run_ingest(options: Options, console: Console) -> bool:
         " * The site's figures were recorded elsewhere, not measured here.",
         highlight=False,
     )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "ingest.json").write_text(json.dumps([run.as_json() for run in runs], indent=1))
+    _keep("ingest", [run.as_json() for run in runs])
     for fault in faults(runs):
         console.print(f"DOES NOT COUNT: {fault}", style="bold red", highlight=False)
     return not faults(runs)
 
 
-BENCHMARKS = {"ingest": run_ingest}
+async def run_fan_out(options: Options, console: Console) -> bool:
+    """Run the benchmark and print its table; return whether every delivery came."""
+    with console.status("starting") as status:
+        runs = await fan_out(options.rounds, status.update)
+    console.print(fan_out_table(runs))
+    console.print(f"Deliveries a second, one core for the server. Median of {options.rounds} rounds.", highlight=False)
+    _keep("fanout", [run.as_json() for run in runs])
+    return not any(run.lost for run in runs)
+
+
+async def run_storm(options: Options, console: Console) -> bool:
+    """Run the benchmark and print its table; return whether every client got what it had missed."""
+    with console.status("starting") as status:
+        runs = await storms(options.rounds, status.update)
+    console.print(storm_table(runs))
+    console.print(f"One core for the server. Median of {options.rounds} rounds.", highlight=False)
+    _keep("storm", [run.as_json() for run in runs])
+    return not any(run.lost for run in runs)
+
+
+def _keep(name: str, runs: list[dict[str, Any]]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(runs, indent=1))
+
+
+BENCHMARKS = {"ingest": run_ingest, "fanout": run_fan_out, "storm": run_storm}
 
 
 async def run_all(names: list[str], options: Options) -> bool:

@@ -33,6 +33,7 @@ class Case:
     jobs: int
     subscribers: int
     events: int
+    websocket: bool = False
 
     @property
     def clients(self) -> int:
@@ -48,6 +49,7 @@ CASES = (
     Case("one job, 5,000 subscribers", 1, 5000, 50),
     Case("one job, 10,000 subscribers", 1, 10_000, 25),
     Case("5,000 jobs, one subscriber each", 5000, 1, 20),
+    Case("one job, 10,000 over WebSocket", 1, 10_000, 25, websocket=True),
 )
 
 
@@ -115,7 +117,7 @@ class Rushes:
     """Rushes, fed through the log."""
 
     name = "rushes"
-    first_blocks = 3
+    first_blocks, websocket_blocks = 3, 2
 
     def __init__(self, server: servers.Server) -> None:
         assert server.database_url is not None
@@ -123,8 +125,8 @@ class Rushes:
         self.pid = server.pid
         self._database_url = server.database_url
 
-    def path(self, job: int) -> str:
-        return f"/events/fan-{job:05d}"
+    def path(self, job: int, *, websocket: bool = False) -> str:
+        return f"/{'ws' if websocket else 'events'}/fan-{job:05d}"
 
     async def prepare(self, jobs: int) -> None:
         await seed_jobs(self._database_url, "fan-", jobs)
@@ -155,13 +157,13 @@ class Nchan:
     """nginx with the module nchan, one worker."""
 
     name = "Nchan"
-    first_blocks = 1
+    first_blocks, websocket_blocks = 1, 1
 
     def __init__(self, url: str, pid: int) -> None:
         self.url = url
         self.pid = pid
 
-    def path(self, job: int) -> str:
+    def path(self, job: int, *, websocket: bool = False) -> str:  # noqa: ARG002 - one address for both
         return f"/sub/fan-{job:05d}"
 
     async def prepare(self, jobs: int) -> None:
@@ -217,11 +219,15 @@ async def fan_out(rounds: int, tell: Callable[[str], None], cases: Sequence[Case
 async def _measure(number: int, case: Case, server: Rushes | Nchan, clients: Listeners) -> FanOut:
     await server.prepare(case.jobs)
     port = urlsplit(server.url).port
-    paths = [server.path(job) for job in range(1, case.jobs + 1) for _ in range(case.subscribers)]
+    paths = [
+        server.path(job, websocket=case.websocket) for job in range(1, case.jobs + 1) for _ in range(case.subscribers)
+    ]
     warm, paths = paths[:500], paths[500:]
-    await clients.do(open=warm, host="127.0.0.1", port=port, blocks=server.first_blocks)
+    blocks = server.websocket_blocks if case.websocket else server.first_blocks
+    where = {"host": "127.0.0.1", "port": port, "blocks": blocks, "websocket": case.websocket}
+    await clients.do(open=warm, **where)
     before = _memory(server.pid)
-    await clients.do(open=paths, host="127.0.0.1", port=port, blocks=server.first_blocks)
+    await clients.do(open=paths, **where)
     memory = (_memory(server.pid) - before) / len(paths)
     cpu = _cpu_seconds(server.pid)
     heard = asyncio.create_task(clients.do(expect=case.deliveries, within=_WITHIN))
@@ -279,7 +285,7 @@ async def rushes() -> AsyncIterator[Rushes]:
     async with servers.fresh_database() as (folder, url):
         settings = {
             "MAX_CONNECTIONS": "100000", "MAX_CONNECTIONS_PER_USER": "100000", "STREAM_HEARTBEAT": "600",
-            "LOG_POLL": "0.05",
+            "WEBSOCKET_PING": "600", "LOG_POLL": "0.05",
         }  # fmt: skip
         async with servers.rushes(folder, url, settings=settings) as server:
             os.sched_setaffinity(server.pid, {SERVERS_CORE})

@@ -1,11 +1,11 @@
-"""Thousands of SSE clients in one process, as cheap as Python makes them: epoll, one buffer, and counting.
+"""Thousands of clients in one process, as cheap as Python makes them: epoll, one buffer, and counting.
 
     python -m bench.listeners
 
 Reads one JSON command a line, answers one JSON line each:
 
-- `{"open": [path, …], "host", "port"}`: one stream each; answers once every one has had its first two blocks
-  (`retry:`, and the state), or as many as `"blocks"` says: `{"seconds"}`.
+- `{"open": [path, …], "host", "port", "blocks": n}`: one stream each, over WebSocket if `"websocket"` says so; answers
+  once each has had n blocks, of which the answer to a WebSocket's handshake is one: `{"seconds"}`.
 - `{"expect": n, "within": seconds}`: answers once n more blocks came in all, or not in time:
   `{"blocks", "first", "last", "gone"}`, with the times of time.monotonic() and how many streams ended.
 - `{"lose": seconds}`: answers once every stream was ended by the server, or not in time: `{"open"}`, how many are left.
@@ -28,18 +28,26 @@ from heapq import heappop, heappush
 _BUFFER = bytearray(256 * 1024)
 _CONNECTING_AT_ONCE = 200
 
+# What there is one of in each block: SSE's empty line; the head of a WebSocket frame of 126 bytes or more.
+_EMPTY_LINE, _FRAME = b"\n\n", b"\x81\x7e"
+
+_UPGRADE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: cnVzaGVzcnVzaGVzcnVzaA==\r\n"
+)
+
 
 class Stream:
     """One client: its connection, and what it has had."""
 
-    __slots__ = ("blocks", "ended_in_newline", "last_id", "path", "since", "sock", "waited")
+    __slots__ = ("blocks", "half", "last_id", "path", "since", "sock", "waited")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.sock: socket.socket | None = None
         self.blocks = 0
         self.since = self.waited = 0.0
-        self.ended_in_newline = False
+        self.half = False
         self.last_id = b""
 
 
@@ -54,6 +62,7 @@ class Listeners:
         self.gone = 0
         self.due: list[tuple[float, int, Stream]] = []
         self.track = False
+        self.websocket = False
         self._poll = select.epoll()
         self._by_fd: dict[int, Stream] = {}
 
@@ -83,11 +92,7 @@ class Listeners:
         assert stream.sock is not None
         try:
             if what & select.EPOLLOUT:
-                resumed = b"Last-Event-ID: %s\r\n" % stream.last_id if stream.last_id else b""
-                stream.sock.sendall(
-                    b"GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n%s\r\n"
-                    % (stream.path.encode(), resumed)
-                )
+                stream.sock.sendall(self._request(stream))
                 self._poll.modify(fd, select.EPOLLIN)
                 return
             size = stream.sock.recv_into(_BUFFER)
@@ -100,11 +105,19 @@ class Listeners:
         else:
             self._end(stream, fd)
 
+    def _request(self, stream: Stream) -> bytes:
+        wants = _UPGRADE if self.websocket else b"Accept: text/event-stream\r\n"
+        resumed = b"Last-Event-ID: %s\r\n" % stream.last_id if stream.last_id else b""
+        return b"GET %s HTTP/1.1\r\nHost: localhost\r\n%s%s\r\n" % (stream.path.encode(), wants, resumed)
+
     def _read(self, stream: Stream, size: int) -> None:
-        blocks = _BUFFER.count(b"\n\n", 0, size)
-        if stream.ended_in_newline and _BUFFER[0] == 10:
+        end = _FRAME if self.websocket else _EMPTY_LINE
+        blocks = _BUFFER.count(end, 0, size)
+        if stream.half and _BUFFER[0] == end[1]:
             blocks += 1
-        stream.ended_in_newline = _BUFFER[size - 1] == 10 and not _BUFFER.endswith(b"\n\n", 0, size)
+        stream.half = _BUFFER[size - 1] == end[0] and not _BUFFER.endswith(end, 0, size)
+        if self.websocket and not stream.blocks:
+            blocks += 1
         if self.track and (at := _BUFFER.rfind(b"id: ", 0, size)) >= 0:
             stream.last_id = bytes(_BUFFER[at + 4 : _BUFFER.index(b"\n", at)])
         if blocks:
@@ -120,15 +133,16 @@ class Listeners:
         if stream.sock is not None:
             stream.sock.close()
         stream.sock = None
-        stream.ended_in_newline = False
+        stream.half = False
         self.gone += 1
 
     def open(self, command: dict) -> dict:
         self.address = (command["host"], command["port"])
         new = [Stream(path) for path in command["open"]]
         began = time.monotonic()
-        blocks = command.get("blocks", 2)
+        blocks = command["blocks"]
         self.track = command.get("track", False)
+        self.websocket = command.get("websocket", False)
         for start in range(0, len(new), _CONNECTING_AT_ONCE):
             some = new[start : start + _CONNECTING_AT_ONCE]
             for stream in some:

@@ -6,7 +6,11 @@ from statistics import median
 from rich import box
 from rich.table import Table
 
+from bench.fanout import CASES as FAN_OUTS
+from bench.fanout import FanOut
 from bench.ingest import CASES, Case, Run
+from bench.storm import CASES as STORMS
+from bench.storm import Storm
 
 # Webhooks a second and p50 in ms of the site that rushes replaces: recorded elsewhere, not measured here.
 # There is no figure for 64 connections; its rate did not grow with them, so the one for 16 stands in.
@@ -32,6 +36,55 @@ def ingest_table(runs: list[Run]) -> Table:
     for case in CASES:
         for connections in sorted({run.connections for run in runs}):
             table.add_row(case.name, str(connections), *_cells(case, connections, runs))
+    return table
+
+
+def fan_out_table(runs: list[FanOut]) -> Table:
+    """One row for each case: deliveries a second, a client's memory, and how long a small request had to wait."""
+    table = Table(box=box.MARKDOWN, header_style="")
+    table.add_column("subscribers", no_wrap=True)
+    for name in (
+        "Nchan /s",
+        "KiB a client",
+        "longest wait ms",
+        "rushes /s",
+        "KiB a client",
+        "longest wait ms",
+        "÷ Nchan",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
+    for case in FAN_OUTS:
+        nchan, rushes = ([r for r in runs if (r.server, r.case) == (s, case.name)] for s in ("Nchan", "rushes"))
+        if not (nchan and rushes):
+            continue
+        cells = []
+        for group in (nchan, rushes):
+            cells.append("ERROR" if any(r.lost for r in group) else f"{median(r.rate for r in group):,.0f}")
+            cells.append(f"{median(r.memory for r in group) / 1024:.1f}")
+            cells.append(f"{median(r.longest for r in group) * 1000:.0f}")
+        ratio = median(a.rate / b.rate for a, b in zip(rushes, nchan, strict=True))
+        table.add_row(case.name, *cells, f"{ratio:.2f}")
+    return table
+
+
+def storm_table(runs: list[Storm]) -> Table:
+    """One row for each case."""
+    table = Table(box=box.MARKDOWN, header_style="")
+    table.add_column("10,000 clients come back", no_wrap=True)
+    for name in ("all back after s", "p50 / p99 ms", "longest wait ms", "statements a client"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for case in STORMS:
+        group = [r for r in runs if r.case == case.name]
+        if not group:
+            continue
+        p50, p99, longest = (median(getattr(r, name) for r in group) * 1000 for name in ("p50", "p99", "longest"))
+        table.add_row(
+            case.name,
+            "ERROR" if any(r.lost for r in group) else f"{median(r.seconds for r in group):.1f}",
+            f"{p50:,.0f} / {p99:,.0f}",
+            f"{longest:.0f}",
+            f"{median(r.statements / r.clients for r in group):.2f}",
+        )
     return table
 
 

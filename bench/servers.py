@@ -125,7 +125,7 @@ http {{
       nchan_publisher; nchan_channel_id $1; nchan_message_buffer_length 100; nchan_message_timeout 1m;
     }}
     location ~ ^/sub/(.+)$ {{
-      nchan_subscriber eventsource; nchan_channel_id $1; nchan_subscriber_first_message newest;
+      nchan_subscriber eventsource websocket; nchan_channel_id $1; nchan_subscriber_first_message newest;
     }}
   }}
 }}
