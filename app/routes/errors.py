@@ -31,6 +31,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except HttpProcessingError as error:
         return _answer(ApiError(400, "bad_request", f"The request cannot be read: {error.message}."))
     except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            return web.Response()  # to nobody: the client has gone
         return _answer(_as_api_error(error, request))
 
 
