@@ -26,10 +26,12 @@ _PAGE = 500
 
 _DELETED = "SELECT ROW_COUNT()"
 
-# Ids sort by receipt, so the old ones come first.
-_LAST_OF_WEBHOOKS = "SELECT id FROM rushes_webhooks WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s"
+# Ids sort by receipt, so the old ones come first. A DELETE up to an old one touches none that is just being written.
+_LAST_OLD_WEBHOOK = """
+SELECT MAX(id) FROM (SELECT id, received_at FROM rushes_webhooks WHERE id > %s ORDER BY id LIMIT %s) w
+WHERE received_at < %s
+"""
 _DELETE_WEBHOOKS = "DELETE FROM rushes_webhooks WHERE id > %s AND id <= %s AND received_at < %s"
-_LAST_ID = "g"  # after every id, which are of hex digits
 
 _EVENTS = "SELECT MIN(id), MAX(id) FROM rushes_events"
 _FIRST_YOUNG_EVENT = "SELECT MIN(id) FROM rushes_events WHERE id BETWEEN %s AND %s AND created_at >= %s"
@@ -87,12 +89,10 @@ class Retention:
         self._rows = _ROWS
         total, last = 0, ""
         while True:
-            end = await self._pool.rows(bind(_LAST_OF_WEBHOOKS, last, self._rows - 1))
-            until = end[0][0] if end else _LAST_ID
-            deleted = await self._delete(bind(_DELETE_WEBHOOKS, last, until, before))
-            total += deleted
-            if not deleted or not end:
+            until = (await self._pool.rows(bind(_LAST_OLD_WEBHOOK, last, self._rows, before)))[0][0]
+            if until is None:
                 return total
+            total += await self._delete(bind(_DELETE_WEBHOOKS, last, until, before))
             last = until
 
     async def _purge_events(self, before: str) -> int:
