@@ -1,10 +1,12 @@
 """The log: one row for each committed change, with ids that are dense and in the order of commits."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from app import times
+from app.db.answers import TextRow
 from app.db.batched import Batched
-from app.db.pool import Pool, Row
+from app.db.pool import Pool
 from app.db.sql import Raw, bind, literal
 from app.wire import LogEvent
 
@@ -25,6 +27,9 @@ _READ_AT_ONCE = 20
 
 # (last_id, limit, job_id, author_id)
 _Part = tuple[int, int, str | None, str | None]
+
+# The columns, as text; only an organization may be missing.
+_EventRow = tuple[str, str, str, str | None, str, str]
 
 
 def append(events: list[LogEvent], at: int) -> list[bytes]:
@@ -89,7 +94,8 @@ class Log:
         return await self._parts.get((last_id, limit, job_id, author_id))
 
     async def _read_parts(self, parts: Sequence[_Part]) -> dict[_Part, list[LogEvent]]:
-        answers = await self._pool.run(*(_select(part) for part in parts))
+        async with self._pool.connection() as connection:
+            answers = await connection.run_text(*(_select(part) for part in parts))
         return {part: [_event(row) for row in rows] for part, rows in zip(parts, answers, strict=True)}
 
 
@@ -104,5 +110,6 @@ def _select(part: _Part) -> bytes:
     return bind(f"{_COLUMNS} WHERE {where} ORDER BY id LIMIT %s", *values, limit)
 
 
-def _event(row: Row) -> LogEvent:
-    return LogEvent(row[0], row[1], row[2], row[3], row[4], row[5].encode())
+def _event(row: TextRow) -> LogEvent:
+    event_id, job_id, author_id, organization_id, name, data = cast("_EventRow", row)
+    return LogEvent(int(event_id), job_id, author_id, organization_id, name, data.encode())

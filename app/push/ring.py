@@ -6,6 +6,7 @@ from operator import attrgetter
 from app.wire import LogEvent
 
 _BY_ID = attrgetter("id")
+_TRIM = 64
 
 
 class Ring:
@@ -14,8 +15,8 @@ class Ring:
     def __init__(self, size: int) -> None:
         self._size = size
         self._events: dict[int, LogEvent] = {}
-        self._of_job: dict[str, list[LogEvent]] = {}
-        self._of_user: dict[str, list[LogEvent]] = {}
+        self._of_job: dict[str, _Line] = {}
+        self._of_user: dict[str, _Line] = {}
 
     def get(self, event_id: int) -> LogEvent | None:
         return self._events.get(event_id)
@@ -23,31 +24,48 @@ class Ring:
     def append(self, event: LogEvent) -> None:
         """The next one; after a gap it is the only one."""
         if self._events and event.id - 1 not in self._events:
-            self.clear()
+            self._events.clear()
+            self._of_job.clear()
+            self._of_user.clear()
         self._events[event.id] = event
-        self._of_job.setdefault(event.job_id, []).append(event)
-        self._of_user.setdefault(event.author_id, []).append(event)
+        for lines, key in ((self._of_job, event.job_id), (self._of_user, event.author_id)):
+            line = lines.get(key)
+            if line is None:
+                line = lines[key] = _Line()
+            line.events.append(event)
         oldest = self._events.pop(event.id - self._size, None)
         if oldest is not None:
             _drop_first(self._of_job, oldest.job_id)
             _drop_first(self._of_user, oldest.author_id)
 
-    def clear(self) -> None:
-        self._events.clear()
-        self._of_job.clear()
-        self._of_user.clear()
-
     def since(self, event_id: int, limit: int, *, job_id: str | None, author_id: str | None) -> list[LogEvent] | None:
         """At most `limit` events after `event_id`, of a job or else of a user; None when not all are here any more."""
         if event_id + 1 not in self._events:
             return None
-        events = self._of_user.get(author_id or "", []) if job_id is None else self._of_job.get(job_id, [])
-        start = bisect_right(events, event_id, key=_BY_ID)
-        return events[start : start + limit]
+        line = self._of_user.get(author_id or "") if job_id is None else self._of_job.get(job_id)
+        return [] if line is None else line.since(event_id, limit)
 
 
-def _drop_first(lists: dict[str, list[LogEvent]], key: str) -> None:
-    events = lists[key]
-    del events[0]
-    if not events:
-        del lists[key]
+class _Line:
+    """One job's or user's events, in order. Those before `start` are dropped, and trimmed now and then: a user may have
+    all of the ring's."""
+
+    __slots__ = ("events", "start")
+
+    def __init__(self) -> None:
+        self.events: list[LogEvent] = []
+        self.start = 0
+
+    def since(self, event_id: int, limit: int) -> list[LogEvent]:
+        first = bisect_right(self.events, event_id, self.start, key=_BY_ID)
+        return self.events[first : first + limit]
+
+
+def _drop_first(lines: dict[str, _Line], key: str) -> None:
+    line = lines[key]
+    line.start += 1
+    if line.start == len(line.events):
+        del lines[key]
+    elif line.start >= _TRIM and line.start * 2 > len(line.events):
+        del line.events[: line.start]
+        line.start = 0
