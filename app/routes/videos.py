@@ -1,5 +1,6 @@
 """The jobs of the pages: registering, generating, reading."""
 
+import hashlib
 from typing import Annotated, Any
 
 import orjson
@@ -49,7 +50,7 @@ async def generate(request: web.Request) -> web.Response:
     if key is not None and not (key.isascii() and len(key) <= 191):  # noqa: PLR2004
         raise ApiError(400, "invalid_request", "Idempotency-Key may have at most 191 characters, all of them ASCII.")
     job_id, made = await _register(request, _new_job(order, None, who.user_id, who.organization_id), key)
-    job = await _visible(request, who, job_id)
+    _, job = await _visible(request, who, job_id)
     if made:
         await _hand_over(request, job, order)
     body = {
@@ -102,20 +103,28 @@ async def gallery(request: web.Request) -> web.Response:
         "next_cursor": next_cursor,
         "active": [job.detail(request.app[TYPICAL]) for job in active],
         "last_event_id": str(head),
+        "channel": _channel(who),
     }
     return reply(body)
 
 
 async def detail(request: web.Request) -> web.Response:
-    job = await _visible(request, await identify(request), request.match_info["job_id"])
-    return reply(job.detail(request.app[TYPICAL]))
+    who = await identify(request)
+    head, job = await _visible(request, who, request.match_info["job_id"])
+    where = {"last_event_id": str(head), "channel": _channel(who), "own": job.author_id == who.user_id}
+    return reply(job.detail(request.app[TYPICAL]) | where)
 
 
-async def _visible(request: web.Request, who: Identity, job_id: str) -> Generation:
-    job = await request.app[VIDEOS].get(job_id)
+def _channel(who: Identity) -> str:
+    """The same for two answers if they are for the same user: then tabs may share a stream."""
+    return hashlib.blake2s(who.user_id.encode(), digest_size=8).hexdigest()
+
+
+async def _visible(request: web.Request, who: Identity, job_id: str) -> tuple[int, Generation]:
+    head, job = await request.app[VIDEOS].with_head(job_id)
     if job is None or not who.may_see(job.author_id, job.organization_id):
         raise errors.not_found()
-    return job
+    return head, job
 
 
 def _new_job(order: Order, job_id: str | None, author_id: str, organization_id: str | None) -> NewJob:

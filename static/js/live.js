@@ -1,144 +1,121 @@
-// The live stream: one connection to /events that continues from a place in the log, and stays open.
+// Live updates of AI video jobs, for any front end: one ES module, no dependencies.
 //
-//   const live = new Live();
-//   live.addEventListener("rushes:event", ({ detail }) => …);       // { id: 1042, event: "progress", data: {…} }
-//   live.addEventListener("rushes:reset", () => …);                 // the log cannot be continued: read the state, start again
-//   live.addEventListener("rushes:connection", ({ detail }) => …);  // { state: "connecting" | "live" | "offline", error, retryIn }
-//   live.start(lastEventId);
-//   live.stop();
+//   import { subscribe } from "/static/js/live.js";
 //
-// Promises to its listeners: events come in the order of their ids, none twice, none missing after `lastEventId`;
-// after "rushes:reset" nothing comes until start() is called again. `error` is an ApiError when the server refused
-// (401, 429, 5xx), `retryIn` the milliseconds until the next try.
+//   const stop = subscribe("cm123abc456", {
+//     onEvent: ({ id, event, data }) => …,   // the present state first, then every change, in order, each once
+//     onState: ({ state }) => …,             // "connecting", "live", "offline", or "over"
+//   });
+//
+// What it does for that is in docs/protocol.md: one connection for all tabs, resume, tickets, ways around proxies.
 
-import { errorOf } from "./api.js";
+import { connectionOf, feedOf } from "./live-feed.js";
+import { Api } from "./live-state.js";
 
-const EVENTS = ["progress", "completed", "failed"];
-const FIRST_DELAY = 1_000;
 const LONGEST_DELAY = 30_000;
 
-export class Live extends EventTarget {
-  #path;
-  #source = null;
+/**
+ * Follows one job, or all jobs of the caller if `jobId` is null, until the returned function is called.
+ *
+ * - `onEvent({ id, event, data })`: `event` is "progress", "completed" or "failed", `data` as in the protocol. The state
+ *   that it begins with comes as events too.
+ * - `onState({ state, via, error, retryIn })`: `via` is "sse", "websocket" or "polling" while live; `error` has the
+ *   `status`, `code` and `message` of a refusal; `retryIn` is in ms. A job that is not there is offline with 404 for good.
+ *   "over": the job has ended, and nothing more will come.
+ * - `lastEventId` and `channel`, both from `GET /api/videos/user`: begin there, instead of with the present state.
+ * - `onReset()`: the log cannot be continued. With it, the subscription ends: read the state, subscribe again. Without
+ *   it, the present state comes once more as events.
+ * - `base`: where the server is, if not where the page is. `credentials`: as fetch takes it.
+ * - `token()`: a bearer token for each request; `ticket()`: a stream ticket for each connection. Both may be async.
+ */
+export function subscribe(jobId, options = {}) {
+  const subscription = new Subscription(jobId, options);
+  return () => subscription.stop();
+}
+
+class Subscription {
+  lastEventId = 0;
+  #jobId;
+  #options;
+  #api;
+  #feed = null;
+  #own = true;
   #timer = null;
   #failures = 0;
-  #state = "offline";
-  #lastEventId = 0;
-  #wake = (event) => this.#onWake(event);
+  #stopped = false;
 
-  constructor(path = "/events") {
-    super();
-    this.#path = path;
-  }
-
-  get lastEventId() {
-    return this.#lastEventId;
-  }
-
-  /** Opens the stream after the event `lastEventId`, closing the one before if any. */
-  start(lastEventId) {
-    this.stop();
-    this.#lastEventId = Number(lastEventId);
-    this.#failures = 0;
-    window.addEventListener("online", this.#wake);
-    window.addEventListener("pageshow", this.#wake);
-    this.#open();
+  constructor(jobId, options) {
+    const { base = "", token, ticket, credentials = "same-origin", lastEventId, channel = null } = options;
+    this.#jobId = jobId;
+    this.#options = options;
+    this.#api = new Api({ base, token, ticket, credentials });
+    if (lastEventId === undefined) this.#begin();
+    else this.#listen(Number(lastEventId), channel);
   }
 
   stop() {
-    this.#close();
-    window.removeEventListener("online", this.#wake);
-    window.removeEventListener("pageshow", this.#wake);
-  }
-
-  #open() {
-    this.#close();
-    this.#show("connecting");
-    const source = new EventSource(this.#address());
-    this.#source = source;
-    source.addEventListener("open", () => this.#onOpen());
-    source.addEventListener("error", () => this.#onError(source));
-    source.addEventListener("reset", () => this.#onReset());
-    for (const name of EVENTS) source.addEventListener(name, (message) => this.#onEvent(name, message));
-  }
-
-  #close() {
+    this.#stopped = true;
     clearTimeout(this.#timer);
-    this.#timer = null;
-    this.#source?.close();
-    this.#source = null;
+    this.#feed?.remove(this);
+    this.#feed = null;
   }
 
-  #address() {
-    return `${this.#path}?last_event_id=${this.#lastEventId}`;
+  // What the feed calls.
+
+  take({ events }) {
+    for (const event of events) if (this.#wants(event) && !this.#stopped) this.#options.onEvent?.(event);
   }
 
-  #onOpen() {
-    this.#failures = 0;
-    this.#show("live");
+  state(state) {
+    if (!this.#stopped) this.#options.onState?.(state);
   }
 
-  #onEvent(name, message) {
-    const id = Number(message.lastEventId);
-    if (!(id > this.#lastEventId)) return; // seen before, or without a place in the log
-    this.#lastEventId = id;
-    this.#tell("rushes:event", { id, event: name, data: JSON.parse(message.data) });
+  reset() {
+    this.#feed = null;
+    if (this.#stopped) return;
+    this.state({ state: "connecting", via: null, error: null, retryIn: null });
+    if (this.#options.onReset === undefined) return this.#later(500 + Math.random() * 1_000);
+    this.#stopped = true;
+    this.#options.onReset();
   }
 
-  // The server would go on with a snapshot of the present, but numbered only at its end. Starting over from a fresh
-  // gallery page gives the same and leaves no question about what is newer than what.
-  #onReset() {
-    this.stop();
-    this.#show("connecting");
-    this.#tell("rushes:reset", null);
-  }
-
-  // While readyState is CONNECTING the browser tries again by itself, with its Last-Event-ID. CLOSED means that the
-  // server answered with something else than a stream, which a browser takes for final: from then on we try.
-  #onError(source) {
-    if (source !== this.#source) return;
-    if (source.readyState === EventSource.CLOSED) this.#onRefused(source);
-    else this.#show(this.#state === "live" ? "connecting" : "offline");
-  }
-
-  async #onRefused(source) {
-    const error = await this.#refusal();
-    if (source !== this.#source) return; // stopped or restarted meanwhile
-    this.#failures += 1;
-    const delay = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (this.#failures - 1)) * (0.75 + Math.random() / 2);
-    const retryIn = Math.max(delay, (error?.retryAfter ?? 0) * 1000);
-    this.#timer = setTimeout(() => this.#open(), retryIn);
-    this.#show("offline", { error, retryIn });
-  }
-
-  /** Why the server refused, which EventSource does not tell; null if it no longer does or cannot be reached. */
-  async #refusal() {
-    const probe = new AbortController();
+  async #begin() {
     try {
-      const response = await fetch(this.#address(), {
-        headers: { Accept: "text/event-stream" },
-        signal: probe.signal,
-      });
-      return response.ok ? null : await errorOf(response);
-    } catch {
-      return null;
-    } finally {
-      probe.abort(); // it may have answered with an endless stream this time
+      const read = await (this.#jobId === null ? this.#api.unfinished() : this.#api.job(this.#jobId));
+      if (this.#stopped) return;
+      this.#failures = 0;
+      this.#own = read.own;
+      this.lastEventId = read.id;
+      this.take(read);
+      if (!this.#stopped) this.#listen(read.id, read.channel);
+    } catch (error) {
+      if (this.#stopped) return;
+      this.#onFailure(error);
     }
   }
 
-  #onWake(event) {
-    const asleep = event.type === "pageshow" ? event.persisted : this.#timer !== null;
-    if (asleep) this.#open();
+  #onFailure(error) {
+    this.#failures += 1;
+    const delay = Math.min(LONGEST_DELAY, 500 * 2 ** this.#failures) * (0.75 + Math.random() / 2);
+    const retryIn = error.status === 404 ? null : Math.max(delay, (error.retryAfter ?? 0) * 1000);
+    this.state({ state: "offline", via: null, error: error.status === undefined ? null : error, retryIn });
+    if (retryIn !== null && !this.#stopped) this.#later(retryIn);
   }
 
-  #show(state, { error = null, retryIn = null } = {}) {
-    if (state === this.#state && error === null && state !== "offline") return;
-    this.#state = state;
-    this.#tell("rushes:connection", { state, error, retryIn });
+  #later(milliseconds) {
+    this.#timer = setTimeout(() => this.#begin(), milliseconds);
   }
 
-  #tell(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
+  // The caller's own jobs all come over one stream; somebody else's has a stream of its own.
+  #listen(lastEventId, channel) {
+    this.lastEventId = lastEventId;
+    const streamOf = this.#own ? null : this.#jobId;
+    const key = channel && `rushes ${this.#api.base} ${channel} ${streamOf ?? ""}`;
+    this.#feed = feedOf(key, connectionOf(this.#api, streamOf));
+    this.#feed.add(this);
+  }
+
+  #wants(event) {
+    return this.#jobId === null || event.data.job_id === this.#jobId;
   }
 }

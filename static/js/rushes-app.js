@@ -3,7 +3,7 @@ import { forgetFailure, rememberFailure, rememberedFailures } from "./failures.j
 import { duration, title } from "./format.js";
 import { t } from "./i18n.js";
 import { applyDetails, applyEvent, applyItem, isUnfinished, newJob } from "./jobs.js";
-import { Live } from "./live.js";
+import { subscribe } from "./live.js";
 import { slots } from "./slots.js";
 
 const LONGEST_WAIT = 30_000;
@@ -18,7 +18,7 @@ const CALM = 60_000;
 export class RushesApp extends HTMLElement {
   #slots = null;
   #cards = new Map();
-  #live = new Live();
+  #unsubscribe = () => {};
   #cursor = null;
   #loads = 0;
   #failures = 0;
@@ -38,16 +38,14 @@ export class RushesApp extends HTMLElement {
     clearInterval(this.#clock);
     clearTimeout(this.#retry);
     this.#loads += 1;
-    this.#live.stop();
+    this.#unsubscribe();
   }
 
   #listen() {
     this.#listening = new AbortController();
     const { signal } = this.#listening;
     const on = (target, type, run, options = {}) => target.addEventListener(type, run, { signal, ...options });
-    on(this.#live, "rushes:event", ({ detail }) => this.#onEvent(detail));
-    on(this.#live, "rushes:reset", () => this.#onReset());
-    on(this.#live, "rushes:connection", ({ detail }) => this.#onConnection(detail));
+    on(window, "focus", () => this.#onFocus());
     on(this, "rushes:generated", ({ detail }) => this.#onGenerated(detail));
     on(this, "rushes:dismiss", ({ target }) => this.#dismiss(target));
     on(this, "rushes:reuse", ({ target }) => this.#prompt.propose(target.job.prompt));
@@ -70,13 +68,13 @@ export class RushesApp extends HTMLElement {
   async #load() {
     const load = ++this.#loads;
     clearTimeout(this.#retry);
-    this.#live.stop();
+    this.#unsubscribe();
     try {
       const page = await getGallery();
       if (load !== this.#loads) return;
       this.#showPage(page);
       this.#showProblem(null);
-      this.#live.start(page.last_event_id);
+      this.#follow(page);
       this.#calmDown();
     } catch (error) {
       if (load !== this.#loads) return;
@@ -85,12 +83,34 @@ export class RushesApp extends HTMLElement {
     }
   }
 
+  #follow({ last_event_id: lastEventId, channel }) {
+    this.#unsubscribe = subscribe(null, {
+      lastEventId,
+      channel,
+      onEvent: (event) => this.#onEvent(event),
+      onReset: () => this.#onReset(),
+      onState: (state) => this.#onConnection(state),
+    });
+  }
+
   #onLoadFailed(error) {
     this.#setConnection("offline");
+    if (error.status === 401 && this.#cards.size === 0) return this.#waitForSignIn();
     const wait = this.#nextWait(error.retryAfter);
     const reason = error.status === 401 ? t("problem.signed-out") : `${t("problem.gallery")}\n${error.message}`;
     this.#showProblem(`${reason}\n${t("retry.in", { time: duration(Math.ceil(wait / 1000)) })}`);
     this.#retry = setTimeout(() => this.#load(), wait);
+  }
+
+  // Mostly in another tab: who comes back from there wants to see the page at once.
+  #waitForSignIn() {
+    this.setAttribute("view", "signed-out");
+    this.#showProblem(null);
+    this.#retry = setTimeout(() => this.#load(), LONGEST_WAIT);
+  }
+
+  #onFocus() {
+    if (this.getAttribute("view") === "signed-out") this.#load();
   }
 
   // A server that answers "reset" again and again must not be asked in a tight loop.

@@ -9,6 +9,10 @@ import itertools
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from app.keys import SETTINGS
+from tests.conftest import running
+from tests.integration.test_sign_in import SECRET, token
+
 _seconds = itertools.count(1)
 
 # The simulated generator takes a few seconds for a whole story; a loaded machine more.
@@ -230,6 +234,19 @@ async def test_pressing_again_after_no_answer_does_not_make_a_second_video(page,
     assert (await second.value).headers["idempotency-key"] == keys[0]
     await expect(page.locator("#prompt-problem")).to_be_hidden()
     await expect(page.locator("rushes-job", has_text="A tram in Lisbon")).to_have_count(1)
+
+
+async def test_signed_out_page_says_so_calmly_and_opens_after_the_sign_in(database_url, page):
+    async with running(database_url, auth_jwt_secret=SECRET, webhook_secret="s" * 20) as server:
+        await page.goto(server.url)
+        await expect(page.locator(".signed-out")).to_be_visible()
+        await expect(page.locator("rushes-prompt")).to_be_hidden()
+        await expect(page.locator(".problem").filter(visible=True)).to_have_count(0)
+        cookie = {"name": server.app[SETTINGS].auth_cookie, "value": token("u1"), "url": server.url}
+        await page.context.add_cookies([cookie])
+        await page.evaluate("window.dispatchEvent(new Event('focus'))")
+        await expect(page.locator("rushes-connection")).to_have_attribute("state", "live")
+        await expect(page.locator("rushes-prompt")).to_be_visible()
 
 
 async def test_no_console_errors_under_the_content_security_policy(page, server):

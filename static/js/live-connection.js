@@ -1,0 +1,165 @@
+// One stream that stays: it reconnects with its last id, waits longer after each failure, and takes another way when
+// something on the first one keeps events back.
+
+import { poller } from "./live-state.js";
+import { Silent, sse, websocket } from "./live-transports.js";
+
+const FIRST_DELAY = 1_000;
+const LONGEST_DELAY = 30_000;
+const POLL_EVERY = 5_000;
+const POLL_HIDDEN = 30_000;
+const POLL_FOR = 60_000; // then the better ways are tried again
+const DETOUR = 600_000; // how long a WebSocket is preferred after SSE was kept back
+
+export class Connection {
+  #api;
+  #jobId;
+  #to;
+  #lastEventId = 0;
+  #stop = new AbortController();
+  #attempt = new AbortController();
+  #via = "sse";
+  #detourSince = 0;
+  #retry = 3_000;
+  #failures = 0;
+  #state = null;
+  #shownVia = null;
+
+  /** `to` hears: take({ id, events }), reset(), state({ state, via, error, retryIn }). */
+  constructor(api, jobId, to) {
+    this.#api = api;
+    this.#jobId = jobId;
+    this.#to = to;
+  }
+
+  start(lastEventId) {
+    this.stop();
+    this.#lastEventId = lastEventId;
+    this.#stop = new AbortController();
+    const { signal } = this.#stop;
+    for (const type of ["online", "focus"]) window.addEventListener(type, (event) => this.#wake(event), { signal });
+    this.#run(signal);
+  }
+
+  stop() {
+    this.#stop.abort();
+    this.#attempt.abort();
+  }
+
+  // A network that has come back may have left a connection behind that looks open.
+  #wake(event) {
+    if (event.type === "online" || this.#state === "offline") this.#attempt.abort(new Error("woken"));
+  }
+
+  async #run(signal) {
+    this.#show("connecting");
+    while (!signal.aborted) {
+      this.#attempt = new AbortController();
+      let wait;
+      try {
+        const how = await this.#connect(this.#attempt.signal);
+        if (how === "over") return this.#show("over");
+        if (how === "again") continue;
+        wait = this.#state === "live" ? this.#retry * (0.2 + Math.random() * 0.8) : 0;
+        this.#show("connecting");
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof Silent && this.#goAround()) continue;
+        if (this.#attempt.signal.aborted) continue;
+        wait = this.#onFailure(error);
+        if (error.status === 404) return;
+      }
+      await pause(wait, this.#attempt.signal);
+    }
+  }
+
+  #onFailure(error) {
+    this.#failures += 1;
+    if (this.#via === "polling") this.#via = "sse";
+    const delay = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (this.#failures - 1)) * (0.75 + Math.random() / 2);
+    const retryIn = Math.max(delay, (error.retryAfter ?? 0) * 1000);
+    const lost = this.#state === "live" && error.status === undefined;
+    this.#show(lost ? "connecting" : "offline", { error: error.status === undefined ? null : error, retryIn });
+    return retryIn;
+  }
+
+  /** Whether there is another way; the one by polling is the last. */
+  #goAround() {
+    if (this.#via === "polling") return false;
+    this.#via = this.#via === "sse" ? "websocket" : "polling";
+    this.#detourSince = Date.now();
+    return true;
+  }
+
+  async #connect(signal) {
+    if (this.#via === "polling") return this.#poll(signal);
+    if (this.#via === "websocket" && Date.now() - this.#detourSince > DETOUR) this.#via = "sse";
+    const overSse = this.#via === "sse";
+    const headers = overSse ? await this.#api.headers() : {};
+    // A token goes into a header where that is possible.
+    const ticket = overSse && this.#api.hasToken ? null : await this.#api.ticket();
+    const path = `${overSse ? "/events" : "/ws"}${this.#jobId === null ? "" : `/${encodeURIComponent(this.#jobId)}`}`;
+    const address = new URL(this.#api.base + path, document.baseURI);
+    address.searchParams.set("last_event_id", this.#lastEventId);
+    if (ticket !== null) address.searchParams.set("ticket", ticket);
+    if (!overSse) address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+    const hears = {
+      signal,
+      headers,
+      credentials: this.#api.credentials,
+      opened: () => this.#opened(),
+      take: (frame) => this.#take(frame),
+      retry: (milliseconds) => (this.#retry = milliseconds),
+    };
+    return overSse ? sse(address, hears) : websocket(address, hears);
+  }
+
+  #opened() {
+    this.#failures = 0;
+    this.#show("live");
+  }
+
+  // The state that follows a reset is read by GET instead: it comes with its place in the log.
+  #take({ id, event, data }) {
+    if (event === "reset") {
+      this.stop();
+      this.#to.reset();
+    } else if (id > this.#lastEventId && !this.#stop.signal.aborted) {
+      this.#lastEventId = id;
+      this.#to.take({ id, events: event === null ? [] : [{ id, event, data }] });
+    }
+  }
+
+  async #poll(signal) {
+    const read = poller(this.#api, this.#jobId);
+    for (const until = Date.now() + POLL_FOR; Date.now() < until; ) {
+      const batch = await read();
+      if (signal.aborted) throw signal.reason;
+      if (this.#state !== "live") this.#opened();
+      if (batch.id > this.#lastEventId) {
+        this.#lastEventId = batch.id;
+        this.#to.take(batch);
+      }
+      await pause(document.hidden ? POLL_HIDDEN : POLL_EVERY, signal);
+      if (signal.aborted) throw signal.reason;
+    }
+    this.#via = "sse"; // while the better ways are tried, what was polled still holds: the state stays live
+    return "again";
+  }
+
+  #show(state, { error = null, retryIn = null } = {}) {
+    const via = state === "live" ? this.#via : null;
+    if (state === this.#state && via === this.#shownVia && state !== "offline") return;
+    this.#state = state;
+    this.#shownVia = via;
+    this.#to.state({ state, via, error, retryIn });
+  }
+}
+
+/** Resolves after so many milliseconds, or at once when `signal` says so. */
+function pause(milliseconds, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+  });
+}

@@ -1,0 +1,84 @@
+// The present state of jobs, read by GET, as events: what a subscription begins with, and what polling gives.
+
+import { refusalOf } from "./live-transports.js";
+
+const NAMES = { COMPLETED: "completed", FAILED: "failed" };
+const TIMEOUT = 20_000;
+
+/** What reads and streams have in common: where the server is, and how the caller signs in. */
+export class Api {
+  #token;
+  #ticket;
+
+  /** `token` and `ticket` are functions, which may be async; without either, the browser's cookie signs in. */
+  constructor({ base, token, ticket, credentials }) {
+    Object.assign(this, { base, credentials });
+    this.#token = token;
+    this.#ticket = ticket;
+  }
+
+  async headers() {
+    return this.#token ? { Authorization: `Bearer ${await this.#token()}` } : {};
+  }
+
+  async get(path) {
+    const signal = AbortSignal.timeout(TIMEOUT);
+    const options = { headers: await this.headers(), credentials: this.credentials, cache: "no-store", signal };
+    const response = await fetch(this.base + path, options);
+    if (!response.ok) throw await refusalOf(response);
+    return response.json();
+  }
+
+  /** What goes into the query of a stream that cannot send a token; a new one for each connection. */
+  async ticket() {
+    if (this.#ticket) return this.#ticket();
+    if (!this.#token) return null;
+    const signal = AbortSignal.timeout(TIMEOUT);
+    const options = { method: "POST", headers: await this.headers(), credentials: this.credentials, signal };
+    const response = await fetch(`${this.base}/api/stream-tickets`, options);
+    if (response.ok) return (await response.json()).ticket;
+    if (response.status === 409) return null; // nobody signs in there
+    throw await refusalOf(response);
+  }
+
+  get hasToken() {
+    return Boolean(this.#token);
+  }
+
+  /** One job: { id, events, channel, own }. */
+  async job(jobId) {
+    const job = await this.get(`/api/videos/${encodeURIComponent(jobId)}`);
+    const id = Number(job.last_event_id);
+    return { id, events: [eventOf(job, id)], channel: job.channel, own: job.own };
+  }
+
+  /** The caller's unfinished jobs: { id, events, channel, own }. */
+  async unfinished() {
+    const page = await this.get("/api/videos/user?limit=1");
+    const id = Number(page.last_event_id);
+    return { id, events: page.active.map((job) => eventOf(job, id)), channel: page.channel, own: true };
+  }
+}
+
+function eventOf(job, id) {
+  const { status, state, progress, message, error, eta_seconds, videos } = job;
+  const data = { job_id: job.id, status, state, progress, message, occurred_at: null, error, eta_seconds, videos };
+  return { id, event: NAMES[state] ?? "progress", data };
+}
+
+/** A function that reads what has changed since its last call: { id, events }. */
+export function poller(api, jobId) {
+  const known = new Map();
+  return async () => {
+    const read = await (jobId === null ? api.unfinished() : api.job(jobId));
+    const events = [...read.events];
+    const listed = new Set(events.map((event) => event.data.job_id));
+    for (const gone of [...known.keys()].filter((id) => !listed.has(id))) {
+      events.push(...(await api.job(gone)).events.map((event) => ({ ...event, id: read.id })));
+      known.delete(gone);
+    }
+    const changed = events.filter((event) => known.get(event.data.job_id) !== JSON.stringify(event.data));
+    for (const event of read.events) known.set(event.data.job_id, JSON.stringify(event.data));
+    return { id: read.id, events: changed };
+  };
+}

@@ -1,0 +1,114 @@
+// The ways by which events come. Each runs until its connection ends, tells `opened` that it works, and gives `take` every
+// frame: { id, event, data }, where `id` is a number or null. What they resolve to is "ended", or "over" when the job's
+// stream has nothing more to tell, ever.
+
+const OPENING = 5_000; // ms until the first sign of life
+const SILENCE = 45_000; // three of the server's heartbeats
+
+/** The server said no. `status` is that of HTTP; `retryAfter` is in seconds, or null. */
+export class Refused extends Error {
+  constructor(status, { message = `HTTP ${status}`, code = null, retryAfter = null } = {}) {
+    super(message);
+    Object.assign(this, { status, code, retryAfter });
+  }
+}
+
+/** The connection was made, and nothing came: something between here and the server keeps it back. */
+export class Silent extends Error {}
+
+export async function refusalOf(response) {
+  const body = await response.json().catch(() => ({}));
+  return new Refused(response.status, {
+    message: body.error,
+    code: body.code ?? null,
+    retryAfter: Number(response.headers.get("Retry-After")) || null,
+  });
+}
+
+/** Server-Sent Events by fetch: unlike EventSource, it tells why a stream was refused, and sends a bearer token. */
+export async function sse(address, { signal, headers, credentials, opened, take, retry }) {
+  const abort = new AbortController();
+  const stop = () => abort.abort(signal.reason);
+  signal.addEventListener("abort", stop);
+  let timer = setTimeout(() => abort.abort(new Silent()), OPENING);
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => abort.abort(new Error("the server is silent")), SILENCE);
+  };
+  try {
+    const accept = { Accept: "text/event-stream", ...headers };
+    const response = await fetch(address, { headers: accept, credentials, cache: "no-store", signal: abort.signal });
+    if (response.status === 204) return "over";
+    if (!response.ok) throw await refusalOf(response);
+    const read = parser(take, retry);
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let first = true; ; first = false) {
+      const { value, done } = await reader.read();
+      if (done) return "ended";
+      heard();
+      if (first) opened();
+      read(value);
+    }
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+    abort.abort();
+  }
+}
+
+/** Takes text in any pieces. The server ends its lines with \n, and each event has one line of data. */
+function parser(take, retry) {
+  let rest = "";
+  let frame = { id: null, event: null, data: null };
+  const field = (line) => {
+    const colon = line.indexOf(": ");
+    const value = line.slice(colon + 2);
+    if (line.startsWith("id: ")) frame.id = Number(value);
+    if (line.startsWith("event: ")) frame.event = value;
+    if (line.startsWith("data: ")) frame.data = JSON.parse(value);
+    if (line.startsWith("retry: ")) retry(Number(value));
+  };
+  return (text) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      if (line !== "") {
+        field(line);
+      } else if (frame.id !== null || frame.event !== null) {
+        take(frame);
+        frame = { id: null, event: null, data: null };
+      }
+    }
+  };
+}
+
+const REFUSALS = { 4401: 401, 4404: 404, 4429: 429 };
+
+export function websocket(address, { signal, opened, take }) {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(address);
+    let open = false;
+    const settle = (how, value) => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+      how(value);
+    };
+    const stop = () => settle(reject, signal.reason);
+    const timer = setTimeout(() => settle(reject, new Silent()), OPENING);
+    signal.addEventListener("abort", stop);
+    socket.onopen = () => {
+      open = true;
+      clearTimeout(timer);
+      opened();
+    };
+    socket.onmessage = ({ data }) => take({ event: null, data: null, ...JSON.parse(data) });
+    socket.onclose = ({ code, reason }) => {
+      if (code in REFUSALS) settle(reject, new Refused(REFUSALS[code], { message: reason }));
+      else if (code === 1000) settle(resolve, "over");
+      else if (open) settle(resolve, "ended");
+      else settle(reject, new Silent());
+    };
+  });
+}

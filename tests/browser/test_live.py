@@ -1,0 +1,280 @@
+"""static/js/live.js in a real browser, as any front end would use it."""
+
+import asyncio
+import itertools
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import ClientSession, web
+from playwright.async_api import Page
+
+from app.keys import HUB
+from tests.conftest import running
+from tests.integration.test_sign_in import SECRET, bearer, token
+from tests.webhooks import completion, video, webhook
+
+# Follows a job, or all, and keeps what it is told.
+FOLLOW = """async ([jobId, options]) => {
+  const { subscribe } = await import("/static/js/live.js");
+  window.seen = [];
+  window.states = [];
+  const onEvent = (event) => window.seen.push(event);
+  const onState = (state) => window.states.push(state);
+  const { tokens, ...rest } = options;
+  if (tokens) rest.token = async () => (await fetch(tokens)).text();
+  window.stop = subscribe(jobId, { onEvent, onState, ...rest });
+}"""
+
+
+async def open_tab(page: Page, url: str) -> Page:
+    tab = await page.context.new_page()
+    await tab.goto(f"{url}/healthz")  # a page of the server's origin with nothing on it
+    return tab
+
+
+async def follow(tab: Page, job_id: str | None = None, **options) -> Page:
+    await tab.evaluate(FOLLOW, [job_id, options])
+    return tab
+
+
+async def following(page: Page, url: str, job_id: str | None = None, **options) -> Page:
+    """A tab that is live."""
+    tab = await follow(await open_tab(page, url), job_id, **options)
+    await until(tab, "states.at(-1)?.state === 'live'")
+    return tab
+
+
+async def until(tab: Page, condition: str, seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not await tab.evaluate(condition):
+            await asyncio.sleep(0.02)
+
+
+async def ids(tab: Page, last: int) -> list[int]:
+    """The ids of all it was told, once it has been told the last."""
+    try:
+        await until(tab, f"seen.some(event => event.id >= {last})")
+    except TimeoutError:
+        pytest.fail(f"{await tab.evaluate('[seen.map(e => e.id), states]')}")
+    return await tab.evaluate("seen.map(event => event.id)")
+
+
+async def moved(server, job_id: str, times: int = 1) -> None:
+    for _ in range(times):
+        code, body = await server.post(webhook(job_id, "generating"))
+        assert code == 200, body
+
+
+# -- One stream for all tabs
+
+
+async def test_eight_tabs_share_one_stream_and_all_are_told(page, server):
+    await server.register("j1")
+    tabs = [await following(page, server.url) for _ in range(8)]
+    await moved(server, "j1", 3)
+    assert [await ids(tab, 4) for tab in tabs] == [[1, 2, 3, 4]] * 8
+    assert len(server.app[HUB]) == 1
+    # More than six connections to a host would not be had.
+    assert await tabs[-1].evaluate("fetch('/healthz').then(answer => answer.status)") == 200
+
+
+async def test_followers_miss_and_repeat_nothing_when_the_leading_tabs_close(page, server):
+    await server.register("j1")
+    tabs = [await following(page, server.url) for _ in range(4)]
+    last = itertools.count(2)
+    stop = asyncio.Event()
+
+    async def keep_moving() -> int:
+        newest = 1
+        while not stop.is_set():
+            await moved(server, "j1")
+            newest = next(last)
+            await asyncio.sleep(0.005)
+        return newest
+
+    moving = asyncio.create_task(keep_moving())
+    for leader in tabs[:3]:
+        had = await leader.evaluate("seen.length")
+        await until(leader, f"seen.length > {had + 5}")
+        await leader.close()
+        await until(tabs[3], f"seen.length > {await tabs[3].evaluate('seen.length') + 10}")
+    stop.set()
+    newest = await moving
+    assert await ids(tabs[3], newest) == list(range(1, newest + 1))
+    assert len(server.app[HUB]) == 1
+
+
+async def test_tab_that_comes_with_an_old_place_is_told_what_came_since(page, server):
+    await server.register("j1")
+    first = await following(page, server.url)
+    await moved(server, "j1", 5)
+    assert await ids(first, 6) == [1, 2, 3, 4, 5, 6]
+    channel = await first.evaluate("fetch('/api/videos/user').then(a => a.json()).then(page => page.channel)")
+    # Older than what the leader has seen itself.
+    late = await following(page, server.url, lastEventId=2, channel=channel)
+    assert await ids(late, 6) == [3, 4, 5, 6]
+    older = await following(page, server.url, lastEventId=0, channel=channel)
+    assert await ids(older, 6) == [1, 2, 3, 4, 5, 6]
+    await moved(server, "j1")
+    assert await ids(first, 7) == [1, 2, 3, 4, 5, 6, 7]
+    assert await ids(late, 7) == [3, 4, 5, 6, 7]
+    assert len(server.app[HUB]) == 1
+
+
+async def test_subscriptions_to_many_jobs_of_ones_own_need_one_stream(page, server):
+    for number in range(10):
+        await server.register(f"j{number}")
+    tab = await open_tab(page, server.url)
+    await tab.evaluate(
+        """async () => {
+          const { subscribe } = await import("/static/js/live.js");
+          window.seen = [];
+          for (let n = 0; n < 10; n += 1) {
+            const onEvent = ({ event, data }) => seen.push(`${n} ${data.job_id} ${event} ${data.status}`);
+            subscribe(`j${n}`, { onEvent });
+          }
+        }"""
+    )
+    await until(tab, "seen.length === 10")
+    for number in range(10):
+        await moved(server, f"j{number}")
+    await until(tab, "seen.length === 20")
+    assert sorted(await tab.evaluate("seen"))[:2] == ["0 j0 progress generating", "0 j0 progress pending"]
+    assert len(server.app[HUB]) == 1
+
+
+async def test_job_of_somebody_else_has_a_stream_of_its_own_until_it_is_over(database_url, page):
+    async with running(database_url, stream_end_completed=0.2) as server:
+        await server.register("theirs", user_id="u2")
+        tab = await following(page, server.url, "theirs")
+        await server.post(completion("theirs", video("k")))
+        assert await ids(tab, 2) == [1, 2]
+        await until(tab, "states.at(-1).state === 'over'")
+
+
+async def test_leaving_gives_the_stream_up(page, server):
+    await server.register("j1")
+    tab = await following(page, server.url)
+    await tab.evaluate("stop()")
+    async with asyncio.timeout(5):
+        while len(server.app[HUB]):
+            await asyncio.sleep(0.02)
+
+
+# -- Trouble
+
+
+async def test_log_that_was_taken_back_gives_the_state_again_to_every_tab(page, server, sql):
+    await server.register("j1")
+    tabs = [await following(page, server.url) for _ in range(2)]
+    await moved(server, "j1", 2)
+    assert [await ids(tab, 3) for tab in tabs] == [[1, 2, 3]] * 2
+    sql("DELETE FROM rushes_events WHERE id > 1")
+    sql("UPDATE rushes_counter SET value = 1")
+    await moved(server, "j1")
+    for tab in tabs:
+        await until(tab, "seen.at(-1).id === 2")
+
+
+async def test_unknown_job_is_offline_for_good(page, server):
+    tab = await follow(await open_tab(page, server.url), "nobody")
+    await until(tab, "states.at(-1)?.state === 'offline'")
+    assert await tab.evaluate("[states.at(-1).error.status, states.at(-1).retryIn]") == [404, None]
+
+
+@asynccontextmanager
+async def buffering_proxy(server, *, upgrades: bool):
+    """Keeps answers back until they are complete, as proxies do that know no streams."""
+    held = []
+
+    async def forward(request: web.Request) -> web.StreamResponse:
+        held.append(request.path)
+        async with ClientSession() as session:
+            if request.headers.get("Upgrade") == "websocket":
+                if not upgrades:
+                    return web.Response(status=400)
+                ours = web.WebSocketResponse()
+                await ours.prepare(request)
+                async with session.ws_connect(server.url + request.path_qs) as theirs:
+                    async for message in theirs:
+                        await ours.send_str(message.data)
+                return ours
+            async with session.get(server.url + request.path_qs) as answer:
+                kind = answer.content_type
+                return web.Response(status=answer.status, body=await answer.read(), content_type=kind)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", forward)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(("upgrades", "via"), [(True, "websocket"), (False, "polling")])
+async def test_behind_a_proxy_that_holds_streams_back_another_way_is_found(page, server, upgrades, via):
+    await server.register("j1")
+    async with buffering_proxy(server, upgrades=upgrades) as url:
+        tab = await following(page, url)
+        assert (await tab.evaluate("states.at(-1)"))["via"] == via
+        await moved(server, "j1")
+        assert await ids(tab, 2) == [1, 2]
+        await server.post(completion("j1", video("k")))
+        await until(tab, "seen.at(-1).event === 'completed'")
+        await tab.close()
+
+
+# -- Who is who
+
+
+async def serve_tokens(page: Page, user: str, seconds: float) -> list[str]:
+    """Lets the page fetch `/token/user`: a new one each time; those that were given."""
+    given = []
+
+    async def give(route):
+        given.append(token(user, seconds))
+        await route.fulfill(body=given[-1])
+
+    await page.context.route(f"**/token/{user}", give)
+    return given
+
+
+async def test_stream_goes_on_with_a_new_token_when_the_old_one_ends(database_url, page):
+    async with running(database_url, auth_jwt_secret=SECRET, webhook_secret="s" * 20) as server:
+        given = await serve_tokens(page, "u1", 2)
+        tab = await open_tab(page, server.url)
+        await server.session.post(f"{server.url}/api/videos", json={"prompt": "p"}, headers=bearer("u1"))
+        tab = await following(page, server.url, tokens="/token/u1")
+        job_id = await tab.evaluate("seen[0].data.job_id")
+        started = len(given)
+        newest = 1
+        async with asyncio.timeout(20):
+            while len(given) < started + 2:
+                code, _ = await server.post(webhook(job_id, "generating"), {"X-Webhook-Secret": "s" * 20})
+                assert code == 200
+                newest += 1
+                await asyncio.sleep(0.05)
+        assert await ids(tab, newest) == list(range(1, newest + 1))
+
+
+async def test_two_users_in_one_browser_never_share_a_stream(database_url, page):
+    async with running(database_url, auth_jwt_secret=SECRET, webhook_secret="s" * 20) as server:
+        for user in ("u1", "u2"):
+            await serve_tokens(page, user, 60)
+            order = {"prompt": f"of {user}", "job_id": f"job-{user}", "user_id": user}
+            answer = await server.session.post(
+                f"{server.url}/api/videos", json=order, headers={"X-Webhook-Secret": "s" * 20}
+            )
+            assert answer.status == 201
+        tabs = [await following(page, server.url, tokens=f"/token/{user}") for user in ("u1", "u2")]
+        assert len(server.app[HUB]) == 2
+        for user in ("u1", "u2"):
+            await server.post(webhook(f"job-{user}", "generating"), {"X-Webhook-Secret": "s" * 20})
+        assert await ids(tabs[0], 3) == [2, 3]
+        assert await ids(tabs[1], 4) == [2, 4]
+        for user, tab in zip(("u1", "u2"), tabs, strict=True):
+            assert set(await tab.evaluate("seen.map(event => event.data.job_id)")) == {f"job-{user}"}
