@@ -1,5 +1,6 @@
 """Our quoting and reading, against the server itself."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -83,3 +84,17 @@ async def test_rows_updated_together_each_get_their_own_values(database_url, sql
                 (row["d"], row["s"], row["at"].replace(tzinfo=None), 5),
             )
     assert sql("SELECT d, same FROM t WHERE id IN (%s, 'other') ORDER BY same", names[3]) == ((None, None), (None, 6))
+
+
+async def test_session_that_says_nothing_more_does_not_hold_its_locks_for_long(database_url, sql):
+    sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('j1', 'p', 'dev', NOW(3))")
+    silent, other = await connect(database_url, 0.3), await connect(database_url, 10)
+    lock = "SELECT id FROM video_generations WHERE id = 'j1' FOR UPDATE SKIP LOCKED"
+    assert await silent.run("BEGIN", lock)
+    assert await other.rows(lock) == ()
+    async with asyncio.timeout(10):
+        while not await other.rows(lock):
+            await asyncio.sleep(0.05)
+    assert silent.closed
+    silent.close()
+    other.close()
