@@ -27,6 +27,7 @@ class Hopper:
         self.seen: list[int] = []
         self.last_id: int | None = None
         self.broken = 0
+        self.arrived = asyncio.Event()
         self._choose = choose
         self._random = random.Random(seed)
 
@@ -54,6 +55,7 @@ class Hopper:
             if self.last_id is not None:
                 self.seen.append(event.id)
             self.last_id = int(source.last_id)
+            self.arrived.set()
             if self.last_id == until():
                 return
         if self._random.random() < 0.3:

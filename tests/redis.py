@@ -17,12 +17,16 @@ PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server") or "redi
 
 
 class RedisServer:
-    """Listens on a socket in `folder` alone, unless options say otherwise; keeps nothing on disk."""
+    """Listens on a socket in `folder` alone, unless options say otherwise; keeps nothing on disk.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    `prefix` is a command that runs it.
+    """
+
+    def __init__(self, folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> None:
         self.url = f"unix://{folder}/redis.sock"
         self._command = [
-            PROGRAM, "--unixsocket", f"{folder}/redis.sock", "--save", "", "--appendonly", "no", "--dir", str(folder),
+            *prefix, PROGRAM, "--unixsocket", f"{folder}/redis.sock",
+            "--save", "", "--appendonly", "no", "--dir", str(folder),
             *(options or ("--port", "0")),
         ]  # fmt: skip
         self._process: subprocess.Popen | None = None
@@ -58,8 +62,8 @@ class RedisServer:
 
 
 @asynccontextmanager
-async def redis_server(folder: Path, *options: str) -> AsyncIterator[RedisServer]:
-    server = RedisServer(folder, *options)
+async def redis_server(folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> AsyncIterator[RedisServer]:
+    server = RedisServer(folder, *options, prefix=prefix)
     await server.start()
     try:
         yield server

@@ -76,7 +76,7 @@ async def play(choose, disturb=None, hoppers: int = 6) -> None:
     last = len(JOBS) * (ROUNDS + 1)
     hopping = [Hopper(choose, seed) for seed in range(hoppers)]
     tasks = [asyncio.create_task(hopper.run(lambda: last)) for hopper in hopping]
-    await until(lambda: all(hopper.last_id for hopper in hopping))
+    await asyncio.gather(*(hopper.arrived.wait() for hopper in hopping))
     for number in range(ROUNDS):
         if disturb:
             await disturb(number)
