@@ -30,3 +30,12 @@ def configure(level: str, **always: Any) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+
+
+class _Libraries(logging.Handler):
+    """What libraries log, in the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = structlog.get_logger(record.name)
+        event.log(record.levelno, "library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)

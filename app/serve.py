@@ -21,6 +21,7 @@ from app.db.pool import DatabaseAwayError
 from app.main import create_app
 from app.push.redis import check_url
 from app.routes.webhooks import PATH
+from app.runner import Runner
 from app.settings import Settings, SettingsError, refuse_unsafe
 from app.workers import Workers, WorkersError
 
@@ -66,7 +67,7 @@ async def run_server(
     settings: Settings, database_url: str, listening: socket.socket, stop: asyncio.Event, *, on_ready: Callable[[], Any]
 ) -> None:
     """Serves in this process until `stop`, then ends cleanly."""
-    runner = web.AppRunner(create_app(settings, database_url), access_log=None, shutdown_timeout=_GRACE)
+    runner = Runner(create_app(settings, database_url), access_log=None, shutdown_timeout=_GRACE)
     try:
         await runner.setup()
         await web.SockSite(runner, listening, backlog=_BACKLOG).start()

@@ -20,6 +20,7 @@ from app.db import migrate
 from app.db.local import private_database
 from app.db.pool import parameters
 from app.main import create_app
+from app.runner import Runner
 from app.settings import Settings
 
 MIGRATIONS = sorted((Path(__file__).parents[1] / "app/db/migrations").glob("*.sql"))
@@ -126,7 +127,7 @@ async def running(database_url: str, **settings) -> AsyncIterator[Server]:
 async def _running(database_url: str, listening: socket.socket, settings: dict) -> AsyncIterator[Server]:
     chosen = Settings(_env_file=None, **({"port": listening.getsockname()[1], "log_level": "error"} | settings))
     app = create_app(chosen, database_url)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+    runner = Runner(app, access_log=None, shutdown_timeout=5)
     try:
         await runner.setup()
         await web.SockSite(runner, listening).start()

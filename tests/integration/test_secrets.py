@@ -1,0 +1,82 @@
+"""No log line, answer or stored row holds a token, a ticket, a secret or a signature."""
+
+import asyncio
+import signal
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from tests.integration.test_commands import serving
+from tests.integration.test_senders import WHSEC, signed
+from tests.integration.test_sign_in import SECRET, token
+from tests.webhooks import webhook
+
+PLAIN_SECRET, WRONG = "hushhushplainsecret", "wrongwrongwrongsecret"
+
+
+async def raw(url: str, data: bytes) -> bytes:
+    """Sends what no client library would; the answer."""
+    address = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(data)
+    answer = await asyncio.wait_for(reader.read(4096), 5)
+    writer.close()
+    return answer
+
+
+async def test_no_secret_is_told_whatever_happens(tmp_path, database_url, sql):
+    settings = {
+        "DATABASE_URL": database_url, "LOG_LEVEL": "debug", "AUTH_JWT_SECRET": SECRET,
+        "WEBHOOK_SECRET": f"{PLAIN_SECRET},{WHSEC}",
+        "REDIS_URL": "redis://user:hushhushredis@127.0.0.1:1/0",
+    }  # fmt: skip
+    good, forged, expired = token("u1"), token("u1")[:-4] + "AAAA", token("u1", -5)
+    body = b'{"job_id": "j1", "status": "generating", "timestamp": "2025-10-23T14:02:00.000Z"}'
+    signature = signed(body)
+    told = []
+    async with serving(tmp_path, **settings) as (process, url, printed):
+        hook, form = f"{url}/api/webhooks/video-completion", {"Content-Type": "application/json"}
+        async with aiohttp.ClientSession() as session:
+
+            async def ask(method: str, path: str, **options) -> dict:
+                async with session.request(method, url + path, **options) as answer:
+                    if answer.content_type == "text/event-stream":
+                        return {}
+                    told.append(await answer.text())
+                    return await answer.json()
+
+            bearer = {"Authorization": f"Bearer {good}"}
+            for headers in (bearer, {"Authorization": f"Bearer {forged}"}, {"Authorization": f"Bearer {expired}"},
+                            {"Cookie": f"__session={good}"}, {"Authorization": good}):  # fmt: skip
+                await ask("GET", "/api/videos/user", headers=headers)
+                await ask("GET", "/api/videos/nobody", headers=headers)
+            ticket = (await ask("POST", "/api/stream-tickets", headers=bearer))["ticket"]
+            told.pop()  # who buys a ticket is told it
+            for query in (f"ticket={ticket}", f"ticket={forged}", f"token={good}"):
+                await ask("GET", f"/events?{query}")
+                await ask("GET", f"/ws?{query}")
+            plain, misplaced = {"X-Webhook-Secret": PLAIN_SECRET}, {"Authorization": f"Bearer {PLAIN_SECRET}"}
+            wrong = {"X-Webhook-Secret": WRONG}
+            for headers in (plain, misplaced, wrong, signature, signature | {"webhook-id": "other"}):
+                async with session.post(hook, data=body, headers=form | headers) as answer:
+                    told.append(await answer.text())
+                async with session.post(hook, data=b"{rubbish", headers=form | headers) as answer:
+                    told.append(await answer.text())
+            async with session.post(
+                hook, json=webhook("j1", "x"), headers={"X-Webhook-Secret": PLAIN_SECRET}
+            ) as answer:
+                told.append(await answer.text())
+        heads = (b"GET /events?ticket=%s HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nX-Webhook-Secret : %s\r\n\r\n",
+                 b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nbad header\r\n\r\n")  # fmt: skip
+        told += [(await raw(url, head % ticket.encode())).decode() for head in heads]
+        process.send_signal(signal.SIGTERM)
+        out, err = await asyncio.wait_for(process.communicate(), 20)
+    told += [printed, out.decode(), err.decode()]
+    told += [str(row) for row in sql("SELECT headers, payload FROM rushes_webhooks")]
+    secrets = [good, forged, expired, ticket, PLAIN_SECRET, WRONG, WHSEC, WHSEC.removeprefix("whsec_"), SECRET,
+               "hushhushredis", signature["webhook-signature"].partition(",")[2]]  # fmt: skip
+    # A signature or the payload of a token is telling even without its beginning.
+    parts = [part for secret in secrets for part in (secret, secret[-20:])]
+    assert len(sql("SELECT id FROM rushes_webhooks")) >= 3
+    found = [(part, text) for part in parts for text in told if part in text]
+    assert not found
