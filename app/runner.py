@@ -1,35 +1,91 @@
-"""aiohttp's runner, with the one form of our errors for requests that cannot be read.
+"""aiohttp's runner, with what it lacks: bounds for clients that say nothing or come in masses, and one form of errors.
 
-aiohttp answers those by itself, before any middleware, with what was sent, and logs it: a header may be a secret.
+What cannot be read as a request aiohttp answers by itself, before any middleware, with what was sent, and logs it: a
+header may be a secret.
 """
 
+import asyncio
+import contextlib
+import time
+from http import HTTPStatus
+from typing import Any, cast
+
+import orjson
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from app.errors import ApiError
+from app.keys import SETTINGS
 from app.routes.http import reply
 
 log = structlog.get_logger(__name__)
 
+_CROWDED = ApiError(503, "too_many_connections", "Too many connections are open; try again shortly.", retry_after=5)
+_SLOW = ApiError(408, "timeout", "The headers did not come in time.")
+
 
 class Runner(web.AppRunner):
-    """Serves an application; the arguments are those of aiohttp.web.AppRunner."""
+    """Serves an application by its settings; the arguments are those of aiohttp.web.AppRunner."""
+
+    def __init__(self, app: web.Application, **kwargs: Any) -> None:
+        super().__init__(app, access_log=None, keepalive_timeout=app[SETTINGS].keep_alive, **kwargs)
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def _make_server(self) -> web.Server:
+        settings = self.app[SETTINGS]
         server = await super()._make_server()
         server.__class__ = _Server
-        return server
+        ours = cast("_Server", server)
+        ours.most = settings.max_http_connections
+        ours.request_factory = _noting(ours.request_factory)
+        self._sweeping = asyncio.create_task(_sweep(ours, settings.header_timeout))
+        return ours
+
+    async def cleanup(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
+        await super().cleanup()
 
 
 class _Server(web.Server):
+    most: int
+
     def __call__(self) -> RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class _Connection(RequestHandler):
-    __slots__ = ()
+    """`since` is when the client was first expected to send a request, None while it is not: in a request, or idle."""
+
+    __slots__ = ("_heard", "since")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.since: float | None = time.monotonic()
+        self._heard = False
+        server = self._manager
+        if isinstance(server, _Server) and len(server.connections) > server.most:
+            self.end(_CROWDED)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        if self.since is None and self._current_request is None:
+            self.since = time.monotonic()
+        super().data_received(data)
+
+    def expire(self) -> None:
+        """The client took too long for its request: who has begun it is told."""
+        self.end(_SLOW if self._heard else None)
+
+    def end(self, error: ApiError | None) -> None:
+        if self.transport is not None:
+            if error is not None:
+                self.transport.write(_raw(error))
+            self.transport.close()
 
     def handle_error(
         self,
@@ -51,3 +107,36 @@ def _told(error: HttpProcessingError) -> ApiError:
     if isinstance(error, LineTooLong):
         return ApiError(431, "headers_too_large", "The address, or a header, is longer than 8,190 bytes.")
     return ApiError(400, "bad_request", f"This is not a request of HTTP/1.1 ({type(error).__name__}).")
+
+
+def _noting(make: Any) -> Any:
+    """A request has come whole: nothing is expected for now."""
+
+    def begun(message: Any, payload: Any, protocol: _Connection, *rest: Any) -> web.Request:
+        protocol.since = None
+        request: web.Request = make(message, payload, protocol, *rest)
+        return request
+
+    return begun
+
+
+async def _sweep(server: _Server, longest: float) -> None:
+    """One task for all connections. Runs until cancelled."""
+    while True:
+        await asyncio.sleep(min(1.0, longest / 2))
+        before = time.monotonic() - longest
+        for connection in list(server.connections):
+            if isinstance(connection, _Connection) and connection.since is not None and connection.since < before:
+                connection.expire()
+
+
+def _raw(error: ApiError) -> bytes:
+    """An answer to what is no request yet."""
+    body = orjson.dumps(error.body)
+    retry = "" if error.retry_after is None else f"Retry-After: {error.retry_after}\r\n"
+    head = (
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+        f"Content-Type: application/json; charset=utf-8\r\n{retry}"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

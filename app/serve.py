@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import click
+import structlog
 from aiohttp import web
 
 from app import logs
@@ -25,8 +27,11 @@ from app.runner import Runner
 from app.settings import Settings, SettingsError, refuse_unsafe
 from app.workers import Workers, WorkersError
 
+log = structlog.get_logger(__name__)
+
 _GRACE = 8.0
 _BACKLOG = 4096
+_OTHER_FILES = 200  # the database, Redis, the spool, static files
 
 
 async def serve(settings: Settings) -> int:
@@ -67,7 +72,8 @@ async def run_server(
     settings: Settings, database_url: str, listening: socket.socket, stop: asyncio.Event, *, on_ready: Callable[[], Any]
 ) -> None:
     """Serves in this process until `stop`, then ends cleanly."""
-    runner = Runner(create_app(settings, database_url), access_log=None, shutdown_timeout=_GRACE)
+    _make_room(settings)
+    runner = Runner(create_app(settings, database_url), shutdown_timeout=_GRACE)
     try:
         await runner.setup()
         await web.SockSite(runner, listening, backlog=_BACKLOG).start()
@@ -79,6 +85,17 @@ async def run_server(
         await stop.wait()
     finally:
         await runner.cleanup()
+
+
+def _make_room(settings: Settings) -> None:
+    """Each connection is an open file, of which a process may have few unless it asks."""
+    needed = settings.max_connections + settings.max_http_connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        log.warning("few_open_files", allowed=hard, needed=needed, hint="raise `ulimit -n`, or lower MAX_CONNECTIONS")
+    wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _bind(settings: Settings) -> socket.socket:

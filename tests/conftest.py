@@ -127,7 +127,7 @@ async def running(database_url: str, **settings) -> AsyncIterator[Server]:
 async def _running(database_url: str, listening: socket.socket, settings: dict) -> AsyncIterator[Server]:
     chosen = Settings(_env_file=None, **({"port": listening.getsockname()[1], "log_level": "error"} | settings))
     app = create_app(chosen, database_url)
-    runner = Runner(app, access_log=None, shutdown_timeout=5)
+    runner = Runner(app, shutdown_timeout=5)
     try:
         await runner.setup()
         await web.SockSite(runner, listening).start()
