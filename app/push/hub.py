@@ -70,6 +70,7 @@ class Hub:
         self._open: set[Subscriber] = set()
         self._per_user: Counter[str] = Counter()
         self._shutting = False
+        self._written = 0
         self._empty = asyncio.Event()
 
     def __len__(self) -> int:
@@ -116,6 +117,7 @@ class Hub:
     async def publish(self, event: LogEvent) -> None:
         """Writes one event to all who listen. Events must come in the log's order."""
         frames = Frames(event)
+        self._written += 1
         of_job = self._channels.get(_channel(event.job_id, ""))
         if of_job:
             left = self.grace_left(event, 0)
@@ -127,14 +129,16 @@ class Hub:
     async def _write(self, frames: Frames, members: set[Subscriber], ends_at: float | None) -> None:
         event_id, made = frames.event.id, frames.made
         now = time.monotonic()
-        for place, subscriber in enumerate(list(members), start=1):
+        for subscriber in list(members):
             if event_id > subscriber.floor and subscriber.live:
                 subscriber.ends_at = ends_at
                 subscriber.touched_at = now
                 subscriber.write(made[subscriber.wire] or frames.on(subscriber.wire))
                 if subscriber.transport.get_write_buffer_size() > self._max_buffer:
                     subscriber.close(Closing.SLOW)
-            if place % _WRITES_IN_A_ROW == 0:
+            self._written += 1
+            if self._written >= _WRITES_IN_A_ROW:
+                self._written = 0
                 await asyncio.sleep(0)
                 now = time.monotonic()
 

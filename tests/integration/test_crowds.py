@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from app.keys import HUB
+from app.wire import LogEvent
 from tests.conftest import running
 from tests.crowd import Listener, gather, listen
 from tests.integration.test_commands import serving
@@ -112,6 +113,25 @@ async def test_frozen_readers_hold_up_nobody(database_url, websocket):
 
 
 # -- Many
+
+
+async def test_burst_of_events_with_one_listener_each_lets_others_take_their_turn(server):
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with events(server.session, f"{server.url}/events") as source:
+        await source.next()
+        waiting = asyncio.create_task(others())
+        for number in range(1, 1001):
+            await server.app[HUB].publish(LogEvent(number, f"j{number}", "dev", None, "progress", b"{}"))
+        waiting.cancel()
+        assert turns >= 10
+        assert [event.id for event in await source.take(1000)] == list(range(1, 1001))
 
 
 async def test_idle_streams_have_no_task_of_their_own(database_url):
