@@ -85,6 +85,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         end_completed=settings.stream_end_completed,
         end_failed=settings.stream_end_failed,
         last_words=settings.stream_last_words,
+        dead_after=settings.stream_dead_after,
         max_messages=settings.websocket_max_messages,
     )
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.

@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     max_connections_per_user: PositiveInt = 50
     stream_heartbeat: PositiveFloat = 15.0
     stream_last_words: PositiveFloat = 5.0
+    stream_dead_after: PositiveFloat = 30.0
     websocket_ping: PositiveFloat = 25.0
     websocket_max_messages: PositiveInt = 50
     stream_max_buffer: PositiveInt = 256 * 1024

@@ -37,7 +37,8 @@ def _channel(job_id: str | None, user_id: str) -> str:
 class Hub:
     """`max_buffer` is in bytes; the other limits and intervals are in seconds.
 
-    A client has `last_words` to take what waits for it when its stream ends. `epoch` counts how often the log was taken
+    A client has `last_words` to take what waits for it when its stream ends; one whose machine acknowledges nothing for
+    `dead_after` is gone. `epoch` counts how often the log was taken
     back; `restart` is called with those who were live then.
     """
 
@@ -54,10 +55,12 @@ class Hub:
         end_completed: float = 2.0,
         end_failed: float = 600.0,
         last_words: float = 5.0,
+        dead_after: float = 30.0,
     ) -> None:
         self.heartbeat = heartbeat
         self.ping = ping
         self.max_messages = max_messages
+        self.dead_after = dead_after
         self.epoch = 0
         self.restart: Callable[[list[Subscriber]], None] = lambda _: None
         self._max_connections = max_connections

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # Without it the kernel hides megabytes of a frozen client's backlog from the hub's limits.
 _SEND_BUFFER = 64 * 1024
-_USER_TIMEOUT_MS = 30_000
 
 # A catch-up is paced by its reader, so it has no limit but this: seconds without taking anything at all.
 _STALLED_AFTER = 60.0
@@ -176,15 +175,15 @@ def take_over(request: web.Request, subscriber: Subscriber) -> None:
     transport.set_protocol(subscriber)
     aiohttps.transport = None  # or it would close the socket
     aiohttps.connection_lost(None)
-    _bound(transport)
+    _bound(transport, subscriber.hub.dead_after)
 
 
-def _bound(transport: asyncio.Transport) -> None:
-    """Makes the kernel keep little for this client, and give it up when it does not answer."""
+def _bound(transport: asyncio.Transport, dead_after: float) -> None:
+    """Makes the kernel keep little for this client, and give it up when its machine is silent for so long."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         if sys.platform == "linux":
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(dead_after * 1000))

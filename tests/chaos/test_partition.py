@@ -22,6 +22,7 @@ import pytest
 
 from tests.hopping import Hopper, send, verify
 from tests.integration.test_commands import environment
+from tests.integration.test_sign_in import SECRET, token
 from tests.redis import redis_server
 
 CUTS = 10 if os.environ.get("RUSHES_CHAOS") else 1  # on each side
@@ -144,16 +145,20 @@ async def process(*command: str, ready: bytes, **options) -> AsyncIterator[bytes
         started._transport.close()
 
 
-def serving(machine: Machine, folder: Path, database: str, redis: str | None):
+def serving(machine: Machine, folder: Path, database: str, redis: str | None = None, **chosen: object):
     """A server on that machine."""
-    settings = {
-        "DATABASE_URL": f"mysql://rushes:secret@{database}:3306/rushes",
-        "PORT": PORT,
-        "DATA_DIR": folder / machine.name,
-        "DB_TIMEOUT": 1,
-        "ANSWER_BUDGET": 2,
-        "LOG_LEVEL": "error",
-    } | ({"REDIS_URL": redis} if redis else {})
+    settings = (
+        {
+            "DATABASE_URL": f"mysql://rushes:secret@{database}:3306/rushes",
+            "PORT": PORT,
+            "DATA_DIR": folder / machine.name,
+            "DB_TIMEOUT": 1,
+            "ANSWER_BUDGET": 2,
+            "LOG_LEVEL": "error",
+        }
+        | chosen
+        | ({"REDIS_URL": redis} if redis else {})
+    )
     command = (*machine.prefix, sys.executable, "-m", "app", "serve")
     return process(*command, ready=b"Webhooks go to", cwd=folder, env=environment(**settings))
 
@@ -184,6 +189,37 @@ async def test_cut_link_between_two_machines_loses_and_repeats_nothing(tmp_path,
         sql = Sql(line.decode().strip())
         await play(machines, sessions, sql)
         sql.close()
+
+
+async def test_client_whose_machine_has_vanished_is_let_go(tmp_path, machines):
+    a, b = machines
+    chosen = {"HOST": "0.0.0.0", "AUTH_JWT_SECRET": SECRET, "WEBHOOK_SECRET": "hush", "MAX_CONNECTIONS": 1,
+              "STREAM_HEARTBEAT": 0.3, "STREAM_DEAD_AFTER": 1}  # fmt: skip
+    request = f"GET /events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token('u1')}\r\n\r\n".encode()
+
+    async def status_of_a_stream(machine: Machine) -> tuple[bytes, socket.socket]:
+        loop, client = asyncio.get_running_loop(), machine.socket((socket.AF_INET, socket.SOCK_STREAM, 0))
+        client.setblocking(False)
+        await loop.sock_connect(client, (ADDRESS_OF_A, PORT))
+        await loop.sock_sendall(client, request)
+        return (await loop.sock_recv(client, 12))[9:], client
+
+    async with (
+        process(*a.prefix, sys.executable, "-c", DATABASE, str(tmp_path), ready=b".sock", env=environment()),
+        serving(a, tmp_path, "127.0.0.1", **chosen),
+        asyncio.timeout(40),
+    ):
+        status, vanishing = await status_of_a_stream(b)
+        assert status == b"200"
+        status, refused = await status_of_a_stream(a)
+        assert status == b"503"
+        refused.close()
+        b.cut()
+        while status != b"200":
+            status, client = await status_of_a_stream(a)
+            client.close()
+            await asyncio.sleep(0.2)
+        vanishing.close()
 
 
 class Sql:
