@@ -219,7 +219,7 @@ def send(url: str, job_id: str, status: str, data: str | None, attempts: int) ->
     """
     from app.send import webhook_command
 
-    run_async(webhook_command(url, job_id, status, data, _settings(), attempts=attempts))
+    raise SystemExit(webhook_command(url, job_id, status, data, _settings(), attempts=attempts))
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """The generation backend: asked over HTTP, or simulated on this machine in development."""
 
 import asyncio
+import secrets
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from yarl import URL
 
+from app.deliver import proof
 from app.times import now, rfc3339
 
 log = structlog.get_logger(__name__)
@@ -85,7 +87,7 @@ class SimulatedGenerator:
 
     def __init__(self, webhook_url: str, secret: str | None, step: float, file_size: int) -> None:
         self._webhook_url = webhook_url
-        self._headers = {"X-Webhook-Secret": secret} if secret else {}
+        self._secret = secret
         self._step = step
         self._file_size = file_size
         self._session = ClientSession()
@@ -153,7 +155,7 @@ class SimulatedGenerator:
 
     async def _post(self, job_id: str, status: str, data: dict[str, Any] | None = None) -> None:
         self._remember(job_id, status, data or {})
-        body = {
+        update = {
             "job_id": job_id,
             "status": status,
             "content_type": "video",
@@ -162,8 +164,10 @@ class SimulatedGenerator:
             "data": data,
             "environment": "development",
         }
+        body = orjson.dumps(update)
+        headers = proof(f"msg_{secrets.token_hex(12)}", body, self._secret)
         try:
-            async with self._session.post(self._webhook_url, json=body, headers=self._headers) as answer:
+            async with self._session.post(self._webhook_url, data=body, headers=headers) as answer:
                 if answer.status >= 400:  # noqa: PLR2004
                     log.warning("simulated_webhook_refused", job_id=job_id, status=status, answer=answer.status)
         except ClientError as error:

@@ -1,13 +1,16 @@
 """`rushes smoke`: the nine checks of the product document, with what its script left to the eye."""
 
+import hashlib
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import click
+import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from app.deliver import proof
 from app.routes.webhooks import PATH
 from app.settings import Settings
 from app.times import now, rfc3339
@@ -26,6 +29,7 @@ class Server:
     user: str
     job_id: str
     failing_id: str
+    secret: str | None
 
     async def register(self, job_id: str) -> None:
         order = {"job_id": job_id, "user_id": self.user, "prompt": "rushes smoke"}
@@ -34,7 +38,9 @@ class Server:
         _expect(answer.status in (200, 201), f"registering a job was answered {answer.status} {body}")
 
     async def post(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        async with self.session.post(self.url + PATH, json=body) as answer:
+        sent = orjson.dumps(body)
+        headers = proof(f"smoke_{hashlib.sha256(sent).hexdigest()[:32]}", sent, self.secret)
+        async with self.session.post(self.url + PATH, data=sent, headers=headers) as answer:
             return answer.status, await answer.json()
 
     async def status(self, job_id: str, status: str, **more: Any) -> dict[str, Any]:
@@ -60,13 +66,14 @@ Check = Callable[[Server], Awaitable[str]]
 
 async def smoke(url: str, settings: Settings, *, user: str = "smoke", token: str | None = None) -> int:
     """Prints one line a check; exit code 1 if any fails."""
-    headers = {"X-Webhook-Secret": settings.webhook_secrets[0]} if settings.webhook_secrets else {}
+    secret = settings.webhook_secrets[0] if settings.webhook_secrets else None
+    headers = {"X-Webhook-Secret": secret} if secret else {}
     if token:
         headers["Authorization"] = f"Bearer {token}"
     passed = 0
     async with ClientSession(headers=headers, timeout=ClientTimeout(total=30)) as session:
         name = f"smoke-{secrets.token_hex(6)}"
-        server = Server(session, url.rstrip("/"), user, name, name + "-failing")
+        server = Server(session, url.rstrip("/"), user, name, name + "-failing", secret)
         for number, (title, check) in enumerate(_CHECKS, start=1):
             try:
                 came = await check(server)

@@ -1,6 +1,9 @@
 """Who may post: secrets, signatures, and those who have neither."""
 
+import asyncio
+import re
 import time
+from pathlib import Path
 
 import orjson
 import pytest
@@ -8,6 +11,8 @@ import pytest
 from app.settings import Settings, SettingsError, refuse_unsafe
 from app.signature import sign
 from tests.conftest import running
+from tests.integration.test_commands import run
+from tests.streams import events
 from tests.webhooks import webhook
 
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -120,3 +125,31 @@ def test_settings_that_would_be_unsafe_do_not_start(settings):
     with pytest.raises(SettingsError) as error:
         refuse_unsafe(Settings(_env_file=None, **settings))
     assert "not base64" not in str(error.value).replace("is not base64", "")
+
+
+async def test_documented_way_to_send_from_python_works(database_url):
+    text = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
+    example = re.search(r"```python\n(from app.deliver import.*?)```", text, re.DOTALL)[1]
+    async with running(database_url, webhook_secret=WHSEC, webhook_require_signature=True) as server:
+        await server.register("demo-1")
+        code = example.replace("http://127.0.0.1:8080", server.url).replace("secret=None", f"secret={WHSEC!r}")
+        told = {}
+        await asyncio.to_thread(exec, code, told)
+        assert told["status"] == 200
+        assert (await server.get("/api/videos/demo-1"))[1]["progress"] == 50
+
+
+async def test_simulated_backend_signs_where_signatures_are_required(database_url):
+    settings = {"webhook_secret": WHSEC, "webhook_require_signature": True, "simulated_step": 0.05}
+    async with running(database_url, **settings) as server:
+        async with server.session.post(f"{server.url}/api/videos/generate", json={"prompt": "the sea"}) as answer:
+            job_id = (await answer.json())["job_id"]
+        async with events(server.session, f"{server.url}/events/{job_id}") as source:
+            while (await source.next()).event != "completed":
+                pass
+
+
+async def test_smoke_signs_where_signatures_are_required(tmp_path, database_url):
+    async with running(database_url, webhook_secret=WHSEC, webhook_require_signature=True) as server:
+        code, out, err = await run(tmp_path, "smoke", server.url, WEBHOOK_SECRET=WHSEC)
+        assert (code, out.splitlines()[-1]) == (0, "9 of 9"), out + err
