@@ -7,8 +7,8 @@ ARGS ?=
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s%s\n", $$1, $$2 }' Makefile
 
-install: ## Set up what is missing: MariaDB's programs and .venv with the command rushes
-	@scripts/setup
+install: ## Set up what is missing: MariaDB's programs, .venv with the command rushes, Swagger UI
+	@scripts/setup install
 	@echo "Installed: .venv/bin/rushes. To start it: make run"
 
 run: ## Set up, start a private MariaDB and serve on 127.0.0.1:8080; Ctrl-C stops both
@@ -35,4 +35,4 @@ chaos: ## Kill server and database under load, again and again, and count what i
 	@RUSHES_CHAOS=1 .venv/bin/pytest tests/chaos -s $(ARGS)
 
 clean: ## Remove what set-up made; the data in .data stays
-	rm -rf .venv .local build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .local build ./*.egg-info static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -48,7 +48,7 @@ from app.push.hub import Hub
 from app.push.redis import Bus
 from app.push.stream import Streams
 from app.reconcile import Reconciler
-from app.routes import admin, ops, pages, streams, tickets, videos, webhooks
+from app.routes import admin, openapi, ops, pages, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.settings import Settings
@@ -145,6 +145,8 @@ def _routes() -> list[web.RouteDef]:
         web.post("/api/stream-tickets", tickets.buy),
         web.get("/healthz", ops.healthz),
         web.get("/readyz", ops.readyz),
+        web.get("/openapi.json", openapi.whole),
+        web.get("/docs", pages.docs),
         web.get("/", pages.index),
         web.get("/static/{path:.+}", pages.static),
     ]

@@ -67,8 +67,8 @@ def _written_out(value: object) -> object:
     return value
 
 
-def _number(value: object) -> object:
-    """JSON's numbers only; pydantic would take true and "12" too."""
+def number(value: object) -> object:
+    """JSON's numbers only; pydantic would take true and "12" too. For a BeforeValidator."""
     if isinstance(value, bool | str):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic wants this one
     return value
@@ -83,19 +83,22 @@ def _utc(value: datetime) -> datetime:
 
 def _seconds(value: object) -> object:
     """v3 writes a duration as 8, 8.5, "8.0" or "8s"."""
-    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}(\.\d{1,9})?\s*s?\s*", value, re.ASCII):
+    if isinstance(value, str) and re.fullmatch(_DURATION, value, re.ASCII):
         return float(value.strip().removesuffix("s"))
     return value
 
 
+_DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
 _DETAILS_MAX = 20
 _VIDEOS_MAX = 100
 
 Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_utc)]
 Text = Annotated[str, Field(min_length=1)]
-Natural = Annotated[int, BeforeValidator(_number), Field(ge=0)]
+_Natural = Annotated[int, Field(ge=0)]
+Natural = Annotated[_Natural, BeforeValidator(number, json_schema_input_type=_Natural)]
 # Four months: more is a mistake, and would be one in every estimate made from it.
-Seconds = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1e7, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+Seconds = Annotated[_Seconds, BeforeValidator(number, json_schema_input_type=_Seconds)]
 
 
 class Dimensions(BaseModel):
@@ -149,7 +152,7 @@ class VideoV3(VideoV2):
     size: Annotated[Natural, Field(validation_alias=AliasChoices("size_bytes", "file_size"))]
     duration: Annotated[
         Seconds,
-        BeforeValidator(_seconds),
+        BeforeValidator(_seconds, json_schema_input_type=_Seconds | Annotated[str, Field(pattern=_DURATION)]),
         Field(validation_alias=AliasChoices("duration", "duration_seconds")),
     ]
     format: Text = "mp4"

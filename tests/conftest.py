@@ -22,6 +22,7 @@ from app.db.pool import parameters
 from app.main import create_app
 from app.runner import Runner
 from app.settings import Settings
+from tests.contract import contract
 
 MIGRATIONS = sorted((Path(__file__).parents[1] / "app/db/migrations").glob("*.sql"))
 _numbers = itertools.count(1)
@@ -127,6 +128,8 @@ async def running(database_url: str, **settings) -> AsyncIterator[Server]:
 async def _running(database_url: str, listening: socket.socket, settings: dict) -> AsyncIterator[Server]:
     chosen = Settings(_env_file=None, **({"port": listening.getsockname()[1], "log_level": "error"} | settings))
     app = create_app(chosen, database_url)
+    broken: list[str] = []
+    app.middlewares.insert(0, contract(broken))
     runner = Runner(app, shutdown_timeout=5)
     try:
         await runner.setup()
@@ -135,6 +138,7 @@ async def _running(database_url: str, listening: socket.socket, settings: dict) 
             yield Server(f"http://127.0.0.1:{chosen.port}", app, session)
     finally:
         await runner.cleanup()
+    assert broken == []
 
 
 @pytest.fixture

@@ -8,36 +8,44 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from app.auth import identify
-from app.db.received import OPEN, OUTCOMES, WholeWebhook, is_id
+from app.db.received import OPEN, WholeWebhook
 from app.errors import ApiError
 from app.keys import RECEIVED, SETTINGS, WRITER
-from app.routes.http import read_model, reply
+from app.routes.http import read_model, read_query, reply
 from app.tokens import Identity
 
 # A page of a replay may take as long as one answer to a sender, and comes on top.
 _REPLAY_SECONDS = 5.0
 
 
+Cursor = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Outcome = Literal["applied", "duplicate", "stale", "parked", "dead", "discarded"]
+
+
+class WebhooksPage(BaseModel):
+    """Which webhooks to list; `cursor` is the `next_cursor` of the page before."""
+
+    outcome: Outcome | None = None
+    job_id: str | None = None
+    cursor: Cursor | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+
+
 class Replay(BaseModel):
     """Which webhooks to replay; `cursor` goes on after an answer that said `more`."""
 
     outcome: Literal["dead", "parked"]
-    cursor: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+    cursor: Cursor | None = None
 
 
 async def webhooks(request: web.Request) -> web.Response:
     await identify_admin(request)
-    raw = request.query.get("limit", "50")
-    if not (raw.isascii() and raw.isdigit() and len(raw) <= 3 and 1 <= int(raw) <= 100):  # noqa: PLR2004
-        raise ApiError(400, "invalid_request", "limit must be a whole number from 1 to 100.")
-    outcome = request.query.get("outcome") or None
-    if outcome is not None and outcome not in OUTCOMES:
-        raise ApiError(400, "invalid_request", f"outcome must be one of {', '.join(OUTCOMES)}.")
-    cursor = request.query.get("cursor") or None
-    if cursor is not None and not is_id(cursor):
-        raise ApiError(400, "invalid_request", "cursor is not one that this service gave out.")
+    wanted = read_query(request, WebhooksPage)
     found, next_cursor = await request.app[RECEIVED].page(
-        int(raw), before=cursor, outcomes=(outcome,) if outcome else (), job_id=request.query.get("job_id") or None
+        wanted.limit,
+        before=wanted.cursor,
+        outcomes=(wanted.outcome,) if wanted.outcome else (),
+        job_id=wanted.job_id,
     )
     return reply({"webhooks": [webhook.summary() for webhook in found], "next_cursor": next_cursor})
 

@@ -52,9 +52,21 @@ def as_model(body: bytes, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        details = [
-            {"field": ".".join(str(p) for p in e["loc"]), "message": e["msg"]}
-            for e in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
-        sentence = "; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details)
-        raise ApiError(400, "invalid_request", f"Invalid request: {sentence}", details=details) from None
+        raise _invalid(error) from None
+
+
+def read_query(request: web.Request, model: type[Model]) -> Model:
+    """The query as `model`; an empty value is one that was not sent. Raises as `as_model` does."""
+    try:
+        return model.model_validate({name: value for name, value in request.query.items() if value})
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> ApiError:
+    details = [
+        {"field": ".".join(str(p) for p in e["loc"]), "message": e["msg"]}
+        for e in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    sentence = "; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details)
+    return ApiError(400, "invalid_request", f"Invalid request: {sentence}", details=details)

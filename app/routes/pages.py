@@ -1,11 +1,13 @@
 """The pages, and what they are made of."""
 
+import html
 from pathlib import Path
 
 from aiohttp import web
 
 from app.errors import ApiError
 from app.keys import SETTINGS
+from app.routes.openapi import OPERATIONS
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
 
@@ -22,11 +24,35 @@ _HEADERS = {
     "Cache-Control": "no-cache",
 }
 
+# Swagger UI writes styles of its own into the page.
+_DOCS_POLICY = _POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+
+_SWAGGER = """
+<link rel="stylesheet" href="/static/vendor/swagger-ui/swagger-ui.css">
+<script src="/static/vendor/swagger-ui/swagger-ui-bundle.js" defer></script>
+<script src="/static/js/docs.js" defer></script>
+"""
+
 
 async def index(request: web.Request) -> web.Response:
-    html = (STATIC / "index.html").read_text()
-    shown = html.replace('<html lang="fr"', f'<html lang="{request.app[SETTINGS].app_language}"', 1)
+    page = (STATIC / "index.html").read_text()
+    shown = page.replace('<html lang="fr"', f'<html lang="{request.app[SETTINGS].app_language}"', 1)
     return web.Response(text=shown, content_type="text/html", headers=_HEADERS)
+
+
+async def docs(_request: web.Request) -> web.Response:
+    """The API to look through and to try. Where set-up could not bring Swagger UI, a list of it."""
+    page = (STATIC / "docs.html").read_text()
+    rows = "".join(
+        f"<tr><td><code>{html.escape(route)}</code></td><td>{html.escape(operation.summary)}</td></tr>"
+        for route, operation in OPERATIONS.items()
+    )
+    shown = page.replace("<!-- operations -->", rows, 1)
+    if (STATIC / "vendor/swagger-ui/swagger-ui-bundle.js").is_file():
+        shown = shown.replace("<!-- swagger -->", _SWAGGER, 1)
+    return web.Response(
+        text=shown, content_type="text/html", headers=_HEADERS | {"Content-Security-Policy": _DOCS_POLICY}
+    )
 
 
 async def static(request: web.Request) -> web.FileResponse:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import orjson
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from app import errors, ids, payload, times
 from app.auth import identify
@@ -15,22 +15,26 @@ from app.db.webhooks import Delivery
 from app.errors import ApiError
 from app.generator import GeneratorError
 from app.keys import COMMITTED, GENERATOR, PARKED, SETTINGS, TYPICAL, VIDEOS, WRITER
-from app.routes.http import as_model, read_json_body, read_model, reply
+from app.routes.http import as_model, read_json_body, read_model, read_query, reply
 from app.routes.webhooks import is_trusted
 from app.tokens import Identity
 
 log = structlog.get_logger(__name__)
 
 Short = Annotated[str, Field(min_length=1, max_length=191)]
+Upto8 = Annotated[int, Field(ge=1, le=8)]
+Upto600 = Annotated[int, Field(ge=1, le=600)]
 
 
 class Order(BaseModel):
     """What a user asks for."""
 
+    model_config = {"json_schema_extra": {"examples": [{"prompt": "A calm sea at sunrise"}]}}
+
     prompt: Annotated[str, Field(min_length=1, max_length=10_000)]
     aspect_ratio: Short = "16:9"
-    number_of_videos: Annotated[int, Field(ge=1, le=8)] = 1
-    duration_seconds: Annotated[int, Field(ge=1, le=600)] = 8
+    number_of_videos: Annotated[Upto8, BeforeValidator(payload.number, json_schema_input_type=Upto8)] = 1
+    duration_seconds: Annotated[Upto600, BeforeValidator(payload.number, json_schema_input_type=Upto600)] = 8
     person_generation: Short = "ALLOW_ALL"
     input_image_base64: str | None = None
 
@@ -41,6 +45,13 @@ class Registration(Order):
     job_id: Short | None = None
     user_id: Short | None = None
     organization_id: Short | None = None
+
+
+class GalleryPage(BaseModel):
+    """Which finished videos to list; `cursor` is the `next_cursor` of the page before."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 12
+    cursor: str | None = None
 
 
 async def generate(request: web.Request) -> web.Response:
@@ -90,12 +101,9 @@ async def register(request: web.Request) -> web.Response:
 
 async def gallery(request: web.Request) -> web.Response:
     who = await identify(request)
-    raw = request.query.get("limit", "12")
-    if not (raw.isascii() and raw.isdigit() and len(raw) <= 3 and 1 <= int(raw) <= 100):  # noqa: PLR2004
-        raise ApiError(400, "invalid_request", "limit must be a whole number from 1 to 100.")
-    cursor = request.query.get("cursor") or None
+    wanted = read_query(request, GalleryPage)
     try:
-        head, page, active, next_cursor = await request.app[VIDEOS].gallery(who.user_id, int(raw), cursor)
+        head, page, active, next_cursor = await request.app[VIDEOS].gallery(who.user_id, wanted.limit, wanted.cursor)
     except BadCursorError as error:
         raise ApiError(400, "invalid_request", f"{error}.") from None
     body: dict[str, Any] = {

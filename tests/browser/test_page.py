@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from app.keys import SETTINGS
+from app.routes.pages import STATIC
 from tests.conftest import running
 from tests.integration.test_sign_in import SECRET, token
 
@@ -284,3 +285,16 @@ async def test_the_page_fits_a_phone(page, server):
 
 async def assert_fits(page: Page) -> None:
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.skipif(not (STATIC / "vendor/swagger-ui").is_dir(), reason="npm's packages could not be had")
+async def test_request_can_be_tried_on_the_page_of_the_api(page, server):
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    await page.goto(f"{server.url}/docs")
+    operation = page.locator(".opblock", has_text="/healthz")
+    await operation.locator(".opblock-summary-control").click()
+    await operation.get_by_role("button", name="Try it out").click()
+    await operation.get_by_role("button", name="Execute").click()
+    await expect(operation.locator(".live-responses-table tbody .response-col_status")).to_contain_text("200")
+    assert problems == []

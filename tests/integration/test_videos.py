@@ -47,7 +47,15 @@ async def test_registering_again_is_200_and_somebody_elses_id_is_409(server, sql
 
 @pytest.mark.parametrize(
     "fields",
-    [{"prompt": ""}, {"prompt": None}, {"number_of_videos": 0}, {"job_id": "x" * 192}, {"duration_seconds": "x"}],
+    [
+        {"prompt": ""},
+        {"prompt": None},
+        {"number_of_videos": 0},
+        {"job_id": "x" * 192},
+        {"duration_seconds": "x"},
+        {"number_of_videos": True},
+        {"duration_seconds": "8"},
+    ],
 )
 async def test_wrong_order_is_told_field_by_field(server, sql, fields):
     code, body = await order(server, **fields)
@@ -173,7 +181,7 @@ async def test_gallery_is_paged_newest_first_without_a_gap_or_a_repetition(serve
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=W10=", "limit=" + "9" * 5000, "limit=0000000012"]
+    "query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=W10=", "limit=" + "9" * 5000, "limit=1.5"]
 )
 async def test_wrong_page_is_told(server, query):
     code, body = await server.get(f"/api/videos/user?{query}")

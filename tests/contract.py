@@ -1,0 +1,54 @@
+"""Holds what a server answers to its own openapi.json: in every test, whatever that is about."""
+
+import functools
+import json
+
+import jsonschema_rs
+from aiohttp import web
+
+from app.routes.openapi import OPERATIONS, document
+
+
+@functools.cache
+def described() -> dict:
+    """The document, where fields that it does not name are not allowed in answers."""
+    whole = document("__session")
+    for schema in whole["components"]["schemas"].values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    return whole
+
+
+@functools.cache
+def validator(route: str, status: int):
+    """Of the answers of a route; None if it may not answer so."""
+    method, path = route.split()
+    answer = described()["paths"][path][method.lower()]["responses"].get(str(status))
+    if answer is None:
+        return None
+    schema = next(iter(answer.get("content", {"": {}}).values())).get("schema", {})
+    return jsonschema_rs.Draft202012Validator(schema | {"components": described()["components"]}, validate_formats=True)
+
+
+def contract(broken: list[str]):
+    """A middleware that adds a sentence to `broken` for each answer that is not as described."""
+
+    @web.middleware
+    async def check(request, handler):
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        route = f"{request.method} {resource.canonical}" if resource else ""
+        # An empty 200 goes to nobody: the client has left, or a stream has taken its socket over.
+        if route in OPERATIONS and isinstance(response, web.Response) and response.body:
+            broken.extend(_differences(route, response.status, response.body))
+        return response
+
+    return check
+
+
+def _differences(route: str, status: int, body: bytes) -> list[str]:
+    found = validator(route, status)
+    if found is None:
+        return [f"{route} answers {status}, which is not described: {body[:300]!r}"]
+    errors = found.iter_errors(json.loads(body))
+    return [f"{route} {status}: {error.instance_path}: {error.message}" for error in errors]

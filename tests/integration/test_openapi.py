@@ -1,0 +1,73 @@
+"""openapi.json: the requests that it allows, and many that it does not, sent to a server."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.routes.openapi import OPERATIONS, document
+from app.routes.pages import STATIC
+from tests.conftest import running
+from tests.integration.test_sign_in import SECRET, bearer
+
+# Not asked for: that whatever fits the forms is accepted (a cursor must be ours, a job must have an owner, a number
+# must fit its column), and that a path which GET reads as a job's id does not name GET among what it allows.
+_NOT_CHECKED = "positive_data_acceptance,allow_header_conformance"
+
+
+@pytest.mark.timeout(600)
+async def test_no_request_made_up_from_the_document_gets_a_5xx_or_an_answer_it_does_not_describe(
+    database_url, tmp_path
+):
+    """With and without tokens, valid and broken, one by one and in sequences that use what came before."""
+    admin = bearer("u1", 3600, role="admin")["Authorization"]
+    chaos = "RUSHES_CHAOS" in os.environ
+    async with running(
+        database_url,
+        webhook_secret="geheim",
+        auth_jwt_secret=SECRET,
+        auth_failures_per_minute=1_000_000,
+        simulated_step=0.01,
+    ) as server:
+        process = await asyncio.create_subprocess_exec(
+            Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json",
+            # A stream has no end.
+            "--exclude-path-regex", "^/(events|ws)",
+            "--header", "Authorization: " + admin, "--header", "X-Webhook-Secret: geheim",
+            "--exclude-checks", _NOT_CHECKED, "--suppress-health-check", "all",
+            "--max-examples", "300" if chaos else "20", *([] if chaos else ["--seed", "1"]),
+            "--continue-on-failure", "--no-color",
+            cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        told = (await process.communicate())[0].decode()
+        assert process.returncode == 0, told
+        if chaos:
+            print(told)  # noqa: T201
+
+
+async def test_document_is_served_to_everybody(server):
+    code, body = await server.get("/openapi.json")
+    assert code == 200
+    assert body == document("__session")
+    assert body["openapi"].startswith("3.1")
+
+
+async def test_every_route_is_described_and_every_description_is_a_route(server):
+    routes = {
+        f"{route.method} {route.resource.canonical}"
+        for route in server.app.router.routes()
+        if route.method != "HEAD" and route.resource.canonical not in ("/", "/docs", "/static/{path}")
+    }
+    assert routes == set(OPERATIONS)
+
+
+async def test_docs_list_the_api_where_swagger_ui_could_not_be_had(server, monkeypatch, tmp_path):
+    (tmp_path / "docs.html").write_bytes((STATIC / "docs.html").read_bytes())
+    monkeypatch.setattr("app.routes.pages.STATIC", tmp_path)
+    async with server.session.get(f"{server.url}/docs") as answer:
+        page = await answer.text()
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "swagger-ui-bundle" not in page
+    assert "<code>GET /api/videos/{job_id}</code>" in page
