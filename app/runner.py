@@ -23,6 +23,10 @@ from app.routes.http import reply
 log = structlog.get_logger(__name__)
 
 _CROWDED = ApiError(503, "too_many_connections", "Too many connections are open; try again shortly.", retry_after=5)
+# Seconds for a client to read why it is closed, and how many may be doing so.
+_LINGER = 1.0
+_ENDING_MAX = 100
+
 _SLOW = ApiError(408, "timeout", "The headers did not come in time.")
 
 
@@ -39,6 +43,7 @@ class Runner(web.AppRunner):
         server.__class__ = _Server
         ours = cast("_Server", server)
         ours.most = settings.max_http_connections
+        ours.ending = {}
         ours.request_factory = _noting(ours.request_factory)
         self._sweeping = asyncio.create_task(_sweep(ours, settings.header_timeout))
         return ours
@@ -52,7 +57,10 @@ class Runner(web.AppRunner):
 
 
 class _Server(web.Server):
+    """`most` connections are served; those in `ending` were told to go, each since when, and do not count."""
+
     most: int
+    ending: "dict[_Connection, float]"
 
     def __call__(self) -> RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -67,25 +75,47 @@ class _Connection(RequestHandler):
         super().connection_made(transport)
         self.since: float | None = time.monotonic()
         self._heard = False
-        server = self._manager
-        if isinstance(server, _Server) and len(server.connections) > server.most:
+        server = self._server
+        if len(server.connections) - len(server.ending) > server.most:
             self.end(_CROWDED)
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._manager is not None:
+            self._server.ending.pop(self, None)
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
+        if self in self._server.ending:
+            return
         self._heard = True
         if self.since is None and self._current_request is None:
             self.since = time.monotonic()
         super().data_received(data)
+
+    @property
+    def _server(self) -> _Server:
+        return cast("_Server", self._manager)
 
     def expire(self) -> None:
         """The client took too long for its request: who has begun it is told."""
         self.end(_SLOW if self._heard else None)
 
     def end(self, error: ApiError | None) -> None:
-        if self.transport is not None:
-            if error is not None:
-                self.transport.write(_raw(error))
-            self.transport.close()
+        """Closes the connection; with an error to tell, only our side of it for now, and what comes is dropped.
+
+        What a client sends into a closed socket comes back as a reset, which takes the answer away before it is read.
+        """
+        transport, ending = self.transport, self._server.ending
+        if transport is None:
+            return
+        if error is not None:
+            transport.write(_raw(error))
+        if error is None or len(ending) >= _ENDING_MAX:
+            transport.close()
+            return
+        self.since = None
+        ending[self] = time.monotonic()
+        transport.write_eof()
 
     def handle_error(
         self,
@@ -124,10 +154,13 @@ async def _sweep(server: _Server, longest: float) -> None:
     """One task for all connections. Runs until cancelled."""
     while True:
         await asyncio.sleep(min(1.0, longest / 2))
-        before = time.monotonic() - longest
+        at = time.monotonic()
         for connection in list(server.connections):
-            if isinstance(connection, _Connection) and connection.since is not None and connection.since < before:
+            if isinstance(connection, _Connection) and connection.since is not None and connection.since < at - longest:
                 connection.expire()
+        for connection, since in list(server.ending.items()):
+            if since < at - _LINGER:
+                connection.force_close()
 
 
 def _raw(error: ApiError) -> bytes:
