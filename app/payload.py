@@ -24,14 +24,24 @@ class InvalidPayloadError(Exception):
         super().__init__("; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details))
 
 
-def parse(body: bytes) -> StatusUpdate:
-    """The update a webhook's raw body stands for. Raises InvalidPayloadError."""
+DEPTH_MAX = 200
+"""Levels of nesting. orjson reads 1,024 and writes 254, and what was read may have to be written."""
+
+
+def parse(body: bytes, max_depth: int = DEPTH_MAX) -> StatusUpdate:
+    """The update a webhook's raw body stands for. Raises InvalidPayloadError.
+
+    `max_depth` is at most `DEPTH_MAX`: how many objects and lists may stand one in another, the body itself being one.
+    """
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidPayloadError([{"field": "", "message": f"the body is not JSON ({error})"}]) from None
     if not isinstance(document, dict):
         raise InvalidPayloadError([{"field": "", "message": "the body must be a JSON object"}])
+    # Few brackets cannot be deep, and counting them costs next to nothing.
+    if body.count(b"{") + body.count(b"[") > max_depth and _is_deeper(document, max_depth):
+        raise InvalidPayloadError([{"field": "", "message": f"the body is nested more than {max_depth} levels deep"}])
     try:
         return _upgrade(document)
     except ValidationError as error:
@@ -40,6 +50,16 @@ def parse(body: bytes) -> StatusUpdate:
             {"field": ".".join(str(part) for part in e["loc"])[:200], "message": e["msg"]} for e in found[:_DETAILS_MAX]
         ]
         raise InvalidPayloadError(details) from None
+
+
+def _is_deeper(document: dict[str, Any], max_depth: int) -> bool:
+    level: list[Any] = [document]
+    for _ in range(max_depth):
+        inner = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def dedup_key(webhook_id: str | None, update: StatusUpdate | None, body: bytes) -> str:

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationErr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.clients import Network, parse_networks
+from app.payload import DEPTH_MAX
 from app.signature import check_secrets
 
 _SECRET_MIN = 16
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     max_body_bytes: PositiveInt = 1024 * 1024
+    max_json_depth: Annotated[int, Field(ge=8, le=DEPTH_MAX)] = 64
     max_image_body_bytes: PositiveInt = 10 * 1024 * 1024
     body_timeout: PositiveFloat = 10.0
     header_timeout: PositiveFloat = 10.0

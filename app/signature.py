@@ -73,7 +73,8 @@ def secret_matches(given: str | None, secrets: tuple[str, ...]) -> bool:
     return any(matches)
 
 
-def _signature_matches(headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...], now: float) -> bool:
+def may_verify(headers: Mapping[str, str], secrets: tuple[str, ...], now: float) -> bool:
+    """Whether some body could make the signature right: False is known before a body is read. Never raises."""
     webhook_id = headers.get("webhook-id", "")
     timestamp = headers.get("webhook-timestamp", "")
     # A full stop in the id would let `a.1.b` be read as another id, time and body than those signed.
@@ -81,14 +82,22 @@ def _signature_matches(headers: Mapping[str, str], body: bytes, secrets: tuple[s
         return False
     if not abs(now - int(timestamp)) <= TOLERANCE:
         return False
-    sent = headers.get("webhook-signature", "").split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
-    given = [_raw(signature) for signature in sent if signature.startswith("v1,")]
-    if not given:
+    return bool(_given(headers)) and any(secret.startswith(PREFIX) for secret in secrets)
+
+
+def _signature_matches(headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...], now: float) -> bool:
+    if not may_verify(headers, secrets, now):
         return False
+    webhook_id, timestamp = headers["webhook-id"], headers["webhook-timestamp"]
     # Compared as text: base64 has several spellings of the same bytes, and senders write the usual one.
     expected = [_signature(webhook_id, timestamp, body, key) for key in map(_key, secrets) if key is not None]
-    matches = [hmac.compare_digest(one, ours) for one in given for ours in expected]
+    matches = [hmac.compare_digest(one, ours) for one in _given(headers) for ours in expected]
     return any(matches)
+
+
+def _given(headers: Mapping[str, str]) -> list[bytes]:
+    sent = headers.get("webhook-signature", "").split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
+    return [_raw(signature) for signature in sent if signature.startswith("v1,")]
 
 
 def _signature(webhook_id: str, timestamp: str, body: bytes, key: bytes) -> bytes:

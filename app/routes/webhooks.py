@@ -56,7 +56,7 @@ async def authorized_body(request: web.Request, limit: int) -> bytes:
     plain = request.headers.get("X-Webhook-Secret")
     if not settings.webhook_require_signature and signature.secret_matches(plain, settings.webhook_secrets):
         return await read_json_body(request, limit)
-    if "webhook-signature" not in request.headers:
+    if not signature.may_verify(request.headers, settings.webhook_secrets, time.time()):
         raise _unauthorized(request)
     body = await read_json_body(request, limit)
     if not is_trusted(request, body):
@@ -94,7 +94,7 @@ def _delivery(request: web.Request, body: bytes) -> tuple[Delivery, list[dict[st
     details: list[dict[str, str]] = []
     update, failure = None, None
     try:
-        update = payload.parse(body)
+        update = payload.parse(body, request.app[SETTINGS].max_json_depth)
     except payload.InvalidPayloadError as error:
         failure, details = ("invalid_payload", str(error)), error.details
     delivery = Delivery(

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -66,6 +67,40 @@ async def test_signature_over_the_raw_body_lets_a_sender_in(guarded):
     assert await guarded.post(changed, signed(body)) == (401, CANNOT)
     assert await guarded.post(body, signed(body, ago=301)) == (401, CANNOT)
     assert await guarded.post(body, signed(body, ago=-310)) == (401, CANNOT)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"webhook-signature": "v1,AAAA"},
+        {"webhook-id": "x", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"},
+        {"webhook-id": "x", "webhook-timestamp": "{now}", "webhook-signature": "v2,AAAA"},
+        {"X-Webhook-Secret": "wrong"},
+    ],
+)
+async def test_who_cannot_be_right_whatever_follows_is_refused_before_the_body_comes(guarded, headers):
+    address = urlsplit(guarded.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    lines = [
+        "POST /api/webhooks/video-completion HTTP/1.1", "Host: h", "Content-Type: application/json",
+        "Content-Length: 1000000", *(f"{name}: {value}" for name, value in headers.items()),
+    ]  # fmt: skip
+    writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).replace("{now}", str(int(time.time()))).encode())
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 401")
+    writer.close()
+
+
+async def test_body_too_deep_to_be_written_out_again_is_refused_and_kept(guarded, sql):
+    for depth in (63, 64, 300, 1000, 5000):
+        nested = b"[" * depth + b"]" * depth
+        raw = b'{"job_id":"j1","status":"failed","content_type":"video","error":%b}' % nested
+        code, answer = await guarded.post(raw, {"X-Webhook-Secret": OLD})
+        assert code == (200 if depth < 64 else 400), answer
+    assert sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome ORDER BY outcome") == (
+        ("applied", 1), ("dead", 4),
+    )  # fmt: skip
 
 
 async def test_plain_secret_is_refused_where_signatures_are_required(database_url):

@@ -160,9 +160,21 @@ def test_what_is_not_a_json_object_is_refused_with_a_sentence(raw):
     assert str(error.value)
 
 
-def test_deeply_nested_body_is_refused_not_crashed_on():
-    with pytest.raises(InvalidPayloadError):
-        payload.parse(b'{"data":' * 5000 + b"1" + b"}" * 5000)
+@given(
+    st.integers(1, payload.DEPTH_MAX),
+    st.integers(1, 300) | st.sampled_from([199, 200, 201, 253, 254, 255, 1023, 1024, 1025, 5000]),
+    st.sampled_from([(b"[", b"]", 0), (b'{"x":', b"}", 0), (b"[[],", b"]", 1)]),
+    st.sampled_from([b"error", b"message", b"unknown"]),
+)
+def test_body_is_read_to_the_depth_allowed_and_refused_beyond_it(max_depth, depth, brackets, field):
+    opened, closed, beside = brackets
+    inner = opened * depth + b"1" + closed * depth
+    raw = b'{"job_id":"j","status":"failed","content_type":"video","%b":%b}' % (field, inner)
+    if 1 + depth + beside <= max_depth:
+        payload.parse(raw, max_depth)
+    else:
+        with pytest.raises(InvalidPayloadError, match=r"nested more than|not JSON"):
+            payload.parse(raw, max_depth)
 
 
 def test_time_without_a_zone_is_utc():
