@@ -227,17 +227,19 @@ def _is_v1(_document: dict[str, Any], _videos: list[dict[str, Any]]) -> bool:
     return True
 
 
+# Once: pydantic looks the class up anew for each use of Completion[…].
+_V1 = Completion[VideoV1]
 _VERSIONS = (
     ("v3", _is_v3, Completion[VideoV3]),
     ("v2", _is_v2, Completion[VideoV2]),
-    ("v1", _is_v1, Completion[VideoV1]),
+    ("v1", _is_v1, _V1),
 )
 
 
 def _version(document: dict[str, Any]) -> tuple[str, type[Completion[Any]]]:
     data = document.get("data")
     if data is None and "error" not in document and "message" not in document:
-        return "v1", Completion[VideoV1]
+        return "v1", _V1
     listed = data.get("videos") if isinstance(data, dict) else None
     videos = [video for video in listed if isinstance(video, dict)] if isinstance(listed, list) else []
     return next((name, model) for name, matches, model in _VERSIONS if matches(document, videos))

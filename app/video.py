@@ -135,7 +135,7 @@ OLDEST: FileKey = (-1, "")
 class Job:
     """A job as the rules see it: where it stands, whether it has any file, and which.
 
-    `files` is known where the update brings files, `has_any` always.
+    `files` is known where the update brings files, `has_any` where it is a completion that brings none.
     """
 
     state: str
@@ -168,6 +168,11 @@ def ordering_time(update: StatusUpdate, received_at: int) -> int:
     return received_at if stamp is None or stamp > received_at + MAX_AHEAD_US else stamp
 
 
+def brings_no_file(update: StatusUpdate) -> bool:
+    """Whether it is a completion whose data holds no file: a failure, unless the job has one."""
+    return update.status == "completed" and update.has_data and not update.files
+
+
 def apply(job: Job, update: StatusUpdate, received_at: int, language: str) -> Change | None:
     """Moves `job` by `update` and returns what to store, or None when the update is stale.
 
@@ -177,7 +182,7 @@ def apply(job: Job, update: StatusUpdate, received_at: int, language: str) -> Ch
     at = ordering_time(update, received_at)
     if update.files:
         return _complete(job, update, at, language)
-    if update.status == "completed" and update.has_data and job.has_any:
+    if brings_no_file(update) and job.has_any:
         return None
     status, stage, columns = _without_files(update, at, language)
     key = Key(has_files=False, at=at, stage=stage, tie=_tie((columns["error"] or "").encode("utf-8", "replace")))

@@ -6,7 +6,12 @@ in one piece, and leaves values as the server wrote them. It knows the protocol 
 CLIENT_DEPRECATE_EOF, which is what PyMySQL and aiomysql negotiate.
 """
 
-from pymysql.err import InternalError, raise_mysql_exception
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from pymysql.constants.CR import CR_SERVER_LOST
+from pymysql.err import InternalError, OperationalError, raise_mysql_exception
 
 TextRow = tuple[str | None, ...]
 
@@ -79,6 +84,54 @@ class Answers:
         insert_id, at = _integer(buffer, at)
         self.results.append([(str(insert_id),)])
         return not (buffer[at] | buffer[at + 1] << 8) & _MORE_RESULTS
+
+
+class Reading(asyncio.Protocol):
+    """A connection's protocol while it is entered; `done` gives the results once the last answer is complete.
+
+    The server sends each answer by itself. A task that reads them as they come is woken for each; this waits
+    for the last.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._usual = transport.get_protocol()
+        self._answers = Answers()
+        self.done: asyncio.Future[list[list[TextRow]]] = asyncio.get_running_loop().create_future()
+
+    def __enter__(self) -> Self:
+        self._transport.set_protocol(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._transport.set_protocol(self._usual)
+
+    def data_received(self, data: bytes) -> None:
+        if self.done.done():
+            return
+        try:
+            if self._answers.feed(data):
+                self.done.set_result(self._answers.results)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the answer gets it
+            self.done.set_exception(error)
+
+    def eof_received(self) -> bool | None:
+        self._lost()
+        return self._usual.eof_received()  # type: ignore[attr-defined, no-any-return]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost()
+        self._usual.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._usual.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._usual.resume_writing()
+
+    def _lost(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(OperationalError(CR_SERVER_LOST, "the server closed the connection"))
 
 
 def _integer(buffer: bytearray, at: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import aiomysql
 from pymysql.constants import COMMAND
 from pymysql.err import Error, InterfaceError, InternalError, OperationalError
 
-from app.db.answers import Answers, TextRow
+from app.db.answers import Reading, TextRow
 
 Row = tuple[Any, ...]
 Statement = str | bytes
@@ -29,9 +29,6 @@ SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 1, /*M!100300 idle_
   sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
 """
-
-_LOST = 2013
-_READ = 256 * 1024
 
 _RETRYABLE = {1020, 1205, 1213}  # record changed, lock wait timeout, deadlock: InnoDB asks for another try
 _AWAY = {
@@ -133,13 +130,12 @@ class Connection:
     async def run_text(self, *statements: Statement) -> list[list[TextRow]]:
         """As `run`, in a third of the time: values are text. A statement without rows gives its LAST_INSERT_ID."""
         try:
-            async with asyncio.timeout(self._wait):
-                await self._raw._execute_command(COMMAND.COM_QUERY, _packet(statements))  # noqa: SLF001
-                reader, answers = self._raw._reader, Answers()  # noqa: SLF001
-                while not answers.feed(data := await reader.read(_READ)):
-                    if not data:
-                        raise OperationalError(_LOST, "the server closed the connection")
-                return answers.results
+            if self._raw.closed:
+                raise InterfaceError("the connection is closed")
+            with Reading(self._raw._writer.transport) as reading:  # noqa: SLF001
+                async with asyncio.timeout(self._wait):
+                    await self._raw._execute_command(COMMAND.COM_QUERY, _packet(statements))  # noqa: SLF001
+                    return await reading.done
         except BaseException as error:
             self._tell_apart(error)
             raise

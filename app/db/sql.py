@@ -25,14 +25,17 @@ class Raw(bytes):
 
 def literal(value: Any) -> bytes:
     """A value as SQL. Raises TypeError for a type, ValueError for a number, that MySQL has no literal for."""
-    encoder = _ENCODERS.get(type(value))
-    if encoder is None:
-        raise TypeError(f"{type(value).__name__} is not a type that goes into SQL here")
-    return encoder(value)
+    return _ENCODERS[type(value)](value)
 
 
-def _quoted(text: bytes) -> bytes:
-    return text.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+def _text(value: str) -> bytes:
+    if "'" in value or "\\" in value:
+        value = value.replace("\\", "\\\\").replace("'", "\\'")
+    return b"'%b'" % value.encode("utf-8", "replace")
+
+
+def _binary(value: bytes) -> bytes:
+    return b"_binary'%b'" % value.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
 
 
 def _float(value: float) -> bytes:
@@ -42,16 +45,23 @@ def _float(value: float) -> bytes:
     return (text if "e" in text else text + "e0").encode()
 
 
-_ENCODERS: dict[type, Callable[[Any], bytes]] = {
-    Raw: bytes,
-    str: lambda value: b"'" + _quoted(value.encode("utf-8", "replace")) + b"'",
-    bytes: lambda value: b"_binary'" + _quoted(value) + b"'",
-    int: lambda value: b"%d" % value,
-    bool: lambda value: b"%d" % value,
-    float: _float,
-    type(None): lambda _: b"NULL",
-    datetime: lambda value: b"'%s'" % times.sql(times.microseconds(value), "microseconds").encode(),
-}
+class _Encoders(dict[type, Callable[[Any], bytes]]):
+    def __missing__(self, kind: type) -> Callable[[Any], bytes]:
+        raise TypeError(f"{kind.__name__} is not a type that goes into SQL here")
+
+
+_ENCODERS = _Encoders(
+    {
+        Raw: lambda value: value,
+        str: _text,
+        bytes: _binary,
+        int: b"%d".__mod__,
+        bool: b"%d".__mod__,
+        float: _float,
+        type(None): lambda _: b"NULL",
+        datetime: lambda value: b"'%s'" % times.sql(times.microseconds(value), "microseconds").encode(),
+    }
+)
 
 
 def bind(statement: str, *values: object) -> bytes:
@@ -62,8 +72,8 @@ def bind(statement: str, *values: object) -> bytes:
 def _listed(values: Iterable[Any]) -> bytes:
     items: list[Any] = list(values)
     if items and isinstance(items[0], (list, tuple)):
-        return b", ".join([b"(" + b", ".join(map(literal, row)) + b")" for row in items])
-    return b"(" + b", ".join(map(literal, items)) + b")"
+        return b", ".join([b"(%b)" % b", ".join([_ENCODERS[type(v)](v) for v in row]) for row in items])
+    return b"(%b)" % b", ".join([_ENCODERS[type(v)](v) for v in items])
 
 
 def update_rows(table: str, key: str, rows: dict[str, dict[str, Any]]) -> list[bytes]:

@@ -1,7 +1,5 @@
 """One transaction over a batch of deliveries: read and lock, decide, write, commit. Two round trips."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -9,41 +7,18 @@ import orjson
 
 from app import times, video
 from app.db import log
-from app.db.pool import Connection, DatabaseAwayError, Statement
+from app.db.pool import Connection, DatabaseAwayError
 from app.db.sql import Raw, bind, literal, update_rows
-from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record, find_by_key, find_recorded
+from app.db.standing import JobRow, Standing
+from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record
 from app.ids import cuid
 from app.times import now, sql
-from app.video import Key, StatusUpdate, VideoFile
+from app.video import StatusUpdate, VideoFile
 from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
-
-# Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others. The rest of
-# what the row says comes in one column: decoding a column costs us more than it costs the server.
-_LOCK = """
-SELECT g.id, g.authorId, g.organizationId, CONCAT_WS('|', g.status, g.progress,
-  COALESCE(g.completedAt, g.updatedAt), EXISTS (SELECT 1 FROM video_files f WHERE f.generationId = g.id))
-FROM video_generations g WHERE g.id IN %s ORDER BY g.id FOR UPDATE SKIP LOCKED
-"""
-
-# Not locked, and not joined to the above: whoever writes here holds the job's row, and a key that
-# SKIP LOCKED passed over would be a key forgotten.
-_KEYS = """
-SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie), file_keys FROM rushes_jobs WHERE job_id IN %s
-"""
 
 _MAKE_JOBS = """
 INSERT INTO video_generations (id, prompt, authorId, createdAt, updatedAt) VALUES %s
 """
-
-_PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
-
-_FILES = """
-SELECT generationId, s3Key, id, filename, fileUrl, filePath, fileSize, format, durationSeconds,
-  aspectRatio, width, height, createdAt
-FROM video_files WHERE generationId IN %s
-"""
-
-_KEY_OWNERS = "SELECT s3Key, generationId FROM video_files WHERE s3Key IN %s"
 
 _INSERT_FILES = """
 INSERT INTO video_files (id, generationId, s3Key, filename, fileUrl, filePath, fileSize, format,
@@ -69,53 +44,41 @@ class UnknownOutcomeError(Exception):
         super().__init__("the connection was lost in COMMIT")
 
 
-@dataclass(slots=True)
-class _JobRow:
-    """A locked row, and what the batch does to it."""
-
-    id: str
-    author_id: str
-    organization_id: str | None
-    job: video.Job
-    is_new: bool = False
-    prompt: str | None = None
-    columns: dict[str, Any] = field(default_factory=dict)
-    gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
-    inserted: dict[str, list[Any]] = field(default_factory=dict)
-    refreshed: dict[str, dict[str, Any]] = field(default_factory=dict)
-    changed: bool = False
-
-
 class Batch:
     """Deliveries that are committed together.
 
     After `commit`, `outcomes` has one for each delivery's id but those in `locked`: their jobs are held
     by another session, and they are to be tried again. `events` are the log's new rows, numbered.
+
+    `looks`: whether webhooks that are known already are looked for. Otherwise one of them makes `commit` raise the
+    IntegrityError of its key: most senders send nothing twice, and the look is a statement more.
     """
 
     def __init__(
-        self, deliveries: list[Delivery], language: str, typical: Typical, *, create_unknown: bool = False
+        self,
+        deliveries: list[Delivery],
+        language: str,
+        typical: Typical,
+        *,
+        create_unknown: bool = False,
+        looks: bool = True,
     ) -> None:
         self._create_unknown = create_unknown
-        self._spelled_otherwise = False
+        self.looks = looks or any(d.again for d in deliveries)
         self.deliveries = deliveries
         self.outcomes: dict[str, Outcome] = {}
         self.locked: list[Delivery] = []
         self.events: list[LogEvent] = []
         self._language = language
         self._typical = typical
-        self._jobs: dict[str, _JobRow] = {}
-        self._held: set[str] = set()
-        self._received: dict[str, Received] = {}
-        self._recorded: dict[str, Outcome] = {}
-        self._key_owner: dict[str, str] = {}
+        self._standing = Standing()
         self._record = Record()
 
     async def commit(self, connection: Connection) -> None:
         """Raises RetryableError or DatabaseAwayError with nothing committed, UnknownOutcomeError, or
         pymysql's error when the database refuses the batch for a reason of its own."""
         try:
-            await self._read(connection)
+            await self._standing.read(connection, self.deliveries, looks=self.looks)
             for delivery in self.deliveries:
                 self._decide(delivery)
             writes = self._writes()
@@ -144,10 +107,10 @@ class Batch:
         old: dict[str, Any] = {}
         new: dict[str, Any] = {}
         try:
-            await self._read(connection)
-            files = {key: file for job in self._jobs.values() for key, file in job.gallery.items()}
+            await self._standing.read(connection, self.deliveries, looks=self.looks)
+            files = {key: file for job in self._standing.jobs.values() for key, file in job.gallery.items()}
             self._decide(delivery)
-            row = next((job for job in self._jobs.values() if job.changed), None)
+            row = next((job for job in self._standing.jobs.values() if job.changed), None)
             makes_job = row is not None and row.prompt is not None
             if row is not None and makes_job:
                 new = {"authorId": row.author_id, "prompt": row.prompt} | row.columns
@@ -188,68 +151,11 @@ class Batch:
         rows = await connection.rows(bind(_COMMITTED, witness))
         return bool(rows) and rows[0][0] == attempts
 
-    async def _read(self, connection: Connection) -> None:
-        updates = [d.update for d in self.deliveries if d.update and not d.failure]
-        wanted = sorted({u.job_id for u in updates})
-        completions = [u for u in updates if u.files]
-        statements: list[Statement] = ["START TRANSACTION"]
-        if wanted:
-            statements += [bind(_LOCK, wanted), bind(_KEYS, wanted)]
-        statements.append(find_by_key(sorted({d.dedup_key for d in self.deliveries})))
-        again = [d.id for d in self.deliveries if d.again]
-        if again:
-            statements.append(find_recorded(sorted(again)))
-        if completions:
-            keys = sorted({f.s3_key for u in completions for f in u.files})
-            statements.append(bind(_FILES, sorted({u.job_id for u in completions})))
-            statements.append(bind(_KEY_OWNERS, keys))
-        results: Iterator[list[Any]] = iter((await connection.run_text(*statements))[1:])
-        if wanted:
-            self._load_jobs(next(results), next(results))
-        for key, row_id, outcome, attempts, received_at in next(results):
-            self._received[key] = Received(row_id, outcome, int(attempts), times.microseconds_of(received_at))
-        if again:
-            self._recorded = {row[0]: Outcome(row[1], row[0], *row[2:]) for row in next(results)}
-        if completions:
-            self._load_files(next(results))
-            await self._load_owners(connection, keys, next(results))
-        missing = [job_id for job_id in wanted if job_id not in self._jobs]
-        if missing:
-            (present,) = await connection.run_text(bind(_PRESENT, missing))
-            self._held = {str(row[0]) for row in present}
-            self._spelled_otherwise = not self._held <= set(missing)
-
-    def _load_jobs(self, rows: list[Any], keys: list[Any]) -> None:
-        known = {row[0]: row for row in keys}
-        for job_id, author, organization, standing in rows:
-            job = _job(standing, known.get(job_id))
-            self._jobs[job_id] = _JobRow(job_id, author, organization, job, is_new=job_id not in known)
-
-    def _load_files(self, rows: list[Any]) -> None:
-        for job_id, key, file_id, filename, url, path, size, form, seconds, ratio, width, height, created_at in rows:
-            row = self._jobs.get(job_id)
-            if row is not None:
-                row.job.files.add(key)
-                if row.is_new:
-                    # Kept from now on, so that what comes later finds the file no older than it was.
-                    row.job.file_keys[key] = (row.job.key.at, "") if row.job.key else video.OLDEST
-                fields = [file_id, filename, url, path, int(size), form, int(seconds), ratio, int(width), int(height)]
-                row.gallery[key] = gallery_file(fields, times.microseconds_of(created_at))
-
-    async def _load_owners(self, connection: Connection, keys: list[str], rows: list[Any]) -> None:
-        self._key_owner = dict(rows)
-        if not self._key_owner.keys() <= set(keys):
-            # The site's collation found a key of another spelling: ask for each, to know for which.
-            for key in keys:
-                if key not in self._key_owner:
-                    for spelled, _owner in await connection.rows(bind(_KEY_OWNERS, [key])):
-                        self._key_owner[key] = f"another file, {spelled}"
-
     def _decide(self, delivery: Delivery) -> None:
-        if delivery.id in self._recorded:
-            self.outcomes[delivery.id] = self._recorded[delivery.id]
+        if delivery.id in self._standing.recorded:
+            self.outcomes[delivery.id] = self._standing.recorded[delivery.id]
             return
-        known = self._received.get(delivery.dedup_key)
+        known = self._standing.received.get(delivery.dedup_key)
         if known is not None and known.outcome in SETTLED:
             row = Received(delivery.id, "duplicate", 1, delivery.received_at)
             self._settle(delivery, row, Outcome("duplicate", delivery.id), None)
@@ -263,7 +169,7 @@ class Batch:
             self.locked.append(delivery)
             return
         row.outcome = outcome.kind
-        self._received[delivery.dedup_key] = row
+        self._standing.received[delivery.dedup_key] = row
         self._settle(delivery, row, outcome, delivery.dedup_key)
 
     def _settle(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
@@ -275,18 +181,18 @@ class Batch:
         if delivery.failure or update is None:
             code, error = delivery.failure or ("apply_failed", "nothing to apply")
             return Outcome("dead", row.id, code, error)
-        job_row = self._jobs.get(update.job_id) or self._made(update)
+        job_row = self._standing.jobs.get(update.job_id) or self._made(update)
         if job_row is None:
-            if update.job_id in self._held:
+            if update.job_id in self._standing.held:
                 return None
             return Outcome("parked", row.id, "unknown_job", "VideoGeneration not found")
         for file in update.files:
-            if self._key_owner.get(file.s3_key, job_row.id) != job_row.id:
+            if self._standing.key_owner.get(file.s3_key, job_row.id) != job_row.id:
                 return Outcome(
                     "dead",
                     row.id,
                     "key_conflict",
-                    f"s3_key {file.s3_key} already belongs to {self._key_owner[file.s3_key]}",
+                    f"s3_key {file.s3_key} already belongs to {self._standing.key_owner[file.s3_key]}",
                 )
         change = video.apply(job_row.job, update, row.received_at, self._language)
         if change is None:
@@ -302,18 +208,18 @@ class Batch:
             num_videos=len(job_row.gallery),
         )
 
-    def _made(self, update: StatusUpdate) -> _JobRow | None:
+    def _made(self, update: StatusUpdate) -> JobRow | None:
         """A new job for an update that names its owner, where that is wanted and nobody has its id."""
         if not self._create_unknown or update.user_id is None:
             return None
-        if update.job_id in self._held or self._spelled_otherwise:
+        if update.job_id in self._standing.held or self._standing.spelled_otherwise:
             return None
         prompt = (update.metadata or {}).get("prompt_used") or update.prompt_used or ""
-        made = _JobRow(update.job_id, update.user_id, None, video.Job("PENDING", "pending", 0), prompt=str(prompt))
-        self._jobs[update.job_id] = made
+        made = JobRow(update.job_id, update.user_id, None, video.Job("PENDING", "pending", 0), prompt=str(prompt))
+        self._standing.jobs[update.job_id] = made
         return made
 
-    def _apply(self, row: _JobRow, update: StatusUpdate, change: video.Change, received_at: int) -> None:
+    def _apply(self, row: JobRow, update: StatusUpdate, change: video.Change, received_at: int) -> None:
         job = row.job
         at = video.ordering_time(update, received_at)
         row.changed = True
@@ -343,7 +249,7 @@ class Batch:
             )
         )
 
-    def _put_file(self, row: _JobRow, file: VideoFile, metadata: dict[str, Any] | None, at: int) -> None:
+    def _put_file(self, row: JobRow, file: VideoFile, metadata: dict[str, Any] | None, at: int) -> None:
         created_at = at if file.created_at is None else file.created_at
         known = row.gallery.get(file.s3_key)
         file_id = known["id"] if known else cuid()
@@ -363,14 +269,14 @@ class Batch:
         columns["createdAt"] = sql(created_at)
         if known is None or file.s3_key in row.inserted:
             row.inserted[file.s3_key] = [file_id, row.id, file.s3_key, *columns.values()]
-            self._key_owner[file.s3_key] = row.id
+            self._standing.key_owner[file.s3_key] = row.id
         else:
             row.refreshed[file.s3_key] = columns
 
     def _writes(self) -> list[bytes]:
         now_us = now()
         at = Raw(literal(sql(now_us)))
-        changed = [row for row in self._jobs.values() if row.changed]
+        changed = [row for row in self._standing.jobs.values() if row.changed]
         jobs = {row.id: row.columns | {"updatedAt": at} for row in changed}
         made = [[row.id, row.prompt, row.author_id, at, at] for row in changed if row.prompt is not None]
         statements = [bind(_MAKE_JOBS, made)] if made else []
@@ -409,19 +315,7 @@ async def _undo(connection: Connection) -> None:
             connection.close()
 
 
-def _job(standing: str, known: list[Any] | None) -> video.Job:
-    state, progress, finished_at, has_any = standing.split("|")
-    if known is None:
-        job = video.Job(state, video.status_word(state, int(progress)), int(progress), has_any=has_any == "1")
-        job.key = video.known_key(state, times.microseconds_of(finished_at), has_files=job.has_any)
-        return job
-    status, has_files, at, stage, tie = known[1].split("|")
-    keys = {name: (at, tie) for name, (at, tie) in orjson.loads(known[2]).items()} if known[2] else {}
-    key = Key(has_files == "1", int(at), int(stage), tie)
-    return video.Job(state, status, int(progress), key=key, has_any=has_any == "1", file_keys=keys)
-
-
-def _key_row(row: _JobRow, at: Raw) -> list[Any]:
+def _key_row(row: JobRow, at: Raw) -> list[Any]:
     key = row.job.key
     assert key is not None  # noqa: S101 - a job that changed has one
     file_keys = orjson.dumps(row.job.file_keys) if row.job.file_keys else None

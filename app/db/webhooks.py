@@ -64,9 +64,9 @@ def to_try_again(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
-    """What became of a delivery: applied, duplicate, stale, parked or dead; or queued, on local disk.
+    """What became of a delivery: applied, duplicate, stale, parked or dead; or queued, on local disk. Never changed.
 
     `status`, `state`, `progress` and `num_videos` tell where the job stands after an applied one.
     """

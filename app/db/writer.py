@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 
 _DUPLICATE_ENTRY = 1062
 
+# Batches that look for webhooks known already, after one that came upon such a one: what is sent twice comes in swarms.
+_LOOKS = 200
+
 
 class BusyError(Exception):
     """Too many webhooks wait for the database, or the job was held by somebody else for too long."""
@@ -84,6 +87,7 @@ class Writer:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._looks = 0
 
     def start(self, *, away: bool = False) -> None:
         """`away`: everything is queued on disk until `drain`."""
@@ -192,6 +196,7 @@ class Writer:
                 if not _passes(error):
                     await self._refused(waiting, error)
                     return
+                self._looks = max(self._looks, _LOOKS * _is_race(error))
                 told = error if isinstance(error, DatabaseAwayError) else BusyError(str(error))
                 waiting = await self._put_off(waiting, told)
                 if waiting:
@@ -203,7 +208,9 @@ class Writer:
                 return
 
     def _batch(self, deliveries: list[Delivery]) -> Batch:
-        return Batch(deliveries, self._language, self._typical, create_unknown=self._create_unknown)
+        looks = self._looks > 0
+        self._looks -= looks
+        return Batch(deliveries, self._language, self._typical, create_unknown=self._create_unknown, looks=looks)
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
@@ -334,14 +341,15 @@ def _backoff(tries: int) -> float:
 
 
 def _passes(error: Exception) -> bool:
-    """Whether the same batch may go through at another try.
+    """Whether the same batch may go through at another try."""
+    return isinstance(error, (RetryableError, DatabaseAwayError)) or _is_race(error)
 
-    So it may after a race: another process recorded the same webhook, or made the same job, between our look and
-    our insert, and the next look sees it. The message ends in the key's name; before it stands
-    the sender's text.
+
+def _is_race(error: Exception) -> bool:
+    """Whether the same webhook, or the same job, was recorded between our look and our insert: the next look sees it.
+
+    The message ends in the key's name; before it stands the sender's text.
     """
-    if isinstance(error, (RetryableError, DatabaseAwayError)):
-        return True
     return (
         isinstance(error, IntegrityError)
         and error.args[0] == _DUPLICATE_ENTRY

@@ -23,6 +23,13 @@ WEBHOOKS = "/api/admin/webhooks"
 TABLES = ("video_generations", "video_files", "rushes_events", "rushes_webhooks", "rushes_jobs", "rushes_counter")
 
 
+@pytest.fixture
+async def server(database_url):
+    """One that leaves parked webhooks to these tests."""
+    async with running(database_url, parked_poll=3600) as made:
+        yield made
+
+
 async def act(server, path: str, body: dict | None = None) -> tuple[int, dict]:
     async with server.session.post(server.url + WEBHOOKS + path, json=body) as answer:
         return answer.status, await answer.json()

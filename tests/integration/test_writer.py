@@ -180,6 +180,21 @@ def holding(database_url, job_id):
     session.close()
 
 
+@pytest.mark.parametrize("state", ["PROCESSING", "COMPLETED"])
+async def test_completion_without_a_file_does_not_fail_a_job_to_which_another_program_gave_one(harness, sql, state):
+    add_jobs(sql, "j1")
+    sql("UPDATE video_generations SET status = %s, completedAt = '2025-10-23 14:00:00'", state)
+    sql(
+        "INSERT INTO video_files (id, filename, s3Key, fileSize, durationSeconds, aspectRatio, width, height,"
+        " generationId) VALUES ('f1', 'a.mp4', 'k1', 1, 8, '16:9', 1, 1, 'j1')"
+    )
+    late = webhook("j1", "generating", at="2025-10-23T14:30:00Z")
+    empty = webhook("j1", "completed", at="2025-10-23T15:00:00Z", data={"videos": [], "success": True})
+    moves = "applied" if state == "PROCESSING" else "stale"
+    assert kinds([*await harness.submit(late), *await harness.submit(empty)]) == [moves, "stale"]
+    assert sql("SELECT status FROM video_generations") == ((state,),)
+
+
 async def test_row_that_another_program_holds_stalls_no_other_webhook(harness, sql, database_url):
     add_jobs(sql, "held", "free")
     with holding(database_url, "held") as session:

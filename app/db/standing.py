@@ -1,0 +1,181 @@
+"""What the database says about all that a batch touches; one round trip, more only for what is rare."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from app import times, video
+from app.db.pool import Connection, Statement
+from app.db.sql import bind
+from app.db.webhooks import Delivery, Outcome, Received, find_by_key, find_recorded
+from app.video import Key, StatusUpdate
+from app.wire import gallery_file
+
+# Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others. The rest of
+# what the row says comes in one column: decoding a column costs us more than it costs the server.
+_LOCK = """
+SELECT id, authorId, organizationId, CONCAT_WS('|', status, progress, COALESCE(completedAt, updatedAt))
+FROM video_generations WHERE id IN %s ORDER BY id FOR UPDATE SKIP LOCKED
+"""
+
+# Not locked, and not joined to the above: whoever writes here holds the job's row, and a key that
+# SKIP LOCKED passed over would be a key forgotten.
+_KEYS = """
+SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie), file_keys FROM rushes_jobs WHERE job_id IN %s
+"""
+
+_PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
+
+# For the few jobs where that matters: asked for every job, it would be a third of what reading them costs.
+_WITH_FILES = """
+SELECT id FROM video_generations g
+WHERE id IN %s AND EXISTS (SELECT 1 FROM video_files f WHERE f.generationId = g.id)
+"""
+
+_FILES = """
+SELECT generationId, s3Key, id, filename, fileUrl, filePath, fileSize, format, durationSeconds,
+  aspectRatio, width, height, createdAt
+FROM video_files WHERE generationId IN %s
+"""
+
+_KEY_OWNERS = "SELECT s3Key, generationId FROM video_files WHERE s3Key IN %s"
+
+_Read = tuple[Statement, Callable[[list[Any]], None]]
+"""A statement, and what takes its rows."""
+
+
+@dataclass(slots=True)
+class JobRow:
+    """A locked row, and what the batch does to it."""
+
+    id: str
+    author_id: str
+    organization_id: str | None
+    job: video.Job
+    finished_at: str = ""
+    is_new: bool = False
+    prompt: str | None = None
+    columns: dict[str, Any] = field(default_factory=dict)
+    gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inserted: dict[str, list[Any]] = field(default_factory=dict)
+    refreshed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changed: bool = False
+
+
+class Standing:
+    """Jobs, now locked, with their files; webhooks that were received before.
+
+    `jobs` are by id. `held` are ids that another session has locked. `received` are webhooks by key, `recorded` what
+    became of deliveries that come again, by id. `key_owner` tells the job of each s3_key, or what else it belongs to.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobRow] = {}
+        self.held: set[str] = set()
+        self.spelled_otherwise = False
+        self.received: dict[str, Received] = {}
+        self.recorded: dict[str, Outcome] = {}
+        self.key_owner: dict[str, str] = {}
+
+    async def read(self, connection: Connection, deliveries: list[Delivery], *, looks: bool) -> None:
+        """Begins the transaction. `looks`: for webhooks that were received before too.
+
+        Raises RetryableError or DatabaseAwayError.
+        """
+        updates = [d.update for d in deliveries if d.update and not d.failure]
+        wanted = sorted({u.job_id for u in updates})
+        reads = self._reads_of_jobs(wanted, updates)
+        if looks:
+            reads.append((find_by_key(sorted({d.dedup_key for d in deliveries})), self._load_received))
+        again = sorted(d.id for d in deliveries if d.again)
+        if again:
+            reads.append((find_recorded(again), self._load_recorded))
+        keys = sorted({f.s3_key for u in updates for f in u.files})
+        if keys:
+            reads.append((bind(_KEY_OWNERS, keys), self._load_owners))
+        _, *answers = await connection.run_text("START TRANSACTION", *(statement for statement, _ in reads))
+        for (_, load), rows in zip(reads, answers, strict=True):
+            load(rows)
+        await self._read_rest(connection, wanted, keys)
+
+    def _reads_of_jobs(self, wanted: list[str], updates: list[StatusUpdate]) -> list[_Read]:
+        if not wanted:
+            return []
+        reads: list[_Read] = [(bind(_LOCK, wanted), self._load_jobs), (bind(_KEYS, wanted), self._load_keys)]
+        empty = sorted({u.job_id for u in updates if video.brings_no_file(u)})
+        if empty:
+            reads.append((bind(_WITH_FILES, empty), self._note_files))
+        completed = sorted({u.job_id for u in updates if u.files})
+        if completed:
+            reads.append((bind(_FILES, completed), self._load_files))
+        return reads
+
+    async def _read_rest(self, connection: Connection, wanted: list[str], keys: list[str]) -> None:
+        finished = [row.id for row in self.jobs.values() if row.is_new and row.job.state == "COMPLETED"]
+        if finished:
+            self._note_files((await connection.run_text(bind(_WITH_FILES, finished)))[0])
+        if not self.key_owner.keys() <= set(keys):
+            # The site's collation found a key of another spelling: ask for each, to know for which.
+            for key in keys:
+                if key not in self.key_owner:
+                    for spelled, _owner in await connection.rows(bind(_KEY_OWNERS, [key])):
+                        self.key_owner[key] = f"another file, {spelled}"
+        missing = [job_id for job_id in wanted if job_id not in self.jobs]
+        if missing:
+            (present,) = await connection.run_text(bind(_PRESENT, missing))
+            self.held = {str(row[0]) for row in present}
+            self.spelled_otherwise = not self.held <= set(missing)
+
+    def _load_jobs(self, rows: list[Any]) -> None:
+        for job_id, author, organization, standing in rows:
+            state, progress, finished_at = standing.split("|")
+            job = video.Job(state, video.status_word(state, int(progress)), int(progress))
+            self.jobs[job_id] = JobRow(job_id, author, organization, job, finished_at, is_new=True)
+
+    def _load_keys(self, rows: list[Any]) -> None:
+        for job_id, standing, file_keys in rows:
+            row = self.jobs.get(job_id)
+            if row is None:
+                continue
+            status, has_files, at, stage, tie = standing.split("|")
+            job = row.job
+            row.is_new = False
+            job.status = status
+            job.key = Key(has_files == "1", int(at), int(stage), tie)
+            job.has_any = job.key.has_files
+            if file_keys:
+                job.file_keys = {name: (at, tie) for name, (at, tie) in orjson.loads(file_keys).items()}
+        for row in self.jobs.values():
+            if row.is_new:
+                row.job.key = video.known_key(row.job.state, times.microseconds_of(row.finished_at), has_files=False)
+
+    def _note_files(self, rows: list[Any]) -> None:
+        for (job_id,) in rows:
+            row = self.jobs.get(job_id)
+            if row is not None:
+                row.job.has_any = True
+                if row.is_new and row.job.key is not None:
+                    row.job.key = row.job.key._replace(has_files=row.job.state == "COMPLETED")
+
+    def _load_files(self, rows: list[Any]) -> None:
+        for job_id, key, file_id, filename, url, path, size, form, seconds, ratio, width, height, created_at in rows:
+            row = self.jobs.get(job_id)
+            if row is not None:
+                row.job.files.add(key)
+                if row.is_new:
+                    # Kept from now on, so that what comes later finds the file no older than it was.
+                    row.job.file_keys[key] = (row.job.key.at, "") if row.job.key else video.OLDEST
+                fields = [file_id, filename, url, path, int(size), form, int(seconds), ratio, int(width), int(height)]
+                row.gallery[key] = gallery_file(fields, times.microseconds_of(created_at))
+
+    def _load_owners(self, rows: list[Any]) -> None:
+        self.key_owner = dict(rows)
+
+    def _load_received(self, rows: list[Any]) -> None:
+        for key, row_id, outcome, attempts, received_at in rows:
+            self.received[key] = Received(row_id, outcome, int(attempts), times.microseconds_of(received_at))
+
+    def _load_recorded(self, rows: list[Any]) -> None:
+        self.recorded = {row[0]: Outcome(row[1], row[0], *row[2:]) for row in rows}
