@@ -38,7 +38,8 @@ def deliver(
 
     A `secret` that starts with `whsec_` signs (Standard Webhooks), any other is sent as it is. 5xx, 429 and lost
     connections are tried again: after half a second, then twice as long each time, up to 30 s and with jitter, or after
-    what `Retry-After` asks for. The `webhook-id` stays the same, so an update that arrived after all is not applied
+    what `Retry-After` asks for. A redirect is not followed: it is a refusal, and its body here is a sentence that names
+    the other address. The `webhook-id` stays the same, so an update that arrived after all is not applied
     twice. `timeout`, in seconds, is each attempt's. `on_retry(attempt, reason, wait)` hears of each failure. Blocks
     meanwhile. Raises NotDeliveredError, and ValueError for an address that cannot be one.
     """
@@ -82,13 +83,28 @@ def proof(webhook_id: str, body: bytes, secret: str | None) -> dict[str, str]:
     return headers | {"webhook-timestamp": at, "webhook-signature": "v1," + base64.b64encode(digest).decode()}
 
 
+class _Unfollowed(urllib.request.HTTPRedirectHandler):
+    """urllib would make a GET of the POST, and take its headers along, the secret among them, to any host."""
+
+    def http_error_302(self, *_: Any, **__: Any) -> None:
+        return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+_OPENER = urllib.request.build_opener(_Unfollowed)
+
+
 def _post(url: str, body: bytes, headers: dict[str, str], timeout: float) -> tuple[int, str, float]:
     """(status, body, seconds that the server asks to wait)."""
     request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - endpoint() has looked
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+        with _OPENER.open(request, timeout=timeout) as answer:
             return answer.status, answer.read().decode(errors="replace"), 0.0
     except urllib.error.HTTPError as error:
         with error:
+            if error.code < 400:  # noqa: PLR2004
+                to = error.headers.get("Location", "nowhere")
+                return error.code, f"a redirect to {to}, which is not followed: post to that address itself", 0.0
             after = error.headers.get("Retry-After", "")
             return error.code, error.read().decode(errors="replace"), float(after) if after.isdigit() else 0.0

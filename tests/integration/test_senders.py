@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from app.deliver import deliver
 from app.settings import Settings, SettingsError, refuse_unsafe
 from app.signature import sign
 from tests.conftest import running
@@ -172,6 +175,34 @@ async def test_documented_way_to_send_from_python_works(database_url):
         await asyncio.to_thread(exec, code, told)
         assert told["status"] == 200
         assert (await server.get("/api/videos/demo-1"))[1]["progress"] == 50
+
+
+@pytest.mark.parametrize("to", ["{elsewhere}/here", "/relative", "http://[::1", None])
+async def test_redirect_is_a_refusal_and_takes_the_secret_nowhere(tmp_path, to):
+    asked = []
+
+    async def redirect(request):
+        asked.append(request.path)
+        target = {} if to is None else {"Location": to.format(elsewhere=str(elsewhere.make_url("")).rstrip("/"))}
+        return web.Response(status=int(request.path[1:]), headers=target)
+
+    async def taken(request):
+        asked.append(dict(request.headers))
+        return web.json_response({"success": True})
+
+    front, back = web.Application(), web.Application()
+    front.router.add_post("/{status}", redirect)
+    back.router.add_route("*", "/{path:.*}", taken)
+    async with TestServer(front) as server, TestServer(back, host="localhost") as elsewhere:
+        for status in (302, 301, 303, 307, 308, 300, 304):
+            url = str(server.make_url(f"/{status}"))
+            code, answer = await asyncio.to_thread(deliver, url, webhook("j1", "pending"), OLD, attempts=1)
+            assert code == status
+            assert to is None or to.removeprefix("{elsewhere}") in answer
+        arguments = ("--job-id", "j1", "--status", "pending", "--attempts", "1")
+        code, out, err = await run(tmp_path, "send", str(server.make_url("/302")), *arguments, WEBHOOK_SECRET=OLD)
+        assert (code, "redirect" in out, "Traceback" in err) == (1, True, False)
+    assert asked == ["/302", "/301", "/303", "/307", "/308", "/300", "/304", "/302"]
 
 
 async def test_simulated_backend_signs_where_signatures_are_required(database_url):
