@@ -216,6 +216,7 @@ async def test_simulated_backend_signs_where_signatures_are_required(database_ur
 
 
 async def test_smoke_signs_where_signatures_are_required(tmp_path, database_url):
-    async with running(database_url, webhook_secret=WHSEC, webhook_require_signature=True) as server:
+    settings = {"webhook_secret": WHSEC, "webhook_require_signature": True, "auth_jwt_secret": "s" * 32}
+    async with running(database_url, **settings) as server:
         code, out, err = await run(tmp_path, "smoke", server.url, WEBHOOK_SECRET=WHSEC)
         assert (code, out.splitlines()[-1]) == (0, "9 of 9"), out + err
