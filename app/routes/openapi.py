@@ -142,7 +142,7 @@ OPERATIONS = {
     "POST /api/videos": Operation(
         "Register a job whose generation somebody else starts",
         {201: schemas.RegisteredJob, 200: schemas.RegisteredJob},
-        (*_BODY, 401, 403, 409, 422, 503),
+        (*_BODY, 401, 403, 409, 422, 429, 503),
         body=(videos.Registration,),
         who=_SIGNED_IN + _SENDER,
     ),

@@ -1,6 +1,7 @@
 """Who may post: secrets, signatures, and those who have neither."""
 
 import asyncio
+import gzip
 import re
 import time
 from pathlib import Path
@@ -104,6 +105,30 @@ async def test_body_too_deep_to_be_written_out_again_is_refused_and_kept(guarded
     assert sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome ORDER BY outcome") == (
         ("applied", 1), ("dead", 4),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+async def test_compressed_body_is_refused_whatever_is_in_it(guarded, caplog, encoding):
+    for body in (gzip.compress(b"{}"), b"no such thing"):
+        headers = {"Content-Encoding": encoding} | signed(body)
+        code, answer = await guarded.post(body, headers)
+        assert (code, answer["code"]) == (415, "compressed")
+        del headers["webhook-signature"]
+        assert await guarded.post(body, headers) == (401, CANNOT)
+    assert caplog.text == ""
+
+
+async def test_secret_cannot_be_guessed_where_jobs_are_registered(database_url):
+    async with running(database_url, webhook_secret=OLD, auth_failures_per_minute=3) as server:
+
+        async def register(secret: str) -> int:
+            headers = {"X-Webhook-Secret": secret}
+            order = {"job_id": secret, "prompt": "the sea", "user_id": "u1"}
+            async with server.session.post(f"{server.url}/api/videos", json=order, headers=headers) as answer:
+                return answer.status
+
+        assert [await register(f"guess-{n}") for n in range(5)] == [401, 401, 401, 429, 429]
+        assert await register(OLD) == 201
 
 
 async def test_plain_secret_is_refused_where_signatures_are_required(database_url):
