@@ -34,7 +34,9 @@ class Runner(web.AppRunner):
     """Serves an application by its settings; the arguments are those of aiohttp.web.AppRunner."""
 
     def __init__(self, app: web.Application, **kwargs: Any) -> None:
-        super().__init__(app, access_log=None, keepalive_timeout=app[SETTINGS].keep_alive, **kwargs)
+        # Bodies are refused compressed, and read as they were sent.
+        kwargs |= {"access_log": None, "auto_decompress": False}
+        super().__init__(app, keepalive_timeout=app[SETTINGS].keep_alive, **kwargs)
         self._sweeping: asyncio.Task[None] | None = None
 
     async def _make_server(self) -> web.Server:

@@ -24,9 +24,12 @@ def is_json(media_type: str) -> bool:
 
 
 async def read_json_body(request: web.Request, limit: int) -> bytes:
-    """The raw body. Raises ApiError 415, 413 without reading on past `limit` bytes, or 408."""
+    """The raw body. Raises ApiError 415, 413 without reading on past `limit` bytes, 408, or 400 when it breaks off."""
     if not is_json(request.content_type):
         raise ApiError(415, "not_json", "Send the body as Content-Type: application/json.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        # A signature is over the bytes that were sent, and aiohttp would give us others.
+        raise ApiError(415, "compressed", "Send the body as it is, without Content-Encoding.")
     if (request.content_length or 0) > limit:
         raise ApiError(413, "too_large", f"The body may have at most {limit} bytes.")
     if request.content.is_eof():
