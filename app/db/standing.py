@@ -67,14 +67,15 @@ class JobRow:
 class Standing:
     """Jobs, now locked, with their files; webhooks that were received before.
 
-    `jobs` are by id. `held` are ids that another session has locked. `received` are webhooks by key, `recorded` what
-    became of deliveries that come again, by id. `key_owner` tells the job of each s3_key, or what else it belongs to.
+    `jobs` are by id. `held` are ids that another session has locked, `spelled_otherwise` those that are no job's, but
+    to the site's collation the same as one. `received` are webhooks by key, `recorded` what became of deliveries that
+    come again, by id. `key_owner` tells the job of each s3_key, or what else it belongs to.
     """
 
     def __init__(self) -> None:
         self.jobs: dict[str, JobRow] = {}
         self.held: set[str] = set()
-        self.spelled_otherwise = False
+        self.spelled_otherwise: set[str] = set()
         self.received: dict[str, Received] = {}
         self.recorded: dict[str, Outcome] = {}
         self.key_owner: dict[str, str] = {}
@@ -126,7 +127,10 @@ class Standing:
         if missing:
             (present,) = await connection.run_text(bind(_PRESENT, missing))
             self.held = {str(row[0]) for row in present}
-            self.spelled_otherwise = not self.held <= set(missing)
+            if not self.held <= set(missing):
+                absent = [job_id for job_id in missing if job_id not in self.held]
+                found = await connection.run_text(*(bind(_PRESENT, [job_id]) for job_id in absent))
+                self.spelled_otherwise = {job_id for job_id, rows in zip(absent, found, strict=True) if rows}
 
     def _load_jobs(self, rows: list[Any]) -> None:
         for job_id, author, organization, standing in rows:

@@ -212,7 +212,7 @@ class Batch:
         """A new job for an update that names its owner, where that is wanted and nobody has its id."""
         if not self._create_unknown or update.user_id is None:
             return None
-        if update.job_id in self._standing.held or self._standing.spelled_otherwise:
+        if update.job_id in self._standing.held or update.job_id in self._standing.spelled_otherwise:
             return None
         prompt = (update.metadata or {}).get("prompt_used") or update.prompt_used or ""
         made = JobRow(update.job_id, update.user_id, None, video.Job("PENDING", "pending", 0), prompt=str(prompt))

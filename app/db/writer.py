@@ -193,7 +193,8 @@ class Writer:
                 log.warning("commit_outcome_unknown", deliveries=len(waiting))
                 unknown = batch
             except Exception as error:  # noqa: BLE001 - whatever it was, each sender is to get an answer
-                if not _passes(error):
+                # A race that is lost again is one within the batch: two new jobs that are the same to the collation.
+                if not _passes(error) or (tries and _is_race(error) and len(waiting) > 1):
                     await self._refused(waiting, error)
                     return
                 self._looks = max(self._looks, _LOOKS * _is_race(error))

@@ -369,3 +369,17 @@ async def test_webhook_that_names_its_owner_makes_the_missing_job_where_that_is_
         assert kinds(await one.submit(brings)) == ["parked"]
     assert sql("SELECT id, authorId, prompt, status FROM video_generations") == (("new", "u7", "la mer", "COMPLETED"),)
     assert sql("SELECT generationId FROM video_files") == (("new",),)
+
+
+async def test_two_new_jobs_that_are_one_to_the_collation_do_not_hold_up_the_others(sql, database_url):
+    add_jobs(sql, "there")
+
+    def brings(job_id: str, status: str = "processing") -> dict:
+        return webhook(job_id, status, data={"user_id": "u7"})
+
+    async with writing(database_url, create_unknown=True) as harness, asyncio.timeout(3):
+        outcomes = await harness.submit(brings("p1"), brings("P1"), brings("p\u00e9"), webhook("there", "generating"))
+        assert kinds(outcomes) == ["applied", "parked", "applied", "applied"]
+        # One that is spelled otherwise than a job that is there keeps no other from being made.
+        assert kinds(await harness.submit(brings("THERE"), brings("fresh"))) == ["parked", "applied"]
+    assert sql("SELECT id FROM video_generations ORDER BY id") == (("fresh",), ("p1",), ("p\u00e9",), ("there",))
