@@ -22,9 +22,10 @@ SELECT id FROM rushes_webhooks FORCE INDEX (rushes_webhooks_outcome)
 WHERE outcome = 'parked' AND id > %s ORDER BY id LIMIT 1 OFFSET %s
 """
 
-# Put into the collation of the site's column, so that its primary key can be used.
+# Put into the collation of the site's column, so that its primary key can be used. As binary, since DISTINCT takes no
+# notice of spaces at the end of text.
 _WITH_JOB = """
-SELECT DISTINCT w.job_id, g.id FROM rushes_webhooks w FORCE INDEX (rushes_webhooks_outcome)
+SELECT DISTINCT CAST(w.job_id AS BINARY), g.id FROM rushes_webhooks w FORCE INDEX (rushes_webhooks_outcome)
 STRAIGHT_JOIN video_generations g ON g.id = CONVERT(w.job_id USING %s) COLLATE %s
 WHERE w.outcome = 'parked' AND w.id > %s AND w.id <= %s
 """

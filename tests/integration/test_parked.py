@@ -93,6 +93,15 @@ async def test_job_of_another_spelling_gets_no_webhook_of_this_one(database_url,
         assert sorted(found) == [("late |", "applied", 2), ("late|", "parked", 1)]
 
 
+@pytest.mark.parametrize("spelled", ["tb1 ", "TB1", "t\u00e81"])
+async def test_webhook_of_another_spelling_that_came_first_hides_no_job(database_url, sql, spelled):
+    async with process(database_url) as made:
+        for name in (spelled, "tb1", "te1"):
+            assert kinds(await made.harness.submit(webhook(name, "generating"))) == ["parked"]
+        add_jobs(sql, "tb1", "te1")
+        await until(lambda: sql("SELECT SUM(progress) FROM video_generations") == ((100,),))
+
+
 async def test_webhook_whose_job_never_comes_is_not_tried_again_and_again(database_url, sql):
     async with process(database_url) as made:
         await made.harness.submit(webhook("never", "generating"))
