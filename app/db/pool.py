@@ -101,11 +101,14 @@ def parameters(url: str) -> dict[str, Any]:
 
 
 class Connection:
-    """One session. Broken or abandoned in the middle of an answer, it is closed, never reused."""
+    """One session. Broken or abandoned in the middle of an answer, it is closed, never reused.
 
-    def __init__(self, raw: Any, wait: float) -> None:
+    `patience` is how many seconds an answer may take.
+    """
+
+    def __init__(self, raw: Any, patience: float) -> None:
         self._raw = raw
-        self._wait = wait
+        self.patience = patience
 
     async def run(self, *statements: Statement) -> list[tuple[Row, ...]]:
         """Sends the statements in one packet; the rows of each, in order, with values as Python's types.
@@ -114,7 +117,7 @@ class Connection:
         or pymysql's own error for what is wrong with the statement or its values.
         """
         try:
-            async with asyncio.timeout(self._wait):
+            async with asyncio.timeout(self.patience):
                 await self._raw.query(_packet(statements))
                 result = self._raw._result  # noqa: SLF001 - aiomysql's cursors do the same
                 results = [result.rows or ()]
@@ -133,7 +136,7 @@ class Connection:
             if self._raw.closed:
                 raise InterfaceError("the connection is closed")
             with Reading(self._raw._writer.transport) as reading:  # noqa: SLF001
-                async with asyncio.timeout(self._wait):
+                async with asyncio.timeout(self.patience):
                     await self._raw._execute_command(COMMAND.COM_QUERY, _packet(statements))  # noqa: SLF001
                     return await reading.done
         except BaseException as error:
@@ -182,10 +185,13 @@ def _packet(statements: Sequence[Statement]) -> bytes:
     return b";\n".join([s if isinstance(s, bytes) else s.encode() for s in statements])
 
 
-async def connect(url: str, wait: float) -> Connection:
-    """A new session of its own, outside any pool. Raises UnreachableError."""
+async def connect(url: str, wait: float, *, patience: float | None = None) -> Connection:
+    """A new session of its own, outside any pool, had within `patience` seconds, or `wait`. Raises UnreachableError.
+
+    An answer may take `wait` seconds, and so may a transaction of this session say nothing.
+    """
     try:
-        async with asyncio.timeout(wait):
+        async with asyncio.timeout(wait if patience is None else patience):
             # No time-out of aiomysql's own: its wait_for, on Python 3.11, can lose a task's cancellation.
             raw = await aiomysql.connect(**parameters(url), charset="utf8mb4", autocommit=True, connect_timeout=None)
     except (OSError, TimeoutError, OperationalError, InterfaceError) as error:

@@ -28,6 +28,10 @@ _DUPLICATE_ENTRY = 1062
 # Batches that look for webhooks known already, after one that came upon such a one: what is sent twice comes in swarms.
 _LOOKS = 200
 
+# Seconds: between two looks for who has waited too long, and what a try gets however late it is.
+_WATCH = 0.2
+_WAIT_MIN = 0.5
+
 
 class BusyError(Exception):
     """Too many webhooks wait for the database, or the job was held by somebody else for too long."""
@@ -72,6 +76,7 @@ class Writer:
         self._probe = probe
         self._away = False
         self._drainer: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._url = url
         self._language = language
         self._typical = typical
@@ -93,6 +98,7 @@ class Writer:
         """`away`: everything is queued on disk until `drain`."""
         self._away = away
         self._task = asyncio.create_task(self._run(), name="writer")
+        self._watching = asyncio.create_task(self._watch(), name="watch")
         if not away:
             self.drain()
 
@@ -106,12 +112,12 @@ class Writer:
         """Commits what waits, or leaves it on disk, then ends."""
         self._stopping = True
         if self._drainer is not None:
-            self._drainer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._drainer
+            await _end(self._drainer)
         self._arrived.set()
         if self._task is not None:
             await self._task
+        if self._watching is not None:
+            await _end(self._watching)
         if self._connection is not None:
             self._connection.close()
 
@@ -184,9 +190,10 @@ class Writer:
         while waiting:
             batch = unknown or self._batch([w.delivery for w in waiting])
             try:
+                connection = await self._connected(waiting)
                 if batch is not unknown:
-                    await batch.commit(await self._connected())
-                elif not await self._was_committed(batch):
+                    await batch.commit(connection)
+                elif not await self._was_committed(batch, connection):
                     unknown = None
                     raise DatabaseAwayError("the connection was lost before the commit")
             except UnknownOutcomeError:
@@ -213,15 +220,17 @@ class Writer:
         self._looks -= looks
         return Batch(deliveries, self._language, self._typical, create_unknown=self._create_unknown, looks=looks)
 
-    async def _connected(self) -> Connection:
+    async def _connected(self, waiting: list[_Waiting]) -> Connection:
+        """The session, which waits for nothing longer than the first of these may."""
+        wait = min(self._wait, max(min(w.deadline for w in waiting) - time.monotonic(), _WAIT_MIN))
         if self._connection is None or self._connection.closed:
             if self._connection is not None:
                 self._connection.close()
-            self._connection = await connect(self._url, self._wait)
+            self._connection = await connect(self._url, self._wait, patience=wait)
+        self._connection.patience = wait
         return self._connection
 
-    async def _was_committed(self, batch: Batch) -> bool:
-        connection = await self._connected()
+    async def _was_committed(self, batch: Batch, connection: Connection) -> bool:
         committed = await batch.was_committed(connection)
         batch.events.clear()  # their ids are not known here: the follower reads them from the log
         return committed
@@ -256,6 +265,18 @@ class Writer:
                 w.not_before = time.monotonic() + _backoff(w.tries)
                 w.tries += 1
                 self._locked.append(w)
+
+    async def _watch(self) -> None:
+        """Lets nobody wait longer than he may behind a batch that the database does not answer. Until cancelled."""
+        while True:
+            await asyncio.sleep(min(_WATCH, self._budget / 4))
+            at = time.monotonic()
+            over = [w for w in (*self._queue, *self._locked) if w.deadline <= at]
+            if over:
+                gone = set(map(id, over))
+                self._queue = deque(w for w in self._queue if id(w) not in gone)
+                self._locked = [w for w in self._locked if id(w) not in gone]
+                await self._put_off(over, BusyError("the database did not answer in time"))
 
     async def _put_off(self, waiting: list[_Waiting], error: Exception) -> list[_Waiting]:
         """Those that may still wait for the database. The others are queued on disk, or get the error.
@@ -334,6 +355,12 @@ class Writer:
         for w in waiting:
             if not w.answer.done():
                 w.answer.set_exception(error)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def _backoff(tries: int) -> float:

@@ -10,6 +10,7 @@ import pytest
 from app.db.pool import parameters
 from app.keys import SPOOL
 from tests.conftest import running
+from tests.integration.test_writer import until
 from tests.streams import events
 from tests.webhooks import webhook
 
@@ -188,6 +189,31 @@ async def test_job_held_by_another_program_for_too_long_is_queued_and_applied_la
             assert (code, body["status"]) == (202, "queued")
         await drained(server)
     assert sql("SELECT progress FROM video_generations") == ((50,),)
+
+
+async def test_nobody_waits_longer_than_he_may_behind_a_batch_that_the_database_does_not_answer(
+    database_url, sql, tmp_path
+):
+    arguments = parameters(database_url)
+    session = pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"])
+    budget = 1.0
+    async with running(database_url, data_dir=tmp_path, answer_budget=budget) as server:
+        await server.register("j1")
+        session.cursor().execute("LOCK TABLES video_generations WRITE")
+        loop = asyncio.get_running_loop()
+
+        async def post(after: float) -> tuple[int, float]:
+            await asyncio.sleep(after * budget)
+            began = loop.time()
+            code, _ = await server.post(webhook("j1", "generating"))
+            return code, loop.time() - began
+
+        answers = await asyncio.gather(*(post(after) for after in (0, 0.1, 0.5, 1.05, 1.3)))
+        session.close()
+        assert [code for code, _ in answers] == [202] * 5
+        # The second half is what a try gets that begins late.
+        assert max(took for _, took in answers) < 1.9 * budget, answers
+        await until(lambda: sql("SELECT COUNT(*) FROM rushes_webhooks WHERE outcome = 'applied'") == ((5,),))
 
 
 async def test_server_that_is_stopped_while_it_starts_stops(database_url):
