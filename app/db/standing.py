@@ -28,6 +28,9 @@ SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie), file_keys FROM
 
 _PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
 
+_LOCK_KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id IN %s FOR UPDATE SKIP LOCKED"
+_DELETE_KEYS = "DELETE FROM rushes_jobs WHERE job_id IN %s"
+
 # For the few jobs where that matters: asked for every job, it would be a third of what reading them costs.
 _WITH_FILES = """
 SELECT id FROM video_generations g
@@ -74,6 +77,7 @@ class Standing:
 
     def __init__(self) -> None:
         self.jobs: dict[str, JobRow] = {}
+        self._keys_alone: list[str] = []
         self.held: set[str] = set()
         self.spelled_otherwise: set[str] = set()
         self.received: dict[str, Received] = {}
@@ -114,6 +118,8 @@ class Standing:
         return reads
 
     async def _read_rest(self, connection: Connection, wanted: list[str], keys: list[str]) -> None:
+        if self._keys_alone:
+            await self._forget_keys(connection, self._keys_alone)
         finished = [row.id for row in self.jobs.values() if row.is_new and row.job.state == "COMPLETED"]
         if finished:
             self._note_files((await connection.run_text(bind(_WITH_FILES, finished)))[0])
@@ -132,6 +138,16 @@ class Standing:
                 found = await connection.run_text(*(bind(_PRESENT, [job_id]) for job_id in absent))
                 self.spelled_otherwise = {job_id for job_id, rows in zip(absent, found, strict=True) if rows}
 
+    async def _forget_keys(self, connection: Connection, job_ids: list[str]) -> None:
+        """A job that was deleted takes its key along: another may be made under its id.
+
+        Locked first: whoever makes one now can set its key only after this transaction.
+        """
+        locked, present = await connection.run_text(bind(_LOCK_KEYS, job_ids), bind(_PRESENT, job_ids))
+        gone = {row[0] for row in locked} - {row[0] for row in present}
+        if gone:
+            await connection.run_text(bind(_DELETE_KEYS, gone))
+
     def _load_jobs(self, rows: list[Any]) -> None:
         for job_id, author, organization, standing in rows:
             state, progress, finished_at = standing.split("|")
@@ -142,6 +158,7 @@ class Standing:
         for job_id, standing, file_keys in rows:
             row = self.jobs.get(job_id)
             if row is None:
+                self._keys_alone.append(job_id)
                 continue
             status, has_files, at, stage, tie = standing.split("|")
             job = row.job

@@ -140,6 +140,19 @@ async def test_key_that_somebody_locks_is_not_forgotten(harness, sql, database_u
     assert kinds(outcomes) == ["stale"]
 
 
+async def test_job_inserted_again_under_the_id_of_a_deleted_one_begins_anew(harness, sql):
+    add_jobs(sql, "j1", "j2")
+    await harness.submit(completion("j1", video("k1")), webhook("j2", "downloading"))
+    sql("DELETE FROM video_generations WHERE id = 'j1'")
+    assert kinds(await harness.submit(webhook("j1", "processing"))) == ["parked"]
+    add_jobs(sql, "j1")
+    assert kinds(await harness.submit(webhook("j1", "generating"))) == ["applied"]
+    assert sql("SELECT job_id, status FROM rushes_jobs ORDER BY job_id") == (
+        ("j1", "generating"),
+        ("j2", "downloading"),
+    )
+
+
 async def test_writer_that_loses_a_deadlock_tries_again(harness, sql, database_url):
     add_jobs(sql, "j1")
     sql("CREATE TABLE ballast (id INT PRIMARY KEY)")
