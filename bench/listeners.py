@@ -5,9 +5,11 @@
 Reads one JSON command a line, answers one JSON line each:
 
 - `{"open": [path, …], "host", "port", "blocks": n}`: one stream each, over WebSocket if `"websocket"` says so; answers
-  once each has had n blocks, of which the answer to a WebSocket's handshake is one: `{"seconds"}`.
+  once each has had n blocks, of which the answer to a WebSocket's handshake is one: `{"seconds"}`. With
+  `"receive_buffer": bytes` the kernel keeps no more than that for each. Until the next command nobody reads.
 - `{"expect": n, "within": seconds}`: answers once n more blocks came in all, or not in time:
-  `{"blocks", "first", "last", "gone"}`, with the times of time.monotonic() and how many streams ended.
+  `{"blocks", "first", "last", "gone"}`, with the times of time.monotonic() and how many streams ended; with
+  `"times": true` also `"times"`, one for each block.
 - `{"lose": seconds}`: answers once every stream was ended by the server, or not in time: `{"open"}`, how many are left.
 - `{"return": n, "spread": seconds, "within": seconds}`: every lost stream comes back with its last id, some time within
   `spread` seconds; answers once each had n blocks: `{"seconds", "waits", "late"}`, with how long each waited for the
@@ -63,12 +65,16 @@ class Listeners:
         self.due: list[tuple[float, int, Stream]] = []
         self.track = False
         self.websocket = False
+        self.receive_buffer = 0
+        self.times: list[float] | None = None
         self._poll = select.epoll()
         self._by_fd: dict[int, Stream] = {}
 
     def connect(self, stream: Stream) -> None:
         sock = socket.socket()
         sock.setblocking(False)
+        if self.receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
         sock.connect_ex(self.address)
         stream.sock = sock
         stream.since = time.monotonic()
@@ -125,6 +131,8 @@ class Listeners:
             self.blocks += blocks
             self.last = time.monotonic()
             self.first = self.first or self.last
+            if self.times is not None:
+                self.times += [self.last] * blocks
             stream.waited = self.last - stream.since
 
     def _end(self, stream: Stream, fd: int) -> None:
@@ -143,6 +151,7 @@ class Listeners:
         blocks = command["blocks"]
         self.track = command.get("track", False)
         self.websocket = command.get("websocket", False)
+        self.receive_buffer = command.get("receive_buffer", 0)
         for start in range(0, len(new), _CONNECTING_AT_ONCE):
             some = new[start : start + _CONNECTING_AT_ONCE]
             for stream in some:
@@ -155,8 +164,10 @@ class Listeners:
     def expect(self, command: dict) -> dict:
         self.first = self.last = 0.0
         goal, self.blocks, self.gone = command["expect"], 0, 0
+        self.times = [] if command.get("times") else None
         self.run(lambda: self.blocks >= goal, command["within"])
-        return {"blocks": self.blocks, "first": self.first, "last": self.last, "gone": self.gone}
+        answer = {"blocks": self.blocks, "first": self.first, "last": self.last, "gone": self.gone}
+        return answer if self.times is None else answer | {"times": self.times}
 
     def lose(self, command: dict) -> dict:
         self.run(lambda: not self._by_fd, command["lose"])

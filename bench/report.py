@@ -6,6 +6,8 @@ from statistics import median
 from rich import box
 from rich.table import Table
 
+from bench.crowd import CASES as CROWDS
+from bench.crowd import READERS, Crowd
 from bench.fanout import CASES as FAN_OUTS
 from bench.fanout import FanOut
 from bench.ingest import CASES, Case, Run
@@ -84,6 +86,28 @@ def storm_table(runs: list[Storm]) -> Table:
             f"{p50:,.0f} / {p99:,.0f}",
             f"{longest:.0f}",
             f"{median(r.statements / r.clients for r in group):.2f}",
+        )
+    return table
+
+
+def crowd_table(runs: list[Crowd]) -> Table:
+    """One row for each case."""
+    table = Table(box=box.MARKDOWN, header_style="")
+    table.add_column(f"{READERS} readers of one job", no_wrap=True)
+    for name in ("deliveries", "p50 / p99 ms", "longest ms", "frozen dropped", "floods ended"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for case in CROWDS:
+        group = [r for r in runs if r.case == case.name]
+        if not group:
+            continue
+        p50, p99, longest = (median(getattr(r, name) for r in group) * 1000 for name in ("p50", "p99", "longest"))
+        table.add_row(
+            case.name,
+            "ERROR" if any(r.lost for r in group) else f"{group[0].deliveries:,}",
+            f"{p50:.1f} / {p99:.1f}",
+            f"{longest:.0f}",
+            f"{median(r.dropped for r in group):,.0f}",
+            f"{median(r.floods for r in group):,.0f}",
         )
     return table
 
