@@ -1,33 +1,20 @@
-"""The spool: accepted webhooks on local disk, until the database has them.
-
-What lies in its folder (mode 0700), for each process:
-
-    <random>.lock             locked (flock) as long as the process lives; SIGKILL frees it too
-    <random>.sqlite3          its webhooks, and SQLite's -wal beside it
-    <random>.sqlite3.corrupt  one that could not be read to its end; nobody opens it again
-
-The lock is a file of its own: SQLite's locks belong to a process and an inode, and are lost as soon as any descriptor
-of that inode closes. Who has the lock of a file may open it, nobody else. A lock file is made first and removed last.
-"""
+"""The spool: accepted webhooks on local disk, until the database has them."""
 
 import asyncio
-import fcntl
 import json
-import os
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import structlog
 
 from app import payload
+from app.db import spool_files as files
 from app.db.webhooks import Delivery
 from app.video import StatusUpdate
 
@@ -35,11 +22,7 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Row = tuple[Any, ...]
 
-# What one step of an adoption holds in memory, and how long a put may wait behind it.
-_STEP_ROWS = 500
-_STEP_BYTES = 4 * 1024 * 1024
 _SALVAGE_ROWS = 50
 
 _ROW_BYTES = 256
@@ -54,59 +37,12 @@ class SpoolFullError(SpoolError):
     """The limit of the spool is reached."""
 
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS deliveries (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  id TEXT NOT NULL UNIQUE,
-  dedup_key TEXT NOT NULL,
-  received_at INTEGER NOT NULL,
-  headers BLOB NOT NULL,
-  body BLOB NOT NULL,
-  version TEXT,
-  failure TEXT,
-  origin TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS by_age ON deliveries (received_at);
-"""
-
-_COLUMNS = "id, dedup_key, received_at, headers, body, version, failure, origin"
 _IDS = "(SELECT value FROM json_each(?))"
 
-_INSERT = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+_INSERT = f"INSERT INTO deliveries ({files.COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 _MEASURE = f"SELECT count(*), coalesce(sum(length(headers) + length(body) + {_ROW_BYTES}), 0) FROM deliveries"
-_OLDEST = f"SELECT {_COLUMNS} FROM deliveries WHERE id NOT IN {_IDS} ORDER BY received_at, seq LIMIT ?"
+_OLDEST = f"SELECT {files.COLUMNS} FROM deliveries WHERE id NOT IN {_IDS} ORDER BY received_at, seq LIMIT ?"
 _REMOVE = f"DELETE FROM deliveries WHERE id IN {_IDS}"
-
-_FOLLOWING = f"SELECT {_COLUMNS}, seq FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?"
-_MOVED = "DELETE FROM deliveries WHERE seq <= ?"
-_ONE = f"SELECT {_COLUMNS} FROM deliveries WHERE seq = ?"
-
-_WAYS_TO_ROWS = (
-    "SELECT seq FROM deliveries ORDER BY seq",
-    "SELECT seq FROM deliveries ORDER BY seq DESC",
-    "SELECT seq FROM deliveries INDEXED BY by_age ORDER BY received_at",
-    "SELECT seq FROM deliveries INDEXED BY by_age ORDER BY received_at DESC",
-)
-"""Both ends of both trees: each leads up to the first damaged page on its way."""
-
-
-@dataclass(slots=True, eq=False)
-class _File:
-    """A spool file whose lock is ours. `position` is the last row that an adoption took from it."""
-
-    path: Path
-    lock: int
-    db: sqlite3.Connection
-    position: int = 0
-
-    def close(self, *, delete: bool = False) -> None:
-        """Whatever the disk says: the lock is free afterwards."""
-        with suppress(sqlite3.Error):
-            self.db.close()
-        with suppress(OSError):
-            if delete:
-                _unlink(self.path)
-        os.close(self.lock)
 
 
 class Spool:
@@ -126,8 +62,8 @@ class Spool:
         self._folder = folder
         self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
-        self._own: _File | None = None
-        self._dead: _File | None = None
+        self._own: files.File | None = None
+        self._dead: files.File | None = None
         # Removed, but the disk would not have it yet.
         self._gone: set[str] = set()
 
@@ -193,17 +129,17 @@ class Spool:
             yield self._opened().db
         except (sqlite3.Error, OSError) as error:
             # These leave all as it was before; after anything else nothing is sure.
-            if _code(error) not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT}:
+            if files.code(error) not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT}:
                 self._give_up()
             raise SpoolError(f"the disk refuses the spool: {error}") from error
 
-    def _opened(self) -> _File:
+    def _opened(self) -> files.File:
         own = self._own
-        if own is not None and not (_is(own.lock, _lock_of(own.path)) and own.path.exists()):
+        if own is not None and not own.is_there():
             log.error("spool_vanished", file=own.path.name, pending=self.pending)
             self._give_up()
         if self._own is None:
-            self._own = _make(self._folder)
+            self._own = files.make(self._folder)
         return self._own
 
     def _give_up(self) -> None:
@@ -224,15 +160,15 @@ class Spool:
             self._own.close(delete=self.pending == 0)
         self._dead = self._own = None
 
-    def _put(self, rows: list[Row]) -> None:
+    def _put(self, rows: list[files.Row]) -> None:
         if self.pending_bytes + sum(map(_size, rows)) > self._max_bytes:
             raise SpoolFullError(f"{self.pending} webhooks wait on local disk: its limit is reached")
         with self._disk() as db:
             self._insert(db, rows)
 
-    def _insert(self, db: sqlite3.Connection, rows: Iterable[Row]) -> int:
+    def _insert(self, db: sqlite3.Connection, rows: Iterable[files.Row]) -> int:
         """How many were new."""
-        with _transaction(db):
+        with files.transaction(db):
             new = [_size(row) for row in rows if db.execute(_INSERT, row).rowcount]
         self.pending += len(new)
         self.pending_bytes += sum(new)
@@ -240,7 +176,7 @@ class Spool:
 
     def _oldest(self, limit: int, max_bytes: int) -> list[Delivery]:
         with self._disk() as db:
-            rows = _take(db.execute(_OLDEST, (json.dumps([*self._gone]), limit)), max_bytes)
+            rows = files.take(db.execute(_OLDEST, (json.dumps([*self._gone]), limit)), max_bytes)
         return [_delivery(row) for row in rows]
 
     def _remove(self, ids: list[str]) -> None:
@@ -250,7 +186,7 @@ class Spool:
             count, size = db.execute(f"{_MEASURE} WHERE id IN {_IDS}", (json.dumps([*new]),)).fetchone()
             self.pending -= count
             self.pending_bytes -= size
-            with _transaction(db):
+            with files.transaction(db):
                 db.execute(_REMOVE, (json.dumps([*self._gone]),))
             self._gone.clear()
             if count and not self.pending:
@@ -272,7 +208,7 @@ class Spool:
                 return None
             path = self._folder / f"{names.pop()}.sqlite3"
             try:
-                self._dead = _take_over(path)
+                self._dead = files.take_over(path)
             except (OSError, sqlite3.Error) as error:
                 log.warning("spool_unreadable", file=path.name, error=str(error))
         dead = self._dead
@@ -283,9 +219,9 @@ class Spool:
             self._dead = None
             raise
 
-    def _move(self, dead: _File) -> int:
+    def _move(self, dead: files.File) -> int:
         try:
-            rows = _following(dead)
+            rows = files.following(dead)
         except sqlite3.Error as error:
             return self._damaged(dead, error)
         if not rows:
@@ -298,202 +234,30 @@ class Spool:
         dead.position = rows[-1][-1]
         # Should the rest fail, these do not come a second time.
         with suppress(sqlite3.Error):
-            dead.db.execute(_MOVED, (dead.position,))
+            dead.db.execute(files.MOVED, (dead.position,))
         return came
 
-    def _damaged(self, dead: _File, error: sqlite3.Error) -> int:
-        if _code(error) not in _CORRUPT:
+    def _damaged(self, dead: files.File, error: sqlite3.Error) -> int:
+        if files.code(error) not in files.CORRUPT:
             # The disk may read it another time.
             log.warning("spool_unreadable", file=dead.path.name, error=str(error))
             dead.close()
             self._dead = None
             return 0
         came = 0
-        salvaged = _salvage(dead.db)
+        salvaged = files.salvage(dead.db)
         while rows := list(islice(salvaged, _SALVAGE_ROWS)):
             with self._disk() as db:
                 came += self._insert(db, (row for row in rows if row[0] not in self._gone))
         log.error("spool_corrupt", file=dead.path.name, salvaged=came, error=str(error))
         dead.db.close()
-        _set_aside(dead.path)
+        files.set_aside(dead.path)
         dead.close()
         self._dead = None
         return came
 
 
-_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, None}
-"""What SQLite and its Python module (None: text that is no UTF-8) say of a file that is not as we wrote it."""
-
-
-def _code(error: Exception) -> int | None:
-    """SQLite's primary result code."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
-def _lock_of(path: Path) -> Path:
-    return path.with_suffix(".lock")
-
-
-def _is(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _lock(path: Path) -> int | None:
-    """The locked descriptor; None if somebody else has the lock, or removed the file while we took it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is(descriptor, path):
-            return descriptor
-    except BlockingIOError:
-        pass
-    except BaseException:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
-
-
-def _make(folder: Path) -> _File:
-    """A new, empty file of ours. Raises OSError and sqlite3.Error."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    lock = None
-    while lock is None:  # an adopter may have it for a moment, until it sees that nothing is there
-        path = folder / f"{secrets.token_hex(8)}.sqlite3"
-        lock = _lock(_lock_of(path))
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        db = _connect(path)
-        try:
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA fullfsync = ON")  # macOS: to the disk, not only to its cache
-            db.execute("PRAGMA temp_store = MEMORY")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.executescript(_SCHEMA)
-            for created in (folder, folder.parent):
-                _flush(created)
-        except BaseException:
-            db.close()
-            raise
-    except BaseException:
-        with suppress(OSError):
-            _unlink(path)
-        os.close(lock)
-        raise
-    return _File(path, lock, db)
-
-
-def _take_over(path: Path) -> _File | None:
-    """A dead process's file; None if its process lives, somebody else took it, or there is nothing in it."""
-    lock = _lock(_lock_of(path))
-    if lock is None:
-        return None
-    try:
-        if path.exists():
-            return _File(path, lock, _connect(path))
-        _unlink(path)
-    except BaseException:
-        os.close(lock)
-        raise
-    os.close(lock)
-    return None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Reads nothing yet: what is wrong with the file shows at the first query."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=1)
-    # Alone with the file, SQLite keeps the index of the WAL in memory and needs no third file.
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    return db
-
-
-def _flush(folder: Path) -> None:
-    """Makes the folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _unlink(path: Path) -> None:
-    """The file, what SQLite put beside it, its lock: the lock last."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    _lock_of(path).unlink(missing_ok=True)
-
-
-def _set_aside(path: Path) -> None:
-    for suffix in ("", "-wal", "-journal"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(path.with_name(f"{path.name}.corrupt{suffix}"))
-    _unlink(path)
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-        raise
-
-
-def _take(rows: Iterable[Row], max_bytes: int) -> list[Row]:
-    """The first of them, as many as `max_bytes` hold, but one at least."""
-    taken: list[Row] = []
-    for row in rows:
-        max_bytes -= len(row[3]) + len(row[4])
-        if taken and max_bytes < 0:
-            break
-        taken.append(row)
-    return taken
-
-
-def _following(dead: _File) -> list[Row]:
-    if not dead.db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        return []  # its process died while it made the file
-    return _take(_sound(dead.db.execute(_FOLLOWING, (dead.position, _STEP_ROWS))), _STEP_BYTES)
-
-
-def _sound(rows: Iterable[Row]) -> Iterator[Row]:
-    for row in rows:
-        if not _is_sound(row):
-            raise sqlite3.DatabaseError("a row holds what nobody put there")
-        yield row
-
-
-def _salvage(db: sqlite3.Connection) -> Iterator[Row]:
-    """The rows that can still be read."""
-    with suppress(sqlite3.Error):
-        db.execute("PRAGMA writable_schema = ON")  # reads a file that is shorter than it says
-    found: set[int] = set()
-    for way in _WAYS_TO_ROWS:
-        with suppress(sqlite3.Error):
-            for (seq,) in db.execute(way):
-                found.add(seq)
-    for seq in sorted(found):
-        with suppress(sqlite3.Error):
-            yield from filter(_is_sound, db.execute(_ONE, (seq,)).fetchall())
-
-
-_KINDS = (str, str, int, bytes, bytes, str | None, str | None, str)
-
-
-def _is_sound(row: Row) -> bool:
-    return all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=False))
-
-
-def _row(delivery: Delivery) -> Row:
+def _row(delivery: Delivery) -> files.Row:
     return (
         delivery.id,
         delivery.dedup_key,
@@ -507,11 +271,11 @@ def _row(delivery: Delivery) -> Row:
     )
 
 
-def _size(row: Row) -> int:
+def _size(row: files.Row) -> int:
     return len(row[3]) + len(row[4]) + _ROW_BYTES
 
 
-def _delivery(row: Row) -> Delivery:
+def _delivery(row: files.Row) -> Delivery:
     webhook_id, dedup_key, received_at, headers, body, version, failure, origin = row
     kept: tuple[str, str] | None = None
     if failure is not None:

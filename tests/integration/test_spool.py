@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from app import ids, payload
-from app.db.spool import Spool, SpoolError, SpoolFullError, _lock
+from app.db.spool import Spool, SpoolError, SpoolFullError
+from app.db.spool_files import _lock
 from app.db.webhooks import Delivery
 from tests.webhooks import completion, video, webhook
 
