@@ -98,7 +98,7 @@ def _update(table: str, key: str, columns: Sequence[str], names: list[str], rows
     place = b"FIELD(%s, %s)" % (key.encode(), listed)
     assignments = []
     for column in columns:
-        values = [literal(rows[name][column]) for name in names]
+        values = [_ENCODERS[type(value := rows[name][column])](value) for name in names]
         first = values[0]
         one = all(value == first for value in values)
         assignments.append(
