@@ -52,7 +52,9 @@ def is_own_origin(request: web.Request, origin: str) -> bool:
     """Whether a page of this origin may act here: this host's own, PUBLIC_URL's, or one of CORS_ORIGINS."""
     settings = request.app[SETTINGS]
     public = urlsplit(settings.public_url).netloc if settings.public_url else request.host
-    return urlsplit(origin).netloc in (public, request.host) or origin in settings.cors_origins
+    # `null`, of sandboxed frames and files, has no host: it must not equal one that is missing here too.
+    host = origin.partition("://")[2]
+    return (host != "" and host in (public, request.host)) or origin in settings.cors_origins
 
 
 def _refuse_foreign_change(request: web.Request, *, by_cookie: bool) -> None:

@@ -1,6 +1,7 @@
 """Every setting, read once from the environment and `.env`, and passed down from there."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -149,6 +150,7 @@ def refuse_unsafe(settings: Settings) -> None:
         check_secrets(settings.webhook_secrets, require_signature=settings.webhook_require_signature)
     except ValueError as error:
         raise SettingsError(f"WEBHOOK_SECRET is not usable: {error}.") from None
+    _check_addresses(settings)
     _check_sign_in(settings)
     if settings.app_env == "production":
         missing = [
@@ -169,12 +171,20 @@ def refuse_unsafe(settings: Settings) -> None:
         )
 
 
+def _check_addresses(settings: Settings) -> None:
+    for name, address in (
+        ("PUBLIC_URL", settings.public_url),
+        ("GENERATOR_URL", settings.generator_url),
+        ("AUTH_JWKS_URL", settings.auth_jwks_url),
+    ):
+        if address is not None and not re.match(r"https?://[\w\[]", address):
+            raise SettingsError(f"{name} must be an http:// or https:// address.")
+
+
 def _check_sign_in(settings: Settings) -> None:
     secret = settings.auth_jwt_secret
     if secret is not None and settings.auth_jwks_url is not None:
         raise SettingsError("AUTH_JWT_SECRET and AUTH_JWKS_URL are both set; which fixes the algorithm? Set one.")
-    if settings.auth_jwks_url is not None and not settings.auth_jwks_url.startswith(("https://", "http://")):
-        raise SettingsError("AUTH_JWKS_URL must be an http:// or https:// address.")
     if settings.auth_jwks_url is not None and not settings.webhook_secrets:
         raise SettingsError(
             "AUTH_JWKS_URL needs WEBHOOK_SECRET too: stream tickets are signed with a key made from it."

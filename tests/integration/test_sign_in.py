@@ -96,6 +96,18 @@ async def test_cookie_signs_in_but_no_page_elsewhere_may_change_anything_with_it
     assert await buys(Origin="https://evil.example", **bearer()) == 200
 
 
+@pytest.mark.parametrize(
+    ("public_url", "host"), [("rushes.example", "h"), ("https://rushes.example", ""), ("https://rushes.example", "h")]
+)
+async def test_page_without_an_origin_of_its_own_is_nowhere_at_home(database_url, public_url, host):
+    settings = {"webhook_secret": "hush", "auth_jwt_secret": SECRET, "public_url": public_url}
+    async with running(database_url, **settings) as server:
+        for origin in ("null", "", "http://["):
+            headers = {"Cookie": f"__session={token()}", "Origin": origin, "Host": host}
+            async with server.session.post(f"{server.url}/api/stream-tickets", headers=headers) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (403, "origin_not_allowed")
+
+
 async def test_page_elsewhere_may_change_nothing_in_development_either(server):
     url = f"{server.url}/api/admin/webhooks/replay"
     for origin, status in (("https://evil.example", 403), (server.url, 200)):
@@ -254,7 +266,11 @@ SAFE = {
         ({"database_url": None}, "needs DATABASE_URL"),
         ({"auth_jwt_secret": "short"}, "too short"),
         ({"auth_jwks_url": "https://issuer/jwks"}, "both set"),
-        ({"auth_jwt_secret": None, "auth_jwks_url": "issuer"}, "must be an http"),
+        ({"auth_jwt_secret": None, "auth_jwks_url": "issuer"}, "AUTH_JWKS_URL must be an http"),
+        ({"public_url": "rushes.example"}, "PUBLIC_URL must be an http"),
+        ({"public_url": "https://"}, "PUBLIC_URL must be an http"),
+        ({"generator_url": "foo"}, "GENERATOR_URL must be an http"),
+        ({"generator_url": "ftp://foo"}, "GENERATOR_URL must be an http"),
         ({"app_env": "development", "auth_jwt_secret": None}, "everybody is an admin"),
         (
             {"app_env": "development", "webhook_secret": None, "auth_jwt_secret": None, "auth_jwks_url": "http://x"},
@@ -264,6 +280,7 @@ SAFE = {
 )
 def test_unsafe_settings_do_not_start(change, sentence):
     refuse_unsafe(Settings(_env_file=None, **SAFE))
+    refuse_unsafe(Settings(_env_file=None, **SAFE, public_url="https://rushes.example", generator_url="http://[::1]:9"))
     with pytest.raises(SettingsError, match=sentence):
         refuse_unsafe(Settings(_env_file=None, **(SAFE | change)))
 
