@@ -28,7 +28,7 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
     if tokens is None:
         if not (settings.app_env == "development" and is_loopback(settings.host) and _is_local(request.host, settings)):
             raise NotSignedInError
-        _refuse_foreign_change(request, by_cookie=False)
+        _refuse_foreign_change(request)
         return Identity("dev", admin=True)
     try:
         if "Authorization" in request.headers:
@@ -44,7 +44,7 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
         who = await tokens.verify(token)
     except TokenError:
         raise NotSignedInError from None
-    _refuse_foreign_change(request, by_cookie=True)
+    _refuse_foreign_change(request)
     return who
 
 
@@ -57,13 +57,16 @@ def is_own_origin(request: web.Request, origin: str) -> bool:
     return (host != "" and host in (public, request.host)) or origin in settings.cors_origins
 
 
-def _refuse_foreign_change(request: web.Request, *, by_cookie: bool) -> None:
-    """What a browser signs in by itself, it does for any page that asks (CSRF)."""
+def _refuse_foreign_change(request: web.Request) -> None:
+    """What a browser signs in by itself, it does for any page that asks (CSRF).
+
+    Browsers name the origin of every POST to another site: a request with neither header is a program's.
+    """
     if request.method in _SAFE_METHODS:
         return
     origin = request.headers.get("Origin")
     if origin is None:
-        allowed = not by_cookie or request.headers.get("Sec-Fetch-Site") == "same-origin"
+        allowed = request.headers.get("Sec-Fetch-Site") in (None, "same-origin", "none")
     else:
         allowed = is_own_origin(request, origin)
     if not allowed:
