@@ -107,7 +107,14 @@ _STREAM = Operation(
     who=_LISTENER,
     headers=("Last-Event-ID",),
 )
-_SOCKET = Operation("The same events over WebSocket", {101: None}, (403, 426, 503), query=Resume, who=_LISTENER)
+_SOCKET = Operation(
+    "The same events over WebSocket",
+    {101: None},
+    (403, 426, 503),
+    query=Resume,
+    who=_LISTENER,
+    headers=_STREAM.headers,
+)
 
 OPERATIONS = {
     "POST /api/webhooks/video-completion": Operation(

@@ -69,7 +69,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
         return await _refuse(request, response, _NOT_SIGNED_IN, "not signed in")
     except ApiError as error:
         return await _refuse(request, response, _NO_SUCH_JOB, str(error))
-    raw = request.query.get("last_event_id")
+    raw = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
     last_id = await app[STREAMS].resume_from(raw)
     try:
         app[HUB].admit(subscriber)

@@ -369,6 +369,9 @@ async def test_websocket_resumes(server):
     await moved(server, "j1", "processing", "generating")
     async with server.session.ws_connect(f"{server.url}/ws/j1?last_event_id=1") as socket_:
         assert [(await socket_.receive_json())["id"] for _ in range(2)] == [2, 3]
+    header = {"Last-Event-ID": "2"}
+    async with server.session.ws_connect(f"{server.url}/ws/j1?last_event_id=1", headers=header) as socket_:
+        assert (await socket_.receive_json())["id"] == 3  # the header wins
     async with server.session.ws_connect(f"{server.url}/ws/j1?last_event_id=77") as socket_:
         assert await socket_.receive_json() == {"id": None, "event": "reset", "data": {}}
         assert (await socket_.receive_json())["id"] == 3
