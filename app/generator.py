@@ -15,6 +15,8 @@ from app.times import now, rfc3339
 
 log = structlog.get_logger(__name__)
 
+# Not a redirect: a POST would be sent on as a GET, to a page that says 200 to anything.
+_DONE = range(200, 300)
 _ANSWER_MAX = 1024 * 1024
 _REMEMBERED_MAX = 1000
 
@@ -46,8 +48,8 @@ class HttpGenerator:
 
     async def start(self, order: dict[str, Any]) -> None:
         try:
-            async with self._session.post(self._url + "generate", json=order) as answer:
-                if answer.status >= 400:  # noqa: PLR2004
+            async with self._session.post(self._url + "generate", json=order, allow_redirects=False) as answer:
+                if answer.status not in _DONE:
                     text = (await answer.text(errors="replace"))[:500]
                     raise GeneratorError(f"The generation backend answered {answer.status}: {text}")
         except (ClientError, TimeoutError) as error:
@@ -56,10 +58,10 @@ class HttpGenerator:
     async def status(self, job_id: str) -> dict[str, Any] | None:
         url = URL(f"{self._url}status/{quote(job_id, safe='')}", encoded=True)
         try:
-            async with self._session.get(url) as answer:
+            async with self._session.get(url, allow_redirects=False) as answer:
                 if answer.status == 404:  # noqa: PLR2004
                     return None
-                if answer.status >= 400:  # noqa: PLR2004
+                if answer.status not in _DONE:
                     raise GeneratorError(f"The generation backend answered {answer.status}.")
                 body = bytearray()
                 async for data in answer.content.iter_any():

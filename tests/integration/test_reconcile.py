@@ -41,6 +41,8 @@ class Backend:
             return web.Response(status=found, text="out of order")
         if isinstance(found, bytes):
             return web.Response(body=found)
+        if isinstance(found, str):
+            return web.Response(status=302, headers={"Location": found})
         return web.json_response(found) if found else web.json_response({"error": "no such job"}, status=404)
 
 
@@ -281,6 +283,15 @@ async def test_answer_that_is_too_long_is_none(backend):
         await generator.status("j1")
     assert await generator.status("nobody") is None
     await generator.close()
+
+
+async def test_answer_that_is_elsewhere_is_none(backend):
+    backend.jobs |= {"j1": "/api/videos/status/j2", "j2": answer("j1", "failed")}
+    generator = HttpGenerator(backend.url, 5.0)
+    with pytest.raises(GeneratorError):
+        await generator.status("j1")
+    await generator.close()
+    assert backend.asked == ["j1"]
 
 
 async def test_simulated_backend_tells_what_it_knows():

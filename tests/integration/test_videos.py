@@ -118,6 +118,26 @@ async def test_backend_that_refuses_makes_the_job_fail_with_its_reason(database_
         assert "quota exceeded" in job["error"]
 
 
+@pytest.mark.parametrize("status", [302, 303, 307, 304])
+async def test_backend_that_sends_us_elsewhere_has_not_accepted(database_url, status):
+    async def elsewhere(request):
+        return web.Response(status=status, headers={"Location": "/login"})
+
+    async def login(request):
+        return web.Response(text="<h1>Sign in</h1>", content_type="text/html")
+
+    backend = web.Application()
+    backend.router.add_post("/api/videos/generate", elsewhere)
+    backend.router.add_route("*", "/login", login)
+    async with (
+        TestServer(backend) as started,
+        running(database_url, generator_url=str(started.make_url("/"))) as server,
+    ):
+        code, body = await order(server, "/api/videos/generate")
+        assert (code, body["code"]) == (502, "generation_failed")
+        assert (await server.get(f"/api/videos/{body['job_id']}"))[1]["state"] == "FAILED"
+
+
 async def test_backend_that_is_away_makes_the_job_fail(database_url):
     async with running(database_url, generator_url="http://127.0.0.1:9") as server:
         code, body = await order(server, "/api/videos/generate")
