@@ -19,10 +19,26 @@ log = structlog.get_logger(__name__)
 _DONE = range(200, 300)
 _ANSWER_MAX = 1024 * 1024
 _REMEMBERED_MAX = 1000
+_REASON_MAX = 500
+
+# What users see, and what is stored as the job's `error`.
+_NOT_STARTED = {
+    "fr": {
+        "refused": "Le service de génération a refusé cette vidéo : {reason}",
+        "unexplained": "Le service de génération a refusé cette vidéo, sans dire pourquoi (HTTP {status}).",
+        "silent": "Le service de génération ne répond pas.",
+    },
+    "en": {
+        "refused": "The generation backend refused this video: {reason}",
+        "unexplained": "The generation backend refused this video, and did not say why (HTTP {status}).",
+        "silent": "The generation backend does not answer.",
+    },
+}
 
 
 class GeneratorError(Exception):
-    """The backend refused, or did not answer; the message is the reason to show."""
+    """The backend refused, or did not answer. The message is for users, in their language, if a start failed; else for
+    the log."""
 
 
 class Generator(Protocol):
@@ -40,20 +56,26 @@ class Generator(Protocol):
 
 
 class HttpGenerator:
-    """The backend at `GENERATOR_URL`. `wait` is in seconds."""
+    """The backend at `GENERATOR_URL`. `wait` is in seconds; `language` is that of the reasons of failures."""
 
-    def __init__(self, url: str, wait: float) -> None:
+    def __init__(self, url: str, wait: float, language: str) -> None:
         self._url = url.rstrip("/") + "/api/videos/"
+        self._texts = _NOT_STARTED[language]
         self._session = ClientSession(timeout=ClientTimeout(total=wait))
 
     async def start(self, order: dict[str, Any]) -> None:
         try:
             async with self._session.post(self._url + "generate", json=order, allow_redirects=False) as answer:
                 if answer.status not in _DONE:
-                    text = (await answer.text(errors="replace"))[:500]
-                    raise GeneratorError(f"The generation backend answered {answer.status}: {text}")
+                    body = await answer.read()
+                    said = body[:_REASON_MAX].decode(errors="replace")
+                    log.warning("generation_refused", job_id=order["job_id"], status=answer.status, said=said)
+                    reason = _reason(body)
+                    text = self._texts["refused" if reason else "unexplained"]
+                    raise GeneratorError(text.format(reason=reason, status=answer.status))
         except (ClientError, TimeoutError) as error:
-            raise GeneratorError(f"The generation backend did not answer ({type(error).__name__}).") from error
+            log.warning("generation_backend_silent", job_id=order["job_id"], error=type(error).__name__)
+            raise GeneratorError(self._texts["silent"]) from error
 
     async def status(self, job_id: str) -> dict[str, Any] | None:
         url = URL(f"{self._url}status/{quote(job_id, safe='')}", encoded=True)
@@ -79,6 +101,16 @@ class HttpGenerator:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _reason(body: bytes) -> str | None:
+    """The backend's own words, by the names that its webhooks have for them; None if there are none."""
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    words = [said.get("error"), said.get("message")] if isinstance(said, dict) else []
+    return next((word.strip()[:_REASON_MAX] for word in words if isinstance(word, str) and word.strip()), None)
 
 
 class SimulatedGenerator:

@@ -290,7 +290,7 @@ def _tokens(settings: Settings) -> Tokens | None:
 
 def _generator(settings: Settings) -> Generator:
     if settings.generator_url is not None:
-        return HttpGenerator(settings.generator_url, settings.generator_timeout)
+        return HttpGenerator(settings.generator_url, settings.generator_timeout, settings.app_language)
     secret = settings.webhook_secrets[0] if settings.webhook_secrets else None
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     size = (pages.STATIC / "simulated.mp4").stat().st_size

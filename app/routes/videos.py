@@ -4,7 +4,6 @@ import hashlib
 from typing import Annotated, Any
 
 import orjson
-import structlog
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, Field
 
@@ -18,8 +17,6 @@ from app.keys import COMMITTED, GENERATOR, PARKED, SETTINGS, TYPICAL, VIDEOS, WR
 from app.routes.http import as_model, read_json_body, read_model, read_query, reply
 from app.routes.webhooks import authorized_body, names_secret
 from app.tokens import Identity
-
-log = structlog.get_logger(__name__)
 
 Short = Annotated[str, Field(min_length=1, max_length=191)]
 Upto8 = Annotated[int, Field(ge=1, le=8)]
@@ -165,7 +162,6 @@ async def _hand_over(request: web.Request, job: Generation, order: Order) -> Non
     try:
         await request.app[GENERATOR].start(fields)
     except GeneratorError as error:
-        log.warning("generation_not_started", job_id=job.id, error=str(error))
         await request.app[WRITER].submit(_failed(job.id, str(error)))
         raise ApiError(502, "generation_failed", str(error), job_id=job.id) from None
 

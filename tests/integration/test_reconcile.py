@@ -61,7 +61,7 @@ async def backend():
 async def reconciling(url: str, backend, *, language="fr", **options):
     async with writing(url) as harness:
         pool, leader = Pool(url, 4, 10.0), Leader(url)
-        generator = HttpGenerator(backend.url, 5.0)
+        generator = HttpGenerator(backend.url, 5.0, "en")
         options = {"stall_after": 1.0} | options
         task = asyncio.create_task(
             Reconciler(pool, harness.writer, generator, leader, language=language, **options).run()
@@ -278,7 +278,7 @@ def test_answer_becomes_the_webhook_that_says_the_same():
 
 async def test_answer_that_is_too_long_is_none(backend):
     backend.jobs["j1"] = b" " * 2_000_000
-    generator = HttpGenerator(backend.url, 5.0)
+    generator = HttpGenerator(backend.url, 5.0, "en")
     with pytest.raises(GeneratorError):
         await generator.status("j1")
     assert await generator.status("nobody") is None
@@ -287,7 +287,7 @@ async def test_answer_that_is_too_long_is_none(backend):
 
 async def test_answer_that_is_elsewhere_is_none(backend):
     backend.jobs |= {"j1": "/api/videos/status/j2", "j2": answer("j1", "failed")}
-    generator = HttpGenerator(backend.url, 5.0)
+    generator = HttpGenerator(backend.url, 5.0, "en")
     with pytest.raises(GeneratorError):
         await generator.status("j1")
     await generator.close()

@@ -100,22 +100,31 @@ async def test_prompt_with_fail_in_it_shows_a_failure(database_url):
         assert "please fail" in event.data["error"]
 
 
-async def test_backend_that_refuses_makes_the_job_fail_with_its_reason(database_url):
+@pytest.mark.parametrize(
+    ("language", "said", "told"),
+    [
+        ("fr", {"error": "quota exceeded"}, "Le service de génération a refusé cette vidéo : quota exceeded"),
+        ("en", {"error": "quota exceeded"}, "The generation backend refused this video: quota exceeded"),
+        ("en", {"error": 5, "message": "not now"}, "The generation backend refused this video: not now"),
+        ("fr", ["<h1>"], "Le service de génération a refusé cette vidéo, sans dire pourquoi (HTTP 429)."),
+        ("en", {"error": " "}, "The generation backend refused this video, and did not say why (HTTP 429)."),
+    ],
+)
+async def test_backend_that_refuses_makes_the_job_fail_with_its_own_words(database_url, language, said, told):
     async def refuse(request):
         assert {"job_id", "user_id", "prompt"} <= (await request.json()).keys()
-        return web.json_response({"error": "quota exceeded"}, status=429)
+        return web.json_response(said, status=429)
 
     backend = web.Application()
     backend.router.add_post("/api/videos/generate", refuse)
     async with (
         TestServer(backend) as started,
-        running(database_url, generator_url=str(started.make_url("/"))) as server,
+        running(database_url, generator_url=str(started.make_url("/")), app_language=language) as server,
     ):
         code, body = await order(server, "/api/videos/generate")
-        assert (code, body["code"]) == (502, "generation_failed")
+        assert (code, body["code"], body["error"]) == (502, "generation_failed", told)
         _, job = await server.get(f"/api/videos/{body['job_id']}")
-        assert job["state"] == "FAILED"
-        assert "quota exceeded" in job["error"]
+        assert (job["state"], job["error"]) == ("FAILED", told)
 
 
 @pytest.mark.parametrize("status", [302, 303, 307, 304])
@@ -138,10 +147,15 @@ async def test_backend_that_sends_us_elsewhere_has_not_accepted(database_url, st
         assert (await server.get(f"/api/videos/{body['job_id']}"))[1]["state"] == "FAILED"
 
 
-async def test_backend_that_is_away_makes_the_job_fail(database_url):
-    async with running(database_url, generator_url="http://127.0.0.1:9") as server:
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [("fr", "Le service de génération ne répond pas."), ("en", "The generation backend does not answer.")],
+)
+async def test_backend_that_is_away_makes_the_job_fail(database_url, language, told):
+    async with running(database_url, generator_url="http://127.0.0.1:9", app_language=language) as server:
         code, body = await order(server, "/api/videos/generate")
-        assert (code, body["code"]) == (502, "generation_failed")
+        assert (code, body["code"], body["error"]) == (502, "generation_failed", told)
+        assert (await server.get(f"/api/videos/{body['job_id']}"))[1]["error"] == told
 
 
 async def test_idempotency_key_makes_one_job_of_many_requests(database_url, sql):
