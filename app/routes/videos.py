@@ -61,6 +61,8 @@ async def generate(request: web.Request) -> web.Response:
     _, job = await _visible(request, who, job_id)
     if made:
         await _hand_over(request, job, order)
+    elif job.state == "FAILED":
+        raise ApiError(502, "generation_failed", job.error or job.message or "It failed.", job_id=job_id)
     body = {
         "job_id": job_id,
         "status": "pending" if made else job.status,

@@ -168,6 +168,30 @@ async def test_idempotency_key_makes_one_job_of_many_requests(database_url, sql)
     assert sql("SELECT COUNT(*) FROM video_generations") == ((2,),)
 
 
+async def test_request_repeated_is_told_why_its_job_failed_until_that_has_its_video(database_url):
+    async def refuse(request):
+        return web.json_response({"error": "quota exceeded"}, status=429)
+
+    backend = web.Application()
+    backend.router.add_post("/api/videos/generate", refuse)
+    async with (
+        TestServer(backend) as started,
+        running(database_url, generator_url=str(started.make_url("/"))) as server,
+    ):
+
+        async def asked() -> tuple[int, dict]:
+            return await order(server, "/api/videos/generate", {"Idempotency-Key": "k1"})
+
+        first = await asked()
+        assert (first[0], await asked()) == (502, first)
+        job_id = first[1]["job_id"]
+        await server.post(webhook(job_id, "failed") | {"timestamp": None, "error": "the lens broke"})
+        assert await asked() == (502, first[1] | {"error": "the lens broke"})
+        await server.post(completion(job_id, video("k")))
+        code, body = await asked()
+        assert (code, body["job_id"], body["status"]) == (202, job_id, "completed")
+
+
 async def test_gallery_has_the_form_that_the_page_needs(server):
     await server.register("done")
     await server.register("running")
