@@ -18,8 +18,8 @@ class NotSignedInError(Exception):
 
 async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
     """The caller, by bearer token, by a stream's ticket where `ticket` allows it, or by cookie: the first that is
-    there counts, and is never made up for by another. Raises NotSignedInError, or ApiError 403 for a change that a
-    page of another origin asks for.
+    there counts, and is never made up for by another. Raises NotSignedInError, KeysAwayError, or ApiError 403 for a
+    change that a page of another origin asks for.
 
     Development without an auth setting: everybody on this machine is `dev`, an admin. The Host header must be this
     machine's too: a page elsewhere whose name was made to point here must not act as `dev` (DNS rebinding).

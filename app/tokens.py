@@ -24,10 +24,16 @@ _TICKET_FOR = "rushes:stream"
 _ID_MAX = 191  # characters, as the columns that hold them
 _JWKS_MAX_BYTES = 1024 * 1024
 _JWKS_SECONDS = 5.0
+# Seconds between two tries while there are no keys at all: until then nobody is let in.
+_FIRST_COOL_DOWN = 1.0
 
 
 class TokenError(Exception):
     """The token or ticket is not accepted. The message never holds it."""
+
+
+class KeysAwayError(Exception):
+    """No public keys were ever fetched: whether a token is good cannot be told yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,8 @@ class Identity:
 
 class KeySet:
     """The public keys at a JWKS address: fetched when first needed, then every `max_age` seconds, and for a key that is
-    not known; not more often than every `cool_down` seconds. What was fetched stays while the address is away."""
+    not known; not more often than every `cool_down` seconds, or every second while there are none. What was fetched
+    stays while the address is away."""
 
     def __init__(self, url: str, *, max_age: float, cool_down: float) -> None:
         self._url = url
@@ -60,16 +67,29 @@ class KeySet:
         self._fetching = asyncio.Lock()
 
     async def find(self, key_id: str | None) -> jwt.PyJWK:
-        """Raises TokenError when there is no such key."""
+        """Raises TokenError when there is no such key, KeysAwayError when there are no keys yet."""
         if key_id not in self._keys or time.monotonic() - self._fetched_at > self._max_age:
-            async with self._fetching:  # whoever waited here finds it fetched
-                if time.monotonic() - self._tried_at > self._cool_down:
-                    self._tried_at = time.monotonic()
-                    await self._fetch()
+            await self._renew()
+        if not self._keys:
+            raise KeysAwayError
         try:
             return self._keys[key_id]
         except KeyError:
             raise TokenError("signed with an unknown key") from None
+
+    async def there(self) -> bool:
+        """Whether there are keys. Fetches them if there are none yet."""
+        if not self._keys:
+            await self._renew()
+        return bool(self._keys)
+
+    async def _renew(self) -> None:
+        async with self._fetching:  # whoever waited here finds it fetched
+            cool_down = self._cool_down if self._keys else min(self._cool_down, _FIRST_COOL_DOWN)
+            if time.monotonic() - self._tried_at > cool_down:
+                await self._fetch()
+                # After it: those who waited for an address that says nothing must not wait again, one by one.
+                self._tried_at = time.monotonic()
 
     async def _fetch(self) -> None:
         try:
@@ -100,7 +120,7 @@ def _signing_keys(body: bytes) -> dict[str | None, jwt.PyJWK]:
 class Tokens:
     """Verifies tokens by `secret` (HS256) or by the keys at `jwks_url`; makes and verifies tickets.
 
-    `ticket_secret` is one that all processes have. `admins` are user ids.
+    `ticket_secret` is one that all processes have. `admins` are user ids. `keys` are None where a secret signs.
     """
 
     def __init__(
@@ -117,7 +137,7 @@ class Tokens:
         jwks_cool_down: float = 30.0,
     ) -> None:
         self._secret = secret
-        self._keys = KeySet(jwks_url, max_age=jwks_max_age, cool_down=jwks_cool_down) if jwks_url else None
+        self.keys = KeySet(jwks_url, max_age=jwks_max_age, cool_down=jwks_cool_down) if jwks_url else None
         self._ticket_key = hmac.digest(ticket_secret.encode(), b"rushes stream ticket", hashlib.sha256)
         self._issuer = issuer
         self._audience = audience
@@ -125,10 +145,10 @@ class Tokens:
         self._ticket_seconds = ticket_seconds
 
     async def verify(self, token: str) -> Identity:
-        """Whose token it is. Raises TokenError."""
+        """Whose token it is. Raises TokenError, KeysAwayError."""
         try:
-            if self._keys is not None:
-                key = await self._keys.find(jwt.get_unverified_header(token).get("kid"))
+            if self.keys is not None:
+                key = await self.keys.find(jwt.get_unverified_header(token).get("kid"))
                 claims = self._claims(token, key, [key.algorithm_name])
             else:
                 claims = self._claims(token, self._secret or "", _SYMMETRIC)
@@ -140,7 +160,7 @@ class Tokens:
                 admin=claims.get("role") == "admin" or user_id in self._admins,
                 expires_at=float(claims["exp"]),
             )
-        except TokenError:
+        except (TokenError, KeysAwayError):
             raise
         except Exception as error:  # noqa: BLE001 - nothing that a stranger sends may be more than refused
             raise TokenError(type(error).__name__) from None

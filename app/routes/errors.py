@@ -11,6 +11,7 @@ from app.db.pool import DatabaseAwayError, RetryableError
 from app.db.writer import BusyError
 from app.errors import ApiError
 from app.routes.http import reply
+from app.tokens import KeysAwayError
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,8 @@ def _as_api_error(error: Exception, request: web.Request) -> ApiError:
             return ApiError(401, "unauthorized", "Unauthorized: sign in first.")
         case DatabaseAwayError():
             return errors.away()
+        case KeysAwayError():
+            return errors.away("The keys that tokens are signed with could not be fetched yet; try again shortly.")
         case BusyError() | RetryableError():
             return errors.away("Too much is waiting for the database; try again shortly.")
     log.error("request_failed", method=request.method, path=request.path, exc_info=error)

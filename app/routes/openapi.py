@@ -39,7 +39,7 @@ _REFUSALS = {
     426: "Connect with a WebSocket client.",
     429: "Too many; `Retry-After` tells when to come back.",
     502: "The generation backend refused or did not answer; the job says why.",
-    503: "The database is out of reach; `Retry-After` tells when to come back.",
+    503: "The database, or what tokens are signed with, is out of reach; `Retry-After` tells when to come back.",
 }
 
 _TAGS = {

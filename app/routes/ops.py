@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from app.db.pool import DatabaseAwayError
-from app.keys import BUS, LOG, OPENING
+from app.keys import BUS, LOG, OPENING, TOKENS
 from app.routes.http import reply
 
 _OK, _AWAY = "ok", "out of reach"
@@ -14,13 +14,17 @@ async def healthz(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """503 while the database is away. Without Redis events are late by `LOG_POLL` at most: that is still ready."""
-    bus = request.app[BUS]
+    """503 while the database is away, or while nobody can sign in since no keys were ever fetched. Without Redis events
+    are late by `LOG_POLL` at most: that is still ready."""
+    bus, tokens = request.app[BUS], request.app[TOKENS]
     found = {"database": await _database(request.app)}
+    if tokens is not None and tokens.keys is not None:
+        found["jwks"] = _OK if await tokens.keys.there() else _AWAY
+    ready = set(found.values()) == {_OK}
     if bus is not None:
         found["redis"] = _OK if bus.connected else _AWAY
     status = "ready" if set(found.values()) == {_OK} else "degraded"
-    return reply({"status": status} | found, 200 if found["database"] == _OK else 503)
+    return reply({"status": status} | found, 200 if ready else 503)
 
 
 async def _database(app: web.Application) -> str:

@@ -130,6 +130,7 @@ class Readiness(TypedDict):
 
     status: Literal["ready", "degraded"]
     database: str
+    jwks: NotRequired[str]
     redis: NotRequired[str]
 
 

@@ -245,6 +245,33 @@ async def test_keys_stay_good_while_the_issuer_is_away(database_url, issuer):
         assert issuer.asked == 2
 
 
+async def test_good_tokens_are_told_to_come_back_while_no_keys_were_ever_fetched(database_url, issuer):
+    issuer.add("a")
+    issuer.broken = True
+    good = issuer.token("a")
+    async with by_jwks(database_url, issuer, jwks_cool_down=3600) as server:
+        assert await asyncio.gather(*(gallery(server, good) for _ in range(50))) == [503] * 50
+        assert issuer.asked == 1
+        for path in ("/api/videos/user", "/events", "/ws"):
+            headers = good | {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+            headers["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+            async with server.session.get(server.url + path, headers=headers) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (503, "unavailable")
+                assert int(answer.headers["Retry-After"]) > 0
+        for headers in ({}, {"Authorization": "Bearer rubbish"}):
+            assert await gallery(server, headers) == 401
+        assert await server.get("/readyz") == (503, {"status": "degraded", "database": "ok", "jwks": "out of reach"})
+        issuer.broken = False
+        async with asyncio.timeout(10):
+            while (await server.get("/readyz"))[1] != {"status": "ready", "database": "ok", "jwks": "ok"}:
+                await asyncio.sleep(0.05)
+        assert await gallery(server, good) == 200
+        issuer.broken = True
+        strange = Issuer()
+        strange.add("x")
+        assert await gallery(server, strange.token("x")) == 401
+
+
 async def test_token_signed_with_the_public_key_as_a_secret_is_refused(database_url, issuer):
     issuer.add("a")
     public = issuer.keys["a"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
