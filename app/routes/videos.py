@@ -90,7 +90,10 @@ async def register(request: web.Request) -> web.Response:
     author = order.user_id or (who.user_id if who else None)
     if author is None:
         raise ApiError(400, "invalid_request", "Invalid request: user_id: name the owner of the job.")
-    job_id, made = await _register(request, _new_job(order, order.job_id, author, order.organization_id), None)
+    organization = order.organization_id
+    if organization is None and who is not None and who.user_id == author:
+        organization = who.organization_id
+    job_id, made = await _register(request, _new_job(order, order.job_id, author, organization), None)
     if made:
         await request.app[PARKED].apply_for(job_id)
     job = await request.app[VIDEOS].get(job_id)

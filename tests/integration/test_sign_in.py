@@ -57,6 +57,22 @@ async def test_author_organisation_and_admin_see_a_job_and_nobody_else_knows_of_
         assert hidden[0] == 404
 
 
+async def test_job_that_a_user_registers_is_his_organisations_and_one_for_another_user_is_not(signed):
+    async def registered(headers, **fields) -> str:
+        url = f"{signed.url}/api/videos"
+        async with signed.session.post(url, json={"prompt": "the sea"} | fields, headers=headers) as answer:
+            assert answer.status == 201, await answer.text()
+            return (await answer.json())["job_id"]
+
+    member, admin = bearer("u2", org_id="o1"), bearer("boss", org_id="o1", role="admin")
+    colleague = bearer("u3", org_id="o1")
+    assert await seen(signed, await registered(member), colleague) == 200
+    assert await seen(signed, await registered(member, user_id="u2"), colleague) == 200
+    assert await seen(signed, await registered(admin), colleague) == 200
+    assert await seen(signed, await registered(admin, user_id="u9"), colleague) == 404
+    assert await seen(signed, await registered(admin, organization_id="o2"), colleague) == 404
+
+
 @pytest.mark.parametrize("path", ["/api/videos/user", "/api/videos/mine", "/events", "/events/mine"])
 async def test_nobody_gets_in_without_a_good_token_in_the_right_place(signed, path):
     good = token()
