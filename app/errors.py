@@ -2,6 +2,9 @@
 
 from typing import Any
 
+# Seconds after which it is worth asking again for what is out of reach.
+RETRY_AFTER = 2
+
 
 class ApiError(Exception):
     """An answer: `status`, {"error": sentence, "code": word, …}, and a `Retry-After` in seconds if there is one."""
@@ -19,4 +22,4 @@ def not_found() -> ApiError:
 
 
 def away(reason: str = "The database is out of reach; try again shortly.") -> ApiError:
-    return ApiError(503, "unavailable", reason, retry_after=2)
+    return ApiError(503, "unavailable", reason, retry_after=RETRY_AFTER)

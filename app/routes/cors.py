@@ -17,7 +17,12 @@ def allowed(request: web.Request) -> dict[str, str]:
     origin = request.headers.get("Origin")
     if origin is None or origin not in request.app[SETTINGS].cors_origins:
         return {}
-    return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Credentials": "true",
+        "Access-Control-Expose-Headers": "Retry-After",
+        "Vary": "Origin",
+    }
 
 
 @web.middleware

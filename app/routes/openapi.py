@@ -279,19 +279,23 @@ def _parameters(path: str, operation: Operation) -> Iterable[dict[str, Any]]:
 
 
 def _answer(status: int, form: Form, ref_of: Refs) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    answer: dict[str, Any] = {"description": HTTPStatus(status).phrase} | _headers(status)
     if isinstance(form, str):
         return answer | {"content": {form: {}}}
     return answer | ({"content": {"application/json": {"schema": ref_of[form]}}} if form else {})
 
 
 def _refusal(status: int, ref_of: Refs) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": _REFUSALS[status]}
+    answer: dict[str, Any] = {"description": _REFUSALS[status]} | _headers(status)
     if status < HTTPStatus.BAD_REQUEST:
         return answer
-    if status in (429, 503):
-        answer["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
     return answer | {"content": {"application/json": {"schema": ref_of[schemas.Error]}}}
+
+
+def _headers(status: int) -> dict[str, Any]:
+    if status not in (429, 503):
+        return {}
+    return {"headers": {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}}
 
 
 def _schemes(cookie: str) -> dict[str, Any]:

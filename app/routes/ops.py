@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from app.db.pool import DatabaseAwayError
+from app.errors import RETRY_AFTER
 from app.keys import BUS, LOG, OPENING, TOKENS
 from app.routes.http import reply
 
@@ -24,7 +25,10 @@ async def readyz(request: web.Request) -> web.Response:
     if bus is not None:
         found["redis"] = _OK if bus.connected else _AWAY
     status = "ready" if set(found.values()) == {_OK} else "degraded"
-    return reply({"status": status} | found, 200 if ready else 503)
+    response = reply({"status": status} | found, 200 if ready else 503)
+    if not ready:
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 async def _database(app: web.Application) -> str:

@@ -11,7 +11,7 @@ from app import ids, payload, signature, times
 from app.clients import client_address
 from app.db.pool import DatabaseAwayError
 from app.db.webhooks import Delivery, Outcome
-from app.errors import ApiError
+from app.errors import RETRY_AFTER, ApiError
 from app.keys import FAILURES, LOG, SETTINGS, WRITER
 from app.routes.http import read_json_body, reply
 
@@ -39,10 +39,13 @@ async def health(request: web.Request) -> web.Response:
     try:
         await request.app[LOG].head()
     except DatabaseAwayError:
-        status, code = "degraded", 503
+        status, code, headers = "degraded", 503, {"Retry-After": str(RETRY_AFTER)}
     else:
-        status, code = "healthy", 200
-    return reply({"status": status, "webhook": "video-completion", "timestamp": times.rfc3339(times.now())}, code)
+        status, code, headers = "healthy", 200, {}
+    body = {"status": status, "webhook": "video-completion", "timestamp": times.rfc3339(times.now())}
+    response = reply(body, code)
+    response.headers.update(headers)
+    return response
 
 
 async def authorized_body(request: web.Request, limit: int) -> bytes:

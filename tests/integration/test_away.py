@@ -125,15 +125,19 @@ async def test_invalid_webhook_is_refused_also_while_the_database_is_away_and_ke
 async def test_health_says_degraded_and_reads_say_when_to_come_back(gate, tmp_path):
     async with serving(gate, tmp_path) as server:
         await gate.shut()
-        code, body = await server.get("/api/webhooks/video-completion")
-        assert (code, body["status"]) == (503, "degraded")
-        assert (await server.get("/readyz"))[0] == 503
+        for path in ("/api/webhooks/video-completion", "/readyz"):
+            async with server.session.get(server.url + path) as answer:
+                assert (answer.status, (await answer.json())["status"]) == (503, "degraded")
+                assert int(answer.headers["Retry-After"]) > 0
         assert (await server.get("/healthz"))[0] == 200
         async with server.session.get(f"{server.url}/api/videos/user") as answer:
             assert (answer.status, (await answer.json())["code"]) == (503, "unavailable")
             assert int(answer.headers["Retry-After"]) > 0
         await gate.open()
-        assert (await server.get("/readyz"))[0] == 200
+        for path in ("/api/webhooks/video-completion", "/readyz"):
+            async with server.session.get(server.url + path) as answer:
+                assert answer.status == 200
+                assert "Retry-After" not in answer.headers
 
 
 async def test_open_streams_stay_open_and_go_on(gate, tmp_path):

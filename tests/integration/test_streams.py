@@ -509,6 +509,7 @@ async def test_page_of_an_allowed_origin_may_call_and_listen_and_no_other(databa
         for path in ("/events/j1", "/api/videos/user", "/api/videos/nobody"):
             async with server.session.get(server.url + path, headers=friend) as answer:
                 assert answer.headers["Access-Control-Allow-Origin"] == "https://friend.example"
+                assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"
             async with server.session.get(server.url + path, headers=stranger) as answer:
                 assert "Access-Control-Allow-Origin" not in answer.headers
         asks = {"Access-Control-Request-Method": "POST"}
