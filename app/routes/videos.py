@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from app import errors, ids, payload, times
 from app.auth import identify
@@ -23,12 +23,22 @@ Upto8 = Annotated[int, Field(ge=1, le=8)]
 Upto600 = Annotated[int, Field(ge=1, le=600)]
 
 
+# A job of such an id could not be read: /api/videos/user is the gallery.
+_RESERVED: list[Any] = ["user", "generate"]
+
+
+def _free(job_id: str) -> str:
+    if job_id in _RESERVED:
+        raise ValueError(f"{job_id} is an address of its own under /api/videos")
+    return job_id
+
+
 class Order(BaseModel):
     """What a user asks for."""
 
     model_config = {"json_schema_extra": {"examples": [{"prompt": "A calm sea at sunrise"}]}}
 
-    prompt: Annotated[str, Field(min_length=1, max_length=10_000)]
+    prompt: Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"\S")]
     aspect_ratio: Short = "16:9"
     number_of_videos: Annotated[Upto8, BeforeValidator(payload.number, json_schema_input_type=Upto8)] = 1
     duration_seconds: Annotated[Upto600, BeforeValidator(payload.number, json_schema_input_type=Upto600)] = 8
@@ -39,7 +49,7 @@ class Order(BaseModel):
 class Registration(Order):
     """A job whose generation somebody else starts."""
 
-    job_id: Short | None = None
+    job_id: Annotated[Short, AfterValidator(_free), Field(json_schema_extra={"not": {"enum": _RESERVED}})] | None = None
     user_id: Short | None = None
     organization_id: Short | None = None
 

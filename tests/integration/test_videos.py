@@ -49,9 +49,12 @@ async def test_registering_again_is_200_and_somebody_elses_id_is_409(server, sql
     "fields",
     [
         {"prompt": ""},
+        {"prompt": " \n\t\u2003"},
         {"prompt": None},
         {"number_of_videos": 0},
         {"job_id": "x" * 192},
+        {"job_id": "user"},
+        {"job_id": "generate"},
         {"duration_seconds": "x"},
         {"number_of_videos": True},
         {"duration_seconds": "8"},
