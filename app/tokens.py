@@ -26,6 +26,8 @@ _JWKS_MAX_BYTES = 1024 * 1024
 _JWKS_SECONDS = 5.0
 # Seconds between two tries while there are no keys at all: until then nobody is let in.
 _FIRST_COOL_DOWN = 1.0
+# Seconds that an issuer's clock may be ahead of ours.
+_AHEAD_MAX = 60.0
 
 
 class TokenError(Exception):
@@ -156,7 +158,7 @@ class Tokens:
             organization = claims.get("org_id")
             return Identity(
                 user_id,
-                None if organization is None else _name(organization),
+                None if organization in (None, "") else _name(organization),
                 admin=claims.get("role") == "admin" or user_id in self._admins,
                 expires_at=float(claims["exp"]),
             )
@@ -172,7 +174,8 @@ class Tokens:
             algorithms=algorithms,
             issuer=self._issuer,
             audience=self._audience,
-            # `iat` and `nbf` of an issuer whose clock is ahead of ours refuse good tokens, and guard nothing here.
+            # `iat` of an issuer whose clock is ahead of ours refuses good tokens, and guards nothing here. `nbf` is
+            # checked below: the leeway of this library would be one for `exp` too.
             options={
                 "require": ["sub", "exp"],
                 "verify_aud": self._audience is not None,
@@ -180,6 +183,8 @@ class Tokens:
                 "verify_nbf": False,
             },
         )
+        if float(claims.get("nbf", 0)) > time.time() + _AHEAD_MAX:
+            raise TokenError("not valid yet")
         return claims
 
     def ticket(self, who: Identity) -> tuple[str, float]:

@@ -29,6 +29,14 @@ async def test_token_names_user_organisation_and_role():
     assert (await tokens().verify(token(role="admin"))).admin
     assert (await tokens(admins=("u1",)).verify(token())).admin
     assert not (await tokens(admins=("u2",)).verify(token(role="user"))).admin
+    for nothing in ("", None):  # as some issuers name no organisation
+        assert (await tokens().verify(token(org_id=nothing))).organization_id is None
+
+
+async def test_token_for_later_is_refused_until_then_but_for_a_minute_that_clocks_may_differ():
+    for early in (-3600, 0, 55):
+        assert (await tokens().verify(token(nbf=int(time.time()) + early))).user_id == "u1"
+    assert (await tokens().verify(token(iat=int(time.time()) + 3600))).user_id == "u1"
 
 
 def without(*names) -> str:
@@ -60,6 +68,8 @@ def signed_with_rsa() -> str:
         lambda: token(sub="u" * 192),
         lambda: token(org_id=5),
         lambda: token(exp="soon"),
+        lambda: token(nbf=int(time.time()) + 65),
+        lambda: token(nbf="later"),
         lambda: tokens().ticket(Identity("u1"))[0],
         lambda: "",
         lambda: "é.é.é",
