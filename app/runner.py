@@ -28,6 +28,7 @@ _LINGER = 1.0
 _ENDING_MAX = 100
 
 _SLOW = ApiError(408, "timeout", "The headers did not come in time.")
+_UNEXPECTED = ApiError(417, "expectation_failed", "Nothing but `Expect: 100-continue` is understood.")
 
 
 class Runner(web.AppRunner):
@@ -47,6 +48,7 @@ class Runner(web.AppRunner):
         ours.most = settings.max_http_connections
         ours.ending = {}
         ours.request_factory = _noting(ours.request_factory)
+        ours.request_handler = _answering(ours.request_handler)
         self._sweeping = asyncio.create_task(_sweep(ours, settings.header_timeout))
         return ours
 
@@ -150,6 +152,19 @@ def _noting(make: Any) -> Any:
         return request
 
     return begun
+
+
+def _answering(handle: Any) -> Any:
+    """What a request expects is looked at before any middleware."""
+
+    async def answered(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            response: web.StreamResponse = await handle(request)
+        except web.HTTPExpectationFailed:
+            return reply(_UNEXPECTED.body, _UNEXPECTED.status)
+        return response
+
+    return answered
 
 
 async def _sweep(server: _Server, longest: float) -> None:

@@ -16,6 +16,8 @@ import pytest
         (b"GET / HTTP/1.1\r\nHost: h\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n", 431, "headers_too_large"),
         (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 431, "headers_too_large"),
         (b"POST /api/videos HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", 400, "bad_request"),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nExpect: foo xxx\r\n\r\n", 417, "expectation_failed"),
+        (b"GET /no HTTP/1.1\r\nHost: h\r\nConnection: close\r\nExpect: foo xxx\r\n\r\n", 417, "expectation_failed"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "bad_request"),  # somebody who expects TLS
     ],
 )
