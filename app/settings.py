@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     max_image_body_bytes: PositiveInt = 10 * 1024 * 1024
     body_timeout: PositiveFloat = 10.0
     header_timeout: PositiveFloat = 10.0
+    health_timeout: PositiveFloat = 2.0
     keep_alive: PositiveFloat = 75.0
     max_http_connections: PositiveInt = 10_000
     max_pending_webhooks: PositiveInt = 10_000

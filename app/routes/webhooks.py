@@ -9,11 +9,11 @@ from aiohttp import web
 
 from app import ids, payload, signature, times
 from app.clients import client_address
-from app.db.pool import DatabaseAwayError
 from app.db.webhooks import Delivery, Outcome
 from app.errors import RETRY_AFTER, ApiError
-from app.keys import FAILURES, LOG, SETTINGS, WRITER
+from app.keys import FAILURES, SETTINGS, WRITER
 from app.routes.http import read_json_body, reply
+from app.routes.ops import OK, database
 
 PATH = "/api/webhooks/video-completion"
 
@@ -36,15 +36,15 @@ async def receive(request: web.Request) -> web.Response:
 
 
 async def health(request: web.Request) -> web.Response:
-    try:
-        await request.app[LOG].head()
-    except DatabaseAwayError:
-        status, code, headers = "degraded", 503, {"Retry-After": str(RETRY_AFTER)}
-    else:
-        status, code, headers = "healthy", 200, {}
-    body = {"status": status, "webhook": "video-completion", "timestamp": times.rfc3339(times.now())}
-    response = reply(body, code)
-    response.headers.update(headers)
+    healthy = await database(request.app) == OK
+    body = {
+        "status": "healthy" if healthy else "degraded",
+        "webhook": "video-completion",
+        "timestamp": times.rfc3339(times.now()),
+    }
+    response = reply(body, 200 if healthy else 503)
+    if not healthy:
+        response.headers["Retry-After"] = str(RETRY_AFTER)
     return response
 
 

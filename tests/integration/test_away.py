@@ -140,6 +140,17 @@ async def test_health_says_degraded_and_reads_say_when_to_come_back(gate, tmp_pa
                 assert "Retry-After" not in answer.headers
 
 
+async def test_health_is_told_at_once_also_of_a_database_that_hangs(database_url):
+    arguments = parameters(database_url)
+    session = pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"])
+    async with running(database_url, health_timeout=0.2) as server, asyncio.timeout(5):
+        session.cursor().execute("LOCK TABLES rushes_counter WRITE")
+        for path in ("/api/webhooks/video-completion", "/readyz"):
+            code, body = await server.get(path)
+            assert (code, body["status"]) == (503, "degraded")
+        session.close()
+
+
 async def test_open_streams_stay_open_and_go_on(gate, tmp_path):
     async with serving(gate, tmp_path) as server:
         await server.register("j1")
