@@ -10,7 +10,16 @@ from math import floor
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import orjson
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field, StrictBool, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 
 from app.times import microseconds
 from app.video import StatusUpdate, VideoFile
@@ -160,8 +169,17 @@ class VideoV1(BaseModel):
 
 
 class VideoV2(VideoV1):
+    """From here on, null counts as missing: Python's senders write out what they do not know as None."""
+
     url: str | None = None
     key: Annotated[Text, Field(validation_alias=AliasChoices("s3_key", "file_path"))]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, video: Any) -> Any:
+        if isinstance(video, dict) and None in video.values():
+            return {name: value for name, value in video.items() if value is not None}
+        return video
 
     def link(self) -> str | None:
         return self.url or self.file_url

@@ -107,6 +107,56 @@ def test_v3_fills_in_what_may_be_missing():
     assert made.url == "https://files/3"
 
 
+NULLS = dict.fromkeys(["format", "aspect_ratio", "dimensions", "created_at", "url", "s3_url", "file_url"])
+
+
+@pytest.mark.parametrize(
+    ("video", "version", "file"),
+    [
+        (V3_VIDEO | {"duration": 8} | NULLS, "v3", ("k/sunset.mp4", 5, 8, "mp4", "16:9", 1920, 1080)),
+        (
+            V1["data"]["videos"][0] | dict.fromkeys(["s3_key", "size_bytes", "duration"]),
+            "v3", ("/videos/sunset.mp4", 15728640, 8, "mp4", "16:9", 1920, 1080),
+        ),
+        (
+            V3_VIDEO | {"duration": 8, "file_path": None, "file_size": None, "duration_seconds": None},
+            "v3", ("k/sunset.mp4", 5, 8, "mp4", "16:9", 1920, 1080),
+        ),
+        (
+            V2_VIDEO | {"s3_key": None, "file_path": "p/sunset.mp4", "created_at": None},
+            "v2", ("p/sunset.mp4", 5, 8, "mp4", "16:9", 1920, 1080),
+        ),
+        (
+            V1["data"]["videos"][0] | {"file_url": None, "created_at": None},
+            "v1", ("/videos/sunset.mp4", 15728640, 8, "mp4", "16:9", 1920, 1080),
+        ),
+    ],
+)  # fmt: skip
+def test_null_is_as_good_as_nothing_where_a_field_may_be_missing(video, version, file):
+    update = payload.parse(body(with_video(video, user_id=None) if version == "v3" else with_video(video)))
+    made = update.files[0]
+    assert update.version == version
+    assert (
+        made.s3_key, made.size, made.duration_seconds, made.format, made.aspect_ratio, made.width, made.height
+    ) == file  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("video", "field"),
+    [
+        (V3_VIDEO | {"duration": None}, "duration"),
+        (V3_VIDEO | {"duration": 8, "s3_key": None, "file_path": None}, "s3_key"),
+        (V3_VIDEO | {"duration": 8, "filename": None}, "filename"),
+        (V2_VIDEO | {"format": None}, "format"),
+        (V2_VIDEO | {"s3_key": None}, "s3_key"),
+        (V1["data"]["videos"][0] | {"dimensions": None}, "dimensions"),
+        (V1["data"]["videos"][0] | {"file_path": None}, "file_path"),
+    ],
+)
+def test_null_where_a_field_is_required_is_refused_by_its_name(video, field):
+    assert refused(with_video(video)) == [f"data.videos.0.{field}"]
+
+
 def test_v3_failure_brings_its_own_error():
     update = payload.parse(body({"job_id": "j", "status": "failed", "content_type": "video", "error": "quota"}))
     assert (update.version, update.error) == ("v3", "quota")
