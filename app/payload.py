@@ -120,6 +120,10 @@ def _seconds(value: object) -> object:
 _DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
 _DETAILS_MAX = 20
 _VIDEOS_MAX = 100
+_MODEL_MAX = 191  # characters, what the columns hold
+_JSON_DEPTH = 31  # levels, what MariaDB's JSON takes
+# Bytes of metadata, each file's counted: a transaction goes in one packet, and MariaDB takes 16 MiB unless told other.
+_COPIES_MAX = 4 * 1024 * 1024
 
 Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_utc)]
 Text = Annotated[str, Field(min_length=1)]
@@ -303,12 +307,21 @@ def _add_files(update: StatusUpdate, data: dict[str, Any], completion: type[Comp
         update.files = tuple({video.key: _file(video) for video in body.videos}.values())
     update.generated_at = None if body.generated_at is None else microseconds(body.generated_at)
     metadata = body.metadata or Metadata()
-    update.model = metadata.model_name
-    update.model_version = metadata.model_version
+    update.model = metadata.model_name and metadata.model_name[:_MODEL_MAX]
+    update.model_version = metadata.model_version and metadata.model_version[:_MODEL_MAX]
     update.processing_time = metadata.processing_time
     update.generation_time = metadata.generation_time
     update.download_time = metadata.download_time
-    update.metadata = data.get("metadata")
+    update.metadata = _kept(data.get("metadata"), len(update.files))
+
+
+def _kept(metadata: dict[str, Any] | None, files: int) -> dict[str, Any] | None:
+    """What is stored with each file: nothing where the database would refuse that, and the paid-for files with it."""
+    text = orjson.dumps(metadata)
+    if len(text) * files > _COPIES_MAX:
+        return None
+    brackets = text.count(b"{") + text.count(b"[")
+    return None if metadata and brackets > _JSON_DEPTH and _is_deeper(metadata, _JSON_DEPTH) else metadata
 
 
 def _file(video: VideoV1) -> VideoFile:

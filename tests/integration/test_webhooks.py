@@ -4,6 +4,7 @@ import asyncio
 import io
 from urllib.parse import quote
 
+import orjson
 import pytest
 
 from app.times import moment, now, rfc3339
@@ -260,3 +261,27 @@ async def test_body_that_does_not_arrive_is_given_up(database_url):
         url = server.url + "/api/webhooks/video-completion"
         async with server.session.post(url, data=never(), headers={"Content-Type": "application/json"}) as answer:
             assert (answer.status, (await answer.json())["code"]) == (408, "too_slow")
+
+
+def nested(levels: int) -> dict:
+    return {"a": nested(levels - 1)} if levels > 1 else {}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "files", "kept"),
+    [
+        (nested(31), 1, True),
+        (nested(32), 1, False),
+        ({"": "\0\uffff😀", "big": 2**64 - 1, "small": 5e-324}, 1, True),
+        ({"logs": "y" * 900_000}, 80, False),
+        ({"model_name": "m" * 192, "model_version": "v" * 192}, 1, True),
+    ],
+)
+async def test_no_completion_is_lost_by_what_its_metadata_holds(server, sql, metadata, files, kept):
+    await server.register("j1")
+    sent = completion("j1", *[video(f"k/{number}") for number in range(files)])
+    sent["data"]["metadata"] = metadata
+    code, answer = await server.post(sent)
+    assert (code, answer.get("num_videos")) == (200, files), answer
+    [(stored,)] = sql("SELECT metadata FROM video_files WHERE s3Key = 'k/0'")
+    assert stored == (orjson.dumps(metadata).decode() if kept else None)
