@@ -10,6 +10,8 @@ import click
 
 from app.settings import Settings, SettingsError, load
 
+_NO_SUCH_TABLE = 1146
+
 
 class Failure(click.ClickException):
     """One sentence on what is wrong and what to do; exit code 1."""
@@ -63,6 +65,8 @@ def serve(workers: int | None) -> None:
 @click.option("--add-indexes", is_flag=True, help="Also make the indexes that tables of the site's lack.")
 def migrate(*, add_indexes: bool) -> None:
     """Bring the database up to date; safe on one that Prisma made."""
+    from pymysql.err import Error
+
     from app.db import migrate as migrations
     from app.db.local import LocalDatabaseError
     from app.db.pool import DatabaseAwayError
@@ -73,6 +77,8 @@ def migrate(*, add_indexes: bool) -> None:
                 report = await asyncio.to_thread(migrations.apply, url, add_indexes=add_indexes)
         except (LocalDatabaseError, DatabaseAwayError, ValueError) as error:
             raise Failure(str(error)) from None
+        except Error as error:
+            raise Failure(f"the database refuses us: {error.args[-1]}") from None
         _tell(report, add_indexes=add_indexes)
         return 0
 
@@ -186,6 +192,8 @@ def dead_discard(webhook_ids: tuple[str, ...], outcome: str | None, *, everythin
 @main.command()
 def purge() -> None:
     """Delete what is older than RETENTION_DAYS now; the server also does it by itself."""
+    from pymysql.err import Error
+
     from app.db.leader import Leader
     from app.db.local import LocalDatabaseError
     from app.db.pool import DatabaseAwayError, Pool, RetryableError
@@ -199,6 +207,9 @@ def purge() -> None:
                 pool.close()
         except (LocalDatabaseError, DatabaseAwayError, RetryableError, ValueError) as error:
             raise Failure(str(error)) from None
+        except Error as error:
+            hint = "; run `rushes migrate` first" if error.args[0] == _NO_SUCH_TABLE else ""
+            raise Failure(f"the database refuses us: {error.args[-1]}{hint}") from None
         for what, count in deleted.items():
             click.echo(f"{count:>9,}  {what}")
         return 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 import orjson
-from pymysql.err import ProgrammingError
+from pymysql.err import Error
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
@@ -135,10 +135,10 @@ async def _received(database: Database, settings: Settings) -> AsyncIterator[tup
                 yield ReceivedWebhooks(pool, settings.app_language, create_unknown=_creates(settings)), url
             finally:
                 pool.close()
-    except ProgrammingError as error:
-        if error.args[0] != _NO_SUCH_TABLE:
-            raise
-        raise _failure("the database has no webhooks yet; run `rushes migrate` or `rushes serve` first") from None
+    except Error as error:
+        if error.args[0] == _NO_SUCH_TABLE:
+            raise _failure("the database has no webhooks yet; run `rushes migrate` or `rushes serve` first") from None
+        raise _failure(f"the database refuses us: {error.args[-1]}") from None
     except (LocalDatabaseError, DatabaseAwayError, RetryableError, ValueError) as error:
         raise _failure(str(error)) from None
 

@@ -9,6 +9,7 @@ import socket
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -153,6 +154,27 @@ async def test_with_a_database_url_migrate_works_and_starts_no_private_database(
     assert "up to date" in out or "applied" in out
     assert (await run(tmp_path, "migrate", DATABASE_URL=database_url, APP_ENV="production"))[0] == 0
     assert not (tmp_path / ".data").exists()
+
+
+async def test_database_that_lacks_our_tables_or_gives_no_rights_is_told_in_one_sentence(tmp_path, mariadb, sql):
+    sql("CREATE DATABASE IF NOT EXISTS bare")
+    sql("CREATE USER IF NOT EXISTS 'reader'@'localhost'")
+    sql("GRANT SELECT ON *.* TO 'reader'@'localhost'")
+    sql("CREATE USER IF NOT EXISTS 'blind'@'localhost'")
+    sql("GRANT INSERT ON *.* TO 'blind'@'localhost'")
+    unix_socket = quote(mariadb["unix_socket"], safe="")
+    (ours,) = sql("SELECT DATABASE()")[0]
+    for arguments, user, name, told in (
+        (["purge"], "root", "bare", "run `rushes migrate` first"),
+        (["purge"], "reader", ours, "DELETE command denied"),
+        (["migrate"], "reader", "bare", "command denied"),
+        (["dead", "list"], "blind", ours, "SELECT command denied"),
+    ):
+        url = f"mysql://{user}@localhost/{name}?unix_socket={unix_socket}"
+        code, out, err = await run(tmp_path, *arguments, DATABASE_URL=url)
+        assert (code, out, err.count("\n")) == (1, "", 1), err
+        assert err.startswith("rushes: the database refuses us: ")
+        assert told in err
 
 
 async def test_taken_port_is_one_sentence_that_says_what_to_do(tmp_path):
