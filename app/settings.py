@@ -4,8 +4,9 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.clients import Network, parse_networks
@@ -13,6 +14,9 @@ from app.payload import DEPTH_MAX
 from app.signature import check_secrets
 
 _SECRET_MIN = 16
+
+# Seconds. A year is more than anybody waits; what is reckoned with times far away leaves the calendar.
+Duration = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 
 
 class SettingsError(Exception):
@@ -39,58 +43,69 @@ class Settings(BaseSettings):
     auth_jwt_audience: str | None = None
     auth_cookie: str = "__session"
     admin_users: Annotated[tuple[str, ...], NoDecode] = ()
-    ticket_ttl: PositiveFloat = 60.0
-    jwks_max_age: PositiveFloat = 3600.0
-    jwks_cool_down: PositiveFloat = 30.0
+    ticket_ttl: Duration = 60.0
+    jwks_max_age: Duration = 3600.0
+    jwks_cool_down: Duration = 30.0
 
     webhook_secret: SecretStr | None = None
     webhook_require_signature: bool = False
     auth_failures_per_minute: PositiveInt = 30
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
     unknown_job: Literal["park", "create"] = "park"
-    parked_poll: PositiveFloat = 1.0
+    parked_poll: Duration = 1.0
     parked_per_round: PositiveInt = 100_000
-    stall_after: PositiveFloat = 600.0
-    give_up_after: PositiveFloat = 86_400.0
-    retention_days: PositiveFloat = 30.0
+    stall_after: Duration = 600.0
+    give_up_after: Duration = 86_400.0
+    retention_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = 30.0
     generator_url: str | None = None
-    generator_timeout: PositiveFloat = 30.0
-    simulated_step: PositiveFloat = 3.0
+    generator_timeout: Duration = 30.0
+    simulated_step: Duration = 3.0
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     max_body_bytes: PositiveInt = 1024 * 1024
     max_json_depth: Annotated[int, Field(ge=8, le=DEPTH_MAX)] = 64
     max_image_body_bytes: PositiveInt = 10 * 1024 * 1024
-    body_timeout: PositiveFloat = 10.0
-    header_timeout: PositiveFloat = 10.0
-    health_timeout: PositiveFloat = 2.0
-    keep_alive: PositiveFloat = 75.0
+    body_timeout: Duration = 10.0
+    header_timeout: Duration = 10.0
+    health_timeout: Duration = 2.0
+    keep_alive: Duration = 75.0
     max_http_connections: PositiveInt = 10_000
     max_pending_webhooks: PositiveInt = 10_000
     batch_max: PositiveInt = 500
     batch_max_bytes: PositiveInt = 4 * 1024 * 1024
     spool_max_bytes: PositiveInt = 1024 * 1024 * 1024
-    answer_budget: PositiveFloat = 10.0
+    answer_budget: Duration = 10.0
 
     db_pool_size: PositiveInt = 8
-    db_timeout: PositiveFloat = 10.0
+    db_timeout: Duration = 10.0
 
     max_connections: PositiveInt = 20_000
     max_connections_per_user: PositiveInt = 50
-    stream_heartbeat: PositiveFloat = 15.0
-    stream_last_words: PositiveFloat = 5.0
-    stream_dead_after: PositiveFloat = 30.0
-    websocket_ping: PositiveFloat = 25.0
+    stream_heartbeat: Duration = 15.0
+    stream_last_words: Duration = 5.0
+    # The kernel counts it in milliseconds, and not far.
+    stream_dead_after: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 30.0
+    websocket_ping: Duration = 25.0
     websocket_max_messages: PositiveInt = 50
     stream_max_buffer: PositiveInt = 256 * 1024
-    stream_max_lag: PositiveFloat = 10.0
-    stream_end_completed: PositiveFloat = 2.0
-    stream_end_failed: PositiveFloat = 600.0
-    log_poll: PositiveFloat = 0.25
-    log_poll_with_redis: PositiveFloat = 3.0
+    stream_max_lag: Duration = 10.0
+    stream_end_completed: Duration = 2.0
+    stream_end_failed: Duration = 600.0
+    log_poll: Duration = 0.25
+    log_poll_with_redis: Duration = 3.0
     redis_buffer_max: PositiveInt = 4 * 1024 * 1024
     redis_message_max: PositiveInt = 256 * 1024
     ring_size: PositiveInt = 20_000
+
+    @field_validator("database_url")
+    @classmethod
+    def _readable(cls, value: SecretStr | None) -> SecretStr | None:
+        """urllib's own sentences name no variable, and one of them quotes the password."""
+        try:
+            urlsplit(value.get_secret_value() if value else "")
+        except ValueError:
+            raise ValueError("it must look like mysql://user:password@host:port/database") from None
+        return value
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -138,7 +153,7 @@ def load() -> Settings:
     except ValidationError as error:
         raise SettingsError(
             " ".join(
-                f"{'_'.join(str(p) for p in e['loc']).upper()} is not usable: {e['msg']}."
+                f"{'_'.join(str(p) for p in e['loc']).upper()} is not usable: {e['msg'].removeprefix('Value error, ')}."
                 for e in error.errors(include_url=False, include_context=False, include_input=False)
             )
         ) from None

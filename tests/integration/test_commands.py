@@ -196,6 +196,10 @@ async def test_taken_port_is_one_sentence_that_says_what_to_do(tmp_path):
         ({"PORT": "many"}, "PORT is not usable"),
         ({"DATABASE_URL": "postgres://x/y"}, "mysql://user:password@host:port/database"),
         ({"DATABASE_URL": "mysql://root:hush@db.example:many/x"}, "a port that is not a number"),
+        ({"DATABASE_URL": "mysql://root:hush@[::1/x"}, "DATABASE_URL is not usable: it must look like mysql://"),
+        ({"DATABASE_URL": "mysql://root:hush\u2100@h/x"}, "DATABASE_URL is not usable: it must look like mysql://"),
+        ({"STALL_AFTER": "inf"}, "STALL_AFTER is not usable"),
+        ({"RETENTION_DAYS": "1e9"}, "RETENTION_DAYS is not usable"),
         ({"REDIS_URL": "redis://:hush@h:port"}, "REDIS_URL must look like redis://user:password@host:6379"),
     ],
 )

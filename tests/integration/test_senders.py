@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from app.deliver import deliver
-from app.settings import Settings, SettingsError, refuse_unsafe
+from app.settings import Settings, SettingsError, load, refuse_unsafe
 from app.signature import sign
 from tests.conftest import running
 from tests.integration.test_commands import run
@@ -188,6 +188,17 @@ def test_settings_that_would_be_unsafe_do_not_start(settings):
     with pytest.raises(SettingsError) as error:
         refuse_unsafe(Settings(_env_file=None, **settings))
     assert "not base64" not in str(error.value).replace("is not base64", "")
+
+
+@pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.annotation is float])
+def test_duration_that_can_never_pass_does_not_start(name, monkeypatch):
+    most = {"retention_days": "36500", "stream_dead_after": "86400"}.get(name, "31536000")
+    monkeypatch.setenv(name.upper(), most)
+    assert getattr(load(), name) == float(most)
+    for never in ("inf", "nan", "-1", "0", most + ".1"):
+        monkeypatch.setenv(name.upper(), never)
+        with pytest.raises(SettingsError, match=f"{name.upper()} is not usable"):
+            load()
 
 
 async def test_documented_way_to_send_from_python_works(database_url):
