@@ -31,6 +31,9 @@ from typing import IO
 from urllib.parse import quote
 
 import pymysql
+import structlog
+
+_logger = structlog.get_logger(__name__)
 
 # Where the program is looked for after PATH. scripts/setup looks in the same places; where it may not install
 # Debian's packages it unpacks them under the first.
@@ -85,6 +88,12 @@ _LONGEST_SOCKET_PATH = 103  # bytes on macOS; 107 on Linux
 _START_SECONDS = 60
 _STOP_SECONDS = 30
 
+# Seconds: between two looks whether it lives; and before it is started again, twice as long each time that it lived
+# for less than _SOUND.
+_LOOK = 0.1
+_PAUSE_MIN, _PAUSE_MAX = 0.1, 5.0
+_SOUND = 10.0
+
 
 class LocalDatabaseError(Exception):
     """One sentence: what is wrong with the private database, and what to do."""
@@ -94,9 +103,9 @@ class LocalDatabaseError(Exception):
 async def private_database(data_dir: Path) -> AsyncIterator[str]:
     """The `DATABASE_URL` of a running database with its files in `data_dir`.
 
-    Starts the database, and stops it at the end; its files are made by the first start. If another process
-    already runs it, gives that one's URL and stops nothing. The database dies with the thread that enters, so
-    that must be one that lives as long as the process. Raises `LocalDatabaseError`.
+    Starts the database, again whenever it ends by itself, and stops it at the end; its files are made by the first
+    start. If another process already runs it, gives that one's URL and stops nothing. The database dies with the
+    thread that enters, so that must be one that lives as long as the process. Raises `LocalDatabaseError`.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -127,24 +136,74 @@ async def _own_or_join(data_dir: Path, stack: AsyncExitStack) -> Path:
     program = _find_program()
     if not (data_dir / "mysql").is_dir():
         await _make_files(program, data_dir, log, alive)
-    _make_door(socket_path.parent)
-    log_start = log.seek(0, os.SEEK_END)
-    process = _launch(
-        program,
-        log,
-        alive,
-        f"--datadir={data_dir / 'mysql'}",
-        f"--socket={socket_path}",
-        f"--pid-file={data_dir / 'mysql.pid'}",
-        f"--secure-file-priv={socket_path.parent}",  # MySQL's default is a folder that may be missing
-        *_OPTIONS,
-    )
-    stack.push_async_callback(_stop, process)
-    if not await _until(lambda: process.poll() is not None or _answers(socket_path), _START_SECONDS):
-        raise _failure(f"did not answer within {_START_SECONDS} s", log, log_start)
-    if process.poll() is not None:
-        raise _failure("stopped while starting", log, log_start)
+    owned = _Owned(program, data_dir, socket_path, log, alive)
+    stack.push_async_callback(owned.stop)
+    await owned.start()
+    owned.keep()
     return socket_path
+
+
+class _Owned:
+    """The database that this process runs."""
+
+    def __init__(self, program: Path, data_dir: Path, socket_path: Path, log: IO[bytes], alive: IO[bytes]) -> None:
+        self._program = program
+        self._data_dir = data_dir
+        self._socket_path = socket_path
+        self._log = log
+        self._alive = alive
+        self._process: subprocess.Popen[bytes] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Until it answers. Raises LocalDatabaseError; then it may still be about to answer."""
+        _make_door(self._socket_path.parent)
+        log_start = self._log.seek(0, os.SEEK_END)
+        self._process = process = _launch(
+            self._program,
+            self._log,
+            self._alive,
+            f"--datadir={self._data_dir / 'mysql'}",
+            f"--socket={self._socket_path}",
+            f"--pid-file={self._data_dir / 'mysql.pid'}",
+            f"--secure-file-priv={self._socket_path.parent}",  # MySQL's default is a folder that may be missing
+            *_OPTIONS,
+        )
+        if not await _until(lambda: process.poll() is not None or _answers(self._socket_path), _START_SECONDS):
+            raise _failure(f"did not answer within {_START_SECONDS} s", self._log, log_start)
+        if process.poll() is not None:
+            raise _failure("stopped while starting", self._log, log_start)
+
+    def keep(self) -> None:
+        """From now on starts it again whenever it ends, until `stop`."""
+        self._keeping = asyncio.create_task(self._keep(), name="private database")
+
+    async def stop(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        if self._process is not None:
+            await _stop(self._process)
+
+    async def _keep(self) -> None:
+        pause, began, told = _PAUSE_MIN, time.monotonic(), ""
+        while True:
+            while self._process and self._process.poll() is None:  # noqa: ASYNC110 - its end sets no event
+                await asyncio.sleep(_LOOK)
+            if not told:
+                _logger.warning("private_database_ended", exit_code=self._process and self._process.returncode)
+            pause = _PAUSE_MIN if time.monotonic() - began > _SOUND else min(pause * 2, _PAUSE_MAX)
+            await asyncio.sleep(pause)
+            began = time.monotonic()
+            try:
+                await self.start()
+            except Exception as error:  # noqa: BLE001 - whatever it was, it may be put right meanwhile
+                if str(error) != told:
+                    _logger.warning("private_database_not_started", error=str(error))
+                    told = str(error)
+            else:
+                _logger.info("private_database_started_again")
+                told = ""
 
 
 async def _end_orphan(alive: IO[bytes], pid_file: Path) -> None:

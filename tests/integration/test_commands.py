@@ -1,6 +1,7 @@
 """The `rushes` command as people run it: a process of its own, with its own private database."""
 
 import asyncio
+import json
 import os
 import re
 import shlex
@@ -115,6 +116,63 @@ async def test_killed_server_leaves_no_database_and_the_next_start_recovers(tmp_
     async with serving(tmp_path) as (_, url, _), aiohttp.ClientSession() as session:
         async with session.get(f"{url}/api/videos/j1") as answer:
             assert (await answer.json())["progress"] == 50
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_killed_database_is_started_again_and_what_came_meanwhile_is_applied(tmp_path, workers):
+    async with serving(tmp_path, WORKERS=workers) as (process, url, _), aiohttp.ClientSession() as session:
+        async with session.post(f"{url}/api/videos", json={"job_id": "j1", "prompt": "p"}) as answer:
+            assert answer.status == 201
+        async with events(session, f"{url}/events/j1") as source, asyncio.timeout(30):
+            assert (await source.next()).data["progress"] == 0
+            for status, progress in (("processing", 25), ("generating", 50)):
+                [database] = databases_of(tmp_path)
+                os.kill(database, signal.SIGKILL)
+                async with session.post(f"{url}/api/webhooks/video-completion", json=webhook("j1", status)) as answer:
+                    assert answer.status in (200, 202)
+                assert (await source.next()).data["progress"] == progress
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            _, err = await process.communicate()
+        assert (process.returncode, databases_of(tmp_path)) == (0, [])
+        assert err.count(b"private_database_ended") == 2
+        assert b"Traceback" not in err
+
+
+async def told(process, event: str) -> dict:
+    """The log's next line of that event."""
+    async with asyncio.timeout(20):
+        while line := await process.stderr.readline():
+            if f'"{event}"'.encode() in line:
+                return json.loads(line)
+    raise AssertionError(f"it ended before {event}")
+
+
+async def test_killed_database_that_cannot_start_says_why_and_starts_once_it_can(tmp_path):
+    async with serving(tmp_path) as (process, _, _):
+        files, elsewhere = tmp_path / ".data/mysql", tmp_path / "elsewhere"
+        files.rename(elsewhere)
+        os.kill(databases_of(tmp_path)[0], signal.SIGKILL)
+        assert (await told(process, "private_database_ended"))["exit_code"] == -signal.SIGKILL
+        assert str(files) in (await told(process, "private_database_not_started"))["error"]
+        elsewhere.rename(files)
+        await told(process, "private_database_started_again")
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            await process.communicate()
+        assert (process.returncode, databases_of(tmp_path)) == (0, [])
+
+
+async def test_server_told_to_stop_while_its_database_is_started_again_leaves_none(tmp_path):
+    async with serving(tmp_path) as (process, _, _):
+        [database] = databases_of(tmp_path)
+        os.kill(database, signal.SIGKILL)
+        await told(process, "private_database_ended")
+        await until(lambda: databases_of(tmp_path))
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(20):
+            await process.communicate()
+        assert (process.returncode, databases_of(tmp_path)) == (0, [])
 
 
 async def test_printed_curl_works_when_pasted_and_moves_the_bar(tmp_path):
