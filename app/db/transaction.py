@@ -16,6 +16,9 @@ from app.times import now, sql
 from app.video import StatusUpdate, VideoFile
 from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
 
+# Characters; what a TEXT column holds whatever they are.
+_PROMPT_MAX = 16_000
+
 _MAKE_JOBS = """
 INSERT INTO video_generations (id, prompt, authorId, createdAt, updatedAt) VALUES %s
 """
@@ -215,7 +218,8 @@ class Batch:
         if update.job_id in self._standing.held or update.job_id in self._standing.spelled_otherwise:
             return None
         prompt = (update.metadata or {}).get("prompt_used") or update.prompt_used or ""
-        made = JobRow(update.job_id, update.user_id, None, video.Job("PENDING", "pending", 0), prompt=str(prompt))
+        job = video.Job("PENDING", "pending", 0)
+        made = JobRow(update.job_id, update.user_id, None, job, prompt=str(prompt)[:_PROMPT_MAX])
         self._standing.jobs[update.job_id] = made
         return made
 

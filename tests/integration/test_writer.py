@@ -378,6 +378,9 @@ async def test_webhook_that_names_its_owner_makes_the_missing_job_where_that_is_
         first, second = await asyncio.gather(one.submit(brings), two.submit(brings))
         assert sorted(kinds(first + second)) == ["applied", "duplicate"]
         assert kinds(await one.submit(webhook("ownerless", "generating"))) == ["parked"]
+        long = webhook("long", "failed", data={"user_id": "u7", "metadata": {"prompt_used": "\u00e9" * 70_000}})
+        assert kinds(await one.submit(long)) == ["applied"]
+        sql("DELETE FROM video_generations WHERE id = 'long'")
         brings["job_id"] = "NEW"
         assert kinds(await one.submit(brings)) == ["parked"]
     assert sql("SELECT id, authorId, prompt, status FROM video_generations") == (("new", "u7", "la mer", "COMPLETED"),)
