@@ -5,7 +5,9 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,33 +41,14 @@ async def run_ingest(options: Options, console: Console) -> bool:
     return not faults(runs)
 
 
-async def run_fan_out(options: Options, console: Console) -> bool:
-    """Run the benchmark and print its table; return whether every delivery came."""
+async def run_streams(name: str, options: Options, console: Console) -> bool:
+    """Run one of the benchmarks of streams and print its table; return whether nothing was lost."""
+    measure, table = STREAMS[name]
     with console.status("starting") as status:
-        runs = await fan_out(options.rounds, status.update)
-    console.print(fan_out_table(runs))
-    console.print(f"Deliveries a second, one core for the server. Median of {options.rounds} rounds.", highlight=False)
-    _keep("fanout", [run.as_json() for run in runs])
-    return not any(run.lost for run in runs)
-
-
-async def run_storm(options: Options, console: Console) -> bool:
-    """Run the benchmark and print its table; return whether every client got what it had missed."""
-    with console.status("starting") as status:
-        runs = await storms(options.rounds, status.update)
-    console.print(storm_table(runs))
+        runs = await measure(options.rounds, status.update)
+    console.print(table(runs))
     console.print(f"One core for the server. Median of {options.rounds} rounds.", highlight=False)
-    _keep("storm", [run.as_json() for run in runs])
-    return not any(run.lost for run in runs)
-
-
-async def run_crowd(options: Options, console: Console) -> bool:
-    """Run the benchmark and print its table; return whether every delivery came."""
-    with console.status("starting") as status:
-        runs = await crowds(options.rounds, status.update)
-    console.print(crowd_table(runs))
-    console.print(f"One core for the server. Median of {options.rounds} rounds.", highlight=False)
-    _keep("crowd", [run.as_json() for run in runs])
+    _keep(name, [run.as_json() for run in runs])
     return not any(run.lost for run in runs)
 
 
@@ -74,7 +57,12 @@ def _keep(name: str, runs: list[dict[str, Any]]) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps(runs, indent=1))
 
 
-BENCHMARKS = {"ingest": run_ingest, "fanout": run_fan_out, "storm": run_storm, "crowd": run_crowd}
+STREAMS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "fanout": (fan_out, fan_out_table),
+    "storm": (storms, storm_table),
+    "crowd": (crowds, crowd_table),
+}
+BENCHMARKS = {"ingest": run_ingest} | {name: partial(run_streams, name) for name in STREAMS}
 
 
 async def run_all(names: list[str], options: Options) -> bool:

@@ -1,6 +1,6 @@
 """The table at the end: medians over the rounds, and ratios of runs that stood side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from rich import box
@@ -79,12 +79,10 @@ def storm_table(runs: list[Storm]) -> Table:
         group = [r for r in runs if r.case == case.name]
         if not group:
             continue
-        p50, p99, longest = (median(getattr(r, name) for r in group) * 1000 for name in ("p50", "p99", "longest"))
         table.add_row(
             case.name,
             "ERROR" if any(r.lost for r in group) else f"{median(r.seconds for r in group):.1f}",
-            f"{p50:,.0f} / {p99:,.0f}",
-            f"{longest:.0f}",
+            *_waits(group),
             f"{median(r.statements / r.clients for r in group):.2f}",
         )
     return table
@@ -100,16 +98,19 @@ def crowd_table(runs: list[Crowd]) -> Table:
         group = [r for r in runs if r.case == case.name]
         if not group:
             continue
-        p50, p99, longest = (median(getattr(r, name) for r in group) * 1000 for name in ("p50", "p99", "longest"))
         table.add_row(
             case.name,
             "ERROR" if any(r.lost for r in group) else f"{group[0].deliveries:,}",
-            f"{p50:.1f} / {p99:.1f}",
-            f"{longest:.0f}",
+            *_waits(group),
             f"{median(r.dropped for r in group):,.0f}",
             f"{median(r.floods for r in group):,.0f}",
         )
     return table
+
+
+def _waits(runs: Sequence[Storm | Crowd]) -> tuple[str, str]:
+    p50, p99, longest = (median(getattr(r, name) for r in runs) * 1000 for name in ("p50", "p99", "longest"))
+    return f"{p50:,.1f} / {p99:,.1f}", f"{longest:.0f}"
 
 
 def faults(runs: list[Run]) -> list[str]:

@@ -77,6 +77,7 @@ class Writer:
         self._away = False
         self._drainer: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
         self._url = url
         self._language = language
         self._typical = typical
@@ -112,12 +113,15 @@ class Writer:
         """Commits what waits, or leaves it on disk, then ends."""
         self._stopping = True
         if self._drainer is not None:
-            await _end(self._drainer)
+            self._drainer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._drainer
         self._arrived.set()
         if self._task is not None:
             await self._task
+        self._ended.set()
         if self._watching is not None:
-            await _end(self._watching)
+            await self._watching
         if self._connection is not None:
             self._connection.close()
 
@@ -267,9 +271,11 @@ class Writer:
                 self._locked.append(w)
 
     async def _watch(self) -> None:
-        """Lets nobody wait longer than he may behind a batch that the database does not answer. Until cancelled."""
-        while True:
-            await asyncio.sleep(min(_WATCH, self._budget / 4))
+        """Lets nobody wait longer than he may behind a batch that the database does not answer."""
+        while not self._ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(_WATCH, self._budget / 4)):
+                    await self._ended.wait()
             at = time.monotonic()
             over = [w for w in (*self._queue, *self._locked) if w.deadline <= at]
             if over:
@@ -355,12 +361,6 @@ class Writer:
         for w in waiting:
             if not w.answer.done():
                 w.answer.set_exception(error)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 def _backoff(tries: int) -> float:
