@@ -79,7 +79,7 @@ async def _measure(number: int, case: Case, server: Rushes, readers: Listeners, 
     where = {"host": "127.0.0.1", "port": address.port, "blocks": server.first_blocks}
     await readers.do(open=[server.path(1)] * READERS, **where)
     await frozen.do(open=[server.path(1)] * case.frozen, receive_buffer=4096, **where)
-    silent = [await asyncio.open_connection("127.0.0.1", address.port) for _ in range(case.silent)]
+    await frozen.do(say_nothing=case.silent)
     heard = asyncio.create_task(readers.do(expect=READERS * EVENTS, within=2 * EVENTS / A_SECOND, times=True))
     flooding = asyncio.create_task(
         _flood(address.port or 80, server.path(1, websocket=True)) if case.floods else _none()
@@ -88,8 +88,6 @@ async def _measure(number: int, case: Case, server: Rushes, readers: Listeners, 
     came = await heard
     flooding.cancel()
     floods = (await asyncio.gather(flooding, return_exceptions=True))[0]
-    for _, writer in silent:
-        writer.close()
     # Every reader has them in order, so the arrivals of one event are the next READERS of all, sorted.
     times = sorted(came["times"])
     waits = [at - sent[place // READERS] for place, at in enumerate(times)]

@@ -14,6 +14,7 @@ Reads one JSON command a line, answers one JSON line each:
 - `{"return": n, "spread": seconds, "within": seconds}`: every lost stream comes back with its last id, some time within
   `spread` seconds; answers once each had n blocks: `{"seconds", "waits", "late"}`, with how long each waited for the
   last of them, in order, and how many never had it. Streams know their last ids when they were opened with `"track"`.
+- `{"say_nothing": n}`: n connections, to where the last streams went, over which nothing is sent and nothing read.
 - `{"close": true}`: closes all.
 """
 
@@ -67,6 +68,7 @@ class Listeners:
         self.websocket = False
         self.receive_buffer = 0
         self.times: list[float] | None = None
+        self.silent: list[socket.socket] = []
         self._poll = select.epoll()
         self._by_fd: dict[int, Stream] = {}
 
@@ -184,12 +186,17 @@ class Listeners:
         waits = sorted(s.waited for s in self.streams if s.blocks >= goal)
         return {"seconds": time.monotonic() - began, "waits": waits, "late": len(self.streams) - len(waits)}
 
+    def say_nothing(self, command: dict) -> dict:
+        self.silent += [socket.create_connection(self.address) for _ in range(command["say_nothing"])]
+        return {}
+
     def close(self, _: dict) -> dict:
         for fd in self._by_fd:
             self._poll.unregister(fd)
-        for stream in self.streams:
-            if stream.sock is not None:
-                stream.sock.close()
+        for sock in [*self.silent, *(stream.sock for stream in self.streams)]:
+            if sock is not None:
+                sock.close()
+        self.silent.clear()
         self._by_fd.clear()
         self.streams.clear()
         return {}
@@ -201,7 +208,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     listeners = Listeners()
     does = {"open": listeners.open, "expect": listeners.expect, "lose": listeners.lose, "return": listeners.come_back,
-            "close": listeners.close}  # fmt: skip
+            "say_nothing": listeners.say_nothing, "close": listeners.close}  # fmt: skip
     for line in sys.stdin:
         command = json.loads(line)
         name = next(name for name in does if name in command)

@@ -7,7 +7,7 @@ much wait, or for too long, is dropped, and loses nothing: it comes back with it
 import asyncio
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 import structlog
@@ -73,6 +73,7 @@ class Hub:
         self._open: set[Subscriber] = set()
         self._per_user: Counter[str] = Counter()
         self._shutting = False
+        self._too_slow: deque[Subscriber] = deque()
         self._written = 0
         self._empty = asyncio.Event()
 
@@ -138,7 +139,9 @@ class Hub:
                 subscriber.touched_at = now
                 subscriber.write(made[subscriber.wire] or frames.on(subscriber.wire))
                 if subscriber.transport.get_write_buffer_size() > self._max_buffer:
-                    subscriber.close(Closing.SLOW)
+                    # Closing takes the kernel a hundred times as long as writing: who reads is not to wait for that.
+                    self.leave(subscriber)
+                    self._too_slow.append(subscriber)
             self._written += 1
             if self._written >= _WRITES_IN_A_ROW:
                 self._written = 0
@@ -185,14 +188,18 @@ class Hub:
         """Heartbeats, ends and slow clients, for all streams in one task. Runs until cancelled."""
         while True:
             await asyncio.sleep(every)
+            while self._too_slow:
+                self._too_slow.popleft().close(Closing.SLOW)
+                await asyncio.sleep(0)
             now = time.monotonic()
             for place, subscriber in enumerate(list(self._open), start=1):
+                open_before = subscriber.why is None
                 try:
                     self._look_after(subscriber, now)
                 except Exception as error:  # noqa: BLE001 - one bad socket must not end the care of all others
                     log.warning("sweep_failed", error=str(error))
                     subscriber.close(Closing.GONE)
-                if place % _WRITES_IN_A_ROW == 0:
+                if place % _WRITES_IN_A_ROW == 0 or (open_before and subscriber.why is not None):
                     await asyncio.sleep(0)
                     now = time.monotonic()
 

@@ -113,6 +113,25 @@ async def test_frozen_readers_hold_up_nobody(database_url, websocket):
             await asyncio.gather(*(listener.ended.wait() for listener in frozen))
 
 
+async def test_frozen_readers_are_closed_after_the_fan_out_that_was_too_much_and_not_in_it(database_url):
+    async with running(database_url, stream_max_buffer=64 * 1024, **MANY) as server:
+        await server.register("j1")
+        listeners = await gather(20, server.url, "/events/j1", b"PENDING")
+        for listener in listeners:
+            listener.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            listener.transport.pause_reading()
+        hub, last = server.app[HUB], 1000
+        subscribers = list(hub._open)
+        while all(subscriber.live for subscriber in subscribers):
+            last += 1
+            await hub.publish(LogEvent(last, "j1", "dev", None, "progress", b"x" * 20_000))
+        assert {subscriber.why for subscriber in subscribers} == {None}
+        await emptied(server)
+        assert {subscriber.why for subscriber in subscribers} == {"too slow"}
+        for listener in listeners:
+            listener.transport.abort()
+
+
 # -- Many
 
 
