@@ -7,6 +7,7 @@ CLIENT_DEPRECATE_EOF, which is what PyMySQL and aiomysql negotiate.
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -90,11 +91,13 @@ class Reading(asyncio.Protocol):
     """A connection's protocol while it is entered; `done` gives the results once the last answer is complete.
 
     The server sends each answer by itself. A task that reads them as they come is woken for each; this waits
-    for the last.
+    for the last. And a task that is woken has its turn after all that wait already: `then` is called at once with the
+    results, and the bytes that it returns are sent; if there are any, `done` gives the results of those.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, then: Callable[[list[list[TextRow]]], bytes] | None) -> None:
         self._transport = transport
+        self._then = then
         self._usual = transport.get_protocol()
         self._answers = Answers()
         self.done: asyncio.Future[list[list[TextRow]]] = asyncio.get_running_loop().create_future()
@@ -111,9 +114,18 @@ class Reading(asyncio.Protocol):
             return
         try:
             if self._answers.feed(data):
-                self.done.set_result(self._answers.results)
+                self._complete(self._answers.results)
         except Exception as error:  # noqa: BLE001 - whoever waits for the answer gets it
             self.done.set_exception(error)
+
+    def _complete(self, results: list[list[TextRow]]) -> None:
+        then, self._then = self._then, None
+        packet = then(results) if then else b""
+        if packet:
+            self._answers = Answers()
+            self._transport.write(packet)
+        else:
+            self.done.set_result(results)
 
     def eof_received(self) -> bool | None:
         self._lost()

@@ -6,7 +6,7 @@ sends several statements in one packet.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from math import ceil
 from typing import Any
@@ -29,6 +29,8 @@ SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 1, /*M!100300 idle_
   sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
 """
+
+_PACKET_MAX = 0xFFFFFF
 
 _RETRYABLE = {1020, 1205, 1213}  # record changed, lock wait timeout, deadlock: InnoDB asks for another try
 _AWAY = {
@@ -130,14 +132,21 @@ class Connection:
             self._tell_apart(error)
             raise
 
-    async def run_text(self, *statements: Statement) -> list[list[TextRow]]:
-        """As `run`, in a third of the time: values are text. A statement without rows gives its LAST_INSERT_ID."""
+    async def run_text(
+        self, *statements: Statement, then: Callable[[list[list[TextRow]]], Sequence[Statement]] | None = None
+    ) -> list[list[TextRow]]:
+        """As `run`, in a third of the time: values are text. A statement without rows gives its LAST_INSERT_ID.
+
+        `then` makes of the results what is to be sent next, and is called as soon as they are there; the results are
+        then those of that, unless it is nothing. It must not raise.
+        """
         try:
             if self._raw.closed:
                 raise InterfaceError("the connection is closed")
-            with Reading(self._raw._writer.transport) as reading:  # noqa: SLF001
+            transport = self._raw._writer.transport  # noqa: SLF001
+            with Reading(transport, then and (lambda results: _command(then(results)))) as reading:
                 async with asyncio.timeout(self.patience):
-                    await self._raw._execute_command(COMMAND.COM_QUERY, _packet(statements))  # noqa: SLF001
+                    transport.write(_command(statements))
                     return await reading.done
         except BaseException as error:
             self._tell_apart(error)
@@ -179,6 +188,15 @@ def _raise_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+def _command(statements: Sequence[Statement]) -> bytes:
+    """A query as the protocol has it: packets of up to 16 MiB, numbered, of which the last is shorter. b"" of none."""
+    if not statements:
+        return b""
+    content = b"%c%b" % (COMMAND.COM_QUERY, _packet(statements))
+    parts = [content[at : at + _PACKET_MAX] for at in range(0, len(content) + 1, _PACKET_MAX)]
+    return b"".join(b"%b%c%b" % (len(part).to_bytes(3, "little"), n & 255, part) for n, part in enumerate(parts))
 
 
 def _packet(statements: Sequence[Statement]) -> bytes:

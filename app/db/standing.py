@@ -77,33 +77,64 @@ class Standing:
 
     def __init__(self) -> None:
         self.jobs: dict[str, JobRow] = {}
+        self._wanted: list[str] = []
+        self._keys: list[str] = []
         self._keys_alone: list[str] = []
+        self._finished: list[str] = []
+        self._loads: list[Callable[[list[Any]], None]] = []
         self.held: set[str] = set()
         self.spelled_otherwise: set[str] = set()
         self.received: dict[str, Received] = {}
         self.recorded: dict[str, Outcome] = {}
         self.key_owner: dict[str, str] = {}
 
-    async def read(self, connection: Connection, deliveries: list[Delivery], *, looks: bool) -> None:
-        """Begins the transaction. `looks`: for webhooks that were received before too.
-
-        Raises RetryableError or DatabaseAwayError.
-        """
+    def begin(self, deliveries: list[Delivery], *, looks: bool) -> list[Statement]:
+        """What begins the transaction and reads. `looks`: for webhooks that were received before too."""
         updates = [d.update for d in deliveries if d.update and not d.failure]
-        wanted = sorted({u.job_id for u in updates})
-        reads = self._reads_of_jobs(wanted, updates)
+        self._wanted = sorted({u.job_id for u in updates})
+        self._keys = sorted({f.s3_key for u in updates for f in u.files})
+        reads = self._reads_of_jobs(self._wanted, updates)
         if looks:
             reads.append((find_by_key(sorted({d.dedup_key for d in deliveries})), self._load_received))
         again = sorted(d.id for d in deliveries if d.again)
         if again:
             reads.append((find_recorded(again), self._load_recorded))
-        keys = sorted({f.s3_key for u in updates for f in u.files})
-        if keys:
-            reads.append((bind(_KEY_OWNERS, keys), self._load_owners))
-        _, *answers = await connection.run_text("START TRANSACTION", *(statement for statement, _ in reads))
-        for (_, load), rows in zip(reads, answers, strict=True):
+        if self._keys:
+            reads.append((bind(_KEY_OWNERS, self._keys), self._load_owners))
+        self._loads = [load for _, load in reads]
+        return ["START TRANSACTION", *(statement for statement, _ in reads)]
+
+    def load(self, answers: list[Any]) -> bool:
+        """Takes what that read; whether it is all, or `read_rest` must come first."""
+        for load, rows in zip(self._loads, answers[1:], strict=True):
             load(rows)
-        await self._read_rest(connection, wanted, keys)
+        self._finished = [row.id for row in self.jobs.values() if row.is_new and row.job.state == "COMPLETED"]
+        return (
+            self.jobs.keys() >= set(self._wanted)
+            and not (self._keys_alone or self._finished)
+            and self.key_owner.keys() <= set(self._keys)
+        )
+
+    async def read_rest(self, connection: Connection) -> None:
+        """What is rare, one after the other. Raises RetryableError or DatabaseAwayError."""
+        if self._keys_alone:
+            await self._forget_keys(connection, self._keys_alone)
+        if self._finished:
+            self._note_files((await connection.run_text(bind(_WITH_FILES, self._finished)))[0])
+        if not self.key_owner.keys() <= set(self._keys):
+            # The site's collation found a key of another spelling: ask for each, to know for which.
+            for key in self._keys:
+                if key not in self.key_owner:
+                    for spelled, _owner in await connection.rows(bind(_KEY_OWNERS, [key])):
+                        self.key_owner[key] = f"another file, {spelled}"
+        missing = [job_id for job_id in self._wanted if job_id not in self.jobs]
+        if missing:
+            (present,) = await connection.run_text(bind(_PRESENT, missing))
+            self.held = {str(row[0]) for row in present}
+            if not self.held <= set(missing):
+                absent = [job_id for job_id in missing if job_id not in self.held]
+                found = await connection.run_text(*(bind(_PRESENT, [job_id]) for job_id in absent))
+                self.spelled_otherwise = {job_id for job_id, rows in zip(absent, found, strict=True) if rows}
 
     def _reads_of_jobs(self, wanted: list[str], updates: list[StatusUpdate]) -> list[_Read]:
         if not wanted:
@@ -116,27 +147,6 @@ class Standing:
         if completed:
             reads.append((bind(_FILES, completed), self._load_files))
         return reads
-
-    async def _read_rest(self, connection: Connection, wanted: list[str], keys: list[str]) -> None:
-        if self._keys_alone:
-            await self._forget_keys(connection, self._keys_alone)
-        finished = [row.id for row in self.jobs.values() if row.is_new and row.job.state == "COMPLETED"]
-        if finished:
-            self._note_files((await connection.run_text(bind(_WITH_FILES, finished)))[0])
-        if not self.key_owner.keys() <= set(keys):
-            # The site's collation found a key of another spelling: ask for each, to know for which.
-            for key in keys:
-                if key not in self.key_owner:
-                    for spelled, _owner in await connection.rows(bind(_KEY_OWNERS, [key])):
-                        self.key_owner[key] = f"another file, {spelled}"
-        missing = [job_id for job_id in wanted if job_id not in self.jobs]
-        if missing:
-            (present,) = await connection.run_text(bind(_PRESENT, missing))
-            self.held = {str(row[0]) for row in present}
-            if not self.held <= set(missing):
-                absent = [job_id for job_id in missing if job_id not in self.held]
-                found = await connection.run_text(*(bind(_PRESENT, [job_id]) for job_id in absent))
-                self.spelled_otherwise = {job_id for job_id, rows in zip(absent, found, strict=True) if rows}
 
     async def _forget_keys(self, connection: Connection, job_ids: list[str]) -> None:
         """A job that was deleted takes its key along: another may be made under its id.

@@ -76,27 +76,44 @@ class Batch:
         self._typical = typical
         self._standing = Standing()
         self._record = Record()
+        self._sent = False
+        self._failure: Exception | None = None
 
     async def commit(self, connection: Connection) -> None:
         """Raises RetryableError or DatabaseAwayError with nothing committed, UnknownOutcomeError, or
         pymysql's error when the database refuses the batch for a reason of its own."""
         try:
-            await self._standing.read(connection, self.deliveries, looks=self.looks)
-            for delivery in self.deliveries:
-                self._decide(delivery)
-            writes = self._writes()
-        except BaseException:
-            await _undo(connection)
-            raise
-        try:
-            results = await connection.run_text(*writes, "COMMIT")
+            reads = self._standing.begin(self.deliveries, looks=self.looks)
+            results = await connection.run_text(*reads, then=self._go_on)
+            if self._failure is not None:
+                raise self._failure
+            if not self._sent:
+                await self._standing.read_rest(connection)
+                results = await connection.run_text(*self._decided())
         except DatabaseAwayError as error:
-            raise UnknownOutcomeError(self) from error
+            if self._sent:
+                raise UnknownOutcomeError(self) from error
+            raise
         except BaseException:
             await _undo(connection)
             raise
         if self.events:
             log.number(self.events, int(results[-3][0][0] or 0))
+
+    def _go_on(self, answers: list[Any]) -> list[bytes]:
+        """What to send when the reads are answered, at once; nothing when that needs more reading, or fails."""
+        try:
+            return self._decided() if self._standing.load(answers) else []
+        except Exception as error:  # noqa: BLE001 - `commit` raises it
+            self._failure = error
+            return []
+
+    def _decided(self) -> list[bytes]:
+        for delivery in self.deliveries:
+            self._decide(delivery)
+        statements = [*self._writes(), b"COMMIT"]
+        self._sent = True
+        return statements
 
     async def preview(self, connection: Connection) -> dict[str, Any]:
         """What `commit` would do with the one delivery of this batch; nothing is written, and no lock stays.
@@ -110,7 +127,9 @@ class Batch:
         old: dict[str, Any] = {}
         new: dict[str, Any] = {}
         try:
-            await self._standing.read(connection, self.deliveries, looks=self.looks)
+            answers = await connection.run_text(*self._standing.begin(self.deliveries, looks=self.looks))
+            if not self._standing.load(answers):
+                await self._standing.read_rest(connection)
             files = {key: file for job in self._standing.jobs.values() for key, file in job.gallery.items()}
             self._decide(delivery)
             row = next((job for job in self._standing.jobs.values() if job.changed), None)

@@ -98,3 +98,28 @@ async def test_session_that_says_nothing_more_does_not_hold_its_locks_for_long(d
     assert silent.closed
     silent.close()
     other.close()
+
+
+@pytest.fixture
+async def connection(database_url):
+    made = await connect(database_url, 10)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("size", [0xFFFFFF - 1, 0xFFFFFF, 0xFFFFFF + 1, 2 * 0xFFFFFF])
+async def test_statements_longer_than_a_packet_arrive_whole(connection, size):
+    length = size - len("?SELECT LENGTH('')")  # the first byte is the command
+    assert await connection.run_text(b"SELECT LENGTH('%b')" % (b"x" * length)) == [[(str(length),)]]
+
+
+async def test_what_comes_next_is_sent_by_who_reads_the_answer(connection):
+    seen = []
+
+    def then(results):
+        seen.append(results)
+        return [] if results == [[("1",)]] else ["SELECT 3", "SELECT 4"]
+
+    assert await connection.run_text("SELECT 1", then=then) == [[("1",)]]
+    assert await connection.run_text("SELECT 2", then=then) == [[("3",)], [("4",)]]
+    assert seen == [[[("1",)]], [[("2",)]]]
