@@ -106,7 +106,8 @@ class Standing:
 
     def load(self, answers: list[Any]) -> bool:
         """Takes what that read; whether it is all, or `read_rest` must come first."""
-        for load, rows in zip(self._loads, answers[1:], strict=True):
+        loads, self._loads = self._loads, []  # kept, they would be a cycle: garbage that holds all of the batch
+        for load, rows in zip(loads, answers[1:], strict=True):
             load(rows)
         self._finished = [row.id for row in self.jobs.values() if row.is_new and row.job.state == "COMPLETED"]
         return (

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from urllib.parse import quote
 
 import orjson
@@ -92,6 +93,24 @@ async def test_duplicates_within_a_batch_and_across_batches_are_applied_once(har
     assert sorted(kinds(await harness.submit(sent, sent, sent))) == ["applied", "duplicate", "duplicate"]
     assert kinds(await harness.submit(sent)) == ["duplicate"]
     assert log_ids(sql) == [1]
+
+
+async def test_what_is_over_leaves_no_garbage_to_collect(harness, sql):
+    """A collection of a busy server's garbage holds its loop for tens of milliseconds."""
+    add_jobs(sql, "j1", "j2")
+    await harness.submit(webhook("j1", "processing"))
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await harness.submit(webhook("j1", "generating"), webhook("gone", "failed"))
+        await harness.submit(completion("j2", video("k1")))
+        gc.collect()
+        assert [thing for thing in gc.garbage if type(thing).__module__.startswith("app.")] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 async def test_one_poisonous_update_in_a_batch_of_100_fails_alone(harness, sql):
