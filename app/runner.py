@@ -176,8 +176,8 @@ async def _sweep(server: _Server, longest: float) -> None:
             if isinstance(connection, _Connection) and connection.since is not None and connection.since < at - longest:
                 connection.expire()
         for connection, since in list(server.ending.items()):
-            if since < at - _LINGER:
-                connection.force_close()
+            if since < at - _LINGER and connection.transport is not None:
+                connection.transport.abort()  # closing would wait for one that never reads
 
 
 def _raw(error: ApiError) -> bytes:

@@ -107,7 +107,8 @@ class Reading(asyncio.Protocol):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._transport.set_protocol(self._usual)
+        if not self._transport.is_closing():
+            self._transport.set_protocol(self._usual)
 
     def data_received(self, data: bytes) -> None:
         if self.done.done():

@@ -52,6 +52,7 @@ _AWAY = {
     2006,
     2013,
     2014,
+    4031,
 }
 
 # What no waiting mends: user, password, host, database, encryption. Everything else at the door may pass: a server that
@@ -119,6 +120,7 @@ class Connection:
         or pymysql's own error for what is wrong with the statement or its values.
         """
         try:
+            self._refuse_if_closed()
             async with asyncio.timeout(self.patience):
                 await self._raw.query(_packet(statements))
                 result = self._raw._result  # noqa: SLF001 - aiomysql's cursors do the same
@@ -141,8 +143,7 @@ class Connection:
         then those of that, unless it is nothing. It must not raise.
         """
         try:
-            if self._raw.closed:
-                raise InterfaceError("the connection is closed")
+            self._refuse_if_closed()
             transport = self._raw._writer.transport  # noqa: SLF001
             with Reading(transport, then and (lambda results: _command(then(results)))) as reading:
                 async with asyncio.timeout(self.patience):
@@ -151,6 +152,10 @@ class Connection:
         except BaseException as error:
             self._tell_apart(error)
             raise
+
+    def _refuse_if_closed(self) -> None:
+        if self.closed:
+            raise InterfaceError("the session has ended")
 
     def _tell_apart(self, error: BaseException) -> None:
         """Raises what `run` promises for an error, if that is not the error itself.
@@ -165,7 +170,8 @@ class Connection:
             if isinstance(error, InterfaceError) or code in _AWAY:
                 self.close()
                 raise DatabaseAwayError(str(error)) from error
-        elif isinstance(error, (OSError, TimeoutError, asyncio.IncompleteReadError)):
+        elif isinstance(error, (OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)):
+            # uvloop raises RuntimeError for a socket that is closed.
             self.close()
             raise DatabaseAwayError(f"no answer from the database ({type(error).__name__})") from error
         elif not isinstance(error, Error) or isinstance(error, InternalError):
@@ -176,8 +182,14 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether we closed it, or the server did while it was idle."""
-        return bool(self._raw.closed or self._raw._reader.at_eof())  # noqa: SLF001 - as aiomysql's own pool asks
+        """Whether we closed it, or it was ended, reset or told of its end while it was idle."""
+        raw = self._raw
+        if raw.closed:
+            return True
+        reader = raw._reader  # noqa: SLF001 - as aiomysql's own pool does
+        # Nobody has asked anything: what is there to read is why the server ended it.
+        said = reader.eof_received or reader.exception() or reader._buffer  # noqa: SLF001
+        return bool(said or raw._writer.transport.is_closing())  # noqa: SLF001
 
     def close(self) -> None:
         self._raw.close()
@@ -215,8 +227,13 @@ async def connect(url: str, wait: float, *, patience: float | None = None) -> Co
     except (OSError, TimeoutError, OperationalError, InterfaceError) as error:
         _raise_if_cancelled()
         raise not_connected(error) from error
-    connection = Connection(raw, wait)
-    await connection.run(*_SESSION.format(seconds=ceil(wait)).split(";"))
+    connection = Connection(raw, wait if patience is None else patience)
+    try:
+        await connection.run(*_SESSION.format(seconds=ceil(wait)).split(";"))
+    except BaseException:
+        connection.close()
+        raise
+    connection.patience = wait
     return connection
 
 

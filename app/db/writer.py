@@ -282,7 +282,11 @@ class Writer:
                 gone = set(map(id, over))
                 self._queue = deque(w for w in self._queue if id(w) not in gone)
                 self._locked = [w for w in self._locked if id(w) not in gone]
-                await self._put_off(over, BusyError("the database did not answer in time"))
+                try:
+                    await self._put_off(over, BusyError("the database did not answer in time"))
+                except Exception as error:
+                    log.exception("watch_failed", deliveries=len(over))
+                    self._fail(over, error)
 
     async def _put_off(self, waiting: list[_Waiting], error: Exception) -> list[_Waiting]:
         """Those that may still wait for the database. The others are queued on disk, or get the error.

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 from urllib.parse import quote
 
 import pymysql
 import pytest
 
-from app.db.pool import parameters
-from app.keys import SPOOL
+from app.db.pool import DatabaseAwayError, parameters
+from app.keys import SPOOL, WRITER
 from tests.conftest import running
 from tests.integration.test_writer import until
 from tests.streams import events
@@ -43,6 +45,22 @@ class Gate:
             writer.transport.abort()
         self._tasks.clear()
         self._writers.clear()
+
+    def reset(self) -> None:
+        """Those that are open, as when a proxy or a machine starts anew."""
+        for writer in self._open():
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+    def dismiss(self) -> None:
+        """Those that are open, with the words of MySQL 8 when they were idle for too long."""
+        said = b"\xff" + struct.pack("<H", 4031) + b"#HY000The client was disconnected because of inactivity."
+        for writer in self._open():
+            writer.write(len(said).to_bytes(3, "little") + b"\0" + said)
+            writer.close()
+
+    def _open(self):
+        return [writer for writer in self._writers if not writer.transport.is_closing()]
 
     def _accept(self, reader, writer):
         self._writers.append(writer)
@@ -138,6 +156,22 @@ async def test_health_says_degraded_and_reads_say_when_to_come_back(gate, tmp_pa
             async with server.session.get(server.url + path) as answer:
                 assert answer.status == 200
                 assert "Retry-After" not in answer.headers
+
+
+@pytest.mark.parametrize("end", [Gate.reset, Gate.dismiss])
+async def test_sessions_that_ended_while_they_were_idle_are_not_used_again(gate, sql, tmp_path, end):
+    async with serving(gate, tmp_path) as server, asyncio.timeout(5):
+        await server.register("j1")
+        assert (await server.post(webhook("j1", "processing")))[0] == 200
+        session = server.app[WRITER]._connection
+        end(gate)
+        while not session.closed:  # the news are on their way
+            await asyncio.sleep(0.01)
+        assert (await server.post(webhook("j1", "generating")))[0] == 200
+        code, job = await server.get("/api/videos/j1")
+        assert (code, job["progress"]) == (200, 50)
+        with pytest.raises(DatabaseAwayError):
+            await session.run_text("SELECT 1")
 
 
 async def test_health_is_told_at_once_also_of_a_database_that_hangs(database_url):
