@@ -164,7 +164,7 @@ def _answering(handle: Any) -> Any:
             return reply(_UNEXPECTED.body, _UNEXPECTED.status)
         return response
 
-    return answered
+    return lambda request: (answered if "Expect" in request.headers else handle)(request)
 
 
 async def _sweep(server: _Server, longest: float) -> None:

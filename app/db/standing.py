@@ -118,8 +118,6 @@ class Standing:
 
     async def read_rest(self, connection: Connection) -> None:
         """What is rare, one after the other. Raises RetryableError or DatabaseAwayError."""
-        if self._keys_alone:
-            await self._forget_keys(connection, self._keys_alone)
         if self._finished:
             self._note_files((await connection.run_text(bind(_WITH_FILES, self._finished)))[0])
         if not self.key_owner.keys() <= set(self._keys):
@@ -136,6 +134,9 @@ class Standing:
                 absent = [job_id for job_id in missing if job_id not in self.held]
                 found = await connection.run_text(*(bind(_PRESENT, [job_id]) for job_id in absent))
                 self.spelled_otherwise = {job_id for job_id, rows in zip(absent, found, strict=True) if rows}
+        # A job that is held has its key in use.
+        if alone := [job_id for job_id in self._keys_alone if job_id not in self.held]:
+            await self._forget_keys(connection, alone)
 
     def _reads_of_jobs(self, wanted: list[str], updates: list[StatusUpdate]) -> list[_Read]:
         if not wanted:

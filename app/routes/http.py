@@ -24,19 +24,19 @@ def is_json(media_type: str) -> bool:
 
 
 async def read_json_body(request: web.Request, limit: int) -> bytes:
-    """The raw body. Raises ApiError 415, 413 without reading on past `limit` bytes, 408, or 400 when it breaks off."""
+    """The raw body. Raises ApiError 415, 413 without reading on past `limit` bytes, or 408."""
     if not is_json(request.content_type):
         raise ApiError(415, "not_json", "Send the body as Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         # A signature is over the bytes that were sent, and aiohttp would give us others.
         raise ApiError(415, "compressed", "Send the body as it is, without Content-Encoding.")
     if (request.content_length or 0) > limit:
-        raise ApiError(413, "too_large", f"The body may have at most {limit} bytes.")
+        raise _too_large(limit)
     if request.content.is_eof():
         # A short body comes with its headers: nothing to wait for, and a time-out costs more than the reading.
         whole = request.content.read_nowait()
         if len(whole) > limit:
-            raise ApiError(413, "too_large", f"The body may have at most {limit} bytes.")
+            raise _too_large(limit)
         return whole
     seconds = request.app[SETTINGS].body_timeout
     body = bytearray()
@@ -45,10 +45,14 @@ async def read_json_body(request: web.Request, limit: int) -> bytes:
             while data := await request.content.readany():
                 body += data
                 if len(body) > limit:
-                    raise ApiError(413, "too_large", f"The body may have at most {limit} bytes.")
+                    raise _too_large(limit)
     except TimeoutError:
         raise ApiError(408, "too_slow", f"The body must arrive within {seconds:g} seconds.") from None
     return bytes(body)
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, "too_large", f"The body may have at most {limit} bytes.")
 
 
 async def read_model(request: web.Request, model: type[Model], limit: int) -> Model:

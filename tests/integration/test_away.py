@@ -245,7 +245,7 @@ async def test_nobody_waits_longer_than_he_may_behind_a_batch_that_the_database_
 ):
     arguments = parameters(database_url)
     session = pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"])
-    budget = 1.0
+    budget = 2.0
     async with running(database_url, data_dir=tmp_path, answer_budget=budget) as server:
         await server.register("j1")
         session.cursor().execute("LOCK TABLES video_generations WRITE")
