@@ -1,0 +1,73 @@
+"""A database that answers, and takes nothing: it has failed over to a replica, or has too many guests."""
+
+import asyncio
+from contextlib import suppress
+
+import pymysql
+import pytest
+
+from app.db.pool import parameters
+from app.keys import SPOOL
+from tests.conftest import running
+from tests.integration.test_writer import until
+from tests.webhooks import webhook
+
+APPLIED = "SELECT COUNT(*), MAX(attempts) FROM rushes_webhooks WHERE outcome = 'applied'"
+
+
+@pytest.fixture
+def url(database_url, sql):
+    """As a user whom these limits concern; root is above them."""
+    sql("CREATE USER IF NOT EXISTS 'site'@'localhost'")
+    sql("GRANT ALL ON *.* TO 'site'@'localhost'")
+    sql("REVOKE SUPER, READ_ONLY ADMIN, CONNECTION ADMIN ON *.* FROM 'site'@'localhost'")
+    yield database_url.replace("mysql://root@", "mysql://site@")
+    sql("SET GLOBAL read_only = 0")
+    sql("SET GLOBAL max_connections = 200")
+
+
+def sessions_begun(sql) -> int:
+    return int(sql("SHOW GLOBAL STATUS LIKE 'Connections'")[0][1])
+
+
+async def test_webhook_is_tried_again_until_the_database_can_be_written_to(url, sql):
+    async with running(url) as server:
+        await server.register("j1")
+        sql("SET GLOBAL read_only = 1")
+        before = sessions_begun(sql)
+        posting = asyncio.create_task(server.post(webhook("j1", "generating")))
+        # Each try that is refused ends its session.
+        await until(lambda: sessions_begun(sql) >= before + 3)
+        sql("SET GLOBAL read_only = 0")
+        assert (await posting)[0] == 200
+        assert sql(APPLIED) == ((1, 1),)
+
+
+async def test_webhook_is_queued_where_the_database_stays_read_only_and_applied_later(url, sql):
+    async with running(url, answer_budget=0.5) as server:
+        await server.register("j1")
+        sql("SET GLOBAL read_only = 1")
+        code, body = await server.post(webhook("j1", "generating"))
+        assert (code, body["status"]) == (202, "queued")
+        sql("SET GLOBAL read_only = 0")
+        await until(lambda: sql(APPLIED) == ((1, 1),))
+
+
+async def test_webhook_is_queued_while_the_database_has_too_many_guests(url, sql):
+    arguments = parameters(url)
+    async with running(url) as server:
+        await server.register("j1")
+        assert (await server.post(webhook("j1", "processing")))[0] == 200
+        sql("SET GLOBAL max_connections = 10")
+        for (session,) in sql("SELECT id FROM information_schema.PROCESSLIST WHERE user = 'site' AND db IS NOT NULL"):
+            sql(f"KILL {session}")
+        guests = []
+        with suppress(pymysql.err.OperationalError):  # too many connections
+            while True:
+                guests.append(pymysql.connect(unix_socket=arguments["unix_socket"], user="site"))
+        code, _ = await server.post(webhook("j1", "generating"))
+        assert code == 202
+        for guest in guests:
+            guest.close()
+        await until(lambda: sql(APPLIED) == ((2, 1),))
+        assert server.app[SPOOL].pending == 0
