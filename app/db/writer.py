@@ -249,7 +249,11 @@ class Writer:
         delivery = waiting[0].delivery
         log.warning("webhook_refused", webhook_id=delivery.id, error=str(error))
         if delivery.failure is not None:
-            self._fail(waiting, error)
+            # Not even that can be recorded (a full disk, a right taken away): it is for later, from its beginning.
+            if delivery.update is not None:
+                delivery.failure = None
+            await self._queue_on_disk([w for w in waiting if not w.spooled], BusyError(str(error)))
+            self._fail([w for w in waiting if w.spooled], error)
             return
         conflict = isinstance(error, IntegrityError) and error.args[0] == _DUPLICATE_ENTRY
         reason = str(error.args[-1]) if isinstance(error, Error) else f"{type(error).__name__}: {error}"

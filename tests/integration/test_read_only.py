@@ -1,4 +1,4 @@
-"""A database that answers, and takes nothing: it has failed over to a replica, or has too many guests."""
+"""A database that answers, and takes nothing: it has failed over to a replica, has too many guests, or a full disk."""
 
 import asyncio
 from contextlib import suppress
@@ -71,3 +71,16 @@ async def test_webhook_is_queued_while_the_database_has_too_many_guests(url, sql
             guest.close()
         await until(lambda: sql(APPLIED) == ((2, 1),))
         assert server.app[SPOOL].pending == 0
+
+
+async def test_webhook_that_cannot_even_be_recorded_as_dead_is_queued_and_applied_later(database_url, sql):
+    async with running(database_url) as server:
+        await server.register("j1")
+        sql("CREATE TRIGGER full BEFORE INSERT ON rushes_webhooks FOR EACH ROW SIGNAL SQLSTATE '45000'")
+        assert (await server.post(webhook("j1", "generating")))[0] == 202
+        assert (await server.post({"job_id": "j1"}))[0] == 400
+        sql("DROP TRIGGER full")
+        await until(lambda: sql(APPLIED) == ((1, 1),))
+        await until(
+            lambda: sql("SELECT error_code FROM rushes_webhooks WHERE outcome = 'dead'") == (("invalid_payload",),)
+        )
