@@ -70,7 +70,7 @@ async def test_webhook_is_queued_while_the_database_has_too_many_guests(url, sql
         for guest in guests:
             guest.close()
         await until(lambda: sql(APPLIED) == ((2, 1),))
-        assert server.app[SPOOL].pending == 0
+        await until(lambda: server.app[SPOOL].pending == 0)
 
 
 async def test_webhook_that_cannot_even_be_recorded_as_dead_is_queued_and_applied_later(database_url, sql):
