@@ -21,6 +21,7 @@ def empty_url(database_url, sql):
     sql("SET FOREIGN_KEY_CHECKS = 0")
     for (table,) in sql("SHOW TABLES"):
         sql(f"DROP TABLE {table}")
+    sql("SET FOREIGN_KEY_CHECKS = 1")  # as Prisma has it: without them MariaDB adds keys another way, which has failed
     return database_url
 
 
