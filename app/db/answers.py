@@ -7,6 +7,7 @@ CLIENT_DEPRECATE_EOF, which is what PyMySQL and aiomysql negotiate.
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,7 @@ _OK, _NULL, _EOF, _ERR = 0x00, 0xFB, 0xFE, 0xFF
 _EOF_MAX = 9
 _MORE_RESULTS = 0x0008
 _WHOLE_PACKET = 0xFFFFFF
+_READ_MAX = 65_536
 
 
 class Answers:
@@ -100,6 +102,8 @@ class Reading(asyncio.Protocol):
         self._then = then
         self._usual = transport.get_protocol()
         self._answers = Answers()
+        # Under TLS what arrives is not yet what was said.
+        self._socket = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
         self.done: asyncio.Future[list[list[TextRow]]] = asyncio.get_running_loop().create_future()
 
     def __enter__(self) -> Self:
@@ -109,6 +113,21 @@ class Reading(asyncio.Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if not self._transport.is_closing():
             self._transport.set_protocol(self._usual)
+
+    def look(self) -> None:
+        """Takes what has arrived already.
+
+        The loop reads again only when all that had arrived before has had its turn: under load, dozens of requests,
+        while the database, its answer given, has nothing to do.
+        """
+        if self._socket is None or self.done.done() or self._transport.is_closing():
+            return
+        try:
+            data = os.read(self._socket.fileno(), _READ_MAX)
+        except OSError:  # nothing yet; or lost, which the transport tells
+            return
+        if data:
+            self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         if self.done.done():

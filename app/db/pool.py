@@ -112,6 +112,7 @@ class Connection:
     def __init__(self, raw: Any, patience: float) -> None:
         self._raw = raw
         self.patience = patience
+        self._reading: Reading | None = None
 
     async def run(self, *statements: Statement) -> list[tuple[Row, ...]]:
         """Sends the statements in one packet; the rows of each, in order, with values as Python's types.
@@ -146,12 +147,20 @@ class Connection:
             self._refuse_if_closed()
             transport = self._raw._writer.transport  # noqa: SLF001
             with Reading(transport, then and (lambda results: _command(then(results)))) as reading:
+                self._reading = reading
                 async with asyncio.timeout(self.patience):
                     transport.write(_command(statements))
                     return await reading.done
         except BaseException as error:
             self._tell_apart(error)
             raise
+        finally:
+            self._reading = None
+
+    def look(self) -> None:
+        """Takes what `run_text` waits for, if it has arrived, without waiting for the loop's turn to read."""
+        if self._reading is not None:
+            self._reading.look()
 
     def _refuse_if_closed(self) -> None:
         if self.closed:

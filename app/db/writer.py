@@ -135,6 +135,8 @@ class Writer:
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(delivery, answer, time.monotonic() + self._budget))
         self._arrived.set()
+        if self._connection is not None:
+            self._connection.look()
         return await answer
 
     async def _run(self) -> None:

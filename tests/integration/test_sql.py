@@ -1,6 +1,7 @@
 """Our quoting and reading, against the server itself."""
 
 import asyncio
+import select
 from datetime import UTC, datetime
 
 import pytest
@@ -123,3 +124,18 @@ async def test_what_comes_next_is_sent_by_who_reads_the_answer(connection):
     assert await connection.run_text("SELECT 1", then=then) == [[("1",)]]
     assert await connection.run_text("SELECT 2", then=then) == [[("3",)], [("4",)]]
     assert seen == [[[("1",)]], [[("2",)]]]
+
+
+async def test_answer_that_has_arrived_is_taken_when_looked_for(connection):
+    seen = []
+    asked = asyncio.create_task(connection.run_text("SELECT 1", then=lambda results: seen.extend(results) or []))
+    await asyncio.sleep(0)
+    answer = connection._raw._writer.get_extra_info("socket").fileno()
+    select.select([answer], [], [])  # the loop stands still meanwhile
+    assert seen == []
+    connection.look()
+    assert seen == [[("1",)]]
+    connection.look()
+    assert await asked == [[("1",)]]
+    connection.look()
+    assert await connection.run_text("SELECT 2") == [[("2",)]]
