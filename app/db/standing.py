@@ -89,18 +89,21 @@ class Standing:
         self.key_owner: dict[str, str] = {}
 
     def begin(self, deliveries: list[Delivery], *, looks: bool) -> list[Statement]:
-        """What begins the transaction and reads. `looks`: for webhooks that were received before too."""
+        """What begins the transaction and reads.
+
+        `looks`: also for webhooks that were received before, and for keys that are another job's.
+        """
         updates = [d.update for d in deliveries if d.update and not d.failure]
         self._wanted = sorted({u.job_id for u in updates})
         self._keys = sorted({f.s3_key for u in updates for f in u.files})
         reads = self._reads_of_jobs(self._wanted, updates)
         if looks:
             reads.append((find_by_key(sorted({d.dedup_key for d in deliveries})), self._load_received))
+            if self._keys:
+                reads.append((bind(_KEY_OWNERS, self._keys), self._load_owners))
         again = sorted(d.id for d in deliveries if d.again)
         if again:
             reads.append((find_recorded(again), self._load_recorded))
-        if self._keys:
-            reads.append((bind(_KEY_OWNERS, self._keys), self._load_owners))
         self._loads = [load for _, load in reads]
         return ["START TRANSACTION", *(statement for statement, _ in reads)]
 

@@ -53,8 +53,8 @@ class Batch:
     After `commit`, `outcomes` has one for each delivery's id but those in `locked`: their jobs are held
     by another session, and they are to be tried again. `events` are the log's new rows, numbered.
 
-    `looks`: whether webhooks that are known already are looked for. Otherwise one of them makes `commit` raise the
-    IntegrityError of its key: most senders send nothing twice, and the look is a statement more.
+    `looks`: whether webhooks that are known already are looked for, and files that are another job's. Otherwise one of
+    them makes `commit` raise the IntegrityError of its key: both are rare, and each look is a statement more.
     """
 
     def __init__(

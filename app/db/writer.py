@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 _DUPLICATE_ENTRY = 1062
 
-# Batches that look for webhooks known already, after one that came upon such a one: what is sent twice comes in swarms.
+# Batches that look for what is known already, after one that came upon such: what is sent twice comes in swarms.
 _LOOKS = 200
 
 # Seconds: between two looks for who has waited too long, and what a try gets however late it is.
@@ -206,11 +206,13 @@ class Writer:
                 log.warning("commit_outcome_unknown", deliveries=len(waiting))
                 unknown = batch
             except Exception as error:  # noqa: BLE001 - whatever it was, each sender is to get an answer
+                race = _is_race(error, looked=batch.looks)
+                passes = race or isinstance(error, (RetryableError, DatabaseAwayError))
                 # A race that is lost again is one within the batch: two new jobs that are the same to the collation.
-                if not _passes(error) or (tries and _is_race(error) and len(waiting) > 1):
+                if not passes or (tries and race and len(waiting) > 1):
                     await self._refused(waiting, error)
                     return
-                self._looks = max(self._looks, _LOOKS * _is_race(error))
+                self._looks = max(self._looks, _LOOKS * race)
                 told = error if isinstance(error, DatabaseAwayError) else BusyError(str(error))
                 waiting = await self._put_off(waiting, told)
                 if waiting:
@@ -378,18 +380,13 @@ def _backoff(tries: int) -> float:
     return float(min(0.005 * 2 ** min(tries, 10), 0.5) * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
 
 
-def _passes(error: Exception) -> bool:
-    """Whether the same batch may go through at another try."""
-    return isinstance(error, (RetryableError, DatabaseAwayError)) or _is_race(error)
+def _is_race(error: Exception, *, looked: bool) -> bool:
+    """Whether the same webhook, job or file was recorded, unknown to this try: the next one looks and sees it.
 
-
-def _is_race(error: Exception) -> bool:
-    """Whether the same webhook, or the same job, was recorded between our look and our insert: the next look sees it.
-
-    The message ends in the key's name; before it stands the sender's text.
+    A file's key that is refused although it was looked for is one of two that are the same to the collation.
     """
+    keys = ("rushes_webhooks_dedup'", "PRIMARY'") if looked else ("rushes_webhooks_dedup'", "PRIMARY'", "_s3Key_key'")
+    # The message ends in the key's name; before it stands the sender's text.
     return (
-        isinstance(error, IntegrityError)
-        and error.args[0] == _DUPLICATE_ENTRY
-        and str(error.args[-1]).endswith(("rushes_webhooks_dedup'", "PRIMARY'"))
+        isinstance(error, IntegrityError) and error.args[0] == _DUPLICATE_ENTRY and str(error.args[-1]).endswith(keys)
     )
