@@ -89,7 +89,7 @@ def dedup_key(webhook_id: str | None, update: StatusUpdate | None, body: bytes) 
 
 def _written_out(value: object) -> object:
     """A time is text with a date and a time of day; pydantic would take numbers and bare dates too."""
-    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", value):
+    if isinstance(value, str) and not _DATE_AND_HOUR.match(value):
         raise ValueError("must look like 2025-10-23T14:30:00Z")
     if not isinstance(value, str | None):
         raise ValueError("must be text like 2025-10-23T14:30:00Z")  # noqa: TRY004 - pydantic wants this one
@@ -117,6 +117,7 @@ def _seconds(value: object) -> object:
     return value
 
 
+_DATE_AND_HOUR = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
 _DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
 _DETAILS_MAX = 20
 _VIDEOS_MAX = 100

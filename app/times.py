@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - formats three times faster than an aware one
@@ -33,7 +34,8 @@ def receipt() -> int:
 def microseconds(moment: datetime) -> int:
     """Microseconds since 1970; a datetime without a zone is UTC. Exact: no float in between."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return (aware - _EPOCH) // timedelta(microseconds=1)
+    since = aware - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def microseconds_of(text: str) -> int:
@@ -48,9 +50,22 @@ def moment(us: int) -> datetime:
 
 def rfc3339(us: int) -> str:
     """2025-10-23T14:30:00.000Z"""
-    return (_NAIVE_EPOCH + timedelta(microseconds=us)).isoformat(timespec="milliseconds") + "Z"
+    second, rest = divmod(us, 1_000_000)
+    return f"{_second(second, 'T')}.{rest // 1000:03d}Z"
 
 
-def sql(us: int, timespec: str = "milliseconds") -> str:
+def sql(us: int) -> str:
     """2025-10-23 14:30:00.000, as MySQL writes a DATETIME(3) in UTC."""
-    return (_NAIVE_EPOCH + timedelta(microseconds=us)).isoformat(" ", timespec)
+    second, rest = divmod(us, 1_000_000)
+    return f"{_second(second, ' ')}.{rest // 1000:03d}"
+
+
+def sql6(us: int) -> str:
+    """2025-10-23 14:30:00.000000, as MySQL writes a DATETIME(6) in UTC."""
+    second, rest = divmod(us, 1_000_000)
+    return f"{_second(second, ' ')}.{rest:06d}"
+
+
+@lru_cache(maxsize=256)  # what is written at one time is mostly of a few seconds
+def _second(seconds: int, separator: str) -> str:
+    return (_NAIVE_EPOCH + timedelta(seconds=seconds)).isoformat(separator)

@@ -59,7 +59,7 @@ _ENCODERS = _Encoders(
         bool: b"%d".__mod__,
         float: _float,
         type(None): lambda _: b"NULL",
-        datetime: lambda value: b"'%s'" % times.sql(times.microseconds(value), "microseconds").encode(),
+        datetime: lambda value: b"'%s'" % times.sql6(times.microseconds(value)).encode(),
     }
 )
 
@@ -98,10 +98,8 @@ def _update(table: str, key: str, columns: Sequence[str], names: list[str], rows
     place = b"FIELD(%s, %s)" % (key.encode(), listed)
     assignments = []
     for column in columns:
-        values = [_ENCODERS[type(value := rows[name][column])](value) for name in names]
-        first = values[0]
-        one = all(value == first for value in values)
-        assignments.append(
-            b"%s = %s" % (column.encode(), first if one else b"ELT(%s, %s)" % (place, b", ".join(values)))
-        )
+        values = [rows[name][column] for name in names]
+        one = values.count(values[0]) == len(values)
+        value = literal(values[0]) if one else b"ELT(%s, %s)" % (place, b", ".join(map(literal, values)))
+        assignments.append(b"%s = %s" % (column.encode(), value))
     return b"UPDATE %s SET %s WHERE %s IN (%s)" % (table.encode(), b", ".join(assignments), key.encode(), listed)

@@ -6,7 +6,7 @@ from typing import Any
 from app import payload
 from app.db.sql import bind
 from app.ids import webhook_id
-from app.times import now, sql
+from app.times import now, sql6
 from app.video import StatusUpdate
 
 # Characters; what a TEXT column holds whatever they are.
@@ -143,11 +143,11 @@ class Record:
                 dedup_key,
                 delivery.origin,
                 *values,
-                sql(row.received_at, "microseconds"),
+                sql6(row.received_at),
                 *content,
             ]
         elif row.id in self._new:
-            self._new[row.id][3:] = [*values, sql(row.received_at, "microseconds"), *content]
+            self._new[row.id][3:] = [*values, sql6(row.received_at), *content]
         else:
             self._retried[row.id] = [*values, *content, row.id]
 
