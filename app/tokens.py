@@ -7,6 +7,7 @@ own, derived from a secret that all processes have, so that neither passes for t
 import asyncio
 import hashlib
 import hmac
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 _SYMMETRIC = ["HS256"]
 _PUBLIC_KEY = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+_FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _TICKET_FOR = "rushes:stream"
 _ID_MAX = 191  # characters, as the columns that hold them
 _JWKS_MAX_BYTES = 1024 * 1024
@@ -149,6 +151,7 @@ class Tokens:
     async def verify(self, token: str) -> Identity:
         """Whose token it is. Raises TokenError, KeysAwayError."""
         try:
+            _check_form(token)
             if self.keys is not None:
                 key = await self.keys.find(jwt.get_unverified_header(token).get("kid"))
                 claims = self._claims(token, key, [key.algorithm_name])
@@ -205,6 +208,7 @@ class Tokens:
     def verify_ticket(self, ticket: str) -> Identity:
         """Whose ticket it is; it expires when the token does that bought it. Raises TokenError."""
         try:
+            _check_form(ticket)
             claims = jwt.decode(
                 ticket,
                 self._ticket_key,
@@ -215,6 +219,12 @@ class Tokens:
             return Identity(claims["sub"], claims["org"], admin=claims["admin"], expires_at=claims["until"])
         except Exception as error:  # noqa: BLE001 - as above
             raise TokenError(type(error).__name__) from None
+
+
+def _check_form(token: str) -> None:
+    """RFC 7515: base64url without padding. The library also reads what has some."""
+    if not _FORM.fullmatch(token):
+        raise TokenError("a token is three parts of base64url")
 
 
 def _name(value: Any) -> str:

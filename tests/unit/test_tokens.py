@@ -73,6 +73,7 @@ def signed_with_rsa() -> str:
         lambda: tokens().ticket(Identity("u1"))[0],
         lambda: "",
         lambda: "é.é.é",
+        lambda: token() + "=",
     ],
 )
 async def test_token_with_anything_wrong_is_refused(bad):
