@@ -115,7 +115,7 @@ def _unmasked(payload: bytes, mask: bytes) -> bytes:
 class WebSocketSubscriber(Subscriber):
     """One open WebSocket."""
 
-    __slots__ = ("_frames", "_heard_at", "_messages", "_second")
+    __slots__ = ("_frames", "_heard_at", "_messages", "_pinged_at", "_second")
 
     def __init__(
         self,
@@ -127,16 +127,17 @@ class WebSocketSubscriber(Subscriber):
     ) -> None:
         super().__init__(hub, transport, Wire.WEBSOCKET, user_id, job_id, expires_at)
         self._frames = ClientFrames()
-        self._heard_at = self.touched_at
+        self._heard_at = self._pinged_at = self.touched_at
         self._second = self._messages = 0
 
     def keep_alive(self, now: float) -> None:
-        """A ping when it was silent; a client that has answered none for long is dropped."""
+        """Pings, however much there is to tell: only an answer shows that somebody is there. Without any for two
+        pings' time the client is dropped."""
         if now - self._heard_at > 2 * self.hub.ping:
             self.close(Closing.SLOW)
-        elif now - self.touched_at >= self.hub.ping:
+        elif now - self._pinged_at >= self.hub.ping:
             self.write(heartbeat_frame(self.wire))
-            self.touched_at = now
+            self._pinged_at = now
 
     def data_received(self, data: bytes) -> None:
         try:

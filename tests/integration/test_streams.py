@@ -409,6 +409,15 @@ async def test_websocket_answers_pings_and_is_pinged_itself(database_url):
             assert (await socket_.receive(timeout=5)).type is aiohttp.WSMsgType.PING
 
 
+async def test_websocket_is_pinged_also_while_there_is_much_to_tell(database_url):
+    async with running(database_url, websocket_ping=0.6) as server:
+        await server.register("j1")
+        async with server.session.ws_connect(f"{server.url}/ws/j1", autoping=False) as socket_:
+            async with asyncio.timeout(5):
+                while (await socket_.receive()).type is not aiohttp.WSMsgType.PING:
+                    await moved(server, "j1", "generating")
+
+
 async def test_websocket_that_answers_no_ping_is_dropped(database_url):
     async with running(database_url, websocket_ping=0.2) as server:
         async with server.session.ws_connect(f"{server.url}/ws", autoping=False) as socket_:
