@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -90,12 +90,12 @@ class Spool:
         """
         await self._run(self._put, [_row(d) for d in deliveries])
 
-    async def oldest(self, limit: int, max_bytes: int) -> list[Delivery]:
+    async def oldest(self, limit: int, max_bytes: int, but: Collection[str] = ()) -> list[Delivery]:
         """Up to `limit`, with up to `max_bytes` of bodies, in the order of receipt; at least one if any is here.
 
-        They stay until they are removed. Raises SpoolError.
+        None whose id is in `but`. They stay until they are removed. Raises SpoolError.
         """
-        return await self._run(self._oldest, limit, max_bytes)
+        return await self._run(self._oldest, limit, max_bytes, {*but})
 
     async def remove(self, ids: list[str]) -> None:
         """Forgets those that the database has. Raises SpoolError when the disk refuses; they are not handed out
@@ -174,9 +174,9 @@ class Spool:
         self.pending_bytes += sum(new)
         return len(new)
 
-    def _oldest(self, limit: int, max_bytes: int) -> list[Delivery]:
+    def _oldest(self, limit: int, max_bytes: int, but: set[str]) -> list[Delivery]:
         with self._disk() as db:
-            rows = files.take(db.execute(_OLDEST, (json.dumps([*self._gone]), limit)), max_bytes)
+            rows = files.take(db.execute(_OLDEST, (json.dumps([*self._gone, *but]), limit)), max_bytes)
         return [_delivery(row) for row in rows]
 
     def _remove(self, ids: list[str]) -> None:

@@ -28,13 +28,22 @@ _DUPLICATE_ENTRY = 1062
 # Batches that look for what is known already, after one that came upon such: what is sent twice comes in swarms.
 _LOOKS = 200
 
-# Seconds: between two looks for who has waited too long, and what a try gets however late it is.
+# Seconds: between two looks for who has waited too long; what a try gets however late it is; and between two looks
+# whether the database is back.
 _WATCH = 0.2
 _WAIT_MIN = 0.5
+_PROBE = 0.5
+
+
+_HELD = "the job is held by another program"
 
 
 class BusyError(Exception):
-    """Too many webhooks wait for the database, or the job was held by somebody else for too long."""
+    """Too many webhooks wait for the database, or it did not answer in time."""
+
+
+class HeldError(BusyError):
+    """The job was held by somebody else for too long."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,11 +78,9 @@ class Writer:
         wait: float = 10.0,
         spool: Spool | None = None,
         create_unknown: bool = False,
-        probe: float = 0.5,
     ) -> None:
         self._spool = spool
         self._create_unknown = create_unknown
-        self._probe = probe
         self._away = False
         self._drainer: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -273,7 +280,7 @@ class Writer:
                 if not w.answer.done():
                     w.answer.set_result(batch.outcomes[w.delivery.id])
                 continue
-            if await self._put_off([w], BusyError("the job is held by another program")):
+            if await self._put_off([w], HeldError(_HELD)):
                 w.not_before = time.monotonic() + _backoff(w.tries)
                 w.tries += 1
                 self._locked.append(w)
@@ -285,16 +292,18 @@ class Writer:
                 async with asyncio.timeout(min(_WATCH, self._budget / 4)):
                     await self._ended.wait()
             at = time.monotonic()
-            over = [w for w in (*self._queue, *self._locked) if w.deadline <= at]
-            if over:
-                gone = set(map(id, over))
-                self._queue = deque(w for w in self._queue if id(w) not in gone)
-                self._locked = [w for w in self._locked if id(w) not in gone]
-                try:
-                    await self._put_off(over, BusyError("the database did not answer in time"))
-                except Exception as error:
-                    log.exception("watch_failed", deliveries=len(over))
-                    self._fail(over, error)
+            late = [w for w in self._queue if w.deadline <= at]
+            held = [w for w in self._locked if w.deadline <= at]
+            if late:
+                self._queue = deque(w for w in self._queue if w.deadline > at)
+            if held:
+                self._locked = [w for w in self._locked if w.deadline > at]
+            try:
+                await self._put_off(late, BusyError("the database did not answer in time"))
+                await self._put_off(held, HeldError(_HELD))
+            except Exception as error:
+                log.exception("watch_failed", deliveries=len(late) + len(held))
+                self._fail(late + held, error)
 
     async def _put_off(self, waiting: list[_Waiting], error: Exception) -> list[_Waiting]:
         """Those that may still wait for the database. The others are queued on disk, or get the error.
@@ -331,11 +340,12 @@ class Writer:
     async def _drain(self, spool: Spool) -> None:
         """Applies what is on disk as soon as the database is back, in order, while new webhooks keep coming."""
         while True:
-            await asyncio.sleep(self._probe)
+            await asyncio.sleep(_PROBE)
             try:
                 await spool.adopt()
-                while spool.pending and await self._reachable():
-                    if not await self._drain_some(spool):
+                held: set[str] = set()
+                while await self._reachable() and spool.pending:
+                    if not await self._drain_some(spool, held):
                         break
             except Exception as error:  # noqa: BLE001 - whatever it was, what is on disk must get to the database
                 log.warning("drain_failed", error=str(error))
@@ -350,9 +360,10 @@ class Writer:
             self._away = False
         return True
 
-    async def _drain_some(self, spool: Spool) -> bool:
-        """Whether any of the oldest could be applied."""
-        deliveries = await spool.oldest(self._batch_max, self._batch_max_bytes)
+    async def _drain_some(self, spool: Spool, held: set[str]) -> bool:
+        """Tries the oldest but those in `held`; whether to go on. `held` gets those whose job somebody else holds:
+        they must not keep the others waiting behind them."""
+        deliveries = await spool.oldest(self._batch_max, self._batch_max_bytes, but=held)
         deadline = time.monotonic() + self._budget
         answers = []
         for delivery in deliveries:
@@ -364,10 +375,13 @@ class Writer:
             return False
         self._arrived.set()
         await asyncio.wait(answers)
-        done = [d.id for d, answer in zip(deliveries, answers, strict=True) if answer.exception() is None]
+        errors = {d.id: answer.exception() for d, answer in zip(deliveries, answers, strict=True)}
+        done = [webhook_id for webhook_id, error in errors.items() if error is None]
         await spool.remove(done)
         log.info("spool_drained", applied=len(done), left=spool.pending)
-        return bool(done)
+        kept = {webhook_id for webhook_id, error in errors.items() if isinstance(error, HeldError)}
+        held |= kept
+        return bool(done or kept)
 
     def _fail(self, waiting: list[_Waiting], error: Exception) -> None:
         for w in waiting:

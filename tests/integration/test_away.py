@@ -216,6 +216,17 @@ async def test_full_spool_is_told_with_a_time_to_come_back(gate, sql, tmp_path):
     assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((accepted,),)
 
 
+async def test_webhooks_are_taken_again_after_an_outage_in_which_nothing_could_be_queued(gate, sql, tmp_path):
+    async with serving(gate, tmp_path, spool_max_bytes=1) as server:
+        await server.register("j1")
+        await gate.shut()
+        assert (await server.post(webhook("j1", "generating")))[0] == 503
+        await gate.open()
+        async with asyncio.timeout(10):
+            while (await server.post(webhook("j1", "generating")))[0] != 200:
+                await asyncio.sleep(0.02)
+
+
 async def test_what_was_queued_is_applied_by_the_next_server(gate, sql, tmp_path):
     async with serving(gate, tmp_path) as server:
         await server.register("j1")
@@ -238,6 +249,26 @@ async def test_job_held_by_another_program_for_too_long_is_queued_and_applied_la
             assert (code, body["status"]) == (202, "queued")
         await drained(server)
     assert sql("SELECT progress FROM video_generations") == ((50,),)
+
+
+async def test_webhooks_of_a_job_that_stays_held_do_not_keep_others_in_the_queue(database_url, sql, tmp_path):
+    arguments = parameters(database_url)
+    settings = {"data_dir": tmp_path, "answer_budget": 0.3, "batch_max": 1}
+    async with running(database_url, **settings) as server:
+        await server.register("held")
+        await server.register("free")
+        with pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"]) as session:
+            session.cursor().execute("SELECT id FROM video_generations FOR UPDATE")
+            for job in ("held", "free"):
+                assert (await server.post(webhook(job, "generating")))[0] == 202
+            session.rollback()
+            session.cursor().execute("SELECT id FROM video_generations WHERE id = 'held' FOR UPDATE")
+            async with asyncio.timeout(10):
+                while server.app[SPOOL].pending > 1:
+                    await asyncio.sleep(0.02)
+            assert sql("SELECT id, progress FROM video_generations ORDER BY id") == (("free", 50), ("held", 0))
+        await drained(server)
+    assert sql("SELECT progress FROM video_generations") == ((50,), (50,))
 
 
 async def test_nobody_waits_longer_than_he_may_behind_a_batch_that_the_database_does_not_answer(
