@@ -1,4 +1,4 @@
-"""The generation backend: asked over HTTP, or simulated on this machine in development."""
+"""The generation backend: asked over HTTP; simulated on this machine in development; or none."""
 
 import asyncio
 import secrets
@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 import structlog
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from yarl import URL
 
 from app.deliver import proof
@@ -27,11 +27,13 @@ _NOT_STARTED = {
         "refused": "Le service de génération a refusé cette vidéo : {reason}",
         "unexplained": "Le service de génération a refusé cette vidéo, sans dire pourquoi (HTTP {status}).",
         "silent": "Le service de génération ne répond pas.",
+        "none": "Aucun service de génération n'est configuré (GENERATOR_URL).",
     },
     "en": {
         "refused": "The generation backend refused this video: {reason}",
         "unexplained": "The generation backend refused this video, and did not say why (HTTP {status}).",
         "silent": "The generation backend does not answer.",
+        "none": "No generation backend is set (GENERATOR_URL).",
     },
 }
 
@@ -42,10 +44,10 @@ class GeneratorError(Exception):
 
 
 class Generator(Protocol):
-    async def start(self, order: dict[str, Any]) -> None:
+    async def start(self, order: dict[str, Any], /) -> None:
         """Has the video of `order` ({"job_id", "user_id", "prompt", …}) made. Raises GeneratorError."""
 
-    async def status(self, job_id: str) -> dict[str, Any] | None:
+    async def status(self, job_id: str, /) -> dict[str, Any] | None:
         """What the backend knows of a job, None when it does not know it. Raises GeneratorError.
 
         {"job_id", "status", "message", "progress", "videos", "generation_metadata", "error", "created_at",
@@ -67,7 +69,7 @@ class HttpGenerator:
         try:
             async with self._session.post(self._url + "generate", json=order, allow_redirects=False) as answer:
                 if answer.status not in _DONE:
-                    body = await answer.read()
+                    body = await _begin(answer)
                     said = body[:_REASON_MAX].decode(errors="replace")
                     log.warning("generation_refused", job_id=order["job_id"], status=answer.status, said=said)
                     reason = _reason(body)
@@ -85,11 +87,9 @@ class HttpGenerator:
                     return None
                 if answer.status not in _DONE:
                     raise GeneratorError(f"The generation backend answered {answer.status}.")
-                body = bytearray()
-                async for data in answer.content.iter_any():
-                    body += data
-                    if len(body) > _ANSWER_MAX:
-                        raise GeneratorError(f"The generation backend answered with more than {_ANSWER_MAX} bytes.")
+                body = await _begin(answer)
+                if len(body) > _ANSWER_MAX:
+                    raise GeneratorError(f"The generation backend answered with more than {_ANSWER_MAX} bytes.")
             found = orjson.loads(body)
         except (ClientError, TimeoutError) as error:
             raise GeneratorError(f"The generation backend did not answer ({type(error).__name__}).") from error
@@ -103,6 +103,16 @@ class HttpGenerator:
         await self._session.close()
 
 
+async def _begin(answer: ClientResponse) -> bytes:
+    """The answer's body, or its beginning when it has more than `_ANSWER_MAX` bytes: more than those, then."""
+    body = bytearray()
+    async for data in answer.content.iter_any():
+        body += data
+        if len(body) > _ANSWER_MAX:
+            break
+    return bytes(body)
+
+
 def _reason(body: bytes) -> str | None:
     """The backend's own words, by the names that its webhooks have for them; None if there are none."""
     try:
@@ -111,6 +121,22 @@ def _reason(body: bytes) -> str | None:
         return None
     words = [said.get("error"), said.get("message")] if isinstance(said, dict) else []
     return next((word.strip()[:_REASON_MAX] for word in words if isinstance(word, str) and word.strip()), None)
+
+
+class NoGenerator:
+    """Where there is no backend: nothing can be started here, and nobody knows how a job stands."""
+
+    def __init__(self, language: str) -> None:
+        self._text = _NOT_STARTED[language]["none"]
+
+    async def start(self, _order: dict[str, Any]) -> None:
+        raise GeneratorError(self._text)
+
+    async def status(self, _job_id: str) -> dict[str, Any] | None:
+        raise GeneratorError(self._text)
+
+    async def close(self) -> None:
+        pass
 
 
 class SimulatedGenerator:

@@ -18,7 +18,7 @@ from app.db.retention import Retention
 from app.db.spool import Spool, SpoolError
 from app.db.videos import Videos
 from app.db.writer import Writer
-from app.generator import Generator, HttpGenerator, SimulatedGenerator
+from app.generator import Generator, HttpGenerator, NoGenerator, SimulatedGenerator
 from app.keys import (
     BUS,
     COMMITTED,
@@ -291,11 +291,12 @@ def _tokens(settings: Settings) -> Tokens | None:
 def _generator(settings: Settings) -> Generator:
     if settings.generator_url is not None:
         return HttpGenerator(settings.generator_url, settings.generator_timeout, settings.app_language)
-    secret = settings.webhook_secrets[0] if settings.webhook_secrets else None
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    if settings.app_env == "production":
+        return NoGenerator(settings.app_language)
     size = (pages.STATIC / "simulated.mp4").stat().st_size
-    url = f"http://{host}:{settings.port}{webhooks.PATH}"
-    return SimulatedGenerator(url, secret, settings.simulated_step, size)
+    return SimulatedGenerator(
+        settings.local_url + webhooks.PATH, settings.sending_secret, settings.simulated_step, size
+    )
 
 
 async def _end_streams(app: web.Application) -> None:

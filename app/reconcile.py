@@ -167,14 +167,17 @@ class Reconciler:
 
     async def _answer(self, job: _Standing, asked: _Asked) -> Delivery | None:
         """What is to be applied, None when there is nothing new."""
+        answer = None
         try:
             answer = await self._generator.status(job.job_id)
             self._silence = 0
             delivery = None if answer is None else _delivery(webhook_of(job.job_id, answer))
         except (GeneratorError, payload.InvalidPayloadError) as error:
             self._silence += isinstance(error, GeneratorError)
-            asked.silent += 1
-            if asked.silent == 1:
+            # It knows the job, whatever its word for the status means.
+            known = answer is not None and answer.get("job_id") == job.job_id and isinstance(answer.get("status"), str)
+            asked.silent = 0 if known else asked.silent + 1
+            if asked.silent <= 1:
                 log.warning("stalled_job_not_answered_for", job_id=job.job_id, error=str(error))
             return await self._give_up(job, "silent") if asked.silent >= _SILENT_MIN else None
         asked.silent = 0

@@ -63,4 +63,4 @@ async def static(request: web.Request) -> web.FileResponse:
         found = False
     if not found:
         raise ApiError(404, "not_found", "There is no such file.")
-    return web.FileResponse(file, headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"})
+    return web.FileResponse(file, headers=_HEADERS)

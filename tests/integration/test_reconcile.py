@@ -230,6 +230,14 @@ async def test_job_that_the_backend_does_not_answer_for_fails_after_some_tries(d
     assert len(backend.asked) == 3
 
 
+async def test_job_that_the_backend_answers_for_is_not_given_up_whatever_it_says(database_url, sql, backend):
+    backend.jobs["j1"] = answer("j1", "queued")
+    add_stalled(sql, "j1")
+    async with reconciling(database_url, backend, give_up_after=0.1):
+        await until(lambda: len(backend.asked) >= 4, seconds=20)
+    assert job(sql) == ("PENDING", 0, None)
+
+
 async def test_webhook_that_comes_while_the_backend_is_asked_saves_the_job(database_url, sql, backend):
     add_stalled(sql, "j1", seconds=60)
     backend.gate.clear()

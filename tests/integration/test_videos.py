@@ -1,6 +1,7 @@
 """The API for pages: registering, generating, the gallery."""
 
 import asyncio
+from contextlib import suppress
 
 import pymysql
 import pytest
@@ -9,6 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from app.db.pool import parameters
 from tests.conftest import running
+from tests.integration.test_sign_in import SECRET, bearer
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
 
@@ -161,6 +163,34 @@ async def test_backend_that_is_away_makes_the_job_fail(database_url, language, t
         assert (await server.get(f"/api/videos/{body['job_id']}"))[1]["error"] == told
 
 
+async def test_backend_that_refuses_without_an_end_is_not_listened_to_for_ever(database_url):
+    async def endless(request):
+        answer = web.StreamResponse(status=400)
+        await answer.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await answer.write(b"no " * 100_000)
+        return answer
+
+    backend = web.Application()
+    backend.router.add_post("/api/videos/generate", endless)
+    async with (
+        TestServer(backend) as started,
+        running(database_url, generator_url=str(started.make_url("/"))) as server,
+        asyncio.timeout(10),
+    ):
+        code, body = await order(server, "/api/videos/generate")
+        assert (code, "HTTP 400" in body["error"]) == (502, True)
+
+
+async def test_production_without_a_backend_simulates_none(database_url, sql):
+    settings = {"app_env": "production", "webhook_secret": "hush", "auth_jwt_secret": SECRET}
+    async with running(database_url, **settings, app_language="en") as server:
+        code, body = await order(server, "/api/videos/generate", bearer())
+        assert (code, body["error"]) == (502, "No generation backend is set (GENERATOR_URL).")
+    assert sql("SELECT status FROM video_generations") == (("FAILED",),)
+
+
 async def test_idempotency_key_makes_one_job_of_many_requests(database_url, sql):
     async with running(database_url, simulated_step=60) as server:
         headers = {"Idempotency-Key": "k1"}
@@ -308,3 +338,9 @@ async def test_sessions_that_the_server_ended_are_replaced_unnoticed(server, sql
         sql(f"KILL {number}")
     assert [(await server.get("/api/videos/user"))[0] for _ in range(6)] == [200] * 6
     assert (await order(server))[0] == 201
+
+
+async def test_pages_are_framed_by_nobody_under_any_address(server):
+    for path in ("/", "/docs", "/static/index.html", "/static/docs.html"):
+        async with server.session.get(server.url + path) as answer:
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
