@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, closing, nullcontext
 from typing import Any
 
 import click
@@ -41,13 +41,26 @@ def run_async(coroutine: Coroutine[Any, Any, int]) -> None:
     raise SystemExit(uvloop.run(coroutine))
 
 
-def database(settings: Settings) -> Any:
-    """An async context that yields the database's URL, and runs the private one where no other is set."""
-    from app.db.local import private_database
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[str]:
+    """The database's URL; runs the private one where no other is set. What goes wrong with it is a Failure."""
+    from pymysql.err import Error
 
-    if settings.database_url is not None:
-        return nullcontext(settings.database_url.get_secret_value())
-    return private_database(settings.data_dir)
+    from app.db.local import LocalDatabaseError, private_database
+    from app.db.pool import DatabaseAwayError, RetryableError
+
+    given = settings.database_url
+    try:
+        async with (
+            private_database(settings.data_dir) if given is None else nullcontext(given.get_secret_value()) as url
+        ):
+            yield url
+    except (LocalDatabaseError, DatabaseAwayError, RetryableError, ValueError) as error:
+        raise Failure(str(error)) from None
+    except Error as error:
+        if error.args[0] == _NO_SUCH_TABLE:
+            raise Failure("the database has none of our tables yet; run `rushes migrate` first") from None
+        raise Failure(f"the database refuses us: {error.args[-1]}") from None
 
 
 @main.command()
@@ -65,20 +78,11 @@ def serve(workers: int | None) -> None:
 @click.option("--add-indexes", is_flag=True, help="Also make the indexes that tables of the site's lack.")
 def migrate(*, add_indexes: bool) -> None:
     """Bring the database up to date; safe on one that Prisma made."""
-    from pymysql.err import Error
-
     from app.db import migrate as migrations
-    from app.db.local import LocalDatabaseError
-    from app.db.pool import DatabaseAwayError
 
     async def run(settings: Settings) -> int:
-        try:
-            async with database(settings) as url:
-                report = await asyncio.to_thread(migrations.apply, url, add_indexes=add_indexes)
-        except (LocalDatabaseError, DatabaseAwayError, ValueError) as error:
-            raise Failure(str(error)) from None
-        except Error as error:
-            raise Failure(f"the database refuses us: {error.args[-1]}") from None
+        async with database(settings) as url:
+            report = await asyncio.to_thread(migrations.apply, url, add_indexes=add_indexes)
         _tell(report, add_indexes=add_indexes)
         return 0
 
@@ -192,24 +196,14 @@ def dead_discard(webhook_ids: tuple[str, ...], outcome: str | None, *, everythin
 @main.command()
 def purge() -> None:
     """Delete what is older than RETENTION_DAYS now; the server also does it by itself."""
-    from pymysql.err import Error
-
     from app.db.leader import Leader
-    from app.db.local import LocalDatabaseError
-    from app.db.pool import DatabaseAwayError, Pool, RetryableError
+    from app.db.pool import Pool
     from app.db.retention import Retention
 
     async def run(settings: Settings) -> int:
-        try:
-            async with database(settings) as url:
-                pool = Pool(url, 1, settings.db_timeout)
+        async with database(settings) as url:
+            with closing(Pool(url, 1, settings.db_timeout)) as pool:
                 deleted = await Retention(pool, Leader(url), days=settings.retention_days).purge()
-                pool.close()
-        except (LocalDatabaseError, DatabaseAwayError, RetryableError, ValueError) as error:
-            raise Failure(str(error)) from None
-        except Error as error:
-            hint = "; run `rushes migrate` first" if error.args[0] == _NO_SUCH_TABLE else ""
-            raise Failure(f"the database refuses us: {error.args[-1]}{hint}") from None
         for what, count in deleted.items():
             click.echo(f"{count:>9,}  {what}")
         return 0
@@ -218,30 +212,35 @@ def purge() -> None:
 
 
 @main.command()
-@click.argument("url", default="http://127.0.0.1:8080")
+@click.argument("url", required=False)
 @click.option("--job-id", required=True)
 @click.option("--status", required=True)
 @click.option("--data", help="The data object, as JSON.")
 @click.option("--attempts", default=6, show_default=True, type=click.IntRange(min=1))
-def send(url: str, job_id: str, status: str, data: str | None, attempts: int) -> None:
-    """Post one webhook to URL, with retries on 5xx, 429 and connection errors.
+def send(url: str | None, job_id: str, status: str, data: str | None, attempts: int) -> None:
+    """Post one webhook to URL, by default the server here, with retries on 5xx, 429 and connection errors.
 
-    The secret, if one is needed, is the first in WEBHOOK_SECRET.
+    The secret, if one is needed, is the first in WEBHOOK_SECRET that signs, or else the first.
     """
     from app.send import webhook_command
 
-    raise SystemExit(webhook_command(url, job_id, status, data, _settings(), attempts=attempts))
+    settings = _settings()
+    raise SystemExit(webhook_command(url or settings.local_url, job_id, status, data, settings, attempts=attempts))
 
 
 @main.command()
-@click.argument("url", default="http://127.0.0.1:8080")
+@click.argument("url", required=False)
 @click.option("--user", default="smoke", show_default=True, help="Owner of the jobs made for it.")
 @click.option("--token", help="Access token to read the jobs back with, where one must sign in.")
-def smoke(url: str, user: str, token: str | None) -> None:
-    """Check a running server with the nine checks of the product document; exit 1 if any fails.
+def smoke(url: str | None, user: str, token: str | None) -> None:
+    """Check the server at URL, by default the one here, with the nine checks of the product document.
 
-    Posts with the first secret in WEBHOOK_SECRET, if it is set.
+    Exit 1 if any fails. The secret, if one is needed, is the first in WEBHOOK_SECRET that signs, or else the first.
     """
     from app.smoke import smoke as run
 
-    run_async(run(url, _settings(), user=user, token=token))
+    settings = _settings()
+    try:
+        run_async(run(url or settings.local_url, settings, user=user, token=token))
+    except ValueError as error:
+        raise Failure(str(error)) from None

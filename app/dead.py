@@ -2,27 +2,24 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Any
 
 import click
 import orjson
-from pymysql.err import Error
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from app import logs
-from app.db.local import LocalDatabaseError
-from app.db.pool import DatabaseAwayError, Pool, RetryableError
+from app.db.pool import Pool
 from app.db.received import OPEN, ReceivedWebhooks, Webhook, WholeWebhook
 from app.db.writer import Writer
 from app.settings import Settings
 from app.times import rfc3339
 from app.wire import LogEvent, Typical
 
-_NO_SUCH_TABLE = 1146
 _LISTED = 100
 
 Database = AbstractAsyncContextManager[str]
@@ -127,20 +124,10 @@ async def discard(
 
 @asynccontextmanager
 async def _received(database: Database, settings: Settings) -> AsyncIterator[tuple[ReceivedWebhooks, str]]:
-    """With the database's URL. What is wrong with the database is told in one sentence, with the code 1."""
-    try:
-        async with database as url:
-            pool = Pool(url, 2, settings.db_timeout)
-            try:
-                yield ReceivedWebhooks(pool, settings.app_language, create_unknown=_creates(settings)), url
-            finally:
-                pool.close()
-    except Error as error:
-        if error.args[0] == _NO_SUCH_TABLE:
-            raise _failure("the database has no webhooks yet; run `rushes migrate` or `rushes serve` first") from None
-        raise _failure(f"the database refuses us: {error.args[-1]}") from None
-    except (LocalDatabaseError, DatabaseAwayError, RetryableError, ValueError) as error:
-        raise _failure(str(error)) from None
+    """With the database's URL."""
+    async with database as url:
+        with closing(Pool(url, 2, settings.db_timeout)) as pool:
+            yield ReceivedWebhooks(pool, settings.app_language, create_unknown=_creates(settings)), url
 
 
 @asynccontextmanager

@@ -45,8 +45,9 @@ def deliver(
     """
     body = update if isinstance(update, bytes) else json.dumps(update).encode()
     webhook_id = f"msg_{secrets.token_hex(12)}"
+    reason = "not one attempt was allowed"
     for attempt in range(1, attempts + 1):
-        reason, asked = "", 0.0
+        asked = 0.0
         try:
             status, answer, asked = _post(endpoint(url), body, proof(webhook_id, body, secret), timeout)
             if status < 500 and status != 429:  # noqa: PLR2004
@@ -97,7 +98,10 @@ _OPENER = urllib.request.build_opener(_Unfollowed)
 
 def _post(url: str, body: bytes, headers: dict[str, str], timeout: float) -> tuple[int, str, float]:
     """(status, body, seconds that the server asks to wait)."""
-    request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - endpoint() has looked
+    request = urllib.request.Request(url, body, method="POST")  # noqa: S310 - endpoint() has looked
+    # http.client would write text as Latin-1, and refuse the rest; secrets are read as UTF-8.
+    coded: dict[str, Any] = {name: text.encode("utf-8", "surrogateescape") for name, text in headers.items()}
+    request.headers.update(coded)
     try:
         with _OPENER.open(request, timeout=timeout) as answer:
             return answer.status, answer.read().decode(errors="replace"), 0.0
@@ -107,4 +111,4 @@ def _post(url: str, body: bytes, headers: dict[str, str], timeout: float) -> tup
                 to = error.headers.get("Location", "nowhere")
                 return error.code, f"a redirect to {to}, which is not followed: post to that address itself", 0.0
             after = error.headers.get("Retry-After", "")
-            return error.code, error.read().decode(errors="replace"), float(after) if after.isdigit() else 0.0
+            return error.code, error.read().decode(errors="replace"), float(after) if after.isdecimal() else 0.0

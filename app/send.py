@@ -26,9 +26,8 @@ def webhook_command(
         "has_data": parsed is not None,
         "data": parsed,
     }
-    secret = settings.webhook_secrets[0] if settings.webhook_secrets else None
     try:
-        code, answer = deliver(url, update, secret, attempts=attempts, on_retry=_tell)
+        code, answer = deliver(url, update, settings.sending_secret, attempts=attempts, on_retry=_tell)
     except (NotDeliveredError, ValueError) as error:
         click.secho(f"rushes: not delivered: {error}", fg="red", err=True)
         return 1

@@ -18,8 +18,6 @@ from aiohttp import web
 
 from app import logs
 from app.cli import Failure, database
-from app.db.local import LocalDatabaseError
-from app.db.pool import DatabaseAwayError
 from app.main import create_app
 from app.push.redis import check_url
 from app.routes.webhooks import PATH
@@ -61,7 +59,7 @@ async def serve(settings: Settings) -> int:
                 await Workers(settings, url, taken, welcome).run(stop)
             else:
                 await run_server(settings, url, taken, stop, on_ready=welcome)
-    except (LocalDatabaseError, DatabaseAwayError, WorkersError, ValueError) as error:
+    except WorkersError as error:
         raise Failure(str(error)) from None
     finally:
         taken.close()
@@ -118,8 +116,7 @@ def _bind(settings: Settings) -> socket.socket:
 
 
 def _welcome(settings: Settings) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{host}:{settings.port}"
+    address = settings.local_url
     click.echo(f"\n  Rushes is at {address}/   (Ctrl-C stops it)\n")
     if settings.app_env == "development":
         click.echo("  Open the page, then paste this into another terminal and watch the bar move:\n")

@@ -1,17 +1,17 @@
 """Every setting, read once from the environment and `.env`, and passed down from there."""
 
 import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from yarl import URL
 
 from app.clients import Network, parse_networks
 from app.payload import DEPTH_MAX
-from app.signature import check_secrets
+from app.signature import PREFIX, check_secrets
 
 _SECRET_MIN = 16
 
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+            return tuple(_origin_of(part.strip()) for part in value.split(",") if part.strip())
         return value
 
     @field_validator("admin_users", mode="before")
@@ -131,9 +131,34 @@ class Settings(BaseSettings):
         return tuple(s.strip() for s in self.webhook_secret.get_secret_value().split(",") if s.strip())
 
     @property
+    def sending_secret(self) -> str | None:
+        """What we send webhooks with ourselves: the first that signs, which every server accepts, or else the first."""
+        return next((s for s in self.webhook_secrets if s.startswith(PREFIX)), next(iter(self.webhook_secrets), None))
+
+    @property
+    def public_origin(self) -> str:
+        """PUBLIC_URL's, as browsers write an origin; empty without one."""
+        return _origin_of(self.public_url or "")
+
+    @property
+    def local_url(self) -> str:
+        """This server's address on this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - not bound here
+        return str(URL.build(scheme="http", host=host, port=self.port))
+
+    @property
     def signs_in(self) -> bool:
         """Whether users sign in."""
         return self.auth_jwt_secret is not None or self.auth_jwks_url is not None
+
+
+def _origin_of(address: str) -> str:
+    """As browsers write an origin: no path, default port or capital letters. What is no address stays as it is."""
+    try:
+        url = URL(address)
+        return str(url.origin()) if url.absolute else address
+    except ValueError:
+        return address
 
 
 def is_loopback(host: str) -> bool:
@@ -193,7 +218,11 @@ def _check_addresses(settings: Settings) -> None:
         ("GENERATOR_URL", settings.generator_url),
         ("AUTH_JWKS_URL", settings.auth_jwks_url),
     ):
-        if address is not None and not re.match(r"https?://[\w\[]", address):
+        try:
+            usable = address is None or (URL(address).absolute and URL(address).scheme in ("http", "https"))
+        except ValueError:
+            usable = False
+        if not usable:
             raise SettingsError(f"{name} must be an http:// or https:// address.")
 
 

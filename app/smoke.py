@@ -10,7 +10,7 @@ import click
 import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from app.deliver import proof
+from app.deliver import endpoint, proof
 from app.routes.webhooks import PATH
 from app.settings import Settings
 from app.times import now, rfc3339
@@ -65,13 +65,13 @@ Check = Callable[[Server], Awaitable[str]]
 
 
 async def smoke(url: str, settings: Settings, *, user: str = "smoke", token: str | None = None) -> int:
-    """Prints one line a check; exit code 1 if any fails."""
-    secret = settings.webhook_secrets[0] if settings.webhook_secrets else None
+    """Prints one line a check; exit code 1 if any fails. Raises ValueError for an address that cannot be one."""
+    endpoint(url)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     passed = 0
     async with ClientSession(headers=headers, timeout=ClientTimeout(total=30)) as session:
         name = f"smoke-{secrets.token_hex(6)}"
-        server = Server(session, url.rstrip("/"), user, name, name + "-failing", secret)
+        server = Server(session, url.rstrip("/"), user, name, name + "-failing", settings.sending_secret)
         for number, (title, check) in enumerate(_CHECKS, start=1):
             try:
                 came = await check(server)

@@ -10,7 +10,7 @@ import socket
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import pytest
@@ -227,11 +227,12 @@ async def test_database_that_lacks_our_tables_or_gives_no_rights_is_told_in_one_
         (["purge"], "reader", ours, "DELETE command denied"),
         (["migrate"], "reader", "bare", "command denied"),
         (["dead", "list"], "blind", ours, "SELECT command denied"),
+        (["dead", "list"], "root", "bare", "run `rushes migrate` first"),
     ):
         url = f"mysql://{user}@localhost/{name}?unix_socket={unix_socket}"
         code, out, err = await run(tmp_path, *arguments, DATABASE_URL=url)
         assert (code, out, err.count("\n")) == (1, "", 1), err
-        assert err.startswith("rushes: the database refuses us: ")
+        assert err.startswith("rushes: the database ")
         assert told in err
 
 
@@ -300,7 +301,25 @@ async def test_send_to_nowhere_is_told_without_a_traceback(tmp_path, url, monkey
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("secret", ["plain", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+@pytest.mark.parametrize("url", ["localhost:9", "nonsense"])
+async def test_smoke_of_what_is_no_address_says_so_once(tmp_path, url):
+    code, out, err = await run(tmp_path, "smoke", url)
+    assert (code, out) == (1, "")
+    assert err == f"rushes: {url} is no address: it must begin with http:// or https://\n"
+
+
+async def test_server_here_is_the_one_that_is_meant_where_no_address_is_given(tmp_path, database_url):
+    async with running(database_url) as server:
+        here = {"HOST": "0.0.0.0", "PORT": str(urlsplit(server.url).port)}
+        assert (await run(tmp_path, "smoke", **here))[0] == 0
+        await server.register("j1")
+        assert (await run(tmp_path, "send", "--job-id", "j1", "--status", "pending", **here))[0] == 0
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["plain", "pâté €", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "plain,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+)
 async def test_send_proves_who_it_is(tmp_path, database_url, secret):
     async with running(database_url, webhook_secret=secret, webhook_require_signature="whsec" in secret) as server:
         await server.register("j1")

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app.deliver import deliver
+from app.deliver import NotDeliveredError, deliver
 from app.settings import Settings, SettingsError, load, refuse_unsafe
 from app.signature import sign
 from tests.conftest import running
@@ -241,8 +241,25 @@ async def test_redirect_is_a_refusal_and_takes_the_secret_nowhere(tmp_path, to):
     assert asked == ["/302", "/301", "/303", "/307", "/308", "/300", "/304", "/302"]
 
 
+@pytest.mark.parametrize("after", ["²", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", ""])
+async def test_retry_after_that_is_no_number_of_seconds_is_passed_over(after):
+    async def busy(_request):
+        return web.json_response({}, status=503, headers={"Retry-After": after})
+
+    app = web.Application()
+    app.router.add_post("/hook", busy)
+    async with TestServer(app) as server:
+        with pytest.raises(NotDeliveredError, match="503"):
+            await asyncio.to_thread(deliver, str(server.make_url("/hook")), webhook("j1", "pending"), attempts=1)
+
+
+def test_no_attempt_is_no_delivery():
+    with pytest.raises(NotDeliveredError, match="attempt"):
+        deliver("http://127.0.0.1:9", {}, attempts=0)
+
+
 async def test_simulated_backend_signs_where_signatures_are_required(database_url):
-    settings = {"webhook_secret": WHSEC, "webhook_require_signature": True, "simulated_step": 0.05}
+    settings = {"webhook_secret": f"{OLD},{WHSEC}", "webhook_require_signature": True, "simulated_step": 0.05}
     async with running(database_url, **settings) as server:
         async with server.session.post(f"{server.url}/api/videos/generate", json={"prompt": "the sea"}) as answer:
             job_id = (await answer.json())["job_id"]
@@ -252,7 +269,8 @@ async def test_simulated_backend_signs_where_signatures_are_required(database_ur
 
 
 async def test_smoke_signs_where_signatures_are_required(tmp_path, database_url):
-    settings = {"webhook_secret": WHSEC, "webhook_require_signature": True, "auth_jwt_secret": "s" * 32}
+    both = f"{OLD},{WHSEC}"
+    settings = {"webhook_secret": both, "webhook_require_signature": True, "auth_jwt_secret": "s" * 32}
     async with running(database_url, **settings) as server:
-        code, out, err = await run(tmp_path, "smoke", server.url, WEBHOOK_SECRET=WHSEC)
+        code, out, err = await run(tmp_path, "smoke", server.url, WEBHOOK_SECRET=both)
         assert (code, out.splitlines()[-1]) == (0, "9 of 9"), out + err
