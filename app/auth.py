@@ -1,9 +1,8 @@
 """Who is asking, and what they may see. Fails closed: nobody is somebody only where a rule says so."""
 
-from urllib.parse import urlsplit
-
 from aiohttp import web
 
+from app.clients import forwarded_scheme
 from app.errors import ApiError
 from app.keys import SETTINGS, TOKENS
 from app.settings import Settings, is_loopback
@@ -26,15 +25,18 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
     """
     settings, tokens = request.app[SETTINGS], request.app[TOKENS]
     if tokens is None:
-        if not (settings.app_env == "development" and is_loopback(settings.host) and _is_local(request.host, settings)):
+        if not (
+            settings.app_env == "development"
+            and is_loopback(settings.host)
+            and _is_local(request.host.lower(), settings)
+        ):
             raise NotSignedInError
         _refuse_foreign_change(request)
         return Identity("dev", admin=True)
     try:
-        if "Authorization" in request.headers:
-            kind, _, token = request.headers["Authorization"].partition(" ")
-            if kind.lower() != "bearer":
-                raise NotSignedInError
+        # Any other scheme is somebody else's: a proxy's in front of a page, which browsers send with all they ask for.
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() == "bearer":
             return await tokens.verify(token.strip())
         if ticket and "ticket" in request.query:
             return tokens.verify_ticket(request.query["ticket"])
@@ -51,10 +53,14 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
 def is_own_origin(request: web.Request, origin: str) -> bool:
     """Whether a page of this origin may act here: this host's own, PUBLIC_URL's, or one of CORS_ORIGINS."""
     settings = request.app[SETTINGS]
-    public = urlsplit(settings.public_url).netloc if settings.public_url else request.host
     # `null`, of sandboxed frames and files, has no host: it must not equal one that is missing here too.
-    host = origin.partition("://")[2]
-    return (host != "" and host in (public, request.host)) or origin in settings.cors_origins
+    scheme, _, host = origin.partition("://")
+    if host != "" and host == settings.public_origin.partition("://")[2]:
+        return origin == settings.public_origin
+    known = forwarded_scheme(
+        request.remote or "", request.headers.get("X-Forwarded-Proto", ""), settings.trusted_proxies
+    )
+    return (host != "" and host == request.host.lower() and known in (None, scheme)) or origin in settings.cors_origins
 
 
 def _refuse_foreign_change(request: web.Request) -> None:
@@ -80,5 +86,5 @@ def _refuse_foreign_change(request: web.Request) -> None:
 
 def _is_local(host: str, settings: Settings) -> bool:
     name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    public = (settings.public_url or "").split("://")[-1].rstrip("/")
-    return is_loopback(name.strip("[]")) or bool(public and host == public)
+    public = settings.public_origin.partition("://")[2]
+    return is_loopback(name.strip("[]")) or (public != "" and host == public)

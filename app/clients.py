@@ -1,4 +1,4 @@
-"""Which address a request comes from, and how often one may fail to say who it is. Pure."""
+"""From where a request comes, and how often one may fail to say who it is. Pure."""
 
 import re
 from collections import OrderedDict, deque
@@ -35,6 +35,14 @@ def client_address(peer: str, forwarded_for: str | None, trusted: tuple[Network,
             break
         address = before
     return str(address)
+
+
+def forwarded_scheme(peer: str, forwarded_proto: str, trusted: tuple[Network, ...]) -> str | None:
+    """`http` or `https`, as the nearest proxy says that the request came to it; None where no trusted one says so."""
+    address = _address(peer)
+    scheme = forwarded_proto.rpartition(",")[2].strip().lower()
+    believed = address is not None and any(address in network for network in trusted)
+    return scheme if believed and scheme in ("http", "https") else None
 
 
 class FailureLimit:

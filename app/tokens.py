@@ -69,17 +69,28 @@ class KeySet:
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._fetching = asyncio.Lock()
+        self._failed = False
+        self._renewal: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str | None) -> jwt.PyJWK:
         """Raises TokenError when there is no such key, KeysAwayError when there are no keys yet."""
-        if key_id not in self._keys or time.monotonic() - self._fetched_at > self._max_age:
+        if key_id not in self._keys:
             await self._renew()
+        elif time.monotonic() - self._fetched_at > self._max_age:
+            await self._renew_known()
         if not self._keys:
             raise KeysAwayError
         try:
             return self._keys[key_id]
         except KeyError:
             raise TokenError("signed with an unknown key") from None
+
+    async def _renew_known(self) -> None:
+        """Waits, since a key may have been withdrawn; but not for an address that did not answer last time."""
+        if not self._failed:
+            await self._renew()
+        elif self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(), name="jwks")
 
     async def there(self) -> bool:
         """Whether there are keys. Fetches them if there are none yet."""
@@ -107,7 +118,9 @@ class KeySet:
                 raise ValueError(f"more than {_JWKS_MAX_BYTES} bytes")
             self._keys = _signing_keys(body)
             self._fetched_at = time.monotonic()
+            self._failed = False
         except Exception as error:  # noqa: BLE001 - whatever that address answers, the keys that we have stay good
+            self._failed = True
             log.warning("jwks_not_fetched", error=type(error).__name__)
 
 

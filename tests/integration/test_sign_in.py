@@ -127,6 +127,43 @@ async def test_page_without_an_origin_of_its_own_is_nowhere_at_home(database_url
                 assert (answer.status, (await answer.json())["code"]) == (403, "origin_not_allowed")
 
 
+@pytest.mark.parametrize(
+    ("settings", "headers", "origin", "status"),
+    [
+        ({"public_url": "https://Rushes.example:443/videos"}, {}, "https://rushes.example", 200),
+        ({"public_url": "https://rushes.example"}, {"Host": "rushes.example"}, "http://rushes.example", 403),
+        ({"trusted_proxies": "127.0.0.1"}, {"X-Forwarded-Proto": "https", "Host": "h"}, "https://h", 200),
+        ({"trusted_proxies": "127.0.0.1"}, {"X-Forwarded-Proto": "https", "Host": "h"}, "http://h", 403),
+        ({"trusted_proxies": "10.0.0.0/8"}, {"X-Forwarded-Proto": "http", "Host": "h"}, "https://h", 200),
+        ({}, {"Host": "Rushes.example"}, "https://rushes.example", 200),
+        ({"cors_origins": "x, https://App.example:443/"}, {}, "https://app.example", 200),
+        ({"cors_origins": "x, https://App.example:443/"}, {}, "http://app.example", 403),
+    ],
+)
+async def test_pages_own_origin_is_judged_with_its_scheme_where_that_is_known(
+    database_url, settings, headers, origin, status
+):
+    async with running(database_url, webhook_secret="hush", auth_jwt_secret=SECRET, **settings) as server:
+        headers = {"Cookie": f"__session={token()}", "Origin": origin} | headers
+        async with server.session.post(f"{server.url}/api/stream-tickets", headers=headers) as answer:
+            assert answer.status == status
+
+
+async def test_password_that_a_proxy_asks_for_is_not_taken_for_a_token(signed):
+    basic = {"Authorization": "Basic dTpw"}
+    ticket = (await buy(signed, bearer()))["ticket"]
+    assert await seen(signed, "mine", basic | {"Cookie": f"__session={token()}"}) == 200
+    assert await seen(signed, "mine", basic) == 401
+    async with signed.session.get(f"{signed.url}/events?ticket={ticket}", headers=basic) as stream:
+        assert stream.status == 200
+
+
+async def test_public_address_with_a_path_serves_development_too(database_url):
+    async with running(database_url, public_url="http://rushes.example/videos") as server:
+        assert (await server.get("/api/videos/user", headers={"Host": "rushes.example"}))[0] == 200
+        assert (await server.get("/api/videos/user", headers={"Host": "evil.example"}))[0] == 401
+
+
 async def test_page_elsewhere_may_change_nothing_in_development_either(server):
     url = f"{server.url}/api/admin/webhooks/replay"
     for origin, status in (("https://evil.example", 403), (server.url, 200)):
@@ -186,6 +223,8 @@ class Issuer:
     def __init__(self) -> None:
         self.keys: dict[str, rsa.RSAPrivateKey] = {}
         self.broken = False
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.asked = 0
 
     def add(self, kid: str) -> None:
@@ -198,6 +237,7 @@ class Issuer:
 
     async def answer(self, _request: web.Request) -> web.Response:
         self.asked += 1
+        await self.answers.wait()
         if self.broken:
             return web.Response(status=500)
         keys = [
@@ -259,6 +299,10 @@ async def test_keys_stay_good_while_the_issuer_is_away(database_url, issuer):
         issuer.broken = True
         assert await gallery(server, issuer.token("a")) == 200
         assert issuer.asked == 2
+        issuer.answers.clear()
+        async with asyncio.timeout(2):  # less than an answer may take
+            assert await asyncio.gather(*(gallery(server, issuer.token("a")) for _ in range(3))) == [200] * 3
+        issuer.answers.set()
 
 
 async def test_good_tokens_are_told_to_come_back_while_no_keys_were_ever_fetched(database_url, issuer):
