@@ -239,8 +239,10 @@ async def connect(url: str, wait: float, *, patience: float | None = None) -> Co
     connection = Connection(raw, wait if patience is None else patience)
     try:
         await connection.run(*_SESSION.format(seconds=ceil(wait)).split(";"))
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        if isinstance(error, DatabaseAwayError):
+            raise UnreachableError(str(error)) from error
         raise
     connection.patience = wait
     return connection

@@ -76,6 +76,7 @@ class Batch:
         self._typical = typical
         self._standing = Standing()
         self._record = Record()
+        self._took: list[float | None] = []
         self._sent = False
         self._failure: Exception | None = None
 
@@ -99,6 +100,8 @@ class Batch:
             raise
         if self.events:
             log.number(self.events, int(results[-3][0][0] or 0))
+        for seconds in self._took:
+            self._typical.observe(seconds)
 
     def _go_on(self, answers: list[Any]) -> list[bytes]:
         """What to send when the reads are answered, at once; nothing when that needs more reading, or fails."""
@@ -250,7 +253,7 @@ class Batch:
         for file in (*change.new_files, *change.refreshed_files):
             self._put_file(row, file, update.metadata, at)
         if job.state == "COMPLETED":
-            self._typical.observe(change.columns.get("processingTime"))
+            self._took.append(change.columns.get("processingTime"))
         self.events.append(
             LogEvent(
                 0,

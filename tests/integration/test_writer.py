@@ -24,7 +24,8 @@ class Harness:
     def __init__(self, url: str, **options) -> None:
         self.events: list[LogEvent] = []
         self.batches: list[int] = []
-        self.writer = Writer(url, language="fr", typical=Typical(), on_commit=self._committed, **options)
+        self.typical = Typical()
+        self.writer = Writer(url, language="fr", typical=self.typical, on_commit=self._committed, **options)
 
     def _committed(self, events: list[LogEvent]) -> None:
         self.batches.append(len(events))
@@ -200,6 +201,14 @@ async def until(condition, seconds=10.0):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def test_only_what_was_committed_tells_how_long_a_generation_takes(harness, sql):
+    add_jobs(sql, "j1", "j2")
+    (refused,) = kinds(await harness.submit(completion("j1", video("k", filename="x" * 300))))
+    assert (refused, harness.typical.seconds) == ("dead", None)
+    await harness.submit(completion("j2", video("k2")))
+    assert harness.typical.seconds == 120.5
 
 
 @contextlib.contextmanager
