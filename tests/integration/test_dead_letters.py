@@ -57,7 +57,7 @@ def store(sql, *documents: dict | bytes, outcome: str = "dead") -> list[str]:
             if job_id is None
             else payload.dedup_key(None, payload.parse(body), body)
         )
-        rows += [(ids.webhook_id(at), key, job_id, outcome, times.sql(at, "microseconds"), body)]
+        rows += [(ids.webhook_id(at), key, job_id, outcome, times.sql6(at), body)]
     values = ", ".join(["(%s, %s, %s, %s, 1, 1, 'apply_failed', 'for a test', %s, '{}', %s)"] * len(rows))
     sql(
         "INSERT INTO rushes_webhooks (id, dedup_key, job_id, outcome, attempts, duration_ms, error_code, error,"
