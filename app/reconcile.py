@@ -31,7 +31,9 @@ WHERE status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING') AND creat
 
 _STANDING = """
 SELECT g.id, g.status, g.progress, g.updatedAt, g.createdAt, k.job_id, k.status, k.updated_at
-FROM video_generations g LEFT JOIN rushes_jobs k ON k.job_id = g.id WHERE g.id IN %s
+FROM video_generations g LEFT JOIN rushes_jobs k
+  ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) = g.createdAt
+WHERE g.id IN %s
 """
 
 _UNFINISHED_MAX = 50_000

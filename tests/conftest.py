@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pymysql
 import pytest
 from aiohttp import ClientSession, web
+from pymysql.constants import CLIENT
 
 from app import logs
 from app.db import migrate
@@ -58,12 +59,17 @@ def database_url(mariadb) -> str:
 
 def make_database(mariadb) -> str:
     name = f"test_{next(_numbers)}"
-    with pymysql.connect(unix_socket=mariadb["unix_socket"], user=mariadb["user"], autocommit=True) as session:
+    with pymysql.connect(
+        unix_socket=mariadb["unix_socket"], user=mariadb["user"], autocommit=True,
+        client_flag=CLIENT.MULTI_STATEMENTS,
+    ) as session:  # fmt: skip
         cursor = session.cursor()
         cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
         cursor.execute(f"USE {name}")
         for path in MIGRATIONS:
             cursor.execute(path.read_text())
+            while cursor.nextset():
+                pass
         for table in ("_yoyo_migration", "_yoyo_version", "_yoyo_log"):
             cursor.execute(f"CREATE TABLE {table} LIKE rushes.{table}")
             cursor.execute(f"INSERT INTO {table} SELECT * FROM rushes.{table}")

@@ -1,4 +1,4 @@
-"""The migrations, applied by yoyo: plain SQL files, one idempotent statement each."""
+"""The migrations, applied by yoyo: plain SQL files that can run twice."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

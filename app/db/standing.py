@@ -16,14 +16,15 @@ from app.wire import gallery_file
 # Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others. The rest of
 # what the row says comes in one column: decoding a column costs us more than it costs the server.
 _LOCK = """
-SELECT id, authorId, organizationId, CONCAT_WS('|', status, progress, COALESCE(completedAt, updatedAt))
+SELECT id, authorId, organizationId, CONCAT_WS('|', status, progress, createdAt, COALESCE(completedAt, updatedAt))
 FROM video_generations WHERE id IN %s ORDER BY id FOR UPDATE SKIP LOCKED
 """
 
 # Not locked, and not joined to the above: whoever writes here holds the job's row, and a key that
-# SKIP LOCKED passed over would be a key forgotten.
+# SKIP LOCKED passed over would be a key forgotten. CONCAT_WS leaves out a created_at that is not known.
 _KEYS = """
-SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie), file_keys FROM rushes_jobs WHERE job_id IN %s
+SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie, created_at), file_keys
+FROM rushes_jobs WHERE job_id IN %s
 """
 
 _PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
@@ -51,12 +52,17 @@ _Read = tuple[Statement, Callable[[list[Any]], None]]
 
 @dataclass(slots=True)
 class JobRow:
-    """A locked row, and what the batch does to it."""
+    """A locked row, and what the batch does to it.
+
+    `created_at` and `finished_at` are as the database writes them, empty in a row that the batch makes. `is_new`: it
+    has no key of ours.
+    """
 
     id: str
     author_id: str
     organization_id: str | None
     job: video.Job
+    created_at: str = ""
     finished_at: str = ""
     is_new: bool = False
     prompt: str | None = None
@@ -165,9 +171,9 @@ class Standing:
 
     def _load_jobs(self, rows: list[Any]) -> None:
         for job_id, author, organization, standing in rows:
-            state, progress, finished_at = standing.split("|")
+            state, progress, created_at, finished_at = standing.split("|")
             job = video.Job(state, video.status_word(state, int(progress)), int(progress))
-            self.jobs[job_id] = JobRow(job_id, author, organization, job, finished_at, is_new=True)
+            self.jobs[job_id] = JobRow(job_id, author, organization, job, created_at, finished_at, is_new=True)
 
     def _load_keys(self, rows: list[Any]) -> None:
         for job_id, standing, file_keys in rows:
@@ -175,7 +181,9 @@ class Standing:
             if row is None:
                 self._keys_alone.append(job_id)
                 continue
-            status, has_files, at, stage, tie = standing.split("|")
+            status, has_files, at, stage, tie, *created_at = standing.split("|")
+            if created_at and created_at[0] != row.created_at:
+                continue  # the key of a job that was deleted, before this one was inserted under its id
             job = row.job
             row.is_new = False
             job.status = status

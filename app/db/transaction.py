@@ -29,9 +29,9 @@ INSERT INTO video_files (id, generationId, s3Key, filename, fileUrl, filePath, f
 """
 
 _SET_KEYS = """
-INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at) VALUES %s
-ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at),
-  stage = VALUES(stage), tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at)
+INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at) VALUES %s
+ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at), stage = VALUES(stage),
+  tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at), created_at = VALUES(created_at)
 """
 
 _COLUMNS_NOW = "SELECT %s FROM video_generations WHERE id = %s"
@@ -345,4 +345,4 @@ def _key_row(row: JobRow, at: Raw) -> list[Any]:
     key = row.job.key
     assert key is not None  # noqa: S101 - a job that changed has one
     file_keys = orjson.dumps(row.job.file_keys) if row.job.file_keys else None
-    return [row.id, row.job.status, int(key.has_files), key.at, key.stage, key.tie, file_keys, at]
+    return [row.id, row.job.status, int(key.has_files), key.at, key.stage, key.tie, file_keys, at, row.created_at or at]

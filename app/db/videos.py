@@ -24,7 +24,8 @@ _COLUMNS = """
 SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,
   g.generationTime, g.downloadTime, g.aspectRatio, g.authorId, g.organizationId, g.createdAt, g.updatedAt,
   g.completedAt, k.status, k.at, k.updated_at
-FROM video_generations g LEFT JOIN rushes_jobs k ON k.job_id = g.id
+FROM video_generations g LEFT JOIN rushes_jobs k
+  ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) = g.createdAt
 """
 
 _FILES = """

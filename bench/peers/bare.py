@@ -25,7 +25,7 @@ POOL = web.AppKey("pool", aiomysql.Pool)
 SESSION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
 LOCK_JOB = """
-SELECT g.authorId, g.organizationId, j.has_files, j.at, j.stage
+SELECT g.authorId, g.organizationId, j.has_files, j.at, j.stage, g.createdAt
 FROM video_generations g LEFT JOIN rushes_jobs j ON j.job_id = %s
 WHERE g.id = %s FOR UPDATE"""
 
@@ -58,10 +58,11 @@ INSERT INTO rushes_webhooks (id, dedup_key, job_id, status, version, outcome, at
 VALUES (%s, %s, %s, %s, 'v1', 'applied', 1, %s, %s, %s, %s)"""
 
 SET_JOB_KEY = """
-INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at),
-  stage = VALUES(stage), tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at)"""
+  stage = VALUES(stage), tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at),
+  created_at = VALUES(created_at)"""
 
 TAKE_EVENT_ID = "UPDATE rushes_counter SET value = LAST_INSERT_ID(value + 1) WHERE id = 1"
 
@@ -142,7 +143,7 @@ async def _apply(cursor: aiomysql.Cursor, webhook: Webhook, received: Received) 
     file_keys = orjson.dumps({video["file_path"]: [order[1], tie] for video in videos}).decode()
     await cursor.execute(
         SET_JOB_KEY,
-        (job, webhook.status, order[0], order[1], order[2], tie, file_keys if videos else None, now),
+        (job, webhook.status, order[0], order[1], order[2], tie, file_keys if videos else None, now, found[5]),
     )
     event, data = _event(webhook, videos)
     await cursor.execute(TAKE_EVENT_ID)

@@ -129,7 +129,7 @@ async def test_what_waiting_does_not_mend_ends_the_start(database_url, sql):
         async with running(database_url.replace("/test_", "/absent_")):
             pass
     sql("DELETE FROM _yoyo_migration WHERE migration_id >= '0009'")
-    with pytest.raises(NotMigratedError, match="lacks 2 migrations; run `rushes migrate` first"):
+    with pytest.raises(NotMigratedError, match="lacks 3 migrations; run `rushes migrate` first"):
         async with running(database_url, app_env="production", webhook_secret=SECRET):
             pass
 

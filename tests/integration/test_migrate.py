@@ -93,6 +93,24 @@ def test_migration_that_was_killed_half_way_is_finished_by_the_next(empty_url, s
     assert sql("SELECT COUNT(*) FROM rushes_jobs") == ((0,),)
 
 
+def test_column_that_a_killed_migration_added_stays_with_what_is_in_it(empty_url, sql):
+    migrate.apply(empty_url)
+    added = [path.stem for path in MIGRATIONS if path.name >= "0011"]
+    sql("DELETE FROM _yoyo_migration WHERE migration_id >= '0011'")
+    sql("INSERT INTO rushes_jobs VALUES ('j1', 'failed', 0, 1, 5, '', NULL, NOW(3), '2025-10-23 14:30:00.123')")
+    assert migrate.apply(empty_url).applied == added
+    assert sql("SELECT CAST(created_at AS CHAR) FROM rushes_jobs") == (("2025-10-23 14:30:00.123",),)
+
+
+def test_keys_from_before_a_column_was_added_stay(empty_url, sql):
+    migrate.apply(empty_url)
+    sql("DELETE FROM _yoyo_migration WHERE migration_id >= '0011'")
+    sql("ALTER TABLE rushes_jobs DROP COLUMN created_at")
+    sql("INSERT INTO rushes_jobs VALUES ('j1', 'failed', 0, 1, 5, '', NULL, NOW(3))")
+    migrate.apply(empty_url)
+    assert sql("SELECT job_id, created_at FROM rushes_jobs") == (("j1", None),)
+
+
 def test_two_migrations_at_once_wait_for_each_other(empty_url, sql):
     reports, errors = [], []
 

@@ -162,6 +162,15 @@ async def test_progress_that_was_lost_is_applied_once(database_url, sql, backend
     assert sql("SELECT outcome, attempts FROM rushes_webhooks") == (("applied", 1),)
 
 
+async def test_job_inserted_again_is_not_taken_to_stand_where_the_deleted_one_stood(database_url, sql, backend):
+    backend.jobs["j1"] = answer("j1", "generating")
+    async with reconciling(database_url, backend) as harness:
+        await add_moved(harness, sql, "j1", "generating", seconds=0, at="2025-10-23T14:00:00Z")
+        sql("DELETE FROM video_generations")
+        add_stalled(sql, "j1")
+        await until(lambda: job(sql) == ("PROCESSING", 50, None))
+
+
 async def test_answer_that_changes_nothing_is_asked_for_after_longer_and_longer_pauses(database_url, sql, backend):
     backend.jobs["j1"] = answer("j1", "generating", updated_at="2030-01-01T00:00:00")
     at = asyncio.get_running_loop().time

@@ -238,6 +238,19 @@ async def test_job_registered_again_after_it_was_deleted_starts_afresh(server, s
     assert (code, body["progress"]) == (200, 50)
 
 
+async def test_job_that_another_program_deleted_and_inserted_again_starts_afresh_and_is_shown_so(server, sql):
+    await server.register("j1")
+    await server.post(completion("j1", video("k"), at="2025-10-23T15:00:00Z"))
+    sql("DELETE FROM video_generations")
+    sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('j1', 'p', 'dev', NOW(3))")
+    _, shown = await server.get("/api/videos/j1")
+    assert (shown["status"], shown["state"], shown["progress"], shown["videos"]) == ("pending", "PENDING", 0, [])
+    code, body = await server.post(webhook("j1", "generating"))
+    assert (code, body["progress"]) == (200, 50)
+    _, shown = await server.get("/api/videos/j1")
+    assert (shown["status"], shown["state"], shown["progress"]) == ("generating", "PROCESSING", 50)
+
+
 @pytest.mark.parametrize("job_id", ["a{b}", "a b", "é", "a.b", "50%"])
 async def test_job_id_may_be_any_text(server, job_id):
     await server.register(job_id)
