@@ -74,11 +74,21 @@ export function poller(api, jobId) {
     const events = [...read.events];
     const listed = new Set(events.map((event) => event.data.job_id));
     for (const gone of [...known.keys()].filter((id) => !listed.has(id))) {
-      events.push(...(await api.job(gone)).events.map((event) => ({ ...event, id: read.id })));
+      events.push(...(await lastOf(api, gone)).map((event) => ({ ...event, id: read.id })));
       known.delete(gone);
     }
     const changed = events.filter((event) => known.get(event.data.job_id) !== JSON.stringify(event.data));
     for (const event of read.events) known.set(event.data.job_id, JSON.stringify(event.data));
     return { id: read.id, events: changed };
   };
+}
+
+/** How a job ended that is no longer listed. One that was deleted has nothing to tell, and must not end the polling. */
+async function lastOf(api, jobId) {
+  try {
+    return (await api.job(jobId)).events;
+  } catch (error) {
+    if (error.status === 404) return [];
+    throw error;
+  }
 }

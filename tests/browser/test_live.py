@@ -228,6 +228,19 @@ async def test_behind_a_proxy_that_holds_streams_back_another_way_is_found(page,
         await tab.close()
 
 
+async def test_deleted_job_does_not_end_the_polling_of_the_others(page, server, sql):
+    for job_id in ("gone", "j1"):
+        await server.register(job_id)
+    async with buffering_proxy(server, upgrades=False) as url:
+        tab = await following(page, url)
+        async with tab.expect_response("**/api/videos/gone"):
+            sql("DELETE FROM video_generations WHERE id = 'gone'")
+        await moved(server, "j1")
+        assert await ids(tab, 3) == [2, 2, 3]
+        assert await tab.evaluate("states.at(-1).state") == "live"
+        await tab.close()
+
+
 # -- Who is who
 
 
