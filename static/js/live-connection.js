@@ -67,17 +67,18 @@ export class Connection {
         if (error instanceof Silent && this.#goAround()) continue;
         if (this.#attempt.signal.aborted) continue;
         wait = this.#onFailure(error);
-        if (error.status === 404) return;
+        if (wait === null) return;
       }
       await pause(wait, this.#attempt.signal);
     }
   }
 
+  /** Milliseconds until the next try; null if there is none. */
   #onFailure(error) {
     this.#failures += 1;
     if (this.#via === "polling") this.#via = "sse";
     const delay = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (this.#failures - 1)) * (0.75 + Math.random() / 2);
-    const retryIn = Math.max(delay, (error.retryAfter ?? 0) * 1000);
+    const retryIn = error.status === 404 ? null : Math.max(delay, (error.retryAfter ?? 0) * 1000);
     const lost = this.#state === "live" && error.status === undefined;
     this.#show(lost ? "connecting" : "offline", { error: error.status === undefined ? null : error, retryIn });
     return retryIn;

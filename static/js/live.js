@@ -20,8 +20,8 @@ const LONGEST_DELAY = 30_000;
  * - `onEvent({ id, event, data })`: `event` is "progress", "completed" or "failed", `data` as in the protocol. The state
  *   that it begins with comes as events too.
  * - `onState({ state, via, error, retryIn })`: `via` is "sse", "websocket" or "polling" while live; `error` has the
- *   `status`, `code` and `message` of a refusal; `retryIn` is in ms. A job that is not there is offline with 404 for good.
- *   "over": the job has ended, and nothing more will come.
+ *   `status`, `code` and `message` of a refusal; `retryIn` is in ms. A job that is not there is offline with 404 for
+ *   good, and `retryIn` is null. "over": the job has ended, and nothing more will come.
  * - `lastEventId` and `channel`, both from `GET /api/videos/user`: begin there, instead of with the present state.
  * - `onReset()`: the log cannot be continued. With it, the subscription ends: read the state, subscribe again. Without
  *   it, the present state comes once more as events.

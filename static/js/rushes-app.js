@@ -270,7 +270,8 @@ export class RushesApp extends HTMLElement {
     if (!error) return;
     const known = { 401: t("problem.signed-out"), 429: t("problem.connections") };
     const reason = known[error.status] ?? `${t("problem.stream")}\n${error.message}`;
-    banner.textContent = `${reason}\n${t("retry.in", { time: duration(Math.ceil(retryIn / 1000)) })}`;
+    const again = retryIn === null ? "" : `\n${t("retry.in", { time: duration(Math.ceil(retryIn / 1000)) })}`;
+    banner.textContent = `${reason}${again}`;
     banner.hidden = false;
   }
 

@@ -182,6 +182,15 @@ async def test_unknown_job_is_offline_for_good(page, server):
     assert await tab.evaluate("[states.at(-1).error.status, states.at(-1).retryIn]") == [404, None]
 
 
+async def test_job_that_was_deleted_while_followed_promises_no_new_try(page, server, sql):
+    await server.register("theirs", user_id="u2")
+    tab = await following(page, server.url, "theirs")
+    sql("DELETE FROM video_generations WHERE id = 'theirs'")
+    await tab.evaluate("window.dispatchEvent(new Event('online'))")  # it connects again
+    await until(tab, "states.at(-1).state === 'offline'")
+    assert await tab.evaluate("[states.at(-1).error.status, states.at(-1).retryIn]") == [404, None]
+
+
 @asynccontextmanager
 async def buffering_proxy(server, *, upgrades: bool):
     """Keeps answers back until they are complete, as proxies do that know no streams."""

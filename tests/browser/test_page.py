@@ -217,6 +217,13 @@ async def test_a_refused_stream_is_explained_and_what_was_missed_is_caught_up(pa
     await expect(page.locator(".banner")).to_be_hidden()
 
 
+async def test_stream_that_is_not_there_promises_no_new_try(page, server):
+    not_there = {"status": 404, "json": {"error": "No streams here", "code": "not_found"}}
+    await page.route("**/events?*", lambda route: route.fulfill(**not_there))
+    await page.goto(server.url)
+    await expect(page.locator(".banner")).to_have_text("Le direct est interrompu. No streams here")
+
+
 async def test_pressing_again_after_no_answer_does_not_make_a_second_video(page, server):
     await open_page(page, server)
     keys = []
