@@ -1,6 +1,6 @@
 // The ways by which events come. Each runs until its connection ends, tells `opened` that it works, and gives `take` every
 // frame: { id, event, data }, where `id` is a number or null. What they resolve to is "ended", or "over" when the job's
-// stream has nothing more to tell, ever.
+// stream has nothing more to tell, ever, or "again" when a new connection must take over without delay.
 
 const OPENING = 5_000; // ms until the first sign of life
 const SILENCE = 45_000; // three of the server's heartbeats
@@ -96,14 +96,23 @@ export function websocket(address, { signal, opened, take }) {
       how(value);
     };
     const stop = () => settle(reject, signal.reason);
-    const timer = setTimeout(() => settle(reject, new Silent()), OPENING);
+    let timer = setTimeout(() => settle(reject, new Silent()), OPENING);
+    // Browsers hide the server's pings: a dead connection looks like one on which there is nothing to tell. A new one
+    // with the last id loses nothing in either case.
+    const heard = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => settle(resolve, "again"), SILENCE);
+    };
     signal.addEventListener("abort", stop);
     socket.onopen = () => {
       open = true;
-      clearTimeout(timer);
+      heard();
       opened();
     };
-    socket.onmessage = ({ data }) => take({ event: null, data: null, ...JSON.parse(data) });
+    socket.onmessage = ({ data }) => {
+      heard();
+      take({ event: null, data: null, ...JSON.parse(data) });
+    };
     socket.onclose = ({ code, reason }) => {
       if (code in REFUSALS) settle(reject, new Refused(REFUSALS[code], { message: reason }));
       else if (code === 1000) settle(resolve, "over");

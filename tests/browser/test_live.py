@@ -192,21 +192,23 @@ async def test_job_that_was_deleted_while_followed_promises_no_new_try(page, ser
 
 
 @asynccontextmanager
-async def buffering_proxy(server, *, upgrades: bool):
-    """Keeps answers back until they are complete, as proxies do that know no streams."""
-    held = []
+async def buffering_proxy(server, *, upgrades: bool, dead: int = 0):
+    """Keeps answers back until they are complete, as proxies do that know no streams. Of WebSockets, the first `dead`
+    stay open and bring nothing, as those do whose other end has vanished."""
+    sockets = itertools.count()
 
     async def forward(request: web.Request) -> web.StreamResponse:
-        held.append(request.path)
         async with ClientSession() as session:
             if request.headers.get("Upgrade") == "websocket":
                 if not upgrades:
                     return web.Response(status=400)
                 ours = web.WebSocketResponse()
                 await ours.prepare(request)
+                alive = next(sockets) >= dead
                 async with session.ws_connect(server.url + request.path_qs) as theirs:
                     async for message in theirs:
-                        await ours.send_str(message.data)
+                        if alive:
+                            await ours.send_str(message.data)
                 return ours
             async with session.get(server.url + request.path_qs) as answer:
                 kind = answer.content_type
@@ -234,6 +236,20 @@ async def test_behind_a_proxy_that_holds_streams_back_another_way_is_found(page,
         assert await ids(tab, 2) == [1, 2]
         await server.post(completion("j1", video("k")))
         await until(tab, "seen.at(-1).event === 'completed'")
+        await tab.close()
+
+
+async def test_websocket_that_fell_silent_is_resumed_and_nothing_is_lost(page, server):
+    await server.register("j1")
+    await page.context.clock.install()
+    async with buffering_proxy(server, upgrades=True, dead=1) as url:
+        tab = await following(page, url)
+        await moved(server, "j1")
+        await page.context.clock.fast_forward(45_000)
+        assert await ids(tab, 2) == [1, 2]
+        # A job about which there is nothing to tell is no trouble.
+        assert await tab.evaluate("states.filter(({ state }) => state === 'live').length") == 1
+        assert (await tab.evaluate("states.at(-1)"))["via"] == "websocket"
         await tab.close()
 
 
