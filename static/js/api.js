@@ -36,8 +36,8 @@ async function request(path, options = {}, timeout = TIMEOUT) {
 }
 
 /** A page of the caller's videos; the first (no cursor) also has `active` and `last_event_id`. */
-export function getGallery(cursor = null, limit = 12) {
-  const query = new URLSearchParams({ limit });
+export function getGallery(cursor = null) {
+  const query = new URLSearchParams({ limit: 12 });
   if (cursor !== null) query.set("cursor", cursor);
   return request(`/api/videos/user?${query}`);
 }

@@ -26,8 +26,8 @@ export function fileSize(bytes) {
 }
 
 /** "3 minutes ago", "yesterday"; a clock that is a little behind the server's must not say "in 2 seconds". */
-export function ago(time, now = Date.now()) {
-  const seconds = Math.max(0, (now - Date.parse(time)) / 1000);
+export function ago(time) {
+  const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
   if (seconds < 45) return relative.format(0, "second");
   const [, unit, size] = STEPS.find(([limit]) => seconds < limit);
   return relative.format(-Math.floor(seconds / size), unit);

@@ -4,7 +4,7 @@
 // gallery page that the stream continues from. Details (prompt, model, times) come from GET /api/videos/{id}. Since a
 // fetched job never touches state, a slow answer cannot take back what a newer event has shown.
 
-export const UNFINISHED = ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"];
+const UNFINISHED = ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"];
 
 const DETAILS = ["prompt", "aspect_ratio", "model", "model_version", "processing_time", "generation_time",
   "download_time", "created_at", "completed_at"];
