@@ -1,6 +1,7 @@
 // The requests of the page. Every failure is an ApiError, whether the server refused or could not be reached.
 
 import { t } from "./i18n.js";
+import { refusalOf } from "./refusal.js";
 
 const TIMEOUT = 20_000;
 const GENERATE_TIMEOUT = 60_000; // the server itself waits for the generation backend
@@ -13,17 +14,6 @@ export class ApiError extends Error {
   }
 }
 
-/** What a response other than 2xx says. Also used for the stream, whose errors EventSource hides. */
-export async function errorOf(response) {
-  const body = await response.json().catch(() => ({}));
-  return new ApiError(body.error ?? t("problem.http", { status: response.status }), {
-    status: response.status,
-    code: body.code ?? null,
-    details: Array.isArray(body.details) ? body.details : [],
-    retryAfter: Number(response.headers.get("Retry-After")) || null,
-  });
-}
-
 async function request(path, options = {}, timeout = TIMEOUT) {
   let response;
   try {
@@ -32,7 +22,9 @@ async function request(path, options = {}, timeout = TIMEOUT) {
   } catch {
     throw new ApiError(t("problem.network"));
   }
-  throw await errorOf(response);
+  const { status } = response;
+  const refusal = await refusalOf(response);
+  throw new ApiError(refusal.message ?? t("problem.http", { status }), { status, ...refusal });
 }
 
 /** A page of the caller's videos; the first (no cursor) also has `active` and `last_event_id`. */

@@ -1,6 +1,7 @@
 // The present state of jobs, read by GET, as events: what a subscription begins with, and what polling gives.
 
-import { refusalOf } from "./live-transports.js";
+import { Refused } from "./live-transports.js";
+import { refusalOf } from "./refusal.js";
 
 const NAMES = { COMPLETED: "completed", FAILED: "failed" };
 const TIMEOUT = 20_000;
@@ -25,7 +26,7 @@ export class Api {
     const signal = AbortSignal.timeout(TIMEOUT);
     const options = { headers: await this.headers(), credentials: this.credentials, cache: "no-store", signal };
     const response = await fetch(this.base + path, options);
-    if (!response.ok) throw await refusalOf(response);
+    if (!response.ok) throw new Refused(response.status, await refusalOf(response));
     return response.json();
   }
 
@@ -38,7 +39,7 @@ export class Api {
     const response = await fetch(`${this.base}/api/stream-tickets`, options);
     if (response.ok) return (await response.json()).ticket;
     if (response.status === 409) return null; // nobody signs in there
-    throw await refusalOf(response);
+    throw new Refused(response.status, await refusalOf(response));
   }
 
   get hasToken() {

@@ -2,6 +2,8 @@
 // frame: { id, event, data }, where `id` is a number or null. What they resolve to is "ended", or "over" when the job's
 // stream has nothing more to tell, ever, or "again" when a new connection must take over without delay.
 
+import { refusalOf } from "./refusal.js";
+
 const OPENING = 5_000; // ms until the first sign of life
 const SILENCE = 45_000; // three of the server's heartbeats
 
@@ -15,15 +17,6 @@ export class Refused extends Error {
 
 /** The connection was made, and nothing came: something between here and the server keeps it back. */
 export class Silent extends Error {}
-
-export async function refusalOf(response) {
-  const body = await response.json().catch(() => ({}));
-  return new Refused(response.status, {
-    message: body.error,
-    code: body.code ?? null,
-    retryAfter: Number(response.headers.get("Retry-After")) || null,
-  });
-}
 
 /** Server-Sent Events by fetch: unlike EventSource, it tells why a stream was refused, and sends a bearer token. */
 export async function sse(address, { signal, headers, credentials, opened, take, retry }) {
@@ -39,7 +32,7 @@ export async function sse(address, { signal, headers, credentials, opened, take,
     const accept = { Accept: "text/event-stream", ...headers };
     const response = await fetch(address, { headers: accept, credentials, cache: "no-store", signal: abort.signal });
     if (response.status === 204) return "over";
-    if (!response.ok) throw await refusalOf(response);
+    if (!response.ok) throw new Refused(response.status, await refusalOf(response));
     const read = parser(take, retry);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let first = true; ; first = false) {

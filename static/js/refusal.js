@@ -1,0 +1,10 @@
+/** What a response other than 2xx says. `message` is undefined without one; `retryAfter` is in seconds, or null. */
+export async function refusalOf(response) {
+  const body = await response.json().catch(() => ({}));
+  return {
+    message: body.error,
+    code: body.code ?? null,
+    details: Array.isArray(body.details) ? body.details : [],
+    retryAfter: Number(response.headers.get("Retry-After")) || null,
+  };
+}
