@@ -1,6 +1,6 @@
 """The body of a webhook, in any of its versions, to a `StatusUpdate`. Pure.
 
-A new version of the payload is one new model of a video and one line in `_VERSIONS`.
+A new version of the payload is a new model of a video, a look at what tells it apart, and a line in `VERSIONS`.
 """
 
 import hashlib
@@ -252,11 +252,12 @@ def _is_v1(_document: dict[str, Any], _videos: list[dict[str, Any]]) -> bool:
 
 # Once: pydantic looks the class up anew for each use of Completion[…].
 _V1 = Completion[VideoV1]
-_VERSIONS = (
+VERSIONS = (
     ("v3", _is_v3, Completion[VideoV3]),
     ("v2", _is_v2, Completion[VideoV2]),
     ("v1", _is_v1, _V1),
 )
+"""(name, whether a body is of it, what its completions are), the newest first."""
 
 
 def _version(document: dict[str, Any]) -> tuple[str, type[Completion[Any]]]:
@@ -265,7 +266,7 @@ def _version(document: dict[str, Any]) -> tuple[str, type[Completion[Any]]]:
         return "v1", _V1
     listed = data.get("videos") if isinstance(data, dict) else None
     videos = [video for video in listed if isinstance(video, dict)] if isinstance(listed, list) else []
-    return next((name, model) for name, matches, model in _VERSIONS if matches(document, videos))
+    return next((name, model) for name, matches, model in VERSIONS if matches(document, videos))
 
 
 def _upgrade(document: dict[str, Any]) -> StatusUpdate:
