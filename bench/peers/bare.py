@@ -74,7 +74,7 @@ MESSAGES = {
     "generating": "Génération de la vidéo en cours",
     "completed": "Génération terminée avec succès",
 }
-STAGES = {"generating": 2, "completed": 4}
+STAGES = {"generating": 2, "completed": 6}
 
 
 class Received(NamedTuple):
