@@ -16,5 +16,5 @@ _count = itertools.count(1)
 
 
 def webhook_id(received_at: int) -> str:
-    """32 hex digits that sort by receipt (microseconds since 1970): the time, this process, its how-manieth."""
+    """32 hex digits that sort by receipt (microseconds since 1970): the time, this process, a counter."""
     return f"{received_at:014x}{_PROCESS}{next(_count) & 0xFFFFFF:06x}"

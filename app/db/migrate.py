@@ -67,7 +67,8 @@ async def pending(url: str, wait: float = 10.0) -> list[str]:
 
 
 def apply(url: str, *, add_indexes: bool = False) -> Report:
-    """Brings a database up to date; several at once wait for each other. Raises DatabaseAwayError."""
+    """Brings a database up to date; several at once wait for each other. Raises DatabaseAwayError, and
+    once it is connected pymysql's Error."""
     with _session(url) as session, session.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK('rushes_migrate', 60)")
         if cursor.fetchone() != (1,):

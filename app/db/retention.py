@@ -70,7 +70,7 @@ class Retention:
         await self._leader.repeat("retention", self._purge_and_tell, self._every)
 
     async def purge(self) -> dict[str, int]:
-        """Deletes now; how many rows, by what they are. Raises DatabaseAwayError."""
+        """Deletes now; how many rows, by what they are. Raises DatabaseAwayError or RetryableError."""
         before = sql(now() - int(self._days * _DAY_US))
         self.longest = 0.0
         return {

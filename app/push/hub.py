@@ -35,11 +35,12 @@ def _channel(job_id: str | None, user_id: str) -> str:
 
 
 class Hub:
-    """`max_buffer` is in bytes; the other limits and intervals are in seconds.
+    """`max_connections` and `max_per_user` count streams, `max_messages` what a WebSocket client sends in a second;
+    `max_buffer` is in bytes, `max_lag` and the intervals are in seconds.
 
     A client has `last_words` to take what waits for it when its stream ends; one whose machine acknowledges nothing for
-    `dead_after` is gone. `epoch` counts how often the log was taken
-    back; `restart` is called with those who were live then.
+    `dead_after` is gone. `epoch` counts how often the log was taken back; `restart` is called with those who were live
+    then.
     """
 
     def __init__(
