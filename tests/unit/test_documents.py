@@ -57,6 +57,15 @@ def event_source_paths(document: Path) -> list[str]:
     return re.findall(r"new EventSource\(\"([^\"?]+)", document.read_text())
 
 
+def rooms() -> set[str]:
+    """The modules that the list of rooms names; `app/db/log.py, sql.py` are two of one folder."""
+    named = set()
+    for line in re.findall(r"^app/\S+\.py(?:, \S+\.py)*", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE):
+        first, *others = line.split(", ")
+        named |= {first, *(str(Path(first).with_name(other)) for other in others)}
+    return named
+
+
 def an_app() -> web.Application:
     return create_app(Settings(_env_file=None), "mysql://root@localhost/never-connected-to")
 
@@ -100,3 +109,19 @@ async def test_every_api_route_is_in_the_protocol_or_in_operations():
         if not re.search(rf"{method} {re.escape(path)}(?![\w/{{])", described)
     ]
     assert missing == []
+
+
+def test_every_module_has_its_room_in_the_architecture_and_every_room_is_there():
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "app").rglob("*.py") if path.read_text()}
+    assert modules - rooms() == set(), "docs/architecture.md has no room for these"
+    assert rooms() - modules == set(), "docs/architecture.md has rooms that are gone"
+
+
+def test_every_table_of_ours_is_in_the_architecture():
+    made = {
+        table
+        for migration in (ROOT / "app/db/migrations").glob("*.sql")
+        for table in re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?`?(rushes_\w+)", migration.read_text())
+    }
+    rows = re.findall(r"^\| `(rushes_\w+)` \|", (ROOT / "docs/architecture.md").read_text(), flags=re.MULTILINE)
+    assert sorted(rows) == sorted(made)
