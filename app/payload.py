@@ -292,10 +292,10 @@ def _upgrade(document: dict[str, Any]) -> StatusUpdate:
 
 
 def _has_data(envelope: Envelope) -> bool:
-    """Files that came are never passed over, even beside `has_data: false`."""
+    """Files that came, and word that none will come, are never passed over, even beside `has_data: false`."""
     data = envelope.data
     if envelope.has_data is False:
-        return bool(data and data.get("videos"))
+        return bool(data and (data.get("videos") or data.get("success") is False))
     if envelope.has_data and data is None and envelope.status == "completed":
         raise InvalidPayloadError([{"field": "data", "message": "has_data is true, but data is missing"}])
     return data is not None

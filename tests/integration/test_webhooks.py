@@ -55,6 +55,16 @@ async def test_failure_is_recorded_with_its_reason(server, sql):
     assert done is not None
 
 
+async def test_unsuccessful_completion_is_a_failure_also_beside_has_data_false(server, sql):
+    await server.register("j1")
+    sent = webhook("j1", "completed", data={"success": False, "videos": []}) | {"has_data": False, "error": "quota"}
+    code, body = await server.post(sent)
+    assert (code, body["status"]) == (200, "failed")
+    assert sql("SELECT status, progress, error FROM video_generations") == (
+        ("FAILED", 0, "Aucune vidéo n'a été produite: quota"),
+    )
+
+
 async def test_same_webhook_again_is_a_duplicate_and_changes_nothing(server, sql):
     await server.register("j1")
     sent = completion("j1", video("k/1"))

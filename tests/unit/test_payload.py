@@ -248,9 +248,11 @@ def test_unsuccessful_completion_brings_no_file():
     assert (update.has_data, update.files) == (True, ())
 
 
-def test_unsuccessful_completion_needs_no_list_of_videos():
-    update = payload.parse(body(V1 | {"data": {"success": False}}))
-    assert (update.has_data, update.files) == (True, ())
+@pytest.mark.parametrize("has_data", [True, False, None])
+@pytest.mark.parametrize("data", [{"success": False}, {"success": False, "videos": []}])
+def test_unsuccessful_completion_waits_for_no_files_whatever_it_says_of_its_data(has_data, data):
+    update = payload.parse(body(V1 | {"has_data": has_data, "data": data, "error": "quota"}))
+    assert (update.has_data, update.files, update.error) == (True, (), "quota")
 
 
 def test_refusal_of_a_long_body_is_short():
