@@ -121,7 +121,7 @@ _DATE_AND_HOUR = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
 _DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
 _DETAILS_MAX = 20
 _VIDEOS_MAX = 100
-_MODEL_MAX = 191  # characters, what the columns hold
+_COLUMN_MAX = 191  # characters, what the columns of ids and names hold
 _JSON_DEPTH = 31  # levels, what MariaDB's JSON takes
 # Bytes of metadata, each file's counted: a transaction goes in one packet, and MariaDB takes 16 MiB unless told other.
 _COPIES_MAX = 4 * 1024 * 1024
@@ -143,7 +143,7 @@ class Dimensions(BaseModel):
 class Envelope(BaseModel):
     """What every version has around its data."""
 
-    job_id: Annotated[str, Field(min_length=1, max_length=191, strict=True)]
+    job_id: Annotated[str, Field(min_length=1, max_length=_COLUMN_MAX, strict=True)]
     status: Annotated[
         Literal["pending", "processing", "generating", "downloading", "completed", "failed"],
         BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
@@ -282,13 +282,25 @@ def _upgrade(document: dict[str, Any]) -> StatusUpdate:
         error=_text(envelope.error) or _text(envelope.message),
     )
     if data:
-        update.user_id = _text(data.get("user_id"))
+        update.user_id = _owner(data.get("user_id"))
     if update.status == "completed" and update.has_data:
         _add_files(update, data, completion)
     elif update.status == "failed":
         metadata = data.get("metadata")
         update.prompt_used = _text(metadata.get("prompt_used")) if isinstance(metadata, dict) else None
     return update
+
+
+def _owner(user_id: object) -> str | None:
+    """Text, or a whole number as its digits: a number is what an id is to many a sender."""
+    if user_id is None or user_id == "":
+        return None
+    if isinstance(user_id, int) and not isinstance(user_id, bool):
+        return str(user_id)
+    if not isinstance(user_id, str) or len(user_id) > _COLUMN_MAX:
+        message = f"must be text of at most {_COLUMN_MAX} characters, or a whole number"
+        raise InvalidPayloadError([{"field": "data.user_id", "message": message}])
+    return user_id
 
 
 def _has_data(envelope: Envelope) -> bool:
@@ -309,8 +321,8 @@ def _add_files(update: StatusUpdate, data: dict[str, Any], completion: type[Comp
         update.files = tuple({video.key: _file(video) for video in body.videos}.values())
     update.generated_at = None if body.generated_at is None else microseconds(body.generated_at)
     metadata = body.metadata or Metadata()
-    update.model = metadata.model_name and metadata.model_name[:_MODEL_MAX]
-    update.model_version = metadata.model_version and metadata.model_version[:_MODEL_MAX]
+    update.model = metadata.model_name and metadata.model_name[:_COLUMN_MAX]
+    update.model_version = metadata.model_version and metadata.model_version[:_COLUMN_MAX]
     update.processing_time = metadata.processing_time
     update.generation_time = metadata.generation_time
     update.download_time = metadata.download_time

@@ -77,6 +77,10 @@ def with_video(video: dict, **data) -> dict:
     return V1 | {"data": {"videos": [video], "success": True} | data}
 
 
+def webhook_of_a_step(**data) -> dict:
+    return {"job_id": "j", "status": "generating", "content_type": "video", "data": data}
+
+
 def refused(document: dict) -> list[str]:
     with pytest.raises(InvalidPayloadError) as error:
         payload.parse(body(document))
@@ -162,6 +166,18 @@ def test_v3_failure_brings_its_own_error():
     assert (update.version, update.error) == ("v3", "quota")
 
 
+@pytest.mark.parametrize(
+    ("sent", "user_id"), [(None, None), ("", None), ("é" * 191, "é" * 191), (5, "5"), (2**63, "9223372036854775808")]
+)
+def test_owner_is_a_text_or_a_whole_number_or_nobody(sent, user_id):
+    for document in (changed("data.user_id", sent), webhook_of_a_step(user_id=sent)):
+        assert payload.parse(body(document)).user_id == user_id
+
+
+def test_owner_of_an_unfinished_job_must_be_one_too():
+    assert refused(webhook_of_a_step(user_id={"a": 1})) == ["data.user_id"]
+
+
 def test_status_is_read_in_any_case():
     assert payload.parse(body(changed("status", "COMPLETED"))).status == "completed"
 
@@ -197,6 +213,11 @@ def test_status_is_read_in_any_case():
         ("data.videos.0.duration_seconds", 1e30, "data.videos.0.duration_seconds"),
         ("data.metadata.processing_time", 1e30, "data.metadata.processing_time"),
         ("data.videos", [{}] * 101, "data.videos"),
+        ("data.user_id", {"a": 1}, "data.user_id"),
+        ("data.user_id", ["u1"], "data.user_id"),
+        ("data.user_id", True, "data.user_id"),
+        ("data.user_id", 1.5, "data.user_id"),
+        ("data.user_id", "x" * 192, "data.user_id"),
     ],
 )
 def test_wrong_field_is_named_as_the_sender_wrote_it(path, value, field):
