@@ -61,6 +61,22 @@ def parse(body: bytes, max_depth: int = DEPTH_MAX) -> StatusUpdate:
         raise InvalidPayloadError(details) from None
 
 
+def order(body: bytes) -> dict[str, Any]:
+    """What a webhook tells of its job's order; read only when it makes the job. `body` has been parsed before.
+
+    `prompt`, empty if it tells none, and of `config_used` the fields that a job can have.
+    """
+    data = orjson.loads(body)["data"]
+    metadata = data.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = {}
+    told = {"prompt": _text(metadata.get("prompt_used")) or _text(data.get("prompt")) or ""}
+    config = metadata.get("config_used")
+    if isinstance(config, dict):
+        told |= {name: config[name] for name, fits in _CONFIG.items() if fits(config.get(name))}
+    return told
+
+
 def _is_deeper(document: dict[str, Any], max_depth: int) -> bool:
     level: list[Any] = [document]
     for _ in range(max_depth):
@@ -122,6 +138,8 @@ _DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
 _DETAILS_MAX = 20
 _VIDEOS_MAX = 100
 _COLUMN_MAX = 191  # characters, what the columns of ids and names hold
+# Four months: more is a mistake, and would be one in every estimate made from it.
+_SECONDS_MAX = 10_000_000
 _JSON_DEPTH = 31  # levels, what MariaDB's JSON takes
 # Bytes of metadata, each file's counted: a transaction goes in one packet, and MariaDB takes 16 MiB unless told other.
 _COPIES_MAX = 4 * 1024 * 1024
@@ -130,8 +148,7 @@ Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_utc)
 Text = Annotated[str, Field(min_length=1)]
 _Natural = Annotated[int, Field(ge=0)]
 Natural = Annotated[_Natural, BeforeValidator(number, json_schema_input_type=_Natural)]
-# Four months: more is a mistake, and would be one in every estimate made from it.
-_Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(ge=0, le=_SECONDS_MAX, allow_inf_nan=False)]
 Seconds = Annotated[_Seconds, BeforeValidator(number, json_schema_input_type=_Seconds)]
 
 
@@ -289,6 +306,17 @@ def _upgrade(document: dict[str, Any]) -> StatusUpdate:
         metadata = data.get("metadata")
         update.prompt_used = _text(metadata.get("prompt_used")) if isinstance(metadata, dict) else None
     return update
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _COLUMN_MAX
+
+
+def _is_span(value: object) -> bool:
+    return type(value) is int and 0 < value <= _SECONDS_MAX
+
+
+_CONFIG = {"aspect_ratio": _is_name, "duration_seconds": _is_span, "person_generation": _is_name}
 
 
 def _owner(user_id: object) -> str | None:

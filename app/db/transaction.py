@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from app import times, video
+from app import payload, times, video
 from app.db import log
 from app.db.pool import Connection, DatabaseAwayError
 from app.db.sql import Raw, bind, literal, update_rows
@@ -22,6 +22,12 @@ _PROMPT_MAX = 16_000
 _MAKE_JOBS = """
 INSERT INTO video_generations (id, prompt, authorId, createdAt, updatedAt) VALUES %s
 """
+
+_ORDERED = {
+    "aspect_ratio": "aspectRatio",
+    "duration_seconds": "durationSeconds",
+    "person_generation": "personGeneration",
+}
 
 _INSERT_FILES = """
 INSERT INTO video_files (id, generationId, s3Key, filename, fileUrl, filePath, fileSize, format,
@@ -206,7 +212,7 @@ class Batch:
         if delivery.failure or update is None:
             code, error = delivery.failure or ("apply_failed", "nothing to apply")
             return Outcome("dead", row.id, code, error)
-        job_row = self._standing.jobs.get(update.job_id) or self._made(update)
+        job_row = self._standing.jobs.get(update.job_id) or self._made(update, delivery.body)
         if job_row is None:
             if update.job_id in self._standing.held:
                 return None
@@ -233,15 +239,21 @@ class Batch:
             num_videos=len(job_row.gallery),
         )
 
-    def _made(self, update: StatusUpdate) -> JobRow | None:
+    def _made(self, update: StatusUpdate, body: bytes) -> JobRow | None:
         """A new job for an update that names its owner, where that is wanted and nobody has its id."""
         if not self._create_unknown or update.user_id is None:
             return None
         if update.job_id in self._standing.held or update.job_id in self._standing.spelled_otherwise:
             return None
-        prompt = (update.metadata or {}).get("prompt_used") or update.prompt_used or ""
-        job = video.Job("PENDING", "pending", 0)
-        made = JobRow(update.job_id, update.user_id, None, job, prompt=str(prompt)[:_PROMPT_MAX])
+        order = payload.order(body)
+        made = JobRow(
+            update.job_id,
+            update.user_id,
+            None,
+            video.Job("PENDING", "pending", 0),
+            prompt=order["prompt"][:_PROMPT_MAX],
+            columns={column: order[name] for name, column in _ORDERED.items() if name in order},
+        )
         self._standing.jobs[update.job_id] = made
         return made
 

@@ -501,6 +501,22 @@ async def test_webhook_that_names_its_owner_makes_the_missing_job_where_that_is_
     assert sql("SELECT generationId FROM video_files") == (("new",),)
 
 
+async def test_job_that_a_webhook_makes_has_what_was_ordered(sql, database_url):
+    config = {"aspect_ratio": "9:16", "duration_seconds": 5, "person_generation": "DONT_ALLOW"}
+    told = completion("told", video("k"))
+    told["data"] |= {"user_id": "u7", "prompt": "not this"}
+    told["data"]["metadata"]["config_used"] = config
+    step = webhook("step", "generating", data={"user_id": "u7", "prompt": "A calm sea"})
+    async with writing(database_url, create_unknown=True) as harness:
+        assert kinds(await harness.submit(told, step)) == ["applied", "applied"]
+    assert sql(
+        "SELECT id, prompt, aspectRatio, durationSeconds, personGeneration, status FROM video_generations ORDER BY id"
+    ) == (
+        ("step", "A calm sea", "16:9", 8, "ALLOW_ALL", "PROCESSING"),
+        ("told", "la mer", "9:16", 5, "DONT_ALLOW", "COMPLETED"),
+    )
+
+
 async def test_two_new_jobs_that_are_one_to_the_collation_do_not_hold_up_the_others(sql, database_url):
     add_jobs(sql, "there")
 

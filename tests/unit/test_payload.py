@@ -178,6 +178,28 @@ def test_owner_of_an_unfinished_job_must_be_one_too():
     assert refused(webhook_of_a_step(user_id={"a": 1})) == ["data.user_id"]
 
 
+CONFIG = {"aspect_ratio": "9:16", "duration_seconds": 5, "person_generation": "DONT_ALLOW"}
+
+
+@pytest.mark.parametrize(
+    ("data", "order"),
+    [
+        ({"prompt": "A calm sea"}, {"prompt": "A calm sea"}),
+        ({"prompt": "A calm sea", "metadata": {"prompt_used": "La mer"}}, {"prompt": "La mer"}),
+        ({"metadata": {"config_used": CONFIG}}, {"prompt": ""} | CONFIG),
+        ({"metadata": {"config_used": CONFIG | {"aspect_ratio": None, "duration_seconds": "5"}}},
+         {"prompt": "", "person_generation": "DONT_ALLOW"}),
+        ({"metadata": {"config_used": dict.fromkeys(CONFIG, "x" * 192)}}, {"prompt": ""}),
+        ({"metadata": {"config_used": dict.fromkeys(CONFIG, 2**31)}}, {"prompt": ""}),
+        ({"metadata": {"config_used": dict.fromkeys(CONFIG, True)}}, {"prompt": ""}),
+        ({"metadata": [1], "prompt": ""}, {"prompt": ""}),
+        ({"metadata": {"config_used": "x"}, "prompt": None}, {"prompt": ""}),
+    ],
+)  # fmt: skip
+def test_order_of_a_job_is_read_from_what_fits(data, order):
+    assert payload.order(body(webhook_of_a_step(**data))) == order
+
+
 def test_status_is_read_in_any_case():
     assert payload.parse(body(changed("status", "COMPLETED"))).status == "completed"
 
