@@ -7,7 +7,7 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from math import floor
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import orjson
 from pydantic import (
@@ -25,11 +25,23 @@ from app.times import microseconds
 from app.video import StatusUpdate, VideoFile
 
 
-class InvalidPayloadError(Exception):
-    """The body is not a webhook. `details` is a list of {"field", "message"}; str() is a sentence."""
+class Named(NamedTuple):
+    """What an invalid webhook names all the same, where it is legible: it is looked for by that."""
 
-    def __init__(self, details: list[dict[str, str]]) -> None:
+    job_id: str | None
+    status: str | None
+    version: str
+
+
+class InvalidPayloadError(Exception):
+    """The body is not a webhook. `details` is a list of {"field", "message"}; str() is a sentence.
+
+    `named` is None where the body is no JSON object.
+    """
+
+    def __init__(self, details: list[dict[str, str]], named: Named | None = None) -> None:
         self.details = details
+        self.named = named
         super().__init__("; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details))
 
 
@@ -48,17 +60,30 @@ def parse(body: bytes, max_depth: int = DEPTH_MAX) -> StatusUpdate:
         raise InvalidPayloadError([{"field": "", "message": f"the body is not JSON ({error})"}]) from None
     if not isinstance(document, dict):
         raise InvalidPayloadError([{"field": "", "message": "the body must be a JSON object"}])
-    # Few brackets cannot be deep, and counting them costs next to nothing.
-    if body.count(b"{") + body.count(b"[") > max_depth and _is_deeper(document, max_depth):
-        raise InvalidPayloadError([{"field": "", "message": f"the body is nested more than {max_depth} levels deep"}])
     try:
+        # Few brackets cannot be deep, and counting them costs next to nothing.
+        if body.count(b"{") + body.count(b"[") > max_depth and _is_deeper(document, max_depth):
+            message = f"the body is nested more than {max_depth} levels deep"
+            raise InvalidPayloadError([{"field": "", "message": message}])
         return _upgrade(document)
+    except InvalidPayloadError as error:
+        raise InvalidPayloadError(error.details, _named(document)) from None
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         details = [
             {"field": ".".join(str(part) for part in e["loc"])[:200], "message": e["msg"]} for e in found[:_DETAILS_MAX]
         ]
-        raise InvalidPayloadError(details) from None
+        raise InvalidPayloadError(details, _named(document)) from None
+
+
+def _named(document: dict[str, Any]) -> Named:
+    job_id, status = document.get("job_id"), document.get("status")
+    word = status.lower() if isinstance(status, str) else ""
+    return Named(
+        job_id if _is_name(job_id) else None,
+        word if 0 < len(word) <= _STATUS_MAX else None,
+        _version(document)[0],
+    )
 
 
 def order(body: bytes) -> dict[str, Any]:
@@ -138,6 +163,7 @@ _DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
 _DETAILS_MAX = 20
 _VIDEOS_MAX = 100
 _COLUMN_MAX = 191  # characters, what the columns of ids and names hold
+_STATUS_MAX = 16  # characters, what the column of received webhooks holds
 # Four months: more is a mistake, and would be one in every estimate made from it.
 _SECONDS_MAX = 10_000_000
 _JSON_DEPTH = 31  # levels, what MariaDB's JSON takes

@@ -192,15 +192,15 @@ class ReceivedWebhooks:
             return _left(webhook, "applied", "It was applied meanwhile: nothing was changed.")
         if outcome.kind == "queued":
             return _left(webhook, "queued", "The database is away: it waits on disk, and is tried when that is back.")
-        update = delivery.update
+        told = delivery.update or delivery.named
         answer = {
             "webhook_id": webhook.id,
             "changed": outcome.kind != webhook.outcome,
             "outcome": outcome.kind,
             "code": outcome.code,
             "error": outcome.error,
-            "job_id": update.job_id if update else None,
-            "status": update.status if update else None,
+            "job_id": told.job_id if told else None,
+            "status": told.status if told else None,
         }
         if outcome.kind == "applied":
             answer["job"] = {

@@ -282,8 +282,11 @@ def _delivery(row: files.Row) -> Delivery:
         code, _, sentence = failure.partition("\n")
         kept = code, sentence
     update: StatusUpdate | None = None
+    named: payload.Named | None = None
     try:
         update = payload.parse(body)
+    except payload.InvalidPayloadError as error:
+        kept, named = kept or ("invalid_payload", str(error)), error.named
     except Exception as error:  # noqa: BLE001 - it was accepted: it becomes a dead letter at worst
         kept = kept or ("invalid_payload", str(error))
-    return Delivery(webhook_id, dedup_key, received_at, headers, body, version, update, kept, origin)
+    return Delivery(webhook_id, dedup_key, received_at, headers, body, version, update, kept, origin, named=named)

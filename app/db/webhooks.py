@@ -21,8 +21,9 @@ class Delivery:
     """One webhook of an allowed sender on its way to the database.
 
     Exactly one of `update` and `failure` is there at first; a delivery that the database refuses for a
-    reason of its own gets a failure, (code, sentence), and is recorded as a dead letter. `origin` tells a sender's
-    webhook from what was asked for (`reconciled`) or found out here (`generator`).
+    reason of its own gets a failure, (code, sentence), and is recorded as a dead letter. `named` is what an invalid
+    one names. `origin` tells a sender's webhook from what was asked for (`reconciled`) or found out here
+    (`generator`).
     `again`: it was on its way before, and may be recorded already. `began` is when this try began, if not with the
     receipt.
     """
@@ -38,17 +39,19 @@ class Delivery:
     origin: str = "webhook"
     again: bool = False
     began: int | None = None
+    named: payload.Named | None = None
 
 
 def to_try_again(
     *, dedup_key: str, origin: str, version: str | None, headers: str, body: bytes, received_at: int
 ) -> Delivery:
     """A stored webhook on its way again: the transaction finds it by its key in its own row."""
-    update, failure = None, None
+    update, failure, named = None, None, None
     try:
         update = payload.parse(body)
     except payload.InvalidPayloadError as error:
-        failure = ("invalid_payload", str(error))
+        failure, named = ("invalid_payload", str(error)), error.named
+    told = update or named
     at = now()
     return Delivery(
         id=webhook_id(at),
@@ -57,10 +60,11 @@ def to_try_again(
         began=at,
         headers=headers.encode(),
         body=body,
-        version=update.version if update else version,
+        version=told.version if told else version,
         update=update,
         failure=failure,
         origin=origin,
+        named=named,
     )
 
 
@@ -125,10 +129,10 @@ class Record:
         self._retried: dict[str, list[Any]] = {}
 
     def add(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
-        update = delivery.update
+        told = delivery.update or delivery.named
         values = [
-            update.job_id if update else None,
-            update.status if update else None,
+            told.job_id if told else None,
+            told.status if told else None,
             delivery.version,
             outcome.kind,
             row.attempts,

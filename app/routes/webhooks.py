@@ -29,7 +29,8 @@ async def receive(request: web.Request) -> web.Response:
     body = await authorized_body(request, request.app[SETTINGS].max_body_bytes)
     delivery, details = _delivery(request, body)
     outcome = await request.app[WRITER].submit(delivery)
-    job_id = delivery.update.job_id if delivery.update else None
+    told = delivery.update or delivery.named
+    job_id = told.job_id if told else None
     if outcome.kind == "queued" and delivery.failure is not None:
         outcome = Outcome("dead", "", *delivery.failure)
     return _answer(outcome, job_id, details, started)
@@ -92,20 +93,22 @@ def _delivery(request: web.Request, body: bytes) -> tuple[Delivery, list[dict[st
     webhook_id = request.headers.get("webhook-id") or None
     kept = {name: value for key, value in request.headers.items() if (name := key.lower()) not in _SECRET_HEADERS}
     details: list[dict[str, str]] = []
-    update, failure = None, None
+    update, failure, named = None, None, None
     try:
         update = payload.parse(body, request.app[SETTINGS].max_json_depth)
     except payload.InvalidPayloadError as error:
-        failure, details = ("invalid_payload", str(error)), error.details
+        failure, details, named = ("invalid_payload", str(error)), error.details, error.named
+    told = update or named
     delivery = Delivery(
         id=ids.webhook_id(received_at),
         dedup_key=payload.dedup_key(webhook_id, update, body),
         received_at=received_at,
         headers=_headers_json(kept),
         body=body,
-        version=update.version if update else None,
+        version=told.version if told else None,
         update=update,
         failure=failure,
+        named=named,
     )
     return delivery, details
 

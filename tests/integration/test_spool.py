@@ -148,6 +148,16 @@ async def test_a_body_that_is_not_text_comes_back_byte_for_byte(spool):
     assert await spool.oldest(10, MUCH) == [invalid]
 
 
+async def test_an_invalid_webhook_still_names_its_job_after_its_time_on_disk(spool):
+    body = json.dumps(webhook("inv", "Exploded")).encode()
+    with pytest.raises(payload.InvalidPayloadError) as error:
+        payload.parse(body)
+    failure = ("invalid_payload", str(error.value))
+    await spool.put([Delivery("1", "key", 1, b"{}", body, "v1", failure=failure, named=error.value.named)])
+    (back,) = await spool.oldest(10, MUCH)
+    assert (back.named, back.version, back.failure) == (("inv", "exploded", "v1"), "v1", failure)
+
+
 async def test_a_body_that_no_longer_parses_becomes_a_dead_letter_and_holds_up_nothing(spool):
     await spool.put([Delivery("1", "key1", 1, b"{}", b'{"an": "older form"}', "v0"), delivery("job", 2)])
     first, second = await spool.oldest(10, MUCH)

@@ -105,6 +105,23 @@ async def test_invalid_payload_names_its_fields_and_is_kept(server, sql):
     )
 
 
+async def test_invalid_webhook_is_found_by_the_job_that_it_names(server, sql):
+    code, body = await server.post(webhook("inv", "Exploded"))
+    assert (code, body["job_id"]) == (400, "inv")
+    await server.post(b"[]")
+    _, page = await server.get("/api/admin/webhooks", params={"job_id": "inv"})
+    assert [(w["id"], w["job_id"], w["status"], w["version"], w["outcome"]) for w in page["webhooks"]] == [
+        (body["webhook_id"], "inv", "exploded", "v1", "dead")
+    ]
+    # What was kept by an older program is found once it has been tried again.
+    sql("UPDATE rushes_webhooks SET job_id = NULL, status = NULL, version = NULL")
+    url = f"{server.url}/api/admin/webhooks/{body['webhook_id']}/replay"
+    async with server.session.post(url) as answer:
+        replayed = await answer.json()
+    assert (replayed["outcome"], replayed["job_id"], replayed["status"]) == ("dead", "inv", "exploded")
+    assert sql("SELECT job_id, status, version FROM rushes_webhooks WHERE attempts = 2") == (("inv", "exploded", "v1"),)
+
+
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe\x00", b"[]"])
 async def test_body_that_is_no_webhook_is_kept_byte_for_byte(server, sql, body):
     code, answer = await server.post(body)

@@ -270,6 +270,28 @@ def test_body_is_read_to_the_depth_allowed_and_refused_beyond_it(max_depth, dept
             payload.parse(raw, max_depth)
 
 
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        (body(V1 | {"job_id": "inv", "status": "Exploded"}), ("inv", "exploded", "v1")),
+        (body(V1 | {"job_id": "inv", "status": "FAILED", "content_type": "image"}), ("inv", "failed", "v1")),
+        (body(changed("data.user_id", [1]) | {"job_id": "é" * 191, "status": "x" * 16}), ("é" * 191, "x" * 16, "v3")),
+        (body(V1 | {"job_id": "x" * 192, "status": "x" * 17}), (None, None, "v1")),
+        (body({"job_id": "", "status": ""}), (None, None, "v1")),
+        (body({"job_id": 7, "status": ["failed"], "error": 1}), (None, None, "v3")),
+        (body({"status": "İ" * 16}), (None, None, "v1")),  # twice as long in lower case
+        (body(V1 | {"data": None}), ("cm123abc456", "completed", "v1")),
+        (b'{"job_id":"deep","x":' + b"[" * 200 + b"]" * 200 + b"}", ("deep", None, "v1")),
+        (b"[]", None),
+        (b"{", None),
+    ],
+)
+def test_what_an_invalid_webhook_names_legibly_is_told_with_its_refusal(raw, named):
+    with pytest.raises(InvalidPayloadError) as error:
+        payload.parse(raw)
+    assert error.value.named == named
+
+
 def test_time_without_a_zone_is_utc():
     naive = payload.parse(body(changed("timestamp", "2025-10-23T14:30:00.123456")))
     assert naive.timestamp == microseconds(datetime.fromisoformat("2025-10-23T14:30:00.123456+00:00"))
