@@ -48,6 +48,9 @@ class InvalidPayloadError(Exception):
 DEPTH_MAX = 200
 """Levels of nesting. orjson reads 1,024 and writes 254, and what was read may have to be written."""
 
+VIDEOS_MAX = 100
+"""Files of one webhook: they are written in one packet, and are all in one event, for each browser a frame."""
+
 
 def parse(body: bytes, max_depth: int = DEPTH_MAX) -> StatusUpdate:
     """The update a webhook's raw body stands for. Raises InvalidPayloadError.
@@ -161,7 +164,6 @@ def _seconds(value: object) -> object:
 _DATE_AND_HOUR = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
 _DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
 _DETAILS_MAX = 20
-_VIDEOS_MAX = 100
 _COLUMN_MAX = 191  # characters, what the columns of ids and names hold
 _STATUS_MAX = 16  # characters, what the column of received webhooks holds
 # Four months: more is a mistake, and would be one in every estimate made from it.
@@ -263,7 +265,7 @@ class Metadata(BaseModel):
 
 
 class Data(BaseModel, Generic[Video]):
-    videos: Annotated[list[Video], Field(max_length=_VIDEOS_MAX)]
+    videos: Annotated[list[Video], Field(max_length=VIDEOS_MAX)]
     success: StrictBool | None = None
     generated_at: Moment | None = None
     metadata: Metadata | None = None

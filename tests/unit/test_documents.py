@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from app.main import create_app
+from app.payload import VIDEOS_MAX
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,10 @@ def test_every_setting_is_documented(name):
 def test_no_document_describes_a_setting_that_is_gone():
     rows = re.findall(r"^\| `([A-Z][A-Z0-9_]+)` \|", (ROOT / "docs/operations.md").read_text(), flags=re.MULTILINE)
     assert set(rows) == {name.upper() for name in Settings.model_fields}
+
+
+def test_senders_are_told_how_many_files_a_webhook_may_bring():
+    assert f"`videos`, a list of at most {VIDEOS_MAX}" in (ROOT / "docs/protocol.md").read_text()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
