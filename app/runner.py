@@ -35,9 +35,11 @@ class Runner(web.AppRunner):
     """Serves an application by its settings; the arguments are those of aiohttp.web.AppRunner."""
 
     def __init__(self, app: web.Application, **kwargs: Any) -> None:
+        settings = app[SETTINGS]
+        longest = settings.max_header_bytes
+        kwargs |= {"keepalive_timeout": settings.keep_alive, "max_line_size": longest, "max_field_size": longest}
         # Bodies are refused compressed, and read as they were sent.
-        kwargs |= {"access_log": None, "auto_decompress": False}
-        super().__init__(app, keepalive_timeout=app[SETTINGS].keep_alive, **kwargs)
+        super().__init__(app, access_log=None, auto_decompress=False, **kwargs)
         self._sweeping: asyncio.Task[None] | None = None
 
     async def _make_server(self) -> web.Server:
@@ -131,15 +133,15 @@ class _Connection(RequestHandler):
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size:
             return super().handle_error(request, status, exc, message)
         log.info("request_unreadable", reason=type(exc).__name__)
-        error = _told(exc)
+        error = _told(exc, self.max_field_size)
         response = reply(error.body, error.status)
         response.force_close()
         return response
 
 
-def _told(error: HttpProcessingError) -> ApiError:
+def _told(error: HttpProcessingError, longest: int) -> ApiError:
     if isinstance(error, LineTooLong):
-        return ApiError(431, "headers_too_large", "The address, or a header, is longer than 8,190 bytes.")
+        return ApiError(431, "headers_too_large", f"The address, or a header, is longer than {longest:,} bytes.")
     return ApiError(400, "bad_request", f"This is not a request of HTTP/1.1 ({type(error).__name__}).")
 
 

@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     max_json_depth: Annotated[int, Field(ge=8, le=DEPTH_MAX)] = 64
     max_image_body_bytes: PositiveInt = 10 * 1024 * 1024
     body_timeout: Duration = 10.0
+    max_header_bytes: PositiveInt = 8190
     header_timeout: Duration = 10.0
     health_timeout: Duration = 2.0
     keep_alive: Duration = 75.0

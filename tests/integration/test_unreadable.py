@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 
+from tests.conftest import running
+
 
 @pytest.mark.parametrize(
     ("sent", "status", "code"),
@@ -22,6 +24,25 @@ import pytest
     ],
 )
 async def test_request_that_cannot_be_read_is_told_so_in_our_form(server, sent, status, code):
+    answered, told = await exchange(server, sent)
+    assert (answered, told["code"]) == (status, code)
+    assert "xxx" not in told["error"]
+    assert "bad header" not in told["error"]
+
+
+async def test_headers_may_be_as_long_as_is_wanted(database_url):
+    async with running(database_url, max_header_bytes=16_000) as server:
+        for sent in (
+            b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Long: %b\r\n\r\n",
+            b"GET /healthz?x=%b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        ):
+            assert (await exchange(server, sent % (b"x" * 15_900)))[0] == 200
+            status, told = await exchange(server, sent % (b"x" * 16_001))
+            assert (status, told["code"], "16,000 bytes" in told["error"]) == (431, "headers_too_large", True)
+
+
+async def exchange(server, sent: bytes) -> tuple[int, dict]:
+    """The status and body of the answer to what is no request, or the last one of its connection."""
     address = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(sent)
@@ -29,8 +50,4 @@ async def test_request_that_cannot_be_read_is_told_so_in_our_form(server, sent, 
         answer = await reader.read()
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.split()[1] == b"%d" % status, answer
-    told = orjson.loads(body)
-    assert told["code"] == code
-    assert "xxx" not in told["error"]
-    assert "bad header" not in told["error"]
+    return int(head.split()[1]), orjson.loads(body)
