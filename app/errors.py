@@ -2,8 +2,22 @@
 
 from typing import Any
 
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
 # Seconds after which it is worth asking again for what is out of reach.
 RETRY_AFTER = 2
+
+_DETAILS_MAX = 20
+_FIELD_MAX = 200  # characters
+
+# Where pydantic's own sentences speak of Python.
+_MESSAGES = {
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "too_long": "must have at most {max_length} items",
+    "value_error": "{error}",
+}
 
 
 class ApiError(Exception):
@@ -14,6 +28,23 @@ class ApiError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.body = {"error": error, "code": code} | more
+
+
+def details(error: ValidationError) -> list[dict[str, str]]:
+    """What is wrong where, [{"field", "message"}]; of much, the beginning."""
+    return [
+        {"field": ".".join(map(str, e["loc"]))[:_FIELD_MAX], "message": _message(e)}
+        for e in error.errors(include_url=False, include_input=False)[:_DETAILS_MAX]
+    ]
+
+
+def _message(error: ErrorDetails) -> str:
+    text = _MESSAGES.get(error["type"])
+    return error["msg"] if text is None else text.format_map(error.get("ctx", {}))
+
+
+def sentence(details: list[dict[str, str]]) -> str:
+    return "; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details)
 
 
 def not_found() -> ApiError:

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from app import errors
 from app.times import microseconds
 from app.video import StatusUpdate, VideoFile
 
@@ -42,7 +43,7 @@ class InvalidPayloadError(Exception):
     def __init__(self, details: list[dict[str, str]], named: Named | None = None) -> None:
         self.details = details
         self.named = named
-        super().__init__("; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details))
+        super().__init__(errors.sentence(details))
 
 
 DEPTH_MAX = 200
@@ -72,11 +73,7 @@ def parse(body: bytes, max_depth: int = DEPTH_MAX) -> StatusUpdate:
     except InvalidPayloadError as error:
         raise InvalidPayloadError(error.details, _named(document)) from None
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        details = [
-            {"field": ".".join(str(part) for part in e["loc"])[:200], "message": e["msg"]} for e in found[:_DETAILS_MAX]
-        ]
-        raise InvalidPayloadError(details, _named(document)) from None
+        raise InvalidPayloadError(errors.details(error), _named(document)) from None
 
 
 def _named(document: dict[str, Any]) -> Named:
@@ -163,7 +160,6 @@ def _seconds(value: object) -> object:
 
 _DATE_AND_HOUR = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
 _DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
-_DETAILS_MAX = 20
 _COLUMN_MAX = 191  # characters, what the columns of ids and names hold
 _STATUS_MAX = 16  # characters, what the column of received webhooks holds
 # Four months: more is a mistake, and would be one in every estimate made from it.

@@ -7,6 +7,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from app import errors
 from app.errors import ApiError
 from app.keys import SETTINGS
 
@@ -77,9 +78,5 @@ def read_query(request: web.Request, model: type[Model]) -> Model:
 
 
 def _invalid(error: ValidationError) -> ApiError:
-    details = [
-        {"field": ".".join(str(p) for p in e["loc"]), "message": e["msg"]}
-        for e in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    sentence = "; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details)
-    return ApiError(400, "invalid_request", f"Invalid request: {sentence}", details=details)
+    details = errors.details(error)
+    return ApiError(400, "invalid_request", f"Invalid request: {errors.sentence(details)}", details=details)

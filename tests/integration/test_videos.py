@@ -69,6 +69,19 @@ async def test_wrong_order_is_told_field_by_field(server, sql, fields):
     assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ([], "must be an object"),
+        ({"prompt": "p", "duration_seconds": "8"}, "duration_seconds: must be a number"),
+        ({"prompt": "p", "job_id": "user"}, "job_id: user is an address of its own under /api/videos"),
+    ],
+)
+async def test_wrong_order_is_told_in_the_words_of_json(server, sent, told):
+    async with server.session.post(f"{server.url}/api/videos", json=sent) as answer:
+        assert (await answer.json())["error"] == f"Invalid request: {told}"
+
+
 async def test_owner_that_the_sites_own_tables_do_not_know_is_told(server, sql):
     sql("CREATE TABLE users (id VARCHAR(191) PRIMARY KEY) COLLATE utf8mb4_unicode_ci")
     sql("ALTER TABLE video_generations ADD CONSTRAINT a FOREIGN KEY (authorId) REFERENCES users (id)")

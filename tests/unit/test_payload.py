@@ -246,6 +246,23 @@ def test_wrong_field_is_named_as_the_sender_wrote_it(path, value, field):
     assert field in refused(changed(path, value))
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("timestamp", "yesterday", "timestamp: must look like 2025-10-23T14:30:00Z"),
+        ("data", [], "data: must be an object"),
+        ("data.metadata", 1, "data.metadata: must be an object"),
+        ("data.videos.0", "sunset.mp4", "data.videos.0: must be an object"),
+        ("data.videos.0.file_size", True, "data.videos.0.file_size: must be a number"),
+        ("data.videos", V1["data"]["videos"] * 101, "data.videos: must have at most 100 items"),
+    ],
+)
+def test_wrong_field_is_told_in_the_words_of_json(path, value, sentence):
+    with pytest.raises(InvalidPayloadError) as error:
+        payload.parse(body(changed(path, value)))
+    assert str(error.value) == sentence
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"job_id": "\\ud800"}', b'{"a": NaN}'])
 def test_what_is_not_a_json_object_is_refused_with_a_sentence(raw):
     with pytest.raises(InvalidPayloadError) as error:
