@@ -191,7 +191,7 @@ class ReceivedWebhooks:
             await self._pool.run(bind(_FORGET, delivery.id))
             return _left(webhook, "applied", "It was applied meanwhile: nothing was changed.")
         if outcome.kind == "queued":
-            return _left(webhook, "queued", "The database is away: it waits on disk, and is tried when that is back.")
+            return _left(webhook, "queued", "It could not be written yet: it waits on disk, and will be tried again.")
         told = delivery.update or delivery.named
         answer = {
             "webhook_id": webhook.id,

@@ -107,7 +107,7 @@ class Received(TypedDict):
 
 
 class Queued(TypedDict):
-    """Safe on local disk; applied when the database is back."""
+    """Safe on local disk; applied when the database is back, or the job is free."""
 
     success: Literal[True]
     message: str

@@ -19,7 +19,7 @@ PATH = "/api/webhooks/video-completion"
 
 _SECRET_HEADERS = {"x-webhook-secret", "webhook-signature", "authorization", "proxy-authorization", "cookie"}
 
-_QUEUED = "The database is away; the webhook is safe on disk and will be applied when it is back."
+_QUEUED = "It could not be written to the database yet; it is safe on local disk and will be applied."
 
 _REFUSED = {"unknown_job": 404, "invalid_payload": 400, "key_conflict": 409, "apply_failed": 422}
 

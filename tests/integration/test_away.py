@@ -247,6 +247,9 @@ async def test_job_held_by_another_program_for_too_long_is_queued_and_applied_la
             session.cursor().execute("SELECT id FROM video_generations FOR UPDATE")
             code, body = await server.post(webhook("j1", "generating"))
             assert (code, body["status"]) == (202, "queued")
+            # The database is there, and nobody is to look for what is wrong with it.
+            told = "It could not be written to the database yet; it is safe on local disk and will be applied."
+            assert body["message"] == told
         await drained(server)
     assert sql("SELECT progress FROM video_generations") == ((50,),)
 
