@@ -153,12 +153,14 @@ class _Owned:
         self._log = log
         self._alive = alive
         self._process: subprocess.Popen[bytes] | None = None
+        self._answered = False
         self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Until it answers. Raises LocalDatabaseError; then it may still be about to answer."""
         _make_door(self._socket_path.parent)
         log_start = self._log.seek(0, os.SEEK_END)
+        self._answered = False
         self._process = process = _launch(
             self._program,
             self._log,
@@ -173,6 +175,7 @@ class _Owned:
             raise _failure(f"did not answer within {_START_SECONDS} s", self._log, log_start)
         if process.poll() is not None:
             raise _failure("stopped while starting", self._log, log_start)
+        self._answered = True
 
     def keep(self) -> None:
         """From now on starts it again whenever it ends, until `stop`."""
@@ -182,8 +185,13 @@ class _Owned:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
-        if self._process is not None:
+        if self._process is None:
+            return
+        if self._answered:
             await _stop(self._process)
+        else:
+            # MariaDB can miss a SIGTERM while it starts, and then runs on. It has nothing yet that it could lose.
+            _kill(self._process)
 
     async def _keep(self) -> None:
         pause, began, told = _PAUSE_MIN, time.monotonic(), ""
