@@ -300,4 +300,5 @@ def _generator(settings: Settings) -> Generator:
 
 
 async def _end_streams(app: web.Application) -> None:
-    await app[HUB].shut()
+    # The other half is for requests that wait for a slow backend.
+    await app[HUB].shut(app[SETTINGS].shutdown_grace / 2)

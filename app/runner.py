@@ -27,6 +27,9 @@ _CROWDED = ApiError(503, "too_many_connections", "Too many connections are open;
 _LINGER = 1.0
 _ENDING_MAX = 100
 
+# Seconds that an open request has at least at the end.
+_LAST = 0.2
+
 _SLOW = ApiError(408, "timeout", "The headers did not come in time.")
 _UNEXPECTED = ApiError(417, "expectation_failed", "Nothing but `Expect: 100-continue` is understood.")
 
@@ -59,17 +62,28 @@ class Runner(web.AppRunner):
             self._sweeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeping
+        if self._server is not None:
+            # Streams end first, and what they take of it requests no longer have.
+            cast("_Server", self._server).until = time.monotonic() + self._shutdown_timeout
         await super().cleanup()
 
 
 class _Server(web.Server):
-    """`most` connections are served; those in `ending` were told to go, each since when, and do not count."""
+    """`most` connections are served; those in `ending` were told to go, each since when, and do not count.
+
+    Once it shuts down, requests have until `until`.
+    """
 
     most: int
+    until: float
     ending: "dict[_Connection, float]"
 
     def __call__(self) -> RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
+
+    async def shutdown(self, _timeout: float | None = None) -> None:
+        # aiohttp waits twice so long: for each handler, and then for its task, which it cancels only after that.
+        await super().shutdown(max(self.until - time.monotonic(), _LAST) / 2)
 
 
 class _Connection(RequestHandler):

@@ -27,7 +27,6 @@ from app.workers import Workers, WorkersError
 
 log = structlog.get_logger(__name__)
 
-_GRACE = 8.0
 _BACKLOG = 4096
 _OTHER_FILES = 200  # the database, Redis, the spool, static files
 
@@ -71,7 +70,7 @@ async def run_server(
 ) -> None:
     """Serves in this process until `stop`, then ends cleanly."""
     _make_room(settings)
-    runner = Runner(create_app(settings, database_url), shutdown_timeout=_GRACE)
+    runner = Runner(create_app(settings, database_url), shutdown_timeout=settings.shutdown_grace)
     try:
         await runner.setup()
         await web.SockSite(runner, listening, backlog=_BACKLOG).start()

@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     header_timeout: Duration = 10.0
     health_timeout: Duration = 2.0
     keep_alive: Duration = 75.0
+    shutdown_grace: Duration = 8.0
     max_http_connections: PositiveInt = 10_000
     max_pending_webhooks: PositiveInt = 10_000
     batch_max: PositiveInt = 500

@@ -26,7 +26,8 @@ from app.settings import Settings
 log = structlog.get_logger(__name__)
 
 # Seconds. A worker that told to stop takes longer is killed.
-_GRACE = 10.0
+# Seconds beyond SHUTDOWN_GRACE, for the commit of what waits.
+_GRACE = 2.0
 # One that lived for less has failed; the next one of its place starts after a pause, which grows with each failure.
 _SOUND = 5.0
 _PAUSE_MIN, _PAUSE_MAX = 0.1, 5.0
@@ -51,6 +52,7 @@ class Workers:
     ) -> None:
         self._told = pickle.dumps((settings, database_url))
         self._count = settings.workers
+        self._grace = settings.shutdown_grace + _GRACE
         self._address = address
         self._on_ready = on_ready
         self._processes: set[Process] = set()
@@ -59,7 +61,7 @@ class Workers:
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; then all are drained, within 10 s. Raises WorkersError."""
+        """Until `stop`; then all are drained, in SHUTDOWN_GRACE and a little more. Raises WorkersError."""
         places = [asyncio.create_task(self._keep()) for _ in range(self._count)]
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([stopped, *places], return_when=asyncio.FIRST_COMPLETED)
@@ -68,9 +70,9 @@ class Workers:
         # Where it is shared, nobody accepts from it any more: better refused than left waiting.
         self._address.close()
         self._signal(signal.SIGTERM)
-        _, late = await asyncio.wait(places, timeout=_GRACE)
+        _, late = await asyncio.wait(places, timeout=self._grace)
         if late:
-            log.error("workers_killed", count=len(self._processes), after_seconds=_GRACE)
+            log.error("workers_killed", count=len(self._processes), after_seconds=self._grace)
             self._signal(signal.SIGKILL)
         await asyncio.gather(*places)
 

@@ -170,15 +170,15 @@ class Hub:
             self.leave(subscriber)
         self.restart(live)
 
-    async def shut(self) -> None:
-        """Ends every stream, and those still to come. Returns when all sockets are closed."""
+    async def shut(self, within: float) -> None:
+        """Ends every stream, and those still to come. Returns when all sockets are closed, after `within` s at most."""
         self._shutting = True
         for place, subscriber in enumerate(list(self._open), start=1):
             subscriber.close(Closing.SHUTDOWN)
             if place % _WRITES_IN_A_ROW == 0:
                 await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._last_words):
+            async with asyncio.timeout(min(self._last_words, within)):
                 while self._open:
                     self._empty.clear()
                     await self._empty.wait()

@@ -14,6 +14,8 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.conftest import running
 from tests.streams import events
@@ -271,9 +273,6 @@ async def test_setting_that_cannot_work_is_told_in_one_sentence(tmp_path, settin
 
 
 async def test_send_tries_again_with_the_same_id_until_it_is_taken(tmp_path):
-    from aiohttp import web
-    from aiohttp.test_utils import TestServer
-
     ids = []
 
     async def flaky(request):
@@ -326,3 +325,30 @@ async def test_send_proves_who_it_is(tmp_path, database_url, secret):
         arguments = ("send", server.url, "--job-id", "j1", "--status", "generating")
         assert (await run(tmp_path, *arguments))[0] == 1
         assert (await run(tmp_path, *arguments, WEBHOOK_SECRET=secret))[0] == 0
+
+
+async def test_end_comes_in_time_whatever_still_hangs(tmp_path, database_url):
+    async def hang(_request):
+        reached.set()
+        await asyncio.Event().wait()
+
+    reached = asyncio.Event()
+    backend = web.Application()
+    backend.router.add_post("/api/videos/generate", hang)
+    async with (
+        TestServer(backend, shutdown_timeout=0) as started,
+        serving(tmp_path, DATABASE_URL=database_url, GENERATOR_URL=str(started.make_url("/")), SHUTDOWN_GRACE="3") as (
+            process,
+            url,
+            _,
+        ),
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{url}/ws", autoclose=False),  # never answers the close
+    ):
+        order = asyncio.create_task(session.post(f"{url}/api/videos/generate", json={"prompt": "the sea"}))
+        await reached.wait()
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+        with pytest.raises(aiohttp.ClientError):
+            await order

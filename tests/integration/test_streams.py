@@ -256,7 +256,7 @@ async def test_streams_end_at_once_on_shutdown(database_url):
         socket_ = await session.ws_connect(f"{server.url}/ws")
         assert (await socket_.receive()).type is aiohttp.WSMsgType.TEXT
         began = asyncio.get_running_loop().time()
-        shutting = asyncio.create_task(server.app[HUB].shut())
+        shutting = asyncio.create_task(server.app[HUB].shut(5.0))
         for response in opened:
             await response.read()
         assert (await socket_.receive()).data == 1001
