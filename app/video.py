@@ -18,8 +18,6 @@ import orjson
 
 from app.times import moment
 
-STATUSES = ("pending", "processing", "generating", "downloading", "completed", "failed")
-STATES = ("PENDING", "PROCESSING", "GENERATING", "DOWNLOADING", "COMPLETED", "FAILED")
 FINISHED = ("COMPLETED", "FAILED")
 
 DEFAULT_MODEL = "veo-2.0-generate-001"

@@ -17,8 +17,6 @@ from app.db.writer import BusyError, Writer
 from app.times import microseconds, rfc3339
 from app.wire import Typical
 
-OUTCOMES = ("applied", "duplicate", "stale", "parked", "dead", "discarded")
-
 OPEN = ("dead", "parked")
 """Outcomes that may be replayed or discarded."""
 

@@ -46,11 +46,7 @@ _COMMITTED = "SELECT attempts FROM rushes_webhooks WHERE id = %s FOR UPDATE"
 
 
 class UnknownOutcomeError(Exception):
-    """The connection was lost while the commit was under way: `batch` may or may not be there."""
-
-    def __init__(self, batch: "Batch") -> None:
-        self.batch = batch
-        super().__init__("the connection was lost in COMMIT")
+    """The connection was lost while the commit was under way: the batch may or may not be there."""
 
 
 class Batch:
@@ -99,7 +95,7 @@ class Batch:
                 results = await connection.run_text(*self._decided())
         except DatabaseAwayError as error:
             if self._sent:
-                raise UnknownOutcomeError(self) from error
+                raise UnknownOutcomeError from error
             raise
         except BaseException:
             await _undo(connection)
