@@ -12,7 +12,6 @@ from app.db.received import OPEN, WholeWebhook
 from app.errors import ApiError
 from app.keys import RECEIVED, SETTINGS, WRITER
 from app.routes.http import read_model, read_query, reply
-from app.tokens import Identity
 
 # A page of a replay may take as long as one answer to a sender, and comes on top.
 _REPLAY_SECONDS = 5.0
@@ -39,7 +38,7 @@ class Replay(BaseModel):
 
 
 async def webhooks(request: web.Request) -> web.Response:
-    await identify_admin(request)
+    await _require_admin(request)
     wanted = read_query(request, WebhooksPage)
     found, next_cursor = await request.app[RECEIVED].page(
         wanted.limit,
@@ -51,7 +50,7 @@ async def webhooks(request: web.Request) -> web.Response:
 
 
 async def webhook(request: web.Request) -> web.Response:
-    await identify_admin(request)
+    await _require_admin(request)
     found = await _found(request)
     body = found.detail()
     if found.outcome in OPEN:
@@ -60,13 +59,13 @@ async def webhook(request: web.Request) -> web.Response:
 
 
 async def replay(request: web.Request) -> web.Response:
-    await identify_admin(request)
+    await _require_admin(request)
     return reply(await request.app[RECEIVED].replay(await _found(request), request.app[WRITER]))
 
 
 async def replay_many(request: web.Request) -> web.Response:
     """As many as a few seconds are enough for; `more` tells that the cursor has to be sent for the rest."""
-    await identify_admin(request)
+    await _require_admin(request)
     wanted = await read_model(request, Replay, request.app[SETTINGS].max_body_bytes)
     deadline = time.monotonic() + _REPLAY_SECONDS
     outcomes: Counter[str] = Counter()
@@ -86,7 +85,7 @@ async def replay_many(request: web.Request) -> web.Response:
 
 
 async def discard(request: web.Request) -> web.Response:
-    await identify_admin(request)
+    await _require_admin(request)
     found = await _found(request)
     discarded = await request.app[RECEIVED].discard([found.id])
     now = await _found(request)
@@ -96,12 +95,10 @@ async def discard(request: web.Request) -> web.Response:
     return reply(body)
 
 
-async def identify_admin(request: web.Request) -> Identity:
-    """The caller. Raises NotSignedInError, or ApiError 403 for somebody who is not an admin."""
-    who = await identify(request)
-    if not who.admin:
+async def _require_admin(request: web.Request) -> None:
+    """Raises NotSignedInError, or ApiError 403 for somebody who is not an admin."""
+    if not (await identify(request)).admin:
         raise ApiError(403, "forbidden", "Only an admin may do this.")
-    return who
 
 
 async def _found(request: web.Request) -> WholeWebhook:
