@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -332,6 +331,6 @@ def _decode(cursor: str) -> tuple[int, str]:
         created_at, job_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
         if not isinstance(created_at, int) or not isinstance(job_id, str) or not 0 <= created_at < 2**57:
             raise BadCursorError
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError):
         raise BadCursorError("cursor is not one that this service gave out") from None
     return created_at, job_id

@@ -38,8 +38,8 @@ async def events(request: web.Request) -> web.StreamResponse:
     try:
         app[HUB].admit(subscriber)
     except LimitError as error:
-        status, code = (503, "too_many_connections") if error.whole else (429, "too_many_connections")
-        raise ApiError(status, code, f"There are {error}.", retry_after=5) from None
+        status = 503 if error.whole else 429
+        raise ApiError(status, "too_many_connections", f"There are {error}.", retry_after=5) from None
     try:
         await sse.open_stream(request, cors.allowed(request))
         take_over(request, subscriber)
