@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 import structlog
 
-from app import ids, payload, times
+from app import payload, times
 from app.db.leader import Leader
 from app.db.pool import DatabaseAwayError, Pool, RetryableError, Row
 from app.db.sql import bind
-from app.db.webhooks import Delivery
+from app.db.webhooks import Delivery, made_here
 from app.db.writer import BusyError, Writer
 from app.generator import Generator, GeneratorError
 from app.video import status_word
@@ -163,7 +163,7 @@ class Reconciler:
         if outcome.kind in ("stale", "duplicate") and word in ("completed", "failed"):
             # Finished there and not here, as we know by now whatever the clocks say.
             outcome = await self._writer.submit(
-                _delivery(orjson.dumps(orjson.loads(delivery.body) | {"timestamp": None}))
+                made_here(orjson.dumps(orjson.loads(delivery.body) | {"timestamp": None}), "reconciled")
             )
         log.info("stalled_job_reconciled", job_id=job.job_id, status=word, outcome=outcome.kind)
 
@@ -173,7 +173,7 @@ class Reconciler:
         try:
             answer = await self._generator.status(job.job_id)
             self._silence = 0
-            delivery = None if answer is None else _delivery(webhook_of(job.job_id, answer))
+            delivery = None if answer is None else made_here(webhook_of(job.job_id, answer), "reconciled")
         except (GeneratorError, payload.InvalidPayloadError) as error:
             self._silence += isinstance(error, GeneratorError)
             # It knows the job, whatever its word for the status means.
@@ -206,7 +206,7 @@ class Reconciler:
             "data": None,
             "error": self._texts[why].format(span=_span(self._give_up_after)),
         }
-        return _delivery(orjson.dumps(document))
+        return made_here(orjson.dumps(document), "reconciled")
 
     def _rest(self, job: _Standing, asked: _Asked) -> None:
         pause = min(min(self._stall_after, _FIRST_PAUSE_MAX) * 2.0 ** min(asked.tries - 1, 20), _PAUSE_MAX)
@@ -247,22 +247,6 @@ def webhook_of(job_id: str, answer: dict[str, Any]) -> bytes:
         if isinstance(metadata, dict):
             document |= {"has_data": True, "data": {"metadata": metadata}}
     return orjson.dumps(document)
-
-
-def _delivery(body: bytes) -> Delivery:
-    """Raises payload.InvalidPayloadError."""
-    at = times.receipt()
-    update = payload.parse(body)
-    return Delivery(
-        id=ids.webhook_id(at),
-        dedup_key=payload.dedup_key(None, update, body),
-        received_at=at,
-        headers=b"{}",
-        body=body,
-        version=update.version,
-        update=update,
-        origin="reconciled",
-    )
 
 
 def _standing(row: Row) -> _Standing:

@@ -6,7 +6,7 @@ from typing import Any
 from app import payload
 from app.db.sql import bind
 from app.ids import webhook_id
-from app.times import now, sql6
+from app.times import now, receipt, sql6
 from app.video import StatusUpdate
 
 # Characters; what a TEXT column holds whatever they are.
@@ -40,6 +40,23 @@ class Delivery:
     again: bool = False
     began: int | None = None
     named: payload.Named | None = None
+
+
+def made_here(body: bytes, origin: str, *, unique: bool = False) -> Delivery:
+    """A webhook of our own; a `unique` one is no duplicate, whatever it says. Raises payload.InvalidPayloadError."""
+    at = receipt()
+    own_id = webhook_id(at)
+    update = payload.parse(body)
+    return Delivery(
+        id=own_id,
+        dedup_key=payload.dedup_key(own_id if unique else None, update, body),
+        received_at=at,
+        headers=b"{}",
+        body=body,
+        version=update.version,
+        update=update,
+        origin=origin,
+    )
 
 
 def to_try_again(

@@ -7,10 +7,10 @@ import orjson
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from app import errors, ids, payload, times
+from app import errors, payload, times
 from app.auth import identify
 from app.db.videos import BadCursorError, Generation, NewJob, UnknownOwnerError
-from app.db.webhooks import Delivery
+from app.db.webhooks import made_here
 from app.errors import ApiError
 from app.generator import GeneratorError
 from app.keys import COMMITTED, GENERATOR, PARKED, SETTINGS, TYPICAL, VIDEOS, WRITER
@@ -177,21 +177,6 @@ async def _hand_over(request: web.Request, job: Generation, order: Order) -> Non
     try:
         await request.app[GENERATOR].start(fields)
     except GeneratorError as error:
-        await request.app[WRITER].submit(_failed(job.id, str(error)))
+        failed = {"job_id": job.id, "status": "failed", "content_type": "video", "error": str(error)}
+        await request.app[WRITER].submit(made_here(orjson.dumps(failed), "generator", unique=True))
         raise ApiError(502, "generation_failed", str(error), job_id=job.id) from None
-
-
-def _failed(job_id: str, error: str) -> Delivery:
-    at = times.receipt()
-    body = orjson.dumps({"job_id": job_id, "status": "failed", "content_type": "video", "error": error})
-    update, webhook_id = payload.parse(body), ids.webhook_id(at)
-    return Delivery(
-        id=webhook_id,
-        dedup_key=payload.dedup_key(webhook_id, update, body),
-        received_at=at,
-        headers=b"{}",
-        body=body,
-        version=update.version,
-        update=update,
-        origin="generator",
-    )
