@@ -12,13 +12,13 @@ from app.db.received import OPEN, WholeWebhook
 from app.errors import ApiError
 from app.keys import RECEIVED, SETTINGS, WRITER
 from app.routes.http import read_model, read_query, reply
+from app.routes.schemas import Outcome
 
 # A page of a replay may take as long as one answer to a sender, and comes on top.
 _REPLAY_SECONDS = 5.0
 
 
 Cursor = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-Outcome = Literal["applied", "duplicate", "stale", "parked", "dead", "discarded"]
 
 
 class WebhooksPage(BaseModel):

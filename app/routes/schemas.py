@@ -8,7 +8,7 @@ from typing_extensions import TypedDict  # typing's own is too bare for pydantic
 from app.payload import Dimensions
 
 State = Literal["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING", "COMPLETED", "FAILED"]
-Settled = Literal["applied", "duplicate", "stale", "parked", "dead", "discarded"]
+Outcome = Literal["applied", "duplicate", "stale", "parked", "dead", "discarded"]
 
 
 class Problem(TypedDict):
@@ -146,7 +146,7 @@ class Webhook(TypedDict):
     job_id: str | None
     status: str | None
     version: str | None
-    outcome: Settled
+    outcome: Outcome
     attempts: int
     duration_ms: float
     error_code: str | None
@@ -161,7 +161,7 @@ class Webhooks(TypedDict):
 class Preview(TypedDict):
     """What a replay would change. `columns` is {name: {"old", "new"}}, of the job's row."""
 
-    outcome: Settled | None
+    outcome: Outcome | None
     code: str | None
     error: str | None
     makes_job: NotRequired[bool]
@@ -194,7 +194,7 @@ class Replayed(TypedDict):
 
     webhook_id: str
     changed: bool
-    outcome: Settled | Literal["queued"]
+    outcome: Outcome | Literal["queued"]
     code: str | None
     error: str | None
     job_id: str | None
@@ -215,5 +215,5 @@ class ReplayedMany(TypedDict):
 class Discarded(TypedDict):
     webhook_id: str
     changed: bool
-    outcome: Settled
+    outcome: Outcome
     message: NotRequired[str]
