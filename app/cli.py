@@ -10,8 +10,6 @@ import click
 
 from app.settings import Settings, SettingsError, load
 
-_NO_SUCH_TABLE = 1146
-
 
 class Failure(click.ClickException):
     """One sentence on what is wrong and what to do; exit code 1."""
@@ -44,6 +42,7 @@ def run_async(coroutine: Coroutine[Any, Any, int]) -> None:
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[str]:
     """The database's URL; runs the private one where no other is set. What goes wrong with it is a Failure."""
+    from pymysql.constants import ER
     from pymysql.err import Error
 
     from app.db.local import LocalDatabaseError, private_database
@@ -58,7 +57,7 @@ async def database(settings: Settings) -> AsyncIterator[str]:
     except (LocalDatabaseError, DatabaseAwayError, RetryableError, ValueError) as error:
         raise Failure(str(error)) from None
     except Error as error:
-        if error.args[0] == _NO_SUCH_TABLE:
+        if error.args[0] == ER.NO_SUCH_TABLE:
             raise Failure("the database has none of our tables yet; run `rushes migrate` first") from None
         raise Failure(f"the database refuses us: {error.args[-1]}") from None
 

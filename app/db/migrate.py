@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+from pymysql.constants import ER
 from yoyo import read_migrations
 from yoyo.backends.core.mysql import MySQLBackend
 from yoyo.connections import parse_uri
@@ -14,8 +15,6 @@ from yoyo.connections import parse_uri
 from app.db.pool import DatabaseAwayError, connect, not_connected, parameters
 
 _FOLDER = Path(__file__).parent / "migrations"
-
-_NO_SUCH_TABLE = 1146
 
 # What our queries need on the site's tables; those that we make have it from the start.
 _WANTED_INDEXES = (
@@ -58,7 +57,7 @@ async def pending(url: str, wait: float = 10.0) -> list[str]:
     try:
         applied = {row[0] for row in await connection.rows("SELECT migration_id FROM _yoyo_migration")}
     except pymysql.err.ProgrammingError as error:
-        if error.args[0] != _NO_SUCH_TABLE:
+        if error.args[0] != ER.NO_SUCH_TABLE:
             raise
         return names
     finally:

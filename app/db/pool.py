@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiomysql
-from pymysql.constants import COMMAND
+from pymysql.constants import COMMAND, CR, ER
 from pymysql.err import Error, InterfaceError, InternalError, OperationalError
 
 from app.db.answers import Reading, TextRow
@@ -32,32 +32,44 @@ SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
 
 _PACKET_MAX = 0xFFFFFF
 
-_RETRYABLE = {1020, 1205, 1213}  # record changed, lock wait timeout, deadlock: InnoDB asks for another try
+_RETRYABLE = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}  # InnoDB asks for another try
 _AWAY = {
-    1040,
-    1053,
-    1152,
-    1158,
-    1159,
-    1160,
-    1161,
-    1184,
-    1203,
-    1290,
-    1792,
-    1836,
-    1927,
-    2002,
-    2003,
-    2006,
-    2013,
-    2014,
-    4031,
+    ER.CON_COUNT_ERROR,
+    ER.SERVER_SHUTDOWN,
+    ER.ABORTING_CONNECTION,
+    ER.NET_READ_ERROR,
+    ER.NET_READ_INTERRUPTED,
+    ER.NET_ERROR_ON_WRITE,
+    ER.NET_WRITE_INTERRUPTED,
+    ER.NEW_ABORTING_CONNECTION,
+    ER.TOO_MANY_USER_CONNECTIONS,
+    ER.OPTION_PREVENTS_STATEMENT,
+    1792,  # CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+    1836,  # READ_ONLY_MODE
+    1927,  # CONNECTION_KILLED
+    CR.CR_CONNECTION_ERROR,
+    CR.CR_CONN_HOST_ERROR,
+    CR.CR_SERVER_GONE_ERROR,
+    CR.CR_SERVER_LOST,
+    CR.CR_COMMANDS_OUT_OF_SYNC,
+    4031,  # CLIENT_INTERACTION_TIMEOUT
 }
 
 # What no waiting mends: user, password, host, database, encryption. Everything else at the door may pass: a server that
 # starts, recovers or has too many guests, a name that is not known yet.
-_REFUSED = {1044, 1045, 1049, 1130, 1251, 1698, 1862, 2059, 3118, 3159, 4151}
+_REFUSED = {
+    ER.DBACCESS_DENIED_ERROR,
+    ER.ACCESS_DENIED_ERROR,
+    ER.BAD_DB_ERROR,
+    ER.HOST_NOT_PRIVILEGED,
+    ER.NOT_SUPPORTED_AUTH_MODE,
+    1698,  # ACCESS_DENIED_NO_PASSWORD_ERROR
+    1862,  # MUST_CHANGE_PASSWORD_LOGIN
+    CR.CR_AUTH_PLUGIN_CANNOT_LOAD,
+    3118,  # ACCOUNT_HAS_BEEN_LOCKED, to MySQL
+    3159,  # SECURE_TRANSPORT_REQUIRED
+    4151,  # ACCOUNT_HAS_BEEN_LOCKED, to MariaDB
+}
 
 
 class DatabaseAwayError(Exception):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from pymysql.constants import ER
 from pymysql.err import IntegrityError
 
 from app import video
@@ -62,7 +63,6 @@ WHERE e.id > %s AND e.event = 'completed'
 # A key that an earlier job of this id has left behind is not this job's.
 _FORGET_KEY = "DELETE FROM rushes_jobs WHERE job_id = %s"
 
-_DUPLICATE_ENTRY, _NO_PARENT = 1062, 1452
 _TRIES = 4
 
 
@@ -242,9 +242,9 @@ class Videos:
                     await asyncio.sleep(0.05 * tries)
                 except IntegrityError as error:
                     await connection.run("ROLLBACK")
-                    if error.args[0] == _NO_PARENT:
+                    if error.args[0] == ER.NO_REFERENCED_ROW_2:
                         raise UnknownOwnerError(new.author_id) from error
-                    if error.args[0] != _DUPLICATE_ENTRY:
+                    if error.args[0] != ER.DUP_ENTRY:
                         raise
                     break
             if idempotency_key is not None:

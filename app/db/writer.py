@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+from pymysql.constants import ER
 from pymysql.err import Error, IntegrityError
 
 from app.db.pool import Connection, DatabaseAwayError, RetryableError, UnreachableError, connect
@@ -22,8 +23,6 @@ from app.db.webhooks import Delivery, Outcome
 from app.wire import LogEvent, Typical
 
 log = structlog.get_logger(__name__)
-
-_DUPLICATE_ENTRY = 1062
 
 # Batches that look for what is known already, after one that came upon such: what is sent twice comes in swarms.
 _LOOKS = 200
@@ -266,7 +265,7 @@ class Writer:
             await self._queue_on_disk([w for w in waiting if not w.spooled], BusyError(str(error)))
             self._fail([w for w in waiting if w.spooled], error)
             return
-        conflict = isinstance(error, IntegrityError) and error.args[0] == _DUPLICATE_ENTRY
+        conflict = isinstance(error, IntegrityError) and error.args[0] == ER.DUP_ENTRY
         reason = str(error.args[-1]) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
         delivery.failure = ("key_conflict" if conflict else "apply_failed", reason)
         await self._write(waiting)
@@ -401,6 +400,4 @@ def _is_race(error: Exception, *, looked: bool) -> bool:
     """
     keys = ("rushes_webhooks_dedup'", "PRIMARY'") if looked else ("rushes_webhooks_dedup'", "PRIMARY'", "_s3Key_key'")
     # The message ends in the key's name; before it stands the sender's text.
-    return (
-        isinstance(error, IntegrityError) and error.args[0] == _DUPLICATE_ENTRY and str(error.args[-1]).endswith(keys)
-    )
+    return isinstance(error, IntegrityError) and error.args[0] == ER.DUP_ENTRY and str(error.args[-1]).endswith(keys)
