@@ -29,7 +29,7 @@ SELECT id FROM video_generations
 WHERE status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING') AND createdAt < %s LIMIT %s
 """
 
-_STANDING = """
+_JOBS = """
 SELECT g.id, g.status, g.progress, g.updatedAt, g.createdAt, k.job_id, k.status, k.updated_at
 FROM video_generations g LEFT JOIN rushes_jobs k
   ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) = g.createdAt
@@ -58,7 +58,7 @@ _GIVEN_UP = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class _Job:
     """An unfinished job: the last word about it, and when it came (microseconds)."""
 
     job_id: str
@@ -125,23 +125,23 @@ class Reconciler:
             for job in due[:_PER_ROUND]:
                 asking.create_task(self._ask(job, gate))
 
-    def _asked_for(self, job: _Standing) -> _Asked:
+    def _asked_for(self, job: _Job) -> _Asked:
         known = self._asked.get(job.job_id)
         return known if known is not None and known.moved_at == job.moved_at else _Asked(job.moved_at)
 
-    async def _stalled(self) -> list[_Standing]:
+    async def _stalled(self) -> list[_Job]:
         before = times.now() - int(self._stall_after * 1e6)
         rows = await self._pool.rows(bind(_UNFINISHED, times.sql(before), _UNFINISHED_MAX))
-        found: list[_Standing] = []
+        found: list[_Job] = []
         for start in range(0, len(rows), _PAGE):
-            found += await self._standing([row[0] for row in rows[start : start + _PAGE]])
+            found += await self._unfinished([row[0] for row in rows[start : start + _PAGE]])
         return [job for job in found if job.moved_at < before]
 
-    async def _standing(self, job_ids: list[str]) -> list[_Standing]:
-        rows = await self._pool.rows(bind(_STANDING, job_ids))
-        return [_standing(row) for row in rows if row[1] in _RUNNING]
+    async def _unfinished(self, job_ids: list[str]) -> list[_Job]:
+        rows = await self._pool.rows(bind(_JOBS, job_ids))
+        return [_job(row) for row in rows if row[1] in _RUNNING]
 
-    async def _ask(self, job: _Standing, gate: asyncio.Semaphore) -> None:
+    async def _ask(self, job: _Job, gate: asyncio.Semaphore) -> None:
         async with gate:
             if self._silence >= _AT_ONCE:
                 return  # nobody answers: the others keep their turn
@@ -157,7 +157,7 @@ class Reconciler:
                 known = isinstance(error, (DatabaseAwayError, RetryableError, BusyError))
                 log.warning("stalled_job_not_reconciled", job_id=job.job_id, error=str(error), exc_info=not known)
 
-    async def _apply(self, job: _Standing, delivery: Delivery) -> None:
+    async def _apply(self, job: _Job, delivery: Delivery) -> None:
         outcome = await self._writer.submit(delivery)
         word = delivery.update.status if delivery.update else None
         if outcome.kind in ("stale", "duplicate") and word in ("completed", "failed"):
@@ -167,7 +167,7 @@ class Reconciler:
             )
         log.info("stalled_job_reconciled", job_id=job.job_id, status=word, outcome=outcome.kind)
 
-    async def _answer(self, job: _Standing, asked: _Asked) -> Delivery | None:
+    async def _answer(self, job: _Job, asked: _Asked) -> Delivery | None:
         """What is to be applied, None when there is nothing new."""
         answer = None
         try:
@@ -190,12 +190,12 @@ class Reconciler:
             return None
         return delivery
 
-    async def _give_up(self, job: _Standing, why: str) -> Delivery | None:
+    async def _give_up(self, job: _Job, why: str) -> Delivery | None:
         """The failure of a job without news for too long, None while there is time."""
         if times.now() - job.moved_at < self._give_up_after * 1e6:
             return None
         # A webhook may have come while the backend was asked.
-        if job not in await self._standing([job.job_id]):
+        if job not in await self._unfinished([job.job_id]):
             return None
         document = {
             "job_id": job.job_id,
@@ -208,7 +208,7 @@ class Reconciler:
         }
         return made_here(orjson.dumps(document), "reconciled")
 
-    def _rest(self, job: _Standing, asked: _Asked) -> None:
+    def _rest(self, job: _Job, asked: _Asked) -> None:
         pause = min(min(self._stall_after, _FIRST_PAUSE_MAX) * 2.0 ** min(asked.tries - 1, 20), _PAUSE_MAX)
         pause *= random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
         left = self._give_up_after - (times.now() - job.moved_at) / 1e6
@@ -249,11 +249,11 @@ def webhook_of(job_id: str, answer: dict[str, Any]) -> bytes:
     return orjson.dumps(document)
 
 
-def _standing(row: Row) -> _Standing:
+def _job(row: Row) -> _Job:
     job_id, state, progress, updated_at, created_at, key_of, word, moved_at = row
     if key_of != job_id:  # also where only the collation found one
-        return _Standing(job_id, status_word(state, progress), times.microseconds(max(updated_at, created_at)))
-    return _Standing(job_id, word, times.microseconds(moved_at))
+        return _Job(job_id, status_word(state, progress), times.microseconds(max(updated_at, created_at)))
+    return _Job(job_id, word, times.microseconds(moved_at))
 
 
 def _span(seconds: float) -> str:

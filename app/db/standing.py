@@ -54,8 +54,8 @@ _Read = tuple[Statement, Callable[[list[Any]], None]]
 class JobRow:
     """A locked row, and what the batch does to it.
 
-    `created_at` and `finished_at` are as the database writes them, empty in a row that the batch makes. `is_new`: it
-    has no key of ours.
+    `created_at` and `finished_at` are as the database writes them, empty in a row that the batch makes. `without_key`:
+    it was there before, and none of the keys in rushes_jobs is its own.
     """
 
     id: str
@@ -64,7 +64,7 @@ class JobRow:
     job: video.Job
     created_at: str = ""
     finished_at: str = ""
-    is_new: bool = False
+    without_key: bool = False
     prompt: str | None = None
     columns: dict[str, Any] = field(default_factory=dict)
     gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -118,7 +118,7 @@ class Standing:
         loads, self._loads = self._loads, []  # kept, they would be a cycle: garbage that holds all of the batch
         for load, rows in zip(loads, answers[1:], strict=True):
             load(rows)
-        self._finished = [row.id for row in self.jobs.values() if row.is_new and row.job.state == "COMPLETED"]
+        self._finished = [row.id for row in self.jobs.values() if row.without_key and row.job.state == "COMPLETED"]
         return (
             self.jobs.keys() >= set(self._wanted)
             and not (self._keys_alone or self._finished)
@@ -173,7 +173,7 @@ class Standing:
         for job_id, author, organization, standing in rows:
             state, progress, created_at, finished_at = standing.split("|")
             job = video.Job(state, video.status_word(state, int(progress)), int(progress))
-            self.jobs[job_id] = JobRow(job_id, author, organization, job, created_at, finished_at, is_new=True)
+            self.jobs[job_id] = JobRow(job_id, author, organization, job, created_at, finished_at, without_key=True)
 
     def _load_keys(self, rows: list[Any]) -> None:
         for job_id, standing, file_keys in rows:
@@ -185,14 +185,14 @@ class Standing:
             if created_at and created_at[0] != row.created_at:
                 continue  # the key of a job that was deleted, before this one was inserted under its id
             job = row.job
-            row.is_new = False
+            row.without_key = False
             job.status = status
             job.key = Key(has_files == "1", int(at), int(stage), tie)
             job.has_any = job.key.has_files
             if file_keys:
                 job.file_keys = {name: (at, tie) for name, (at, tie) in orjson.loads(file_keys).items()}
         for row in self.jobs.values():
-            if row.is_new:
+            if row.without_key:
                 row.job.key = video.known_key(row.job.state, times.microseconds_of(row.finished_at), has_files=False)
 
     def _note_files(self, rows: list[Any]) -> None:
@@ -200,7 +200,7 @@ class Standing:
             row = self.jobs.get(job_id)
             if row is not None:
                 row.job.has_any = True
-                if row.is_new and row.job.key is not None:
+                if row.without_key and row.job.key is not None:
                     row.job.key = row.job.key._replace(has_files=row.job.state == "COMPLETED")
 
     def _load_files(self, rows: list[Any]) -> None:
@@ -208,7 +208,7 @@ class Standing:
             row = self.jobs.get(job_id)
             if row is not None:
                 row.job.files.add(key)
-                if row.is_new:
+                if row.without_key:
                     # Kept from now on, so that what comes later finds the file no older than it was.
                     row.job.file_keys[key] = (row.job.key.at, "") if row.job.key else video.OLDEST
                 fields = [file_id, filename, url, path, int(size), form, int(seconds), ratio, int(width), int(height)]
