@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
 from functools import partial
 
 import structlog
 
-from app import times
 from app.db.leader import Leader
-from app.db.pool import DatabaseAwayError, Pool, RetryableError, Row
+from app.db.pool import DatabaseAwayError, Pool, RetryableError
+from app.db.received import AT_ONCE, LAST_ID, WHOLE, forget, whole
 from app.db.sql import Raw, bind
-from app.db.webhooks import Delivery, Outcome, to_try_again
+from app.db.webhooks import Outcome
 from app.db.writer import BusyError, Writer
 
 log = structlog.get_logger(__name__)
@@ -35,21 +34,13 @@ SELECT CHARACTER_SET_NAME, COLLATION_NAME FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'video_generations' AND COLUMN_NAME = 'id'
 """
 
-_OF_JOB = """
-SELECT id, dedup_key, origin, version, headers, payload, received_at, job_id
-FROM rushes_webhooks FORCE INDEX (rushes_webhooks_job)
+_OF_JOB = f"""
+{WHOLE} FORCE INDEX (rushes_webhooks_job)
 WHERE job_id = %s AND outcome = 'parked' AND id > %s ORDER BY id LIMIT %s
 """
 
-# Of a webhook that was applied since it was read: nobody sent the second one.
-_FORGET = "DELETE FROM rushes_webhooks WHERE id = %s AND outcome = 'duplicate'"
-
-_LAST_ID = "g"  # after every id, which are of hex digits
-
 # Rows that one statement looks through, in about 20 ms.
 _PAGE = 10_000
-# Webhooks of one job read at once: with their bodies these may be 50 MiB.
-_AT_ONCE = 50
 _JOBS_AT_ONCE = 16
 # Seconds that a job is left alone which another program holds; meanwhile its webhooks may wait on disk.
 _REST = 60.0
@@ -100,7 +91,7 @@ class Parked:
         self._resting = {job_id: until for job_id, until in self._resting.items() if until > at}
         for _ in range(-(-self._per_round // _PAGE)):
             end = await self._read(bind(_END_OF_PAGE, self._last_id, _PAGE - 1))
-            until = str(end[0][0]) if end else _LAST_ID
+            until = str(end[0][0]) if end else LAST_ID
             await self._look(self._last_id, until)
             self._last_id = until if end else ""
             if not end:
@@ -142,46 +133,24 @@ class Parked:
     async def _apply(self, job_id: str) -> int:
         applied, last_id = 0, ""
         while True:
-            rows = await self._pool.rows(bind(_OF_JOB, job_id, last_id, _AT_ONCE))
+            rows = await self._pool.rows(bind(_OF_JOB, job_id, last_id, AT_ONCE))
             # The index takes no notice of spaces at the end.
-            deliveries = [delivery_of(row) for row in rows if row[-1] == job_id]
+            deliveries = [webhook.delivery() for webhook in map(whole, rows) if webhook.job_id == job_id]
             # All at once: the writer takes them in this order, into one transaction.
             outcomes = await asyncio.gather(*(self._writer.submit(d) for d in deliveries), return_exceptions=True)
-            await self._forget(
-                d.id
-                for d, o in zip(deliveries, outcomes, strict=True)
-                if isinstance(o, Outcome) and o.kind == "duplicate"
-            )
+            for delivery, outcome in zip(deliveries, outcomes, strict=True):
+                if isinstance(outcome, Outcome) and outcome.kind == "duplicate":
+                    await forget(self._pool, delivery.id)
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
                 applied += outcome.kind == "applied"
             if any(isinstance(o, Outcome) and o.kind == "queued" for o in outcomes):
                 raise BusyError("the webhooks wait on the local disk")
-            if len(rows) < _AT_ONCE:
+            if len(rows) < AT_ONCE:
                 return applied
             last_id = rows[-1][0]
-
-    async def _forget(self, webhook_ids: Iterable[str]) -> None:
-        for webhook_id in webhook_ids:
-            await self._pool.run(bind(_FORGET, webhook_id))
 
 
 def _passes(error: Exception) -> bool:
     return isinstance(error, (DatabaseAwayError, RetryableError, BusyError))
-
-
-def delivery_of(row: Row) -> Delivery:
-    """A stored webhook, (id, dedup_key, origin, version, headers, payload, received_at, …), to be tried again.
-
-    The writer finds it by its key in its own row; the id is that of a duplicate, if it has been applied meanwhile.
-    """
-    _id, dedup_key, origin, version, headers, body, received_at = row[:7]
-    return to_try_again(
-        dedup_key=dedup_key,
-        origin=origin,
-        version=version,
-        headers=headers,
-        body=body,
-        received_at=times.microseconds(received_at),
-    )

@@ -21,14 +21,14 @@ OPEN = ("dead", "parked")
 """Outcomes that may be replayed or discarded."""
 
 # With their bodies these may be 50 MiB, and a replay of them one transaction.
-_AT_ONCE = 50
+AT_ONCE = 50
 
 _SUMMARY = """
 SELECT id, received_at, origin, job_id, status, version, outcome, attempts, duration_ms, error_code, error
 FROM rushes_webhooks
 """
 
-_WHOLE = """
+WHOLE = """
 SELECT id, received_at, origin, job_id, status, version, outcome, attempts, duration_ms, error_code, error,
   dedup_key, headers, payload
 FROM rushes_webhooks
@@ -47,9 +47,7 @@ _COUNT = "SELECT COUNT(*), MAX(id) FROM rushes_webhooks WHERE outcome IN %s"
 
 _DISCARD = "UPDATE rushes_webhooks SET outcome = 'discarded' WHERE id IN %s AND outcome IN %s"
 
-_FORGET = "DELETE FROM rushes_webhooks WHERE id = %s AND outcome = 'duplicate'"
-
-_LAST_ID = "g"  # after every id, which are of hex digits
+LAST_ID = "g"  # after every id, which are of hex digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +148,8 @@ class ReceivedWebhooks:
     async def get(self, webhook_id: str) -> WholeWebhook | None:
         if not is_id(webhook_id):
             return None
-        rows = await self._pool.rows(bind(f"{_WHOLE} WHERE id = %s", webhook_id))
-        return _whole(rows[0]) if rows else None
+        rows = await self._pool.rows(bind(f"{WHOLE} WHERE id = %s", webhook_id))
+        return whole(rows[0]) if rows else None
 
     async def count(self, outcomes: Sequence[str]) -> tuple[int, str]:
         """(how many there are, the id of the newest)."""
@@ -185,8 +183,8 @@ class ReceivedWebhooks:
         delivery = webhook.delivery()
         outcome = await writer.submit(delivery)
         if outcome.kind == "duplicate":
-            # Applied since it was read, by its sender or another admin. Nobody sent a duplicate.
-            await self._pool.run(bind(_FORGET, delivery.id))
+            # Applied since it was read, by its sender or another admin.
+            await forget(self._pool, delivery.id)
             return _left(webhook, "applied", "It was applied meanwhile: nothing was changed.")
         if outcome.kind == "queued":
             return _left(webhook, "queued", "It could not be written yet: it waits on disk, and will be tried again.")
@@ -216,11 +214,11 @@ class ReceivedWebhooks:
 
         (an answer for each, as of `replay_or_busy`; the id to go on after, None at the end)
         """
-        ids = await self._ids(outcomes, after or "", newest or _LAST_ID, _AT_ONCE)
-        rows = await self._pool.rows(bind(f"{_WHOLE} WHERE id IN %s ORDER BY id", ids)) if ids else ()
+        ids = await self._ids(outcomes, after or "", newest or LAST_ID, AT_ONCE)
+        rows = await self._pool.rows(bind(f"{WHOLE} WHERE id IN %s ORDER BY id", ids)) if ids else ()
         # All at once, so that they share transactions; the writer takes them in this order.
-        answers = await asyncio.gather(*(self.replay_or_busy(_whole(row), writer) for row in rows))
-        return list(answers), ids[-1] if len(ids) == _AT_ONCE else None
+        answers = await asyncio.gather(*(self.replay_or_busy(whole(row), writer) for row in rows))
+        return list(answers), ids[-1] if len(ids) == AT_ONCE else None
 
     async def replay_or_busy(self, webhook: WholeWebhook, writer: Writer) -> dict[str, Any]:
         """As `replay`; the outcome is "busy" of one whose job is held by another program: it is left as it is."""
@@ -238,11 +236,19 @@ class ReceivedWebhooks:
 
     async def discard_some(self, outcomes: Sequence[str], newest: str) -> int:
         """Discards the next ones, up to the id `newest`; 0 when there are none left."""
-        return await self.discard(await self._ids(outcomes, "", newest, 10 * _AT_ONCE))
+        return await self.discard(await self._ids(outcomes, "", newest, 10 * AT_ONCE))
 
     async def _ids(self, outcomes: Sequence[str], after: str, newest: str, limit: int) -> list[str]:
         results = await self._pool.run(*(bind(_IDS, outcome, after, newest, limit) for outcome in outcomes))
         return sorted(row[0] for rows in results for row in rows)[:limit]
+
+
+_FORGET = "DELETE FROM rushes_webhooks WHERE id = %s AND outcome = 'duplicate'"
+
+
+async def forget(pool: Pool, webhook_id: str) -> None:
+    """Deletes a duplicate that nobody sent: what was to be tried again had been applied meanwhile."""
+    await pool.run(bind(_FORGET, webhook_id))
 
 
 def is_id(text: str) -> bool:
@@ -252,7 +258,7 @@ def is_id(text: str) -> bool:
 
 def _page(limit: int, before: str | None, outcome: str | None, job_id: str | None) -> bytes:
     conditions = ["id < %s"]
-    bound: list[object] = [before or _LAST_ID]
+    bound: list[object] = [before or LAST_ID]
     index = ""
     if outcome is not None:
         index = "FORCE INDEX (rushes_webhooks_outcome)"
@@ -283,5 +289,6 @@ def _webhook(row: Row) -> Webhook:
     return Webhook(row[0], microseconds(row[1]), *row[2:])
 
 
-def _whole(row: Row) -> WholeWebhook:
+def whole(row: Row) -> WholeWebhook:
+    """A row of `WHOLE`."""
     return WholeWebhook(row[0], microseconds(row[1]), *row[2:])
