@@ -8,8 +8,9 @@ from functools import partial
 import structlog
 
 from app.db.leader import Leader
-from app.db.pool import Connection, Pool, RetryableError
+from app.db.pool import Pool, RetryableError
 from app.db.sql import bind
+from app.db.standing import PRESENT, forget_keys
 from app.times import now, sql
 
 log = structlog.get_logger(__name__)
@@ -38,9 +39,6 @@ _FIRST_YOUNG_EVENT = "SELECT MIN(id) FROM rushes_events WHERE id BETWEEN %s AND 
 _DELETE_EVENTS = "DELETE FROM rushes_events WHERE id BETWEEN %s AND %s"
 
 _KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id > %s ORDER BY job_id LIMIT %s"
-_PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
-_LOCK_KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id IN %s FOR UPDATE SKIP LOCKED"
-_DELETE_KEYS = "DELETE FROM rushes_jobs WHERE job_id IN %s"
 
 _AFTER = "(user_id > %s OR (user_id = %s AND idempotency_key > %s))"
 _UP_TO = "(user_id < %s OR (user_id = %s AND idempotency_key <= %s))"
@@ -129,21 +127,21 @@ class Retention:
         """Looks first without locks, then again with the keys locked: a job of that id may have come meanwhile,
         and whoever gives it a key waits for us, or is not waited for."""
         async with self._pool.connection() as connection:
-            gone = await _without_job(connection, keys)
+            present = {row[0] for row in await connection.rows(bind(PRESENT, keys))}
+            # Compared here: to the site's collation other spellings are the same.
+            gone = [key for key in keys if key not in present]
             if not gone:
                 return 0
             began = time.monotonic()
             try:
-                locked = (await connection.run("START TRANSACTION", bind(_LOCK_KEYS, gone)))[1]
-                gone = await _without_job(connection, [row[0] for row in locked])
-                if gone:
-                    await connection.run(bind(_DELETE_KEYS, gone))
+                await connection.run("START TRANSACTION")
+                deleted = await forget_keys(connection, gone)
                 await connection.run("COMMIT")
             except RetryableError:
                 await connection.run("ROLLBACK")
                 raise
             self.longest = max(self.longest, time.monotonic() - began)
-            return len(gone)
+            return deleted
 
     async def _purge_requests(self, before: str) -> int:
         self._rows = _ROWS
@@ -187,11 +185,3 @@ def next_rows(rows: int, took: float) -> int:
     if took > _LONG:
         return max(rows // 2, 1)
     return min(rows + max(rows // 4, 1), _ROWS_MAX) if took < _SHORT else rows
-
-
-async def _without_job(connection: Connection, keys: list[str]) -> list[str]:
-    """Compared here: to the site's collation other spellings are the same."""
-    if not keys:
-        return []
-    present = {row[0] for row in await connection.rows(bind(_PRESENT, keys))}
-    return [key for key in keys if key not in present]

@@ -27,10 +27,7 @@ SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie, created_at), fi
 FROM rushes_jobs WHERE job_id IN %s
 """
 
-_PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
-
-_LOCK_KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id IN %s FOR UPDATE SKIP LOCKED"
-_DELETE_KEYS = "DELETE FROM rushes_jobs WHERE job_id IN %s"
+PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
 
 # For the few jobs where that matters: asked for every job, it would be a third of what reading them costs.
 _WITH_FILES = """
@@ -137,15 +134,15 @@ class Standing:
                         self.key_owner[key] = f"another file, {spelled}"
         missing = [job_id for job_id in self._wanted if job_id not in self.jobs]
         if missing:
-            (present,) = await connection.run_text(bind(_PRESENT, missing))
+            (present,) = await connection.run_text(bind(PRESENT, missing))
             self.held = {str(row[0]) for row in present}
             if not self.held <= set(missing):
                 absent = [job_id for job_id in missing if job_id not in self.held]
-                found = await connection.run_text(*(bind(_PRESENT, [job_id]) for job_id in absent))
+                found = await connection.run_text(*(bind(PRESENT, [job_id]) for job_id in absent))
                 self.spelled_otherwise = {job_id for job_id, rows in zip(absent, found, strict=True) if rows}
         # A job that is held has its key in use.
         if alone := [job_id for job_id in self._keys_alone if job_id not in self.held]:
-            await self._forget_keys(connection, alone)
+            await forget_keys(connection, alone)
 
     def _reads_of_jobs(self, wanted: list[str], updates: list[StatusUpdate]) -> list[_Read]:
         if not wanted:
@@ -158,16 +155,6 @@ class Standing:
         if completed:
             reads.append((bind(_FILES, completed), self._load_files))
         return reads
-
-    async def _forget_keys(self, connection: Connection, job_ids: list[str]) -> None:
-        """A job that was deleted takes its key along: another may be made under its id.
-
-        Locked first: whoever makes one now can set its key only after this transaction.
-        """
-        locked, present = await connection.run_text(bind(_LOCK_KEYS, job_ids), bind(_PRESENT, job_ids))
-        gone = {row[0] for row in locked} - {row[0] for row in present}
-        if gone:
-            await connection.run_text(bind(_DELETE_KEYS, gone))
 
     def _load_jobs(self, rows: list[Any]) -> None:
         for job_id, author, organization, standing in rows:
@@ -223,3 +210,19 @@ class Standing:
 
     def _load_recorded(self, rows: list[Any]) -> None:
         self.recorded = {row[0]: Outcome(row[1], row[0], *row[2:]) for row in rows}
+
+
+_LOCK_KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id IN %s FOR UPDATE SKIP LOCKED"
+_DELETE_KEYS = "DELETE FROM rushes_jobs WHERE job_id IN %s"
+
+
+async def forget_keys(connection: Connection, job_ids: list[str]) -> int:
+    """Deletes the keys of those jobs that are gone, whose ids others may get; how many they were.
+
+    Locked first: whoever makes one now can set its key only after this transaction, which the caller has begun.
+    """
+    locked, present = await connection.run_text(bind(_LOCK_KEYS, job_ids), bind(PRESENT, job_ids))
+    gone = {row[0] for row in locked} - {row[0] for row in present}
+    if gone:
+        await connection.run_text(bind(_DELETE_KEYS, gone))
+    return len(gone)
