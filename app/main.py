@@ -75,19 +75,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[TYPICAL] = Typical()
     app[TOKENS] = _tokens(settings)
     app[FAILURES] = FailureLimit(settings.auth_failures_per_minute)
-    app[HUB] = Hub(
-        max_connections=settings.max_connections,
-        max_per_user=settings.max_connections_per_user,
-        heartbeat=settings.stream_heartbeat,
-        ping=settings.websocket_ping,
-        max_buffer=settings.stream_max_buffer,
-        max_lag=settings.stream_max_lag,
-        end_completed=settings.stream_end_completed,
-        end_failed=settings.stream_end_failed,
-        last_words=settings.stream_last_words,
-        dead_after=settings.stream_dead_after,
-        max_messages=settings.websocket_max_messages,
-    )
+    app[HUB] = _hub(settings)
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
     app[FOLLOWING] = Pool(database_url, 1, settings.db_timeout)
     app[FOLLOWER] = Follower(
@@ -101,19 +89,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[BUS] = _bus(settings, app[FOLLOWER])
     app[COMMITTED] = _committed(app[FOLLOWER], app[BUS])
     app[SPOOL] = Spool(settings.data_dir / "spool", settings.spool_max_bytes)
-    app[WRITER] = Writer(
-        database_url,
-        language=settings.app_language,
-        typical=app[TYPICAL],
-        on_commit=app[COMMITTED],
-        batch_max=settings.batch_max,
-        batch_max_bytes=settings.batch_max_bytes,
-        pending_max=settings.max_pending_webhooks,
-        budget=settings.answer_budget,
-        wait=settings.db_timeout,
-        spool=app[SPOOL],
-        create_unknown=settings.unknown_job == "create",
-    )
+    app[WRITER] = _writer(app, database_url)
     app[LEADER] = Leader(database_url, wait=settings.db_timeout)
     app[PARKED] = Parked(
         app[POOL], app[WRITER], app[LEADER], poll=settings.parked_poll, per_round=settings.parked_per_round
@@ -246,6 +222,22 @@ async def _keep_up(app: web.Application) -> None:
         await asyncio.Event().wait()
 
 
+def _hub(settings: Settings) -> Hub:
+    return Hub(
+        max_connections=settings.max_connections,
+        max_per_user=settings.max_connections_per_user,
+        heartbeat=settings.stream_heartbeat,
+        ping=settings.websocket_ping,
+        max_buffer=settings.stream_max_buffer,
+        max_lag=settings.stream_max_lag,
+        end_completed=settings.stream_end_completed,
+        end_failed=settings.stream_end_failed,
+        last_words=settings.stream_last_words,
+        dead_after=settings.stream_dead_after,
+        max_messages=settings.websocket_max_messages,
+    )
+
+
 def _bus(settings: Settings, follower: Follower) -> Bus | None:
     if settings.redis_url is None:
         return None
@@ -269,6 +261,23 @@ def _committed(follower: Follower, bus: Bus | None) -> Callable[[list[LogEvent]]
         bus.publish(events)
 
     return told
+
+
+def _writer(app: web.Application, database_url: str) -> Writer:
+    settings = app[SETTINGS]
+    return Writer(
+        database_url,
+        language=settings.app_language,
+        typical=app[TYPICAL],
+        on_commit=app[COMMITTED],
+        batch_max=settings.batch_max,
+        batch_max_bytes=settings.batch_max_bytes,
+        pending_max=settings.max_pending_webhooks,
+        budget=settings.answer_budget,
+        wait=settings.db_timeout,
+        spool=app[SPOOL],
+        create_unknown=settings.unknown_job == "create",
+    )
 
 
 def _tokens(settings: Settings) -> Tokens | None:
