@@ -53,9 +53,7 @@ class Parked:
     the start again. A round over 100,000 of them takes about 0.2 s.
     """
 
-    def __init__(
-        self, pool: Pool, writer: Writer, leader: Leader, *, poll: float = 1.0, per_round: int = 100_000
-    ) -> None:
+    def __init__(self, pool: Pool, writer: Writer, leader: Leader, *, poll: float, per_round: int) -> None:
         self._pool = pool
         self._writer = writer
         self._leader = leader

@@ -93,8 +93,8 @@ class Reconciler:
         leader: Leader,
         *,
         language: str,
-        stall_after: float = 600.0,
-        give_up_after: float = 86_400.0,
+        stall_after: float,
+        give_up_after: float,
     ) -> None:
         self._pool = pool
         self._writer = writer

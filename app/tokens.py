@@ -146,12 +146,12 @@ class Tokens:
         secret: str | None,
         jwks_url: str | None,
         ticket_secret: str,
+        ticket_seconds: float,
+        jwks_max_age: float,
+        jwks_cool_down: float,
         issuer: str | None = None,
         audience: str | None = None,
         admins: tuple[str, ...] = (),
-        ticket_seconds: float = 60.0,
-        jwks_max_age: float = 3600.0,
-        jwks_cool_down: float = 30.0,
     ) -> None:
         self._secret = secret
         self.keys = KeySet(jwks_url, max_age=jwks_max_age, cool_down=jwks_cool_down) if jwks_url else None

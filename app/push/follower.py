@@ -48,10 +48,10 @@ class Follower:
         reader: LogReader,
         hub: Hub,
         *,
-        poll: float = 0.25,
-        poll_with_bus: float = 3.0,
+        poll: float,
+        poll_with_bus: float,
+        ring_size: int,
         settle: float = 0.005,
-        ring_size: int = 20_000,
     ) -> None:
         self.last_id = 0
         self._reader = reader

@@ -46,17 +46,17 @@ class Hub:
     def __init__(
         self,
         *,
-        max_connections: int = 20_000,
-        max_per_user: int = 50,
-        heartbeat: float = 15.0,
-        ping: float = 25.0,
-        max_buffer: int = 256 * 1024,
-        max_lag: float = 10.0,
-        max_messages: int = 50,
-        end_completed: float = 2.0,
-        end_failed: float = 600.0,
-        last_words: float = 5.0,
-        dead_after: float = 30.0,
+        max_connections: int,
+        max_per_user: int,
+        heartbeat: float,
+        ping: float,
+        max_buffer: int,
+        max_lag: float,
+        max_messages: int,
+        end_completed: float,
+        end_failed: float,
+        last_words: float,
+        dead_after: float,
     ) -> None:
         self.heartbeat = heartbeat
         self.ping = ping

@@ -90,8 +90,8 @@ class Bus:
         on_news: Callable[[list[LogEvent]], None],
         on_more: Callable[[int], None],
         on_link: Callable[[bool], None],
-        buffer_max: int = 4 * 1024 * 1024,
-        message_max: int = 256 * 1024,
+        buffer_max: int,
+        message_max: int,
     ) -> None:
         self.connected = False
         self._url = url

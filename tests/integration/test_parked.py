@@ -28,7 +28,7 @@ class Process:
 @contextlib.asynccontextmanager
 async def process(url: str, *, run: bool = True, budget: float = 10.0, **options):
     async with writing(url, budget=budget) as harness:
-        made = Process(url, harness, **({"poll": 0.02} | options))
+        made = Process(url, harness, **({"poll": 0.02, "per_round": 100_000} | options))
         task = asyncio.create_task(made.parked.run()) if run else None
         try:
             yield made

@@ -62,7 +62,7 @@ async def reconciling(url: str, backend, *, language="fr", **options):
     async with writing(url) as harness:
         pool, leader = Pool(url, 4, 10.0), Leader(url)
         generator = HttpGenerator(backend.url, 5.0, "en")
-        options = {"stall_after": 1.0} | options
+        options = {"stall_after": 1.0, "give_up_after": 86_400.0} | options
         task = asyncio.create_task(
             Reconciler(pool, harness.writer, generator, leader, language=language, **options).run()
         )

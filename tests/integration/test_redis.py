@@ -253,7 +253,7 @@ async def test_server_starts_without_the_redis_that_it_is_to_use(database_url, r
 
 
 async def test_commits_that_wait_for_redis_are_bounded():
-    bus = Bus("unix:///nowhere", on_news=list, on_more=int, on_link=bool, buffer_max=10_000)
+    bus = Bus("unix:///nowhere", on_news=list, on_more=int, on_link=bool, buffer_max=10_000, message_max=10_000)
     telling = asyncio.create_task(bus.tell("c"))
     for number in range(1, 5000):
         bus.publish([LogEvent(number, "j", "u", None, "progress", b"{}" * 100)])

@@ -25,6 +25,7 @@ class Harness:
         self.events: list[LogEvent] = []
         self.batches: list[int] = []
         self.typical = Typical()
+        options = {"batch_max": 500, "batch_max_bytes": 4 * 1024 * 1024, "budget": 10.0, "wait": 10.0} | options
         self.writer = Writer(url, language="fr", typical=self.typical, on_commit=self._committed, **options)
 
     def _committed(self, events: list[LogEvent]) -> None:

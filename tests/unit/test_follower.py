@@ -80,7 +80,7 @@ steps = st.lists(
 def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what, settle):
     async def play():
         table, hub = Table(), Recorder()
-        follower = Follower(table, hub, poll=0.001, poll_with_bus=0.003, settle=settle)
+        follower = Follower(table, hub, poll=0.001, poll_with_bus=0.003, ring_size=100, settle=settle)
         await follower.start()
         running = asyncio.create_task(follower.run())
         for name, value in what:
@@ -113,7 +113,7 @@ def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what, settle)
 
 
 async def follow(table, hub, **options):
-    follower = Follower(table, hub, **{"poll": 0.001} | options)
+    follower = Follower(table, hub, **{"poll": 0.001, "poll_with_bus": 3.0, "ring_size": 20_000} | options)
     await follower.start()
     return follower, asyncio.create_task(follower.run())
 

@@ -16,7 +16,9 @@ SECRET = "a secret of thirty-two characters"
 
 
 def tokens(**settings) -> Tokens:
-    return Tokens(**({"secret": SECRET, "jwks_url": None, "ticket_secret": SECRET} | settings))
+    keys = {"secret": SECRET, "jwks_url": None, "ticket_secret": SECRET}
+    seconds = {"ticket_seconds": 60.0, "jwks_max_age": 3600.0, "jwks_cool_down": 30.0}
+    return Tokens(**(keys | seconds | settings))
 
 
 def token(secret=SECRET, algorithm="HS256", **claims) -> str:
