@@ -274,13 +274,15 @@ class Writer:
         if batch.events:
             self._on_commit(batch.events)
         held = {d.id for d in batch.locked}
+        # One time for all: two webhooks of a job must not change places.
+        not_before = time.monotonic() + _backoff(waiting[0].tries)
         for w in waiting:
             if w.delivery.id not in held:
                 if not w.answer.done():
                     w.answer.set_result(batch.outcomes[w.delivery.id])
                 continue
             if await self._put_off([w], HeldError(_HELD)):
-                w.not_before = time.monotonic() + _backoff(w.tries)
+                w.not_before = not_before
                 w.tries += 1
                 self._locked.append(w)
 
