@@ -144,6 +144,21 @@ def number(value: object) -> object:
     return value
 
 
+def without_nulls(fields: Any) -> Any:
+    """An object without those that are null: they count as missing. For a model_validator."""
+    if isinstance(fields, dict) and None in fields.values():
+        return {name: value for name, value in fields.items() if value is not None}
+    return fields
+
+
+def say_null_is_missing(schema: dict[str, Any]) -> None:
+    """The same in a model's schema: what need not be there may be null. For `json_schema_extra`."""
+    for name, field in schema["properties"].items():
+        if name not in schema.get("required", ()) and {"type": "null"} not in field.get("anyOf", ()):
+            about = {key: field.pop(key) for key in ("default", "title") if key in field}
+            schema["properties"][name] = {"anyOf": [field, {"type": "null"}]} | about
+
+
 def _utc(value: datetime) -> datetime:
     """The real backend sends Python's naive isoformat(), in UTC."""
     if not 1970 < value.year < 9999:  # noqa: PLR2004 - what MySQL's DATETIME holds, whatever the offset
@@ -174,6 +189,18 @@ _Natural = Annotated[int, Field(ge=0)]
 Natural = Annotated[_Natural, BeforeValidator(number, json_schema_input_type=_Natural)]
 _Seconds = Annotated[float, Field(ge=0, le=_SECONDS_MAX, allow_inf_nan=False)]
 Seconds = Annotated[_Seconds, BeforeValidator(number, json_schema_input_type=_Seconds)]
+
+
+def _say_other_names(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Each field's names in a model's schema: the first that is there counts, and the others are as good as unknown."""
+    for field in model.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            first, *others = [str(name) for name in field.validation_alias.choices]
+            form = schema["properties"][first]
+            schema["required"].remove(first)
+            instead = [{"required": [name], "properties": {name: form}} for name in others]
+            schema.setdefault("allOf", []).append({"anyOf": [{"required": [first]}, *instead]})
+    say_null_is_missing(schema)
 
 
 class Dimensions(BaseModel):
@@ -217,15 +244,12 @@ class VideoV1(BaseModel):
 class VideoV2(VideoV1):
     """From here on, null counts as missing: Python's senders write out what they do not know as None."""
 
+    model_config = {"json_schema_extra": _say_other_names}
+
     url: str | None = None
     key: Annotated[Text, Field(validation_alias=AliasChoices("s3_key", "file_path"))]
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, video: Any) -> Any:
-        if isinstance(video, dict) and None in video.values():
-            return {name: value for name, value in video.items() if value is not None}
-        return video
+    _without_nulls = model_validator(mode="before")(without_nulls)
 
     def link(self) -> str | None:
         return self.url or self.file_url

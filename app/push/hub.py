@@ -138,8 +138,11 @@ class Hub:
             if event_id > subscriber.floor and subscriber.live:
                 subscriber.ends_at = ends_at
                 subscriber.touched_at = now
-                subscriber.write(made[subscriber.wire] or frames.on(subscriber.wire))
-                if subscriber.transport.get_write_buffer_size() > self._max_buffer:
+                frame = made[subscriber.wire] or frames.on(subscriber.wire)
+                subscriber.write(frame)
+                waiting = subscriber.transport.get_write_buffer_size()
+                # An event that is larger than that by itself is no fault of its readers.
+                if waiting > self._max_buffer and waiting - len(frame) > self._max_buffer:
                     # Closing takes the kernel a hundred times as long as writing: who reads is not to wait for that.
                     self.leave(subscriber)
                     self._too_slow.append(subscriber)

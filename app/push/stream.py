@@ -88,7 +88,8 @@ class Streams:
                 last_id = await self._show(subscriber, first, reset=reset)
             elif first.events:
                 self._hub.note_end(subscriber, first.events[-1], first.moved_ago)
-            await self._replay(subscriber, last_id, first.head)
+            owner = first.events[-1].author_id if subscriber.job_id is not None and first.events else None
+            await self._replay(subscriber, last_id, first.head, owner)
             if subscriber.epoch == self._hub.epoch:
                 break
             first, last_id, reset = await self._start_over(subscriber), None, True
@@ -110,8 +111,11 @@ class Streams:
             self._hub.note_end(subscriber, snapshot.events[-1], snapshot.moved_ago)
         return snapshot.head
 
-    async def _replay(self, subscriber: Subscriber, position: int, head: int) -> None:
-        """Everything after `position`, until the follower has no more. Events after `head` are news."""
+    async def _replay(self, subscriber: Subscriber, position: int, head: int, owner: str | None) -> None:
+        """Everything after `position`, until the follower has no more. Events after `head` are news.
+
+        Of one job, only what is its `owner`'s: an earlier job of that id may have been somebody else's.
+        """
         author_id = subscriber.user_id if subscriber.job_id is None else None
         while position < self._follower.last_id and subscriber.why is None:
             upto = self._follower.last_id
@@ -120,6 +124,8 @@ class Streams:
                 events = await self._reader.after(position, _REPLAY, job_id=subscriber.job_id, author_id=author_id)
             position = events[-1].id if len(events) == _REPLAY else max([upto, *(e.id for e in events)])
             for event in events:
+                if owner not in (None, event.author_id):
+                    continue
                 await subscriber.send(event_frame(subscriber.wire, event, event.id))
                 if event.id > head:
                     self._hub.note_end(subscriber, event)

@@ -15,6 +15,9 @@ from app.tokens import KeysAwayError
 
 log = structlog.get_logger(__name__)
 
+# What RFC 9110 asks for with these.
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 426: {"Upgrade": "websocket", "Connection": "Upgrade"}}
+
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
 
 
@@ -55,6 +58,7 @@ def _as_api_error(error: Exception, request: web.Request) -> ApiError:
 
 def _answer(error: ApiError) -> web.Response:
     response = reply(error.body, error.status)
+    response.headers.update(_HEADERS.get(error.status, {}))
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response

@@ -78,10 +78,10 @@ _DATA: Any = reduce(or_, (completion.model_fields["data"].annotation for _, _, c
 
 
 class OfCompletion(Envelope):
-    """A webhook that brings files, in any version of the payload."""
+    """A webhook that brings files, in any version of the payload, or says that they will follow."""
 
     status: Literal["completed"]
-    data: _DATA
+    data: _DATA | None = None
 
 
 class Resume(BaseModel):

@@ -1,14 +1,15 @@
 """The jobs of the pages: registering, generating, reading."""
 
 import hashlib
+from contextlib import suppress
 from typing import Annotated, Any
 
 import orjson
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from app import errors, payload, times
-from app.auth import identify
+from app.auth import NotSignedInError, identify
 from app.db.videos import BadCursorError, Generation, NewJob, UnknownOwnerError
 from app.db.webhooks import made_here
 from app.errors import ApiError
@@ -33,10 +34,15 @@ def _free(job_id: str) -> str:
     return job_id
 
 
-class Order(BaseModel):
-    """What a user asks for."""
+def _describe(schema: dict[str, Any]) -> None:
+    payload.say_null_is_missing(schema)
+    schema["examples"] = [{"prompt": "A calm sea at sunrise"}]
 
-    model_config = {"json_schema_extra": {"examples": [{"prompt": "A calm sea at sunrise"}]}}
+
+class Order(BaseModel):
+    """What a user asks for. What is null counts as missing."""
+
+    model_config = {"json_schema_extra": _describe}
 
     prompt: Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"\S")]
     aspect_ratio: Short = "16:9"
@@ -44,6 +50,8 @@ class Order(BaseModel):
     duration_seconds: Annotated[Upto600, BeforeValidator(payload.number, json_schema_input_type=Upto600)] = 8
     person_generation: Short = "ALLOW_ALL"
     input_image_base64: str | None = None
+
+    _without_nulls = model_validator(mode="before")(payload.without_nulls)
 
 
 class Registration(Order):
@@ -85,10 +93,14 @@ async def generate(request: web.Request) -> web.Response:
 async def register(request: web.Request) -> web.Response:
     limit = request.app[SETTINGS].max_image_body_bytes
     # A wrong secret is refused, and counted, also of a user who is signed in: nobody may guess at it here.
-    who = None if names_secret(request) else await identify(request)
-    body = await (authorized_body(request, limit) if who is None else read_json_body(request, limit))
+    by_secret = names_secret(request)
+    who = None if by_secret else await identify(request)
+    body = await (authorized_body(request, limit) if by_secret else read_json_body(request, limit))
     order = as_model(body, Registration)
-    if who is not None and not who.admin:
+    if by_secret and order.user_id is None:
+        with suppress(NotSignedInError):
+            who = await identify(request)
+    if who is not None and not (by_secret or who.admin):
         if order.job_id is not None or order.user_id not in (None, who.user_id):
             raise ApiError(
                 403,

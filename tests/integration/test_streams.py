@@ -529,3 +529,36 @@ async def test_page_of_an_allowed_origin_may_call_and_listen_and_no_other(databa
             assert preflight.status == 405
         async with server.session.ws_connect(f"{server.url}/ws", origin="https://friend.example") as socket_:
             assert await socket_.receive()
+
+
+async def test_stream_of_a_job_tells_nothing_of_an_earlier_one_that_had_its_id_and_another_owner(server, sql):
+    await server.register("j1", user_id="alice")
+    assert (await server.post(webhook("j1", "failed") | {"error": "a secret of Alice's"}))[0] == 200
+    sql("DELETE FROM video_generations")
+    await server.register("j1", user_id="carol")
+    await moved(server, "j1", "generating")
+    async with events(server.session, f"{server.url}/events/j1?last_event_id=1") as source:
+        seen = await source.next()
+        while seen.event is None or seen.data["progress"] != 50:
+            assert "Alice" not in str(seen.data)
+            seen = await source.next()
+
+
+async def test_event_larger_than_the_buffer_drops_nobody_who_reads(database_url):
+    async with running(database_url, stream_max_buffer=1024) as server:
+        await server.register("j1")
+        async with server.session.ws_connect(f"{server.url}/ws/j1", max_msg_size=0) as socket_:
+            await socket_.receive()
+            files = [video(f"k{n}", file_url=f"https://a/{n}/" + "x" * 8000) for n in range(100)]
+            assert (await server.post(completion("j1", *files)))[0] == 200
+            message = await socket_.receive_json()
+            assert (message["event"], len(message["data"]["videos"])) == ("completed", 100)
+            assert (await socket_.receive()).data == 1000
+
+
+async def test_refusals_say_what_http_asks_them_to_say(database_url):
+    async with running(database_url, webhook_secret="hush", auth_jwt_secret="s" * 32) as server:
+        async with server.session.get(f"{server.url}/api/videos/user") as answer:
+            assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+        async with server.session.get(f"{server.url}/ws/j1") as answer:
+            assert (answer.status, answer.headers["Upgrade"]) == (426, "websocket")

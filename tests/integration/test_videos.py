@@ -357,3 +357,21 @@ async def test_pages_are_framed_by_nobody_under_any_address(server):
     for path in ("/", "/docs", "/static/index.html", "/static/docs.html"):
         async with server.session.get(server.url + path) as answer:
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
+
+
+async def test_user_who_sends_the_webhook_secret_too_registers_for_himself_and_may_name_the_job(database_url):
+    async with running(database_url, webhook_secret="hush", auth_jwt_secret=SECRET) as server:
+        secret = {"X-Webhook-Secret": "hush"}
+        code, job = await order(server, headers=bearer(sub="u1", org_id="o1") | secret, job_id="named")
+        assert (code, job["job_id"]) == (201, "named")
+        assert (await order(server, headers=bearer(sub="u1") | {"X-Webhook-Secret": "wrong"}, job_id="x"))[0] == 401
+        assert (await order(server, headers=secret, job_id="x"))[0] == 400
+        assert (await server.get("/api/videos/named", headers=bearer(sub="u2", org_id="o1")))[0] == 200
+
+
+async def test_optional_fields_that_are_null_count_as_missing(server):
+    nulls = dict.fromkeys(["aspect_ratio", "number_of_videos", "duration_seconds", "person_generation", "job_id"])
+    code, job = await order(server, **nulls)
+    assert (code, job["aspect_ratio"]) == (201, "16:9")
+    code, body = await order(server, prompt=None)
+    assert (code, [d["field"] for d in body["details"]]) == (400, ["prompt"])
