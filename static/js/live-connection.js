@@ -60,7 +60,7 @@ export class Connection {
         const how = await this.#connect(this.#attempt.signal);
         if (how === "over") return this.#show("over");
         if (how === "again") continue;
-        wait = this.#state === "live" ? this.#retry * (0.2 + Math.random() * 0.8) : 0;
+        wait = this.#retry * (0.2 + Math.random() * 0.8);
         this.#show("connecting");
       } catch (error) {
         if (signal.aborted) return;

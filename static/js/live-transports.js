@@ -37,6 +37,7 @@ export async function sse(address, { signal, headers, credentials, opened, take,
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let first = true; ; first = false) {
       const { value, done } = await reader.read();
+      if (done && first) throw new Error("the stream ended before it began");
       if (done) return "ended";
       heard();
       if (first) opened();
@@ -76,13 +77,17 @@ function parser(take, retry) {
 }
 
 const REFUSALS = { 4401: 401, 4404: 404, 4429: 429 };
+const TRIAL = 1_000; // ms in which a refusal comes, if one does
 
 export function websocket(address, { signal, opened, take }) {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(address);
     let open = false;
+    let works = false;
+    let trial = null;
     const settle = (how, value) => {
       clearTimeout(timer);
+      clearTimeout(trial);
       signal.removeEventListener("abort", stop);
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
@@ -96,20 +101,28 @@ export function websocket(address, { signal, opened, take }) {
       clearTimeout(timer);
       timer = setTimeout(() => settle(resolve, "again"), SILENCE);
     };
+    // Refusals come after the upgrade, so being open proves nothing yet; a resumed stream may have nothing to say.
+    const prove = () => {
+      clearTimeout(trial);
+      if (!works) opened();
+      works = true;
+    };
     signal.addEventListener("abort", stop);
     socket.onopen = () => {
       open = true;
       heard();
-      opened();
+      trial = setTimeout(prove, TRIAL);
     };
     socket.onmessage = ({ data }) => {
       heard();
+      prove();
       take({ event: null, data: null, ...JSON.parse(data) });
     };
     socket.onclose = ({ code, reason }) => {
       if (code in REFUSALS) settle(reject, new Refused(REFUSALS[code], { message: reason }));
       else if (code === 1000) settle(resolve, "over");
-      else if (open) settle(resolve, "ended");
+      else if (works) settle(resolve, "ended");
+      else if (open) settle(reject, new Error("the stream ended before it began"));
       else settle(reject, new Silent());
     };
   });

@@ -209,6 +209,7 @@ async def buffering_proxy(server, *, upgrades: bool, dead: int = 0):
                     async for message in theirs:
                         if alive:
                             await ours.send_str(message.data)
+                    await ours.close(code=theirs.close_code or 1001)
                 return ours
             async with session.get(server.url + request.path_qs) as answer:
                 kind = answer.content_type
@@ -250,6 +251,28 @@ async def test_websocket_that_fell_silent_is_resumed_and_nothing_is_lost(page, s
         # A job about which there is nothing to tell is no trouble.
         assert await tab.evaluate("states.filter(({ state }) => state === 'live').length") == 1
         assert (await tab.evaluate("states.at(-1)"))["via"] == "websocket"
+        await tab.close()
+
+
+async def test_websocket_that_is_refused_is_never_live_and_tried_less_and_less(database_url, page):
+    async with running(database_url, max_connections_per_user=1) as server:
+        await server.register("j1")
+        # The stream that it holds back is the only one allowed.
+        async with buffering_proxy(server, upgrades=True) as url:
+            tab = await follow(await open_tab(page, url))
+            await until(tab, "states.filter(({ state }) => state === 'offline').length === 3")
+            assert not await tab.evaluate("states.some(({ state }) => state === 'live')")
+            assert await tab.evaluate("states.at(-1).error.status") == 429
+            assert await tab.evaluate("states.at(-1).retryIn") >= 3_000
+            await tab.close()
+
+
+async def test_resumed_websocket_with_nothing_to_say_is_live(page, server):
+    await server.register("j1")
+    async with buffering_proxy(server, upgrades=True) as url:
+        tab = await following(page, url, lastEventId=1)
+        assert (await tab.evaluate("states.at(-1)"))["via"] == "websocket"
+        assert await tab.evaluate("seen") == []
         await tab.close()
 
 
