@@ -14,6 +14,7 @@ const DETOUR = 600_000; // how long a WebSocket is preferred after SSE was kept 
 export class Connection {
   #api;
   #jobId;
+  #unfinished;
   #to;
   #lastEventId = 0;
   #stop = new AbortController();
@@ -25,10 +26,12 @@ export class Connection {
   #state = null;
   #shownVia = null;
 
-  /** `to` hears: take({ id, events }), reset(), state({ state, via, error, retryIn }). */
-  constructor(api, jobId, to) {
+  /** `to` hears: take({ id, events }), reset(), state({ state, via, error, retryIn }). `unfinished`, which the
+   *  caller keeps, is a set of the ids of jobs whose end has not been told. */
+  constructor(api, jobId, unfinished, to) {
     this.#api = api;
     this.#jobId = jobId;
+    this.#unfinished = unfinished;
     this.#to = to;
   }
 
@@ -132,7 +135,7 @@ export class Connection {
   }
 
   async #poll(signal) {
-    const read = poller(this.#api, this.#jobId);
+    const read = poller(this.#api, this.#jobId, this.#unfinished);
     for (const until = Date.now() + POLL_FOR; Date.now() < until; ) {
       const batch = await read();
       if (signal.aborted) throw signal.reason;

@@ -31,6 +31,7 @@ class Feed {
   #asking = null;
   #leader = null; // whose batches continue what this tab has
   #ring = [];
+  #unfinished = new Set(); // jobs whose end polling would not see: it reads a list of those that go on
   #from = 0; // the ring has everything after this id …
   #position = 0; // … up to this one
   #state = { state: "connecting", via: null, error: null, retryIn: null };
@@ -41,9 +42,11 @@ class Feed {
     this.#connect = connect;
   }
 
-  /** `listener` has lastEventId, take(batch), reset() and state(state); it gets everything after its last id. */
+  /** `listener` has lastEventId, take(batch), reset() and state(state); it gets everything after its last id. Its
+   *  `unfinished` are the ids of the jobs that went on at that id. */
   add(listener) {
     this.#listeners.add(listener);
+    this.#expect(listener.unfinished);
     if (this.#life === null) this.#open(listener.lastEventId);
     else this.#catchUp(listener.lastEventId);
     listener.state(this.#state);
@@ -69,6 +72,7 @@ class Feed {
     this.#life?.abort();
     this.#life = null;
     this.#leave();
+    this.#unfinished.clear();
     if (feeds.get(this.#key) === this) feeds.delete(this.#key);
   }
 
@@ -76,7 +80,7 @@ class Feed {
     if (this.#key === null) return this.#lead();
     this.#channel = new BroadcastChannel(this.#key);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
-    this.#say({ type: "hello", after: this.#position });
+    this.#hello(this.#position);
     this.#asking = new AbortController();
     const led = new Promise((resolve) => (this.#release = resolve));
     const lead = () => { this.#lead(); return led; };
@@ -96,11 +100,19 @@ class Feed {
     this.#channel?.postMessage({ from: this.#id, ...message });
   }
 
+  #hello(after) {
+    this.#say({ type: "hello", after, unfinished: [...this.#unfinished] });
+  }
+
+  #expect(jobIds) {
+    for (const id of jobIds) this.#unfinished.add(id);
+  }
+
   // -- The leader
 
   #lead() {
     this.#leader = null;
-    this.#connection = this.#connect({
+    this.#connection = this.#connect(this.#unfinished, {
       take: (batch) => { this.#say({ type: "batch", batch }); this.#take(batch); },
       reset: () => { this.#say({ type: "reset" }); this.#reset(); },
       state: (state) => { this.#say({ type: "state", state: plain(state) }); this.#show(state); },
@@ -109,8 +121,11 @@ class Feed {
     this.#say({ type: "lead" });
   }
 
-  #welcome(tab, after) {
-    if (after < this.#from) this.#rewind(after);
+  #welcome(tab, after, unfinished) {
+    if (after < this.#from) {
+      this.#expect(unfinished);
+      this.#rewind(after);
+    }
     const batches = this.#ring.filter((batch) => batch.id > after);
     this.#say({ type: "welcome", to: tab, batches, state: plain(this.#state) });
   }
@@ -124,8 +139,8 @@ class Feed {
 
   // -- Followers, and both
 
-  #hear({ type, from, to, after, batch, batches, state }) {
-    if (type === "hello" && this.#connection !== null) this.#welcome(from, after);
+  #hear({ type, from, to, after, unfinished = [], batch, batches, state }) {
+    if (type === "hello" && this.#connection !== null) this.#welcome(from, after, unfinished);
     if (type === "lead") this.#askAgain();
     if (type === "welcome" && to === this.#id) {
       this.#leader = from;
@@ -140,7 +155,7 @@ class Feed {
 
   #askAgain(after = this.#position) {
     this.#leader = null;
-    this.#say({ type: "hello", after });
+    this.#hello(after);
   }
 
   #catchUp(after) {
@@ -162,6 +177,10 @@ class Feed {
   }
 
   #deliver(batch) {
+    for (const { event, data } of batch.events) {
+      if (event === "progress") this.#unfinished.add(data.job_id);
+      else this.#unfinished.delete(data.job_id);
+    }
     for (const listener of [...this.#listeners]) {
       if (batch.id <= listener.lastEventId) continue;
       listener.lastEventId = batch.id;
@@ -188,4 +207,4 @@ function plain({ error, ...state }) {
   return { ...state, error: error && { status: error.status, code: error.code, message: error.message } };
 }
 
-export const connectionOf = (api, jobId) => (to) => new Connection(api, jobId, to);
+export const connectionOf = (api, jobId) => (unfinished, to) => new Connection(api, jobId, unfinished, to);

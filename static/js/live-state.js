@@ -67,16 +67,21 @@ function eventOf(job, id) {
   return { id, event: NAMES[state] ?? "progress", data };
 }
 
-/** A function that reads what has changed since its last call: { id, events }. */
-export function poller(api, jobId) {
+/**
+ * A function that reads what has changed since its last call: { id, events }. The list has no jobs that have ended, so
+ * those of `unfinished`, a set of ids, are asked for one by one once they are not in it. It is the caller who takes ids
+ * out, when he has made use of the events.
+ */
+export function poller(api, jobId, unfinished) {
   const known = new Map();
   return async () => {
     const read = await (jobId === null ? api.unfinished() : api.job(jobId));
     const events = [...read.events];
     const listed = new Set(events.map((event) => event.data.job_id));
-    for (const gone of [...known.keys()].filter((id) => !listed.has(id))) {
-      events.push(...(await lastOf(api, gone)).map((event) => ({ ...event, id: read.id })));
-      known.delete(gone);
+    for (const gone of [...unfinished].filter((id) => !listed.has(id))) {
+      const last = await lastOf(api, gone);
+      events.push(...last.map((event) => ({ ...event, id: read.id })));
+      if (last.length === 0) unfinished.delete(gone);
     }
     const changed = events.filter((event) => known.get(event.data.job_id) !== JSON.stringify(event.data));
     for (const event of read.events) known.set(event.data.job_id, JSON.stringify(event.data));

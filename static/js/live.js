@@ -22,7 +22,8 @@ const LONGEST_DELAY = 30_000;
  * - `onState({ state, via, error, retryIn })`: `via` is "sse", "websocket" or "polling" while live; `error` has the
  *   `status`, `code` and `message` of a refusal; `retryIn` is in ms. A job that is not there is offline with 404 for
  *   good, and `retryIn` is null. "over": the job has ended, and nothing more will come.
- * - `lastEventId` and `channel`, both from `GET /api/videos/user`: begin there, instead of with the present state.
+ * - `lastEventId`, `channel` and `active`, all from `GET /api/videos/user`: begin there, instead of with the present
+ *   state. Without `active`, the end of a job that was unfinished there may be missed where only polling works.
  * - `onReset()`: the log cannot be continued. With it, the subscription ends: read the state, subscribe again. Without
  *   it, the present state comes once more as events.
  * - `base`: where the server is, if not where the page is. `credentials`: as fetch takes it.
@@ -35,6 +36,7 @@ export function subscribe(jobId, options = {}) {
 
 class Subscription {
   lastEventId = 0;
+  unfinished = [];
   #jobId;
   #options;
   #api;
@@ -45,8 +47,10 @@ class Subscription {
   #stopped = false;
 
   constructor(jobId, options) {
-    const { base = "", token, ticket, credentials = "same-origin", lastEventId, channel = null } = options;
+    const { base = "", token, ticket, credentials = "same-origin", lastEventId } = options;
+    const { channel = null, active = [] } = options;
     this.#jobId = jobId;
+    this.unfinished = jobId === null ? active.map(({ id }) => id) : [jobId];
     this.#options = options;
     this.#api = new Api({ base, token, ticket, credentials });
     if (lastEventId === undefined) this.#begin();
@@ -86,6 +90,7 @@ class Subscription {
       this.#failures = 0;
       this.#own = read.own;
       this.lastEventId = read.id;
+      this.unfinished = read.events.filter(({ event }) => event === "progress").map(({ data }) => data.job_id);
       this.take(read);
       if (!this.#stopped) this.#listen(read.id, read.channel);
     } catch (error) {

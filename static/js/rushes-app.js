@@ -83,10 +83,11 @@ export class RushesApp extends HTMLElement {
     }
   }
 
-  #follow({ last_event_id: lastEventId, channel }) {
+  #follow({ last_event_id: lastEventId, channel, active }) {
     this.#unsubscribe = subscribe(null, {
       lastEventId,
       channel,
+      active,
       onEvent: (event) => this.#onEvent(event),
       onReset: () => this.#onReset(),
       onState: (state) => this.#onConnection(state),

@@ -240,6 +240,30 @@ async def test_behind_a_proxy_that_holds_streams_back_another_way_is_found(page,
         await tab.close()
 
 
+@pytest.mark.parametrize("start", ["state", "page", "own job"])
+async def test_job_that_ends_before_the_polling_starts_is_told_of(page, server, start):
+    for job_id in ("j1", "j2"):
+        await server.register(job_id)
+    async with buffering_proxy(server, upgrades=False) as url:
+        tab = await open_tab(page, url)
+        if start == "page":
+            first = await tab.evaluate("fetch('/api/videos/user').then(answer => answer.json())")
+            options = {"lastEventId": first["last_event_id"], "channel": first["channel"], "active": first["active"]}
+            await follow(tab, **options)
+        else:
+            await follow(tab, "j1" if start == "own job" else None)
+            await until(tab, "seen.length > 0")
+        code, body = await server.post(completion("j1", video("k")))
+        assert code == 200, body
+        await until(tab, "states.at(-1)?.via === 'polling'")
+        await moved(server, "j2")
+        await until(tab, "seen.some(({ event, data }) => event === 'completed' && data.job_id === 'j1')")
+        if start != "own job":
+            await until(tab, "seen.some(({ data }) => data.job_id === 'j2' && data.status === 'generating')")
+        assert await tab.evaluate("seen.filter(({ event }) => event === 'completed').length") == 1
+        await tab.close()
+
+
 async def test_websocket_that_fell_silent_is_resumed_and_nothing_is_lost(page, server):
     await server.register("j1")
     await page.context.clock.install()
