@@ -13,6 +13,7 @@ import { connectionOf, feedOf } from "./live-feed.js";
 import { Api } from "./live-state.js";
 
 const LONGEST_DELAY = 30_000;
+const END_AFTER = { completed: 2_000, failed: 600_000 }; // ms, as the server ends the stream of one job
 
 /**
  * Follows one job, or all jobs of the caller if `jobId` is null, until the returned function is called.
@@ -43,6 +44,8 @@ class Subscription {
   #feed = null;
   #own = true;
   #timer = null;
+  #end = null;
+  #live = false;
   #failures = 0;
   #stopped = false;
 
@@ -60,6 +63,7 @@ class Subscription {
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#end);
     this.#feed?.remove(this);
     this.#feed = null;
   }
@@ -67,15 +71,21 @@ class Subscription {
   // What the feed calls.
 
   take({ events }) {
-    for (const event of events) if (this.#wants(event) && !this.#stopped) this.#options.onEvent?.(event);
+    for (const event of events) {
+      if (!this.#wants(event) || this.#stopped) continue;
+      this.#foreseeEnd(event);
+      this.#options.onEvent?.(event);
+    }
   }
 
   state(state) {
+    this.#live = state.state === "live";
     if (!this.#stopped) this.#options.onState?.(state);
   }
 
   reset() {
     this.#feed = null;
+    clearTimeout(this.#end);
     if (this.#stopped) return;
     this.state({ state: "connecting", via: null, error: null, retryIn: null });
     if (this.#options.onReset === undefined) return this.#later(500 + Math.random() * 1_000);
@@ -118,6 +128,23 @@ class Subscription {
     const key = channel && `rushes ${this.#api.base} ${channel} ${streamOf ?? ""}`;
     this.#feed = feedOf(key, connectionOf(this.#api, streamOf));
     this.#feed.add(this);
+  }
+
+  // The stream of all jobs has no end: that of one of them is told by the same rule that the server has for its stream.
+  #foreseeEnd({ event }) {
+    clearTimeout(this.#end);
+    if (this.#jobId !== null && this.#own && event in END_AFTER) this.#endIn(END_AFTER[event]);
+  }
+
+  #endIn(milliseconds) {
+    // While nothing is heard, something may have come.
+    const end = () => (this.#live ? this.#finish() : this.#endIn(milliseconds));
+    this.#end = setTimeout(end, milliseconds);
+  }
+
+  #finish() {
+    this.stop();
+    this.#options.onState?.({ state: "over", via: null, error: null, retryIn: null });
   }
 
   #wants(event) {

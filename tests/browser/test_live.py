@@ -152,6 +152,39 @@ async def test_job_of_somebody_else_has_a_stream_of_its_own_until_it_is_over(dat
         await until(tab, "states.at(-1).state === 'over'")
 
 
+async def test_job_of_ones_own_is_over_after_its_completion_and_leaves_the_shared_stream(page, server):
+    await server.register("j1")
+    tab = await following(page, server.url, "j1")
+    await server.post(completion("j1", video("k")))
+    assert await ids(tab, 2) == [1, 2]
+    await until(tab, "states.at(-1).state === 'over'")
+    async with asyncio.timeout(5):
+        while len(server.app[HUB]):
+            await asyncio.sleep(0.02)
+    late = await follow(await open_tab(page, server.url), "j1")
+    await until(late, "states.at(-1)?.state === 'over'")
+    assert await late.evaluate("seen.map(({ event }) => event)") == ["completed"]
+
+
+async def test_failed_job_of_ones_own_is_over_only_when_no_new_try_followed(page, server):
+    await server.register("j1")
+    await page.context.clock.install()
+    tab = await following(page, server.url, "j1")
+    await server.post(webhook("j1", "failed"))
+    assert await ids(tab, 2) == [1, 2]
+    await page.context.clock.fast_forward(590_000)
+    await moved(server, "j1")
+    assert await ids(tab, 3) == [1, 2, 3]
+    await page.context.clock.fast_forward(600_000)
+    await server.post(webhook("j1", "failed"))
+    assert await ids(tab, 4) == [1, 2, 3, 4]
+    assert not await tab.evaluate("states.some(({ state }) => state === 'over')")
+    async with asyncio.timeout(20):
+        while await tab.evaluate("states.at(-1).state") != "over":
+            await until(tab, "['live', 'over'].includes(states.at(-1).state)")  # the leap broke the connection
+            await page.context.clock.fast_forward(600_000)
+
+
 async def test_leaving_gives_the_stream_up(page, server):
     await server.register("j1")
     tab = await following(page, server.url)
