@@ -25,6 +25,8 @@ const END_AFTER = { completed: 2_000, failed: 600_000 }; // ms, as the server en
  *   good, and `retryIn` is null. "over": the job has ended, and nothing more will come.
  * - `lastEventId`, `channel` and `active`, all from `GET /api/videos/user`: begin there, instead of with the present
  *   state. Without `active`, the end of a job that was unfinished there may be missed where only polling works.
+ *   For one job: `lastEventId`, `channel` and `own`, all from `GET /api/videos/{id}`. Without `own`, it has a stream of
+ *   its own.
  * - `onReset()`: the log cannot be continued. With it, the subscription ends: read the state, subscribe again. Without
  *   it, the present state comes once more as events.
  * - `base`: where the server is, if not where the page is. `credentials`: as fetch takes it.
@@ -42,7 +44,7 @@ class Subscription {
   #options;
   #api;
   #feed = null;
-  #own = true;
+  #own;
   #timer = null;
   #end = null;
   #live = false;
@@ -51,10 +53,11 @@ class Subscription {
 
   constructor(jobId, options) {
     const { base = "", token, ticket, credentials = "same-origin", lastEventId } = options;
-    const { channel = null, active = [] } = options;
+    const { channel = null, active = [], own = false } = options;
     this.#jobId = jobId;
     this.unfinished = jobId === null ? active.map(({ id }) => id) : [jobId];
     this.#options = options;
+    this.#own = own;
     this.#api = new Api({ base, token, ticket, credentials });
     if (lastEventId === undefined) this.#begin();
     else this.#listen(Number(lastEventId), channel);

@@ -152,6 +152,31 @@ async def test_job_of_somebody_else_has_a_stream_of_its_own_until_it_is_over(dat
         await until(tab, "states.at(-1).state === 'over'")
 
 
+@pytest.mark.parametrize("says_own", [True, False])
+async def test_job_of_somebody_else_is_followed_from_what_was_read_of_it(page, server, says_own):
+    await server.register("theirs", user_id="u2")
+    tab = await open_tab(page, server.url)
+    job = await tab.evaluate("fetch('/api/videos/theirs').then(answer => answer.json())")
+    assert job["own"] is False
+    options = {"lastEventId": job["last_event_id"], "channel": job["channel"]} | ({"own": False} if says_own else {})
+    tab = await following(page, server.url, "theirs", **options)
+    await moved(server, "theirs")
+    assert await ids(tab, 2) == [2]
+
+
+async def test_jobs_of_ones_own_are_followed_on_one_stream_from_what_was_read_of_them(page, server):
+    for job_id in ("j1", "j2"):
+        await server.register(job_id)
+    tabs = []
+    for job_id in ("j1", "j2"):
+        _, job = await server.get(f"/api/videos/{job_id}")
+        options = {"lastEventId": job["last_event_id"], "channel": job["channel"], "own": job["own"]}
+        tabs.append(await following(page, server.url, job_id, **options))
+        await moved(server, job_id)
+    assert [await ids(tabs[0], 3), await ids(tabs[1], 4)] == [[3], [4]]
+    assert len(server.app[HUB]) == 1
+
+
 async def test_job_of_ones_own_is_over_after_its_completion_and_leaves_the_shared_stream(page, server):
     await server.register("j1")
     tab = await following(page, server.url, "j1")
