@@ -233,8 +233,7 @@ export class RushesApp extends HTMLElement {
     const text = ready ? title(card.job) : card.job.error || title(card.job);
     const show = () => this.#reveal(card);
     this.#toasts.add(ready ? "ready" : "failed", heading, text, show);
-    const tag = `${card.job.id}:${card.job.state}`;
-    this.querySelector("rushes-bell").notify(heading, { body: text, tag, onClick: show });
+    this.querySelector("rushes-bell").notify(heading, { body: text, tag: card.job.id, onClick: show });
   }
 
   #reveal(card) {

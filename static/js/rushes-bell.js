@@ -3,8 +3,8 @@ import { t } from "./i18n.js";
 const MUTED = "rushes.muted";
 
 /**
- * `<rushes-bell>`: asks for the right to notify when it is clicked, never by itself, and notifies while the tab is
- * hidden. Says what happened with "rushes:notice".
+ * `<rushes-bell>`: asks for the right to notify when it is clicked, never by itself. Says what happened with
+ * "rushes:notice".
  */
 export class RushesBell extends HTMLElement {
   #button = null;
@@ -21,11 +21,12 @@ export class RushesBell extends HTMLElement {
     this.#button.removeEventListener("click", this.#onClick);
   }
 
-  /** Shows a notification if the user wants them and is looking elsewhere; `onClick` runs when it is clicked. */
+  /** Shows a notification if the user wants them; `onClick` runs when it is clicked. */
   notify(heading, { body, tag, onClick }) {
-    if (!this.#on || !document.hidden) return;
+    // Also while this tab is shown: a window that others cover is not hidden, and the user may look at another screen.
+    if (!this.#on) return;
     try {
-      // The tag makes two open tabs show one notification.
+      // The tag makes all open tabs show one notification: each replaces that of another without a new alert.
       const notification = new Notification(heading, { body, tag, icon: "/static/favicon.svg" });
       notification.onclick = () => {
         window.focus();

@@ -181,6 +181,37 @@ async def test_two_tabs_show_the_same_progress(page, server):
     await other.close()
 
 
+# The headless browser refuses notifications, whatever it is granted: this one stands where they would be shown.
+NOTIFICATION = """
+window.shown = [];
+window.Notification = class {
+  static permission = "granted";
+  constructor(heading, options) { window.shown.push({ heading, ...options }); }
+};
+"""
+
+
+async def test_every_end_is_notified_in_a_shown_tab_too_and_once_however_many_tabs_there_are(page, server):
+    await page.context.add_init_script(NOTIFICATION)
+    for job_id in ("job-1", "job-2"):
+        await register(page, server, job_id)
+    other = await page.context.new_page()
+    for tab in (page, other):
+        await open_page(tab, server)
+    assert not await page.evaluate("document.hidden")
+    await post_webhook(page, server, "job-1", "completed", has_data=True, data=completion("job-1"))
+    await expect(page.locator(".toast")).to_have_count(1)
+    await post_webhook(page, server, "job-2", "failed", error="Quota exceeded")
+    for tab in (page, other):
+        await expect(tab.locator(".toast")).to_have_count(2)
+        # The browser shows one for each tag, and alerts again only if "renotify" is asked for.
+        assert await tab.evaluate("shown.map(({ tag, renotify = false }) => [tag, renotify])") == [
+            ["job-1", False],
+            ["job-2", False],
+        ]
+    await other.close()
+
+
 async def test_a_slow_answer_never_takes_back_a_newer_event(page, server):
     """The page asks for an unknown job's prompt; meanwhile the job moves on."""
     await open_page(page, server)
