@@ -1,6 +1,7 @@
 /** What a response other than 2xx says. `message` is undefined without one; `retryAfter` is in seconds, or null. */
 export async function refusalOf(response) {
-  const body = await response.json().catch(() => ({}));
+  // A proxy's body may be any JSON, null too.
+  const body = Object(await response.json().catch(() => null));
   return {
     message: body.error,
     code: body.code ?? null,

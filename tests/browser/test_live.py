@@ -240,6 +240,15 @@ async def test_unknown_job_is_offline_for_good(page, server):
     assert await tab.evaluate("[states.at(-1).error.status, states.at(-1).retryIn]") == [404, None]
 
 
+@pytest.mark.parametrize("body", ["null", "[]", '"busy"', "<h1>busy</h1>"])
+async def test_refusal_is_told_whatever_its_body(page, server, body):
+    tab = await open_tab(page, server.url)
+    await tab.route("**/api/videos/user?*", lambda route: route.fulfill(status=503, body=body))
+    await follow(tab)
+    await until(tab, "states.at(-1)?.state === 'offline'")
+    assert await tab.evaluate("[states[0].error?.status, states[0].error?.message]") == [503, "HTTP 503"]
+
+
 async def test_job_that_was_deleted_while_followed_promises_no_new_try(page, server, sql):
     await server.register("theirs", user_id="u2")
     tab = await following(page, server.url, "theirs")
