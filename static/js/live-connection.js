@@ -81,7 +81,9 @@ export class Connection {
     this.#failures += 1;
     if (this.#via === "polling") this.#via = "sse";
     const delay = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (this.#failures - 1)) * (0.75 + Math.random() / 2);
-    const retryIn = error.status === 404 ? null : Math.max(delay, (error.retryAfter ?? 0) * 1000);
+    // A job may be gone for good; the stream of all jobs is only misrouted, as during a deployment.
+    const final = error.status === 404 && this.#jobId !== null;
+    const retryIn = final ? null : Math.max(delay, (error.retryAfter ?? 0) * 1000);
     const lost = this.#state === "live" && error.status === undefined;
     this.#show(lost ? "connecting" : "offline", { error: error.status === undefined ? null : error, retryIn });
     return retryIn;

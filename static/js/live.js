@@ -115,7 +115,8 @@ class Subscription {
   #onFailure(error) {
     this.#failures += 1;
     const delay = Math.min(LONGEST_DELAY, 500 * 2 ** this.#failures) * (0.75 + Math.random() / 2);
-    const retryIn = error.status === 404 ? null : Math.max(delay, (error.retryAfter ?? 0) * 1000);
+    const final = error.status === 404 && this.#jobId !== null;
+    const retryIn = final ? null : Math.max(delay, (error.retryAfter ?? 0) * 1000);
     this.state({ state: "offline", via: null, error: error.status === undefined ? null : error, retryIn });
     if (retryIn !== null && !this.#stopped) this.#later(retryIn);
   }

@@ -240,6 +240,20 @@ async def test_unknown_job_is_offline_for_good(page, server):
     assert await tab.evaluate("[states.at(-1).error.status, states.at(-1).retryIn]") == [404, None]
 
 
+@pytest.mark.parametrize("path", ["/api/videos/user?*", "/events?*"])
+async def test_all_jobs_are_tried_again_where_nothing_is_there(page, server, path):
+    await server.register("j1")
+    tab = await open_tab(page, server.url)
+    await tab.route(f"**{path}", lambda route: route.fulfill(status=404, body="no backend"))
+    await follow(tab)
+    await until(tab, "states.at(-1)?.error?.status === 404")
+    assert await tab.evaluate("states.at(-1).retryIn") > 0
+    await tab.unroute(f"**{path}")
+    await until(tab, "states.at(-1).state === 'live'")
+    await moved(server, "j1")
+    assert await ids(tab, 2) == [1, 2]
+
+
 @pytest.mark.parametrize("body", ["null", "[]", '"busy"', "<h1>busy</h1>"])
 async def test_refusal_is_told_whatever_its_body(page, server, body):
     tab = await open_tab(page, server.url)

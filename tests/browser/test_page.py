@@ -234,7 +234,7 @@ async def test_a_slow_answer_never_takes_back_a_newer_event(page, server):
     await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "75")
 
 
-@pytest.mark.parametrize("status", [401, 429, 503])
+@pytest.mark.parametrize("status", [401, 404, 429, 503])
 async def test_a_refused_stream_is_explained_and_what_was_missed_is_caught_up(page, server, status):
     await register(page, server, "job-1")
     refuse = {"status": status, "json": {"error": "Not now", "code": "not_now"}}
@@ -246,13 +246,6 @@ async def test_a_refused_stream_is_explained_and_what_was_missed_is_caught_up(pa
     await page.unroute("**/events?*")
     await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "50", timeout=STORY)
     await expect(page.locator(".banner")).to_be_hidden()
-
-
-async def test_stream_that_is_not_there_promises_no_new_try(page, server):
-    not_there = {"status": 404, "json": {"error": "No streams here", "code": "not_found"}}
-    await page.route("**/events?*", lambda route: route.fulfill(**not_there))
-    await page.goto(server.url)
-    await expect(page.locator(".banner")).to_have_text("Le direct est interrompu. No streams here")
 
 
 async def test_pressing_again_after_no_answer_does_not_make_a_second_video(page, server):
