@@ -4,14 +4,11 @@ A new version of the payload is a new model of a video, a look at what tells it 
 """
 
 import hashlib
-import re
-from datetime import UTC, datetime
 from math import floor
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import orjson
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -22,6 +19,7 @@ from pydantic import (
 )
 
 from app import errors
+from app.fields import SECONDS_MAX, Moment, Natural, Seconds, Span, Text, say_other_names, without_nulls
 from app.times import microseconds
 from app.video import StatusUpdate, VideoFile
 
@@ -128,79 +126,11 @@ def dedup_key(webhook_id: str | None, update: StatusUpdate | None, body: bytes) 
     return hashlib.blake2b(content, digest_size=16, person=kind).hexdigest()
 
 
-def _written_out(value: object) -> object:
-    """A time is text with a date and a time of day; pydantic would take numbers and bare dates too."""
-    if isinstance(value, str) and not _DATE_AND_HOUR.match(value):
-        raise ValueError("must look like 2025-10-23T14:30:00Z")
-    if not isinstance(value, str | None):
-        raise ValueError("must be text like 2025-10-23T14:30:00Z")  # noqa: TRY004 - pydantic wants this one
-    return value
-
-
-def number(value: object) -> object:
-    """JSON's numbers only; pydantic would take true and "12" too. For a BeforeValidator."""
-    if isinstance(value, bool | str):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic wants this one
-    return value
-
-
-def without_nulls(fields: Any) -> Any:
-    """An object without those that are null: they count as missing. For a model_validator."""
-    if isinstance(fields, dict) and None in fields.values():
-        return {name: value for name, value in fields.items() if value is not None}
-    return fields
-
-
-def say_null_is_missing(schema: dict[str, Any]) -> None:
-    """The same in a model's schema: what need not be there may be null. For `json_schema_extra`."""
-    for name, field in schema["properties"].items():
-        if name not in schema.get("required", ()) and {"type": "null"} not in field.get("anyOf", ()):
-            about = {key: field.pop(key) for key in ("default", "title") if key in field}
-            schema["properties"][name] = {"anyOf": [field, {"type": "null"}]} | about
-
-
-def _utc(value: datetime) -> datetime:
-    """The real backend sends Python's naive isoformat(), in UTC."""
-    if not 1970 < value.year < 9999:  # noqa: PLR2004 - what MySQL's DATETIME holds, whatever the offset
-        raise ValueError("must be between the years 1971 and 9998")
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
-
-
-def _seconds(value: object) -> object:
-    """v3 writes a duration as 8, 8.5, "8.0" or "8s"."""
-    if isinstance(value, str) and re.fullmatch(_DURATION, value, re.ASCII):
-        return float(value.strip().removesuffix("s"))
-    return value
-
-
-_DATE_AND_HOUR = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
-_DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
 _COLUMN_MAX = 191  # characters, what the columns of ids and names hold
 _STATUS_MAX = 16  # characters, what the column of received webhooks holds
-# Four months: more is a mistake, and would be one in every estimate made from it.
-_SECONDS_MAX = 10_000_000
 _JSON_DEPTH = 31  # levels, what MariaDB's JSON takes
 # Bytes of metadata, each file's counted: a transaction goes in one packet, and MariaDB takes 16 MiB unless told other.
 _COPIES_MAX = 4 * 1024 * 1024
-
-Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_utc)]
-Text = Annotated[str, Field(min_length=1)]
-_Natural = Annotated[int, Field(ge=0)]
-Natural = Annotated[_Natural, BeforeValidator(number, json_schema_input_type=_Natural)]
-_Seconds = Annotated[float, Field(ge=0, le=_SECONDS_MAX, allow_inf_nan=False)]
-Seconds = Annotated[_Seconds, BeforeValidator(number, json_schema_input_type=_Seconds)]
-
-
-def _say_other_names(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Each field's names in a model's schema: the first that is there counts, and the others are as good as unknown."""
-    for field in model.model_fields.values():
-        if isinstance(field.validation_alias, AliasChoices):
-            first, *others = [str(name) for name in field.validation_alias.choices]
-            form = schema["properties"][first]
-            schema["required"].remove(first)
-            instead = [{"required": [name], "properties": {name: form}} for name in others]
-            schema.setdefault("allOf", []).append({"anyOf": [{"required": [first]}, *instead]})
-    say_null_is_missing(schema)
 
 
 class Dimensions(BaseModel):
@@ -244,7 +174,7 @@ class VideoV1(BaseModel):
 class VideoV2(VideoV1):
     """From here on, null counts as missing: Python's senders write out what they do not know as None."""
 
-    model_config = {"json_schema_extra": _say_other_names}
+    model_config = {"json_schema_extra": say_other_names}
 
     url: str | None = None
     key: Annotated[Text, Field(validation_alias=AliasChoices("s3_key", "file_path"))]
@@ -258,11 +188,7 @@ class VideoV2(VideoV1):
 class VideoV3(VideoV2):
     s3_url: str | None = None
     size: Annotated[Natural, Field(validation_alias=AliasChoices("size_bytes", "file_size"))]
-    duration: Annotated[
-        Seconds,
-        BeforeValidator(_seconds, json_schema_input_type=_Seconds | Annotated[str, Field(pattern=_DURATION)]),
-        Field(validation_alias=AliasChoices("duration", "duration_seconds")),
-    ]
+    duration: Annotated[Span, Field(validation_alias=AliasChoices("duration", "duration_seconds"))]
     format: Text = "mp4"
     aspect_ratio: Text = "16:9"
     dimensions: Dimensions = Dimensions(width=1920, height=1080)
@@ -361,7 +287,7 @@ def _is_name(value: object) -> bool:
 
 
 def _is_span(value: object) -> bool:
-    return type(value) is int and 0 < value <= _SECONDS_MAX
+    return type(value) is int and 0 < value <= SECONDS_MAX
 
 
 _CONFIG = {"aspect_ratio": _is_name, "duration_seconds": _is_span, "person_generation": _is_name}

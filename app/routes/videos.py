@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
-from app import errors, payload, times
+from app import errors, fields, times
 from app.auth import NotSignedInError, identify
 from app.db.videos import BadCursorError, Generation, NewJob, UnknownOwnerError
 from app.db.webhooks import made_here
@@ -35,7 +35,7 @@ def _free(job_id: str) -> str:
 
 
 def _describe(schema: dict[str, Any]) -> None:
-    payload.say_null_is_missing(schema)
+    fields.say_null_is_missing(schema)
     schema["examples"] = [{"prompt": "A calm sea at sunrise"}]
 
 
@@ -46,12 +46,12 @@ class Order(BaseModel):
 
     prompt: Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"\S")]
     aspect_ratio: Short = "16:9"
-    number_of_videos: Annotated[Upto8, BeforeValidator(payload.number, json_schema_input_type=Upto8)] = 1
-    duration_seconds: Annotated[Upto600, BeforeValidator(payload.number, json_schema_input_type=Upto600)] = 8
+    number_of_videos: Annotated[Upto8, BeforeValidator(fields.number, json_schema_input_type=Upto8)] = 1
+    duration_seconds: Annotated[Upto600, BeforeValidator(fields.number, json_schema_input_type=Upto600)] = 8
     person_generation: Short = "ALLOW_ALL"
     input_image_base64: str | None = None
 
-    _without_nulls = model_validator(mode="before")(payload.without_nulls)
+    _without_nulls = model_validator(mode="before")(fields.without_nulls)
 
 
 class Registration(Order):
