@@ -275,7 +275,7 @@ class Writer:
             self._on_commit(batch.events)
         held = {d.id for d in batch.locked}
         # One time for all: two webhooks of a job must not change places.
-        not_before = time.monotonic() + _backoff(waiting[0].tries)
+        not_before = time.monotonic() + _backoff(waiting[0].tries) if held else 0.0
         for w in waiting:
             if w.delivery.id not in held:
                 if not w.answer.done():

@@ -140,9 +140,8 @@ class Hub:
                 subscriber.touched_at = now
                 frame = made[subscriber.wire] or frames.on(subscriber.wire)
                 subscriber.write(frame)
-                waiting = subscriber.transport.get_write_buffer_size()
-                # An event that is larger than that by itself is no fault of its readers.
-                if waiting > self._max_buffer and waiting - len(frame) > self._max_buffer:
+                # What waited before it: an event that is too large by itself is no fault of its readers.
+                if subscriber.transport.get_write_buffer_size() - len(frame) > self._max_buffer:
                     # Closing takes the kernel a hundred times as long as writing: who reads is not to wait for that.
                     self.leave(subscriber)
                     self._too_slow.append(subscriber)
