@@ -45,8 +45,8 @@ async def database(settings: Settings) -> AsyncIterator[str]:
     from pymysql.constants import ER
     from pymysql.err import Error
 
+    from app.db.errors import DatabaseAwayError, RetryableError
     from app.db.local import LocalDatabaseError, private_database
-    from app.db.pool import DatabaseAwayError, RetryableError
 
     given = settings.database_url
     try:

@@ -10,9 +10,10 @@ import structlog
 from aiohttp import web
 
 from app.clients import FailureLimit
+from app.db.errors import DatabaseAwayError
 from app.db.leader import Leader
 from app.db.log import Log
-from app.db.pool import DatabaseAwayError, Pool
+from app.db.pool import Pool
 from app.db.received import ReceivedWebhooks
 from app.db.retention import Retention
 from app.db.spool import Spool, SpoolError

@@ -10,8 +10,9 @@ import structlog
 from pymysql.err import Error
 
 from app.db import migrate
+from app.db.errors import DatabaseAwayError, RefusedError
 from app.db.migrate import NotMigratedError
-from app.db.pool import DatabaseAwayError, Pool, RefusedError
+from app.db.pool import Pool
 
 log = structlog.get_logger(__name__)
 

@@ -6,12 +6,13 @@ from functools import partial
 
 import structlog
 
+from app.db.errors import BusyError, DatabaseAwayError, RetryableError
 from app.db.leader import Leader
-from app.db.pool import DatabaseAwayError, Pool, RetryableError
+from app.db.pool import Pool
 from app.db.received import AT_ONCE, LAST_ID, WHOLE, forget, whole
 from app.db.sql import Raw, bind
 from app.db.webhooks import Outcome
-from app.db.writer import BusyError, Writer
+from app.db.writer import Writer
 
 log = structlog.get_logger(__name__)
 

@@ -13,11 +13,13 @@ import orjson
 import structlog
 
 from app import payload, times
+from app.db.connection import Row
+from app.db.errors import BusyError, DatabaseAwayError, RetryableError
 from app.db.leader import Leader
-from app.db.pool import DatabaseAwayError, Pool, RetryableError, Row
+from app.db.pool import Pool
 from app.db.sql import bind
 from app.db.webhooks import Delivery, made_here
-from app.db.writer import BusyError, Writer
+from app.db.writer import Writer
 from app.generator import Generator, GeneratorError
 from app.video import status_word
 

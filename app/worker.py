@@ -15,7 +15,7 @@ import structlog
 
 from app import logs
 from app.cli import run_async
-from app.db.pool import DatabaseAwayError
+from app.db.errors import DatabaseAwayError
 from app.serve import run_server
 from app.settings import Settings
 from app.workers import listen

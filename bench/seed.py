@@ -13,7 +13,7 @@ from typing import get_args
 
 import aiomysql
 
-from app.db.pool import parameters
+from app.db.url import parameters
 from bench import payload
 
 AUTHOR = "dev"

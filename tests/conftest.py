@@ -19,7 +19,7 @@ from pymysql.constants import CLIENT
 from app import logs
 from app.db import migrate
 from app.db.local import private_database
-from app.db.pool import parameters
+from app.db.url import parameters
 from app.main import create_app
 from app.runner import Runner
 from app.settings import Settings

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
-from app.db.pool import DatabaseAwayError
+from app.db.errors import DatabaseAwayError
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

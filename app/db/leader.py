@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from app.db.pool import Connection, DatabaseAwayError, RetryableError, connect, parameters
+from app.db.connection import Connection, connect
+from app.db.errors import DatabaseAwayError, RetryableError
 from app.db.sql import bind
+from app.db.url import parameters
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,9 @@ from yoyo import read_migrations
 from yoyo.backends.core.mysql import MySQLBackend
 from yoyo.connections import parse_uri
 
-from app.db.pool import DatabaseAwayError, connect, not_connected, parameters
+from app.db.connection import connect
+from app.db.errors import DatabaseAwayError, not_connected
+from app.db.url import parameters
 
 _FOLDER = Path(__file__).parent / "migrations"
 

@@ -9,11 +9,13 @@ from typing import Any
 import orjson
 
 from app import payload
-from app.db.pool import DatabaseAwayError, Pool, RetryableError, Row
+from app.db.connection import Row
+from app.db.errors import BusyError, DatabaseAwayError, RetryableError
+from app.db.pool import Pool
 from app.db.sql import bind
 from app.db.transaction import Batch
 from app.db.webhooks import Delivery, to_try_again
-from app.db.writer import BusyError, Writer
+from app.db.writer import Writer
 from app.times import microseconds, rfc3339
 from app.wire import Typical
 

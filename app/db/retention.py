@@ -7,8 +7,9 @@ from functools import partial
 
 import structlog
 
+from app.db.errors import RetryableError
 from app.db.leader import Leader
-from app.db.pool import Pool, RetryableError
+from app.db.pool import Pool
 from app.db.sql import bind
 from app.db.standing import PRESENT, forget_keys
 from app.times import now, sql

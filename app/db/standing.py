@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from app import times, video
-from app.db.pool import Connection, Statement
+from app.db.connection import Connection, Statement
 from app.db.sql import bind
 from app.db.webhooks import Delivery, Outcome, Received, find_by_key, find_recorded
 from app.video import Key, StatusUpdate

@@ -7,7 +7,8 @@ import orjson
 
 from app import payload, times, video
 from app.db import log
-from app.db.pool import Connection, DatabaseAwayError
+from app.db.connection import Connection
+from app.db.errors import DatabaseAwayError
 from app.db.sql import Raw, bind, literal, update_rows
 from app.db.standing import JobRow, Standing
 from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record

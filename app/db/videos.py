@@ -14,7 +14,9 @@ from pymysql.err import IntegrityError
 from app import video
 from app.db import log
 from app.db.batched import Batched
-from app.db.pool import Connection, Pool, RetryableError, Row
+from app.db.connection import Connection, Row
+from app.db.errors import RetryableError
+from app.db.pool import Pool
 from app.db.sql import bind
 from app.ids import cuid
 from app.times import microseconds, moment, now, rfc3339, sql

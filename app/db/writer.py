@@ -16,7 +16,8 @@ import structlog
 from pymysql.constants import ER
 from pymysql.err import Error, IntegrityError
 
-from app.db.pool import Connection, DatabaseAwayError, RetryableError, UnreachableError, connect
+from app.db.connection import Connection, connect
+from app.db.errors import BusyError, DatabaseAwayError, HeldError, RetryableError, UnreachableError
 from app.db.spool import Spool, SpoolError
 from app.db.transaction import Batch, UnknownOutcomeError
 from app.db.webhooks import Delivery, Outcome
@@ -35,14 +36,6 @@ _PROBE = 0.5
 
 
 _HELD = "the job is held by another program"
-
-
-class BusyError(Exception):
-    """Too many webhooks wait for the database, or it did not answer in time."""
-
-
-class HeldError(BusyError):
-    """The job was held by somebody else for too long."""
 
 
 @dataclass(slots=True, eq=False)

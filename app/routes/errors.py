@@ -7,8 +7,7 @@ from aiohttp.typedefs import Handler
 
 from app import errors
 from app.auth import NotSignedInError
-from app.db.pool import DatabaseAwayError, RetryableError
-from app.db.writer import BusyError
+from app.db.errors import BusyError, DatabaseAwayError, RetryableError
 from app.errors import ApiError
 from app.routes.http import reply
 from app.tokens import KeysAwayError

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from app.db.pool import DatabaseAwayError
+from app.db.errors import DatabaseAwayError
 from app.errors import RETRY_AFTER
 from app.keys import BUS, LOG, OPENING, SETTINGS, TOKENS
 from app.routes.http import reply

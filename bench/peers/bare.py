@@ -16,7 +16,7 @@ import aiomysql
 import orjson
 from aiohttp import web
 
-from app.db.pool import parameters
+from app.db.url import parameters
 from bench import payload
 from bench.peers.body import Completion, Video, Webhook, answer, serve
 

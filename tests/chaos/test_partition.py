@@ -36,7 +36,7 @@ import asyncio, sys
 from pathlib import Path
 import pymysql
 from app.db import local, migrate
-from app.db.pool import parameters
+from app.db.url import parameters
 
 local._OPTIONS = (*(o for o in local._OPTIONS if o != "--skip-networking"), "--port=3306", "--bind-address=0.0.0.0")
 

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pymysql
 import pytest
 
-from app.db.pool import DatabaseAwayError, parameters
+from app.db.errors import DatabaseAwayError
+from app.db.url import parameters
 from app.keys import SPOOL, WRITER
 from tests.conftest import running
 from tests.integration.test_writer import until

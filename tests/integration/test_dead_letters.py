@@ -11,7 +11,7 @@ import pytest
 
 from app import ids, payload, times
 from app.db.leader import Leader
-from app.db.pool import parameters
+from app.db.url import parameters
 from app.keys import RECEIVED, TYPICAL, WRITER
 from app.routes import admin
 from app.tokens import Identity

@@ -9,9 +9,10 @@ import pymysql
 import pytest
 
 from app.db import migrate
+from app.db.errors import RefusedError
 from app.db.local import private_database
 from app.db.migrate import NotMigratedError
-from app.db.pool import RefusedError, parameters
+from app.db.url import parameters
 from app.keys import SPOOL
 from tests.conftest import running
 from tests.integration.test_away import Gate, drained

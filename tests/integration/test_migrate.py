@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.db import migrate
-from app.db.pool import RefusedError
+from app.db.errors import RefusedError
 from tests.conftest import MIGRATIONS, running
 from tests.webhooks import completion, video
 

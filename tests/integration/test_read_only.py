@@ -6,7 +6,7 @@ from contextlib import suppress
 import pymysql
 import pytest
 
-from app.db.pool import parameters
+from app.db.url import parameters
 from app.keys import SPOOL
 from tests.conftest import running
 from tests.integration.test_writer import until

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.db.pool import connect
+from app.db.connection import connect
 from app.db.sql import bind, literal, update_rows
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

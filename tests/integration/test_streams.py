@@ -9,7 +9,7 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
-from app.db.pool import DatabaseAwayError
+from app.db.errors import DatabaseAwayError
 from app.keys import FOLLOWER, HUB, LOG
 from tests.conftest import running
 from tests.streams import events

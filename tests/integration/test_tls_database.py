@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from app.db import local, migrate
-from app.db.pool import UnreachableError, connect
+from app.db.connection import connect
+from app.db.errors import UnreachableError
 from tests.conftest import running
 from tests.webhooks import webhook
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app.db.pool import parameters
+from app.db.url import parameters
 from tests.conftest import running
 from tests.integration.test_sign_in import SECRET, bearer
 from tests.streams import events

@@ -11,9 +11,10 @@ import pytest
 
 from app import ids, payload, times
 from app import video as rules
-from app.db.pool import DatabaseAwayError, parameters
+from app.db.errors import BusyError, DatabaseAwayError
+from app.db.url import parameters
 from app.db.webhooks import Delivery, Outcome
-from app.db.writer import BusyError, Writer
+from app.db.writer import Writer
 from app.wire import LogEvent, Typical
 from tests.webhooks import completion, video, webhook
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.db.batched import Batched
-from app.db.pool import DatabaseAwayError
+from app.db.errors import DatabaseAwayError
 
 
 class Reads:

@@ -1,0 +1,177 @@
+"""One session with MySQL or MariaDB, and the only place that knows aiomysql.
+
+aiomysql is untyped, and a query costs a round trip each. So: a time-out round everything, and `run`, which sends
+several statements in one packet.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from math import ceil
+from typing import Any
+
+import aiomysql
+from pymysql.constants import COMMAND
+from pymysql.err import Error, InterfaceError, InternalError, OperationalError
+
+from app.db.answers import Reading, TextRow
+from app.db.errors import AWAY, RETRYABLE, DatabaseAwayError, RetryableError, UnreachableError, not_connected
+from app.db.url import parameters
+
+Row = tuple[Any, ...]
+Statement = str | bytes
+
+# Strict, so that a value that does not fit is an error instead of another value.
+# One second: a row held by another program must not stall every webhook.
+# MariaDB ends a transaction that says nothing more: its machine may have vanished, and its locks would stay for hours.
+_SESSION = """
+SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 1, /*M!100300 idle_transaction_timeout = {seconds}, */
+  sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';
+SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
+"""
+
+_PACKET_MAX = 0xFFFFFF
+
+
+class Connection:
+    """One session. Broken or abandoned in the middle of an answer, it is closed, never reused.
+
+    `patience` is how many seconds an answer may take.
+    """
+
+    def __init__(self, raw: Any, patience: float) -> None:
+        self._raw = raw
+        self.patience = patience
+        self._reading: Reading | None = None
+
+    async def run(self, *statements: Statement) -> list[tuple[Row, ...]]:
+        """Sends the statements in one packet; the rows of each, in order, with values as Python's types.
+
+        The server stops at the first that fails, which is raised: DatabaseAwayError, RetryableError,
+        or pymysql's own error for what is wrong with the statement or its values.
+        """
+        try:
+            self._refuse_if_closed()
+            async with asyncio.timeout(self.patience):
+                await self._raw.query(_packet(statements))
+                result = self._raw._result  # noqa: SLF001 - aiomysql's cursors do the same
+                results = [result.rows or ()]
+                while result.has_next:
+                    await self._raw.next_result()
+                    result = self._raw._result  # noqa: SLF001
+                    results.append(result.rows or ())
+                return results
+        except BaseException as error:
+            self._tell_apart(error)
+            raise
+
+    async def run_text(
+        self, *statements: Statement, then: Callable[[list[list[TextRow]]], Sequence[Statement]] | None = None
+    ) -> list[list[TextRow]]:
+        """As `run`, in a third of the time: values are text. A statement without rows gives its LAST_INSERT_ID.
+
+        `then` makes of the results what is to be sent next, and is called as soon as they are there; the results are
+        then those of that, unless it is nothing. It must not raise.
+        """
+        try:
+            self._refuse_if_closed()
+            transport = self._raw._writer.transport  # noqa: SLF001
+            with Reading(transport, then and (lambda results: _command(then(results)))) as reading:
+                self._reading = reading
+                async with asyncio.timeout(self.patience):
+                    transport.write(_command(statements))
+                    return await reading.done
+        except BaseException as error:
+            self._tell_apart(error)
+            raise
+        finally:
+            self._reading = None
+
+    def look(self) -> None:
+        """Takes what `run_text` waits for, if it has arrived, without waiting for the loop's turn to read."""
+        if self._reading is not None:
+            self._reading.look()
+
+    def _refuse_if_closed(self) -> None:
+        if self.closed:
+            raise InterfaceError("the session has ended")
+
+    def _tell_apart(self, error: BaseException) -> None:
+        """Raises what `run` promises for an error, if that is not the error itself.
+
+        Closes a session that is not at the end of an answer.
+        """
+        if isinstance(error, (OperationalError, InterfaceError)):
+            _raise_if_cancelled()
+            code = error.args[0] if error.args else 0
+            if code in RETRYABLE:
+                raise RetryableError(str(error)) from error
+            if isinstance(error, InterfaceError) or code in AWAY:
+                self.close()
+                raise DatabaseAwayError(str(error)) from error
+        elif isinstance(error, (OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)):
+            # uvloop raises RuntimeError for a socket that is closed.
+            self.close()
+            raise DatabaseAwayError(f"no answer from the database ({type(error).__name__})") from error
+        elif not isinstance(error, Error) or isinstance(error, InternalError):
+            self.close()
+
+    async def rows(self, statement: Statement) -> tuple[Row, ...]:
+        return (await self.run(statement))[0]
+
+    @property
+    def closed(self) -> bool:
+        """Whether we closed it, or it was ended, reset or told of its end while it was idle."""
+        raw = self._raw
+        if raw.closed:
+            return True
+        reader = raw._reader  # noqa: SLF001 - as aiomysql's own pool does
+        # Nobody has asked anything: what is there to read is why the server ended it.
+        said = reader.eof_received or reader.exception() or reader._buffer  # noqa: SLF001
+        return bool(said or raw._writer.transport.is_closing())  # noqa: SLF001
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+def _raise_if_cancelled() -> None:
+    """aiomysql tells a task's cancellation as a lost connection, and the task would live on."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _command(statements: Sequence[Statement]) -> bytes:
+    """A query as the protocol has it: packets of up to 16 MiB, numbered, of which the last is shorter. b"" of none."""
+    if not statements:
+        return b""
+    content = b"%c%b" % (COMMAND.COM_QUERY, _packet(statements))
+    parts = [content[at : at + _PACKET_MAX] for at in range(0, len(content) + 1, _PACKET_MAX)]
+    return b"".join(b"%b%c%b" % (len(part).to_bytes(3, "little"), n & 255, part) for n, part in enumerate(parts))
+
+
+def _packet(statements: Sequence[Statement]) -> bytes:
+    return b";\n".join([s if isinstance(s, bytes) else s.encode() for s in statements])
+
+
+async def connect(url: str, wait: float, *, patience: float | None = None) -> Connection:
+    """A new session of its own, outside any pool, had within `patience` seconds, or `wait`. Raises UnreachableError.
+
+    An answer may take `wait` seconds, and so may a transaction of this session say nothing.
+    """
+    try:
+        async with asyncio.timeout(wait if patience is None else patience):
+            # No time-out of aiomysql's own: its wait_for, on Python 3.11, can lose a task's cancellation.
+            raw = await aiomysql.connect(**parameters(url), charset="utf8mb4", autocommit=True, connect_timeout=None)
+    except (OSError, TimeoutError, OperationalError, InterfaceError) as error:
+        _raise_if_cancelled()
+        raise not_connected(error) from error
+    connection = Connection(raw, wait if patience is None else patience)
+    try:
+        await connection.run(*_SESSION.format(seconds=ceil(wait)).split(";"))
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, DatabaseAwayError):
+            raise UnreachableError(str(error)) from error
+        raise
+    connection.patience = wait
+    return connection
