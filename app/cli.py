@@ -55,6 +55,8 @@ async def database(settings: Settings) -> AsyncIterator[str]:
         ):
             yield url
     except (LocalDatabaseError, DatabaseAwayError, RetryableError, ValueError) as error:
+        if isinstance(error, RetryableError) and error.lacks_table:
+            raise Failure("the database has none of our tables yet; run `rushes migrate` first") from None
         raise Failure(str(error)) from None
     except Error as error:
         if error.args[0] == ER.NO_SUCH_TABLE:

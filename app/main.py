@@ -277,6 +277,7 @@ def _writer(app: web.Application, database_url: str) -> Writer:
         budget=settings.answer_budget,
         wait=settings.db_timeout,
         spool=app[SPOOL],
+        spool_tries=settings.spool_tries,
         create_unknown=settings.unknown_job == "create",
     )
 

@@ -7,10 +7,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from pymysql.err import Error
 
 from app.db import migrate
-from app.db.errors import DatabaseAwayError, RefusedError
+from app.db.errors import DatabaseAwayError, RefusedError, RetryableError
 from app.db.migrate import NotMigratedError
 from app.db.pool import Pool
 
@@ -87,8 +86,10 @@ class Opening:
     async def _open(self, begin: Callable[[], Awaitable[None]]) -> None:
         try:
             await self._migrated()
-        except Error as error:
-            raise RefusedError(f"the database refuses us: {error.args[-1]}") from error
+        except RetryableError as error:
+            if error.lacks_right:
+                raise RefusedError(f"the database refuses us: {error}") from error
+            raise
         await begin()
         self._pool.unbar()
         self.why = None

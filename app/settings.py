@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     batch_max: PositiveInt = 500
     batch_max_bytes: PositiveInt = 4 * 1024 * 1024
     spool_max_bytes: PositiveInt = 1024 * 1024 * 1024
+    spool_tries: PositiveInt = 5
     answer_budget: Duration = 10.0
 
     db_pool_size: PositiveInt = 8

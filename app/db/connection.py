@@ -11,10 +11,10 @@ from typing import Any
 
 import aiomysql
 from pymysql.constants import COMMAND
-from pymysql.err import Error, InterfaceError, InternalError, OperationalError
+from pymysql.err import Error, InterfaceError, OperationalError
 
 from app.db.answers import Reading, TextRow
-from app.db.errors import AWAY, RETRYABLE, DatabaseAwayError, RetryableError, UnreachableError, not_connected
+from app.db.errors import DatabaseAwayError, RetryableError, UnreachableError, ValuesRefusedError, judged, not_connected
 from app.db.url import parameters
 
 Row = tuple[Any, ...]
@@ -30,24 +30,28 @@ SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
 """
 
 _PACKET_MAX = 0xFFFFFF
+_PACKET_MAX_THERE = "SELECT @@max_allowed_packet"
+_HEAD = 64  # bytes, what a packet has beside its statements, and some more
 
 
 class Connection:
     """One session. Broken or abandoned in the middle of an answer, it is closed, never reused.
 
-    `patience` is how many seconds an answer may take.
+    `patience` is how many seconds an answer may take; `packet_max` how many bytes of statements the server takes at
+    once.
     """
 
     def __init__(self, raw: Any, patience: float) -> None:
         self._raw = raw
         self.patience = patience
+        self.packet_max = _PACKET_MAX
         self._reading: Reading | None = None
 
     async def run(self, *statements: Statement) -> list[tuple[Row, ...]]:
         """Sends the statements in one packet; the rows of each, in order, with values as Python's types.
 
-        The server stops at the first that fails, which is raised: DatabaseAwayError, RetryableError,
-        or pymysql's own error for what is wrong with the statement or its values.
+        The server stops at the first that fails, which is raised: DatabaseAwayError, RetryableError or
+        ValuesRefusedError.
         """
         try:
             self._refuse_if_closed()
@@ -100,20 +104,18 @@ class Connection:
 
         Closes a session that is not at the end of an answer.
         """
-        if isinstance(error, (OperationalError, InterfaceError)):
+        if isinstance(error, Error):
             _raise_if_cancelled()
-            code = error.args[0] if error.args else 0
-            if code in RETRYABLE:
-                raise RetryableError(str(error)) from error
-            if isinstance(error, InterfaceError) or code in AWAY:
+            found = judged(error)
+            passes = isinstance(found, RetryableError) and found.is_contention
+            if not passes and not isinstance(found, ValuesRefusedError):
+                # The next session may do better: with other rights, on another server, without what stands in its way.
                 self.close()
-                raise DatabaseAwayError(str(error)) from error
-        elif isinstance(error, (OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)):
+            raise found from error
+        self.close()
+        if isinstance(error, (OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)):
             # uvloop raises RuntimeError for a socket that is closed.
-            self.close()
             raise DatabaseAwayError(f"no answer from the database ({type(error).__name__})") from error
-        elif not isinstance(error, Error) or isinstance(error, InternalError):
-            self.close()
 
     async def rows(self, statement: Statement) -> tuple[Row, ...]:
         return (await self.run(statement))[0]
@@ -167,7 +169,8 @@ async def connect(url: str, wait: float, *, patience: float | None = None) -> Co
         raise not_connected(error) from error
     connection = Connection(raw, wait if patience is None else patience)
     try:
-        await connection.run(*_SESSION.format(seconds=ceil(wait)).split(";"))
+        *_, ((packet_max,),) = await connection.run(*_SESSION.format(seconds=ceil(wait)).split(";"), _PACKET_MAX_THERE)
+        connection.packet_max = int(packet_max) - _HEAD
     except BaseException as error:
         connection.close()
         if isinstance(error, DatabaseAwayError):

@@ -1,29 +1,56 @@
-"""What may go wrong with the database, and how its own errors are told apart."""
+"""What may go wrong with the database, and the one place that judges the database's own errors, `judged`.
+
+    DatabaseError
+    ├── DatabaseAwayError         nothing can be read or written now; the session is closed
+    │   ├── NotCommittedError     the session was lost, and its transaction with it
+    │   └── UnreachableError      no session can be had
+    │       └── RefusedError      … and waiting would not help
+    ├── RetryableError            a statement failed for a reason that may pass; what it belonged to is undone
+    │   └── PacketTooLargeError   more than the server takes at once
+    ├── ValuesRefusedError        the database will never take these values
+    │   ├── DuplicateKeyError     another row has that key
+    │   └── MissingRowError       the row that they refer to is not there
+    ├── UnknownOutcomeError       the commit happened, or not
+    └── BusyError                 too much waits for the database
+        └── HeldError             somebody else holds the job
+
+Only what blames the values is never tried again. Whatever else a server, a proxy or a plug-in says, now or in a
+version to come, is taken for something that passes: a webhook that is refused wrongly is lost, one that is tried again
+is late.
+"""
 
 from pymysql.constants import CR, ER
+from pymysql.err import Error, InterfaceError
 
-RETRYABLE = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}  # InnoDB asks for another try
-AWAY = {
-    ER.CON_COUNT_ERROR,
-    ER.SERVER_SHUTDOWN,
-    ER.ABORTING_CONNECTION,
-    ER.NET_READ_ERROR,
-    ER.NET_READ_INTERRUPTED,
-    ER.NET_ERROR_ON_WRITE,
-    ER.NET_WRITE_INTERRUPTED,
-    ER.NEW_ABORTING_CONNECTION,
-    ER.TOO_MANY_USER_CONNECTIONS,
+# SQLSTATE classes that blame the values: data exception, integrity constraint violation, with check option violation,
+# and an exception that a trigger raises for itself.
+_VALUES = ("22", "23", "44", "45")
+
+# The same under SQLSTATEs that say nothing: truncated, no default, wrong value, no partition for it, CHECK violated.
+_VALUES_BY_NUMBER = {1265, 1364, 1366, 1526, 3819}
+
+_DUPLICATE = {ER.DUP_ENTRY, 1169, 1586, 1859}
+_MISSING_ROW = {1216, ER.NO_REFERENCED_ROW_2}
+
+# SQLSTATE class of whatever is wrong with the connection.
+_CONNECTION = "08"
+
+# The same under other SQLSTATEs: this server takes no writes, or the session is no good any more.
+_AWAY = {
     ER.OPTION_PREVENTS_STATEMENT,
+    ER.TOO_MANY_USER_CONNECTIONS,
     1792,  # CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
     1836,  # READ_ONLY_MODE
     1927,  # CONNECTION_KILLED
-    CR.CR_CONNECTION_ERROR,
-    CR.CR_CONN_HOST_ERROR,
-    CR.CR_SERVER_GONE_ERROR,
-    CR.CR_SERVER_LOST,
-    CR.CR_COMMANDS_OUT_OF_SYNC,
     4031,  # CLIENT_INTERACTION_TIMEOUT
+    9001,  # ProxySQL's: no server behind it
 }
+
+# The client's own numbers: what it says of a connection.
+_CLIENT = range(CR.CR_ERROR_FIRST, CR.CR_ERROR_LAST + 1)
+
+CONTENTION = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK, 3572, 4165}
+"""InnoDB undid the transaction, or waited no longer, because of another one: nothing is wrong with either."""
 
 # What no waiting mends: user, password, host, database, encryption. Everything else at the door may pass: a server that
 # starts, recovers or has too many guests, a name that is not known yet.
@@ -41,8 +68,14 @@ _REFUSED = {
     4151,  # ACCOUNT_HAS_BEEN_LOCKED, to MariaDB
 }
 
+_RIGHTS = {ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR, 1227, 1370}
 
-class DatabaseAwayError(Exception):
+
+class DatabaseError(Exception):
+    """Something is wrong between us and the database."""
+
+
+class DatabaseAwayError(DatabaseError):
     """The database is out of reach, or cannot be written to."""
 
 
@@ -54,16 +87,83 @@ class RefusedError(UnreachableError):
     """The database answers, and what is in DATABASE_URL will never do: user, password, database, encryption."""
 
 
-class RetryableError(Exception):
-    """The transaction was undone by the database, which asks for another try (deadlock, lock wait)."""
+class NotCommittedError(DatabaseAwayError):
+    """The session was lost in the commit, and the transaction did not happen."""
 
 
-class BusyError(Exception):
+class RetryableError(DatabaseError):
+    """A statement failed for a reason that may pass. `number` is the server's, 0 where it was not the server."""
+
+    def __init__(self, message: str, number: int = 0) -> None:
+        super().__init__(message)
+        self.number = number
+
+    @property
+    def is_contention(self) -> bool:
+        return self.number in CONTENTION
+
+    @property
+    def lacks_right(self) -> bool:
+        return self.number in _RIGHTS
+
+    @property
+    def lacks_table(self) -> bool:
+        return self.number == ER.NO_SUCH_TABLE
+
+
+class PacketTooLargeError(RetryableError):
+    """The statements are more than the server takes in one packet; they were not sent."""
+
+
+class ValuesRefusedError(DatabaseError):
+    """The database will never take these values. The message is the server's sentence, `number` its number."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+class DuplicateKeyError(ValuesRefusedError):
+    """Another row has that key."""
+
+    def is_of(self, *names: str) -> bool:
+        """Whether it is a key whose name ends so. The sentence ends in the key's name; before stand the values."""
+        return str(self).endswith(tuple(f"{name}'" for name in names))
+
+
+class MissingRowError(ValuesRefusedError):
+    """The row that they refer to is not there."""
+
+
+class UnknownOutcomeError(DatabaseError):
+    """The connection was lost while the commit was under way: it may or may not have happened."""
+
+
+class BusyError(DatabaseError):
     """Too many webhooks wait for the database, or it did not answer in time."""
 
 
 class HeldError(BusyError):
     """The job was held by somebody else for too long."""
+
+
+def judged(error: Error) -> DatabaseError:
+    """What an error of the driver means: of these classes, one that says how to go on."""
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    message = str(error.args[-1]) if error.args else type(error).__name__
+    state: str = getattr(error, "sqlstate", None) or ""
+    if number in _VALUES_BY_NUMBER or state.startswith(_VALUES):
+        kind = DuplicateKeyError if number in _DUPLICATE else ValuesRefusedError
+        return (MissingRowError if number in _MISSING_ROW else kind)(message, number)
+    if (
+        state.startswith(_CONNECTION)
+        or number in _AWAY
+        or number in _CLIENT
+        or isinstance(error, InterfaceError)
+        or number == ER.CON_COUNT_ERROR
+    ):
+        return DatabaseAwayError(f"({number}) {message}")
+    return RetryableError(f"({number}) {message}", number)
 
 
 def not_connected(error: Exception) -> UnreachableError:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
-from pymysql.constants import ER
 from yoyo import read_migrations
 from yoyo.backends.core.mysql import MySQLBackend
 from yoyo.connections import parse_uri
 
 from app.db.connection import connect
-from app.db.errors import DatabaseAwayError, not_connected
+from app.db.errors import DatabaseAwayError, RetryableError, not_connected
 from app.db.url import parameters
 
 _FOLDER = Path(__file__).parent / "migrations"
@@ -58,8 +57,8 @@ async def pending(url: str, wait: float = 10.0) -> list[str]:
     connection = await connect(url, wait)
     try:
         applied = {row[0] for row in await connection.rows("SELECT migration_id FROM _yoyo_migration")}
-    except pymysql.err.ProgrammingError as error:
-        if error.args[0] != ER.NO_SUCH_TABLE:
+    except RetryableError as error:
+        if not error.lacks_table:
             raise
         return names
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from app import payload
+from app.db import set_aside
 from app.db.connection import Row
 from app.db.errors import BusyError, DatabaseAwayError, RetryableError
 from app.db.pool import Pool
@@ -160,6 +161,8 @@ class ReceivedWebhooks:
 
     async def preview(self, webhook: WholeWebhook) -> dict[str, Any]:
         """What a replay would do, as `Batch.preview` tells it. Nothing is written."""
+        if webhook.error_code == set_aside.CODE and not webhook.body:
+            return {"outcome": None, "code": set_aside.CODE, "error": "Only the server that holds it has its payload."}
         # An estimate of its own: the server's must not learn from what did not happen.
         batch = Batch([webhook.delivery()], self._language, Typical(), create_unknown=self._create_unknown)
         try:
@@ -182,6 +185,11 @@ class ReceivedWebhooks:
         """
         if webhook.outcome not in OPEN:
             return _left(webhook, webhook.outcome, f"It is {webhook.outcome} already: nothing was changed.")
+        if webhook.error_code == set_aside.CODE:
+            if await set_aside.ask(self._pool, webhook.id):
+                return _left(webhook, "queued", "The server that holds it on its disk will try it again.")
+            if not webhook.body:
+                return _left(webhook, webhook.outcome, "No server holds it any more, and its payload was not kept.")
         delivery = webhook.delivery()
         outcome = await writer.submit(delivery)
         if outcome.kind == "duplicate":

@@ -41,14 +41,24 @@ _IDS = "(SELECT value FROM json_each(?))"
 
 _INSERT = f"INSERT INTO deliveries ({files.COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 _MEASURE = f"SELECT count(*), coalesce(sum(length(headers) + length(body) + {_ROW_BYTES}), 0) FROM deliveries"
-_OLDEST = f"SELECT {files.COLUMNS} FROM deliveries WHERE id NOT IN {_IDS} ORDER BY received_at, seq LIMIT ?"
+# One that is set aside is told by its failure: the code, a line end.
+_ASIDE = "substr(coalesce(failure, ''), 1, 10) = 'set_aside' || char(10)"
+_OLDEST = f"""
+SELECT {files.COLUMNS} FROM deliveries WHERE NOT {_ASIDE} AND id NOT IN {_IDS} ORDER BY received_at, seq LIMIT ?
+"""
+_PUT_ASIDE = f"UPDATE deliveries SET failure = 'set_aside' || char(10) WHERE id = ? AND NOT {_ASIDE}"
+_PUT_BACK = f"UPDATE deliveries SET failure = NULL WHERE id = ? AND {_ASIDE}"
+_TWINS = f"""
+SELECT id FROM deliveries WHERE {_ASIDE} AND id <> ? AND dedup_key = (SELECT dedup_key FROM deliveries WHERE id = ?)
+"""
 _REMOVE = f"DELETE FROM deliveries WHERE id IN {_IDS}"
 
 
 class Spool:
     """Accepted webhooks on local disk: one file a process, and those of dead processes taken over.
 
-    At most about `max_bytes` wait here, as `pending_bytes` counts them; what was taken over is let in beyond that.
+    At most about `max_bytes` lie here, as `bytes` counts them; what was taken over is let in beyond that. `pending`
+    wait for the database; `set_aside` are the ids of those that will never be written, and only lie here.
     All work with files is done in one thread. A method that is cancelled may still do its work.
 
     When the disk fails (other than by being full), the file is given up like that of a dead process: its rows are
@@ -58,7 +68,8 @@ class Spool:
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.pending = 0
-        self.pending_bytes = 0
+        self.bytes = 0
+        self.set_aside: set[str] = set()
         self._folder = folder
         self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
@@ -101,6 +112,14 @@ class Spool:
         """Forgets those that the database has. Raises SpoolError when the disk refuses; they are not handed out
         again all the same, unless this process dies first, and the next call tries again."""
         await self._run(self._remove, ids)
+
+    async def put_aside(self, webhook_id: str) -> None:
+        """Sets one aside: it is handed out no more, and stays. An older one with the same content makes room for it."""
+        await self._run(self._put_aside, webhook_id)
+
+    async def put_back(self, webhook_id: str) -> None:
+        """Has one that was set aside handed out again."""
+        await self._run(self._put_back, webhook_id)
 
     async def adopt(self) -> int:
         """Takes over the files of dead processes; returns how many rows came.
@@ -145,9 +164,14 @@ class Spool:
     def _give_up(self) -> None:
         if self._own is not None:
             log.warning("spool_given_up", file=self._own.path.name, pending=self.pending)
-            self._own.close(delete=self.pending == 0)
+            self._own.close(delete=self._is_empty)
         self._own = None
-        self.pending = self.pending_bytes = 0
+        self.pending = self.bytes = 0
+        self.set_aside.clear()
+
+    @property
+    def _is_empty(self) -> bool:
+        return not self.pending and not self.set_aside
 
     def _ready(self) -> None:
         with self._disk():
@@ -157,21 +181,24 @@ class Spool:
         if self._dead is not None:
             self._dead.close()
         if self._own is not None:
-            self._own.close(delete=self.pending == 0)
+            self._own.close(delete=self._is_empty)
         self._dead = self._own = None
 
     def _put(self, rows: list[files.Row]) -> None:
-        if self.pending_bytes + sum(map(_size, rows)) > self._max_bytes:
-            raise SpoolFullError(f"{self.pending} webhooks wait on local disk: its limit is reached")
+        if self.bytes + sum(map(_size, rows)) > self._max_bytes:
+            count = self.pending + len(self.set_aside)
+            raise SpoolFullError(f"{count} webhooks lie on local disk: its limit is reached")
         with self._disk() as db:
             self._insert(db, rows)
 
     def _insert(self, db: sqlite3.Connection, rows: Iterable[files.Row]) -> int:
         """How many were new."""
         with files.transaction(db):
-            new = [_size(row) for row in rows if db.execute(_INSERT, row).rowcount]
-        self.pending += len(new)
-        self.pending_bytes += sum(new)
+            new = [row for row in rows if db.execute(_INSERT, row).rowcount]
+        aside = {row[0] for row in new if _is_aside(row)}
+        self.set_aside |= aside
+        self.pending += len(new) - len(aside)
+        self.bytes += sum(map(_size, new))
         return len(new)
 
     def _oldest(self, limit: int, max_bytes: int, but: set[str]) -> list[Delivery]:
@@ -184,16 +211,33 @@ class Spool:
         self._gone |= new
         with self._disk() as db:
             count, size = db.execute(f"{_MEASURE} WHERE id IN {_IDS}", (json.dumps([*new]),)).fetchone()
-            self.pending -= count
-            self.pending_bytes -= size
+            self.pending -= count - len(self.set_aside & new)
+            self.set_aside -= new
+            self.bytes -= size
             with files.transaction(db):
                 db.execute(_REMOVE, (json.dumps([*self._gone]),))
             self._gone.clear()
-            if count and not self.pending:
+            if count and self._is_empty:
                 # Gives the disk back what the outage took. The removal stands, whether this works or not.
                 with suppress(sqlite3.Error):
                     db.execute("VACUUM")
                     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _put_aside(self, webhook_id: str) -> None:
+        with self._disk() as db:
+            twins = [row[0] for row in db.execute(_TWINS, (webhook_id, webhook_id))]
+            with files.transaction(db):
+                changed = db.execute(_PUT_ASIDE, (webhook_id,)).rowcount
+            self.pending -= changed
+            self.set_aside |= {webhook_id} if changed else set()
+        self._remove(twins)
+
+    def _put_back(self, webhook_id: str) -> None:
+        with self._disk() as db:
+            with files.transaction(db):
+                changed = db.execute(_PUT_BACK, (webhook_id,)).rowcount
+            self.pending += changed
+            self.set_aside.discard(webhook_id)
 
     def _names(self) -> list[str]:
         """Of all spool files and of locks without one, ours and those of the living too."""
@@ -269,6 +313,10 @@ def _row(delivery: Delivery) -> files.Row:
         "\n".join(delivery.failure).encode("utf-8", "replace").decode() if delivery.failure else None,
         delivery.origin,
     )
+
+
+def _is_aside(row: files.Row) -> bool:
+    return str(row[6] or "").startswith("set_aside\n")
 
 
 def _size(row: files.Row) -> int:

@@ -1,5 +1,6 @@
 """One transaction over a batch of deliveries: read and lock, decide, write, commit. Two round trips."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -7,8 +8,8 @@ import orjson
 
 from app import payload, times, video
 from app.db import log
-from app.db.connection import Connection
-from app.db.errors import DatabaseAwayError
+from app.db.connection import Connection, Statement
+from app.db.errors import DatabaseAwayError, PacketTooLargeError, RetryableError, UnknownOutcomeError
 from app.db.sql import Raw, bind, literal, update_rows
 from app.db.standing import JobRow, Standing
 from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record
@@ -16,6 +17,8 @@ from app.ids import cuid
 from app.times import now, sql
 from app.video import StatusUpdate, VideoFile
 from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
+
+_BETWEEN = 2  # bytes, between two statements of a packet
 
 # Characters; what a TEXT column holds whatever they are.
 _PROMPT_MAX = 16_000
@@ -44,10 +47,6 @@ ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), 
 _COLUMNS_NOW = "SELECT %s FROM video_generations WHERE id = %s"
 
 _COMMITTED = "SELECT attempts FROM rushes_webhooks WHERE id = %s FOR UPDATE"
-
-
-class UnknownOutcomeError(Exception):
-    """The connection was lost while the commit was under way: the batch may or may not be there."""
 
 
 class Batch:
@@ -80,14 +79,17 @@ class Batch:
         self._standing = Standing()
         self._record = Record()
         self._took: list[float | None] = []
+        self._metadata: list[bytes] = []
+        self._packet_max = 0
         self._sent = False
         self._failure: Exception | None = None
 
     async def commit(self, connection: Connection) -> None:
-        """Raises RetryableError or DatabaseAwayError with nothing committed, UnknownOutcomeError, or
-        pymysql's error when the database refuses the batch for a reason of its own."""
+        """Raises RetryableError, DatabaseAwayError, ValuesRefusedError: nothing is there; or UnknownOutcomeError."""
+        self._packet_max = connection.packet_max
         try:
             reads = self._standing.begin(self.deliveries, looks=self.looks)
+            self._refuse_if_too_large(reads)
             results = await connection.run_text(*reads, then=self._go_on)
             if self._failure is not None:
                 raise self._failure
@@ -98,8 +100,11 @@ class Batch:
             if self._sent:
                 raise UnknownOutcomeError from error
             raise
-        except BaseException:
+        except BaseException as error:
             await _undo(connection)
+            if self._sent and isinstance(error, RetryableError) and not error.is_contention:
+                # It may have been the COMMIT that failed, and some servers do not say whether for all of it.
+                raise UnknownOutcomeError from error
             raise
         if self.events:
             log.number(self.events, int(results[-3][0][0] or 0))
@@ -118,8 +123,14 @@ class Batch:
         for delivery in self.deliveries:
             self._decide(delivery)
         statements = [*self._writes(), b"COMMIT"]
+        self._refuse_if_too_large(statements)
         self._sent = True
         return statements
+
+    def _refuse_if_too_large(self, statements: Sequence[Statement]) -> None:
+        size = sum(len(statement) + _BETWEEN for statement in statements)
+        if size > self._packet_max:
+            raise PacketTooLargeError(f"{size} bytes at once are more than max_allowed_packet, {self._packet_max}")
 
     async def preview(self, connection: Connection) -> dict[str, Any]:
         """What `commit` would do with the one delivery of this batch; nothing is written, and no lock stays.
@@ -201,6 +212,9 @@ class Batch:
         self._settle(delivery, row, outcome, delivery.dedup_key)
 
     def _settle(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
+        if delivery.payload_omitted and outcome.kind in ("parked", "dead"):
+            # It is to be tried again one day: what is not kept there stays on disk.
+            raise PacketTooLargeError(f"a payload of {len(delivery.body)} bytes is more than max_allowed_packet takes")
         self.outcomes[delivery.id] = outcome
         self._record.add(delivery, row, outcome, dedup_key)
 
@@ -259,8 +273,10 @@ class Batch:
         at = video.ordering_time(update, received_at)
         row.changed = True
         row.columns |= change.columns
-        for file in (*change.new_files, *change.refreshed_files):
-            self._put_file(row, file, update.metadata, at)
+        files = (*change.new_files, *change.refreshed_files)
+        metadata = self._stored_metadata(update, len(files))
+        for file in files:
+            self._put_file(row, file, metadata, at)
         if job.state == "COMPLETED":
             self._took.append(change.columns.get("processingTime"))
         self.events.append(
@@ -284,7 +300,16 @@ class Batch:
             )
         )
 
-    def _put_file(self, row: JobRow, file: VideoFile, metadata: dict[str, Any] | None, at: int) -> None:
+    def _stored_metadata(self, update: StatusUpdate, files: int) -> Raw:
+        """The metadata as SQL. Each file's row has them, but they are sent once: as a variable of the session."""
+        text = None if update.metadata is None else orjson.dumps(update.metadata).decode()
+        if text is None or files <= 1:
+            return Raw(literal(text))
+        name = b"@metadata_%d" % len(self._metadata)
+        self._metadata.append(b"SET %b = %b" % (name, literal(text)))
+        return Raw(name)
+
+    def _put_file(self, row: JobRow, file: VideoFile, metadata: Raw, at: int) -> None:
         created_at = at if file.created_at is None else file.created_at
         known = row.gallery.get(file.s3_key)
         file_id = known["id"] if known else cuid()
@@ -300,7 +325,7 @@ class Batch:
             "height": file.height,
         }
         row.gallery[file.s3_key] = gallery_file([file_id, *columns.values()], created_at)
-        columns["metadata"] = None if metadata is None else orjson.dumps(metadata).decode()
+        columns["metadata"] = metadata
         columns["createdAt"] = sql(created_at)
         if known is None or file.s3_key in row.inserted:
             row.inserted[file.s3_key] = [file_id, row.id, file.s3_key, *columns.values()]
@@ -314,7 +339,9 @@ class Batch:
         changed = [row for row in self._standing.jobs.values() if row.changed]
         jobs = {row.id: row.columns | {"updatedAt": at} for row in changed}
         made = [[row.id, row.prompt, row.author_id, at, at] for row in changed if row.prompt is not None]
-        statements = [bind(_MAKE_JOBS, made)] if made else []
+        statements = [*self._metadata]
+        if made:
+            statements.append(bind(_MAKE_JOBS, made))
         statements += update_rows("video_generations", "id", jobs)
         inserted = {key: values for row in changed for key, values in row.inserted.items()}
         if inserted:
@@ -346,7 +373,7 @@ async def _undo(connection: Connection) -> None:
     if not connection.closed:
         try:
             await connection.run("ROLLBACK")
-        except DatabaseAwayError:
+        except (DatabaseAwayError, RetryableError):
             connection.close()
 
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from pymysql.constants import ER
-from pymysql.err import IntegrityError
 
 from app import video
 from app.db import log
 from app.db.batched import Batched
 from app.db.connection import Connection, Row
-from app.db.errors import RetryableError
+from app.db.errors import DuplicateKeyError, MissingRowError, RetryableError
 from app.db.pool import Pool
 from app.db.sql import bind
 from app.ids import cuid
@@ -242,12 +240,11 @@ class Videos:
                     if tries == _TRIES:
                         raise
                     await asyncio.sleep(0.05 * tries)
-                except IntegrityError as error:
+                except MissingRowError as error:
                     await connection.run("ROLLBACK")
-                    if error.args[0] == ER.NO_REFERENCED_ROW_2:
-                        raise UnknownOwnerError(new.author_id) from error
-                    if error.args[0] != ER.DUP_ENTRY:
-                        raise
+                    raise UnknownOwnerError(new.author_id) from error
+                except DuplicateKeyError:
+                    await connection.run("ROLLBACK")
                     break
             if idempotency_key is not None:
                 known = await connection.rows(bind(_REMEMBERED, new.author_id, idempotency_key))

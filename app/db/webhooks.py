@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from app import payload
 from app.db.sql import bind
 from app.ids import webhook_id
@@ -25,7 +27,7 @@ class Delivery:
     one names. `origin` tells a sender's webhook from what was asked for (`reconciled`) or found out here
     (`generator`).
     `again`: it was on its way before, and may be recorded already. `began` is when this try began, if not with the
-    receipt.
+    receipt. `payload_omitted`: with its body it is more than the database takes at once, so it is recorded without.
     """
 
     id: str
@@ -40,6 +42,34 @@ class Delivery:
     again: bool = False
     began: int | None = None
     named: payload.Named | None = None
+    payload_omitted: bool = False
+
+
+_ROW_BYTES = 600
+_FILE_BYTES = 2_000
+
+
+def statement_bytes(delivery: Delivery) -> int:
+    """About how many bytes of statements and of rows it makes, at most; what is quoted may be twice as long."""
+    size = _ROW_BYTES + _quoted(delivery.body) + _quoted(delivery.headers)
+    update = delivery.update
+    if update is None or not update.files:
+        return size
+    files = len(update.files)
+    copies = 0 if update.metadata is None else files * _metadata_bytes(delivery, update.metadata, files)
+    return size + _quoted(delivery.body) + files * _FILE_BYTES + copies
+
+
+def _quoted(text: bytes) -> int:
+    return len(text) + text.count(b"'") + text.count(b"\\")
+
+
+def _metadata_bytes(delivery: Delivery, metadata: dict[str, Any], files: int) -> int:
+    """Of one copy: that of the whole body where that is close enough."""
+    return len(delivery.body) if files <= _FEW else len(orjson.dumps(metadata))
+
+
+_FEW = 4
 
 
 def made_here(body: bytes, origin: str, *, unique: bool = False) -> Delivery:
@@ -127,7 +157,11 @@ UPDATE rushes_webhooks SET job_id = %s, status = %s, version = %s, outcome = %s,
 """
 
 
-_FIND_RECORDED = "SELECT id, outcome, error_code, error FROM rushes_webhooks WHERE id IN %s"
+# What was set aside is recorded as that alone: it is still to be tried.
+_FIND_RECORDED = """
+SELECT id, outcome, error_code, error FROM rushes_webhooks
+WHERE id IN %s AND NOT (outcome = 'dead' AND COALESCE(error_code, '') = 'set_aside')
+"""
 
 
 def find_recorded(ids: list[str]) -> bytes:
@@ -136,6 +170,9 @@ def find_recorded(ids: list[str]) -> bytes:
 
 def find_by_key(keys: list[str]) -> bytes:
     return bind(_FIND, keys)
+
+
+_OMITTED = "its payload was not kept: with it, it is more than the database takes at once (max_allowed_packet)"
 
 
 class Record:
@@ -147,6 +184,9 @@ class Record:
 
     def add(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
         told = delivery.update or delivery.named
+        code, error = outcome.code, outcome.error
+        if delivery.payload_omitted:
+            code, error = code or "payload_omitted", f"{error}; {_OMITTED}" if error else _OMITTED
         values = [
             told.job_id if told else None,
             told.status if told else None,
@@ -154,10 +194,10 @@ class Record:
             outcome.kind,
             row.attempts,
             max(0, now() - (delivery.began or delivery.received_at)) / 1000,  # the clock may have been set back
-            outcome.code,
-            outcome.error[:_ERROR_MAX] if outcome.error else None,
+            code,
+            error[:_ERROR_MAX] if error else None,
         ]
-        content: list[Any] = [delivery.headers, delivery.body]
+        content: list[Any] = [delivery.headers, b"" if delivery.payload_omitted else delivery.body]
         if row.attempts == 1:
             self._new[row.id] = [
                 row.id,

@@ -8,18 +8,28 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
-from pymysql.constants import ER
-from pymysql.err import Error, IntegrityError
 
 from app.db.connection import Connection, connect
-from app.db.errors import BusyError, DatabaseAwayError, HeldError, RetryableError, UnreachableError
+from app.db.drain import Drainer
+from app.db.errors import (
+    BusyError,
+    DatabaseAwayError,
+    DatabaseError,
+    DuplicateKeyError,
+    HeldError,
+    NotCommittedError,
+    PacketTooLargeError,
+    RetryableError,
+    UnknownOutcomeError,
+    UnreachableError,
+    ValuesRefusedError,
+)
+from app.db.queue import Queue, Waiting
 from app.db.spool import Spool, SpoolError
-from app.db.transaction import Batch, UnknownOutcomeError
+from app.db.transaction import Batch
 from app.db.webhooks import Delivery, Outcome
 from app.wire import LogEvent, Typical
 
@@ -28,26 +38,15 @@ log = structlog.get_logger(__name__)
 # Batches that look for what is known already, after one that came upon such: what is sent twice comes in swarms.
 _LOOKS = 200
 
-# Seconds: between two looks for who has waited too long; what a try gets however late it is; and between two looks
-# whether the database is back.
+# Seconds: between two looks for who has waited too long; and what a try gets however late it is.
 _WATCH = 0.2
 _WAIT_MIN = 0.5
-_PROBE = 0.5
 
+
+# So many that fail one after the other, and none that passes: it is the database that has something.
+_MANY = 8
 
 _HELD = "the job is held by another program"
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """`spooled`: it is on the local disk already, and stays there when this try fails."""
-
-    delivery: Delivery
-    answer: asyncio.Future[Outcome]
-    deadline: float
-    spooled: bool = False
-    not_before: float = 0.0
-    tries: int = 0
 
 
 class Writer:
@@ -70,8 +69,12 @@ class Writer:
         pending_max: int = 10_000,
         spool: Spool | None = None,
         create_unknown: bool = False,
+        spool_tries: int = 5,
     ) -> None:
         self._spool = spool
+        self._spool_tries = spool_tries
+        self._passed = 0
+        self._failed_alone = 0
         self._create_unknown = create_unknown
         self._away = False
         self._drainer: asyncio.Task[None] | None = None
@@ -86,9 +89,7 @@ class Writer:
         self._pending_max = pending_max
         self._budget = budget
         self._wait = wait
-        self._queue: deque[_Waiting] = deque()
-        self._locked: list[_Waiting] = []
-        self._arrived = asyncio.Event()
+        self._queue = Queue(batch_max, batch_max_bytes)
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -106,7 +107,18 @@ class Writer:
         """The database is there: from now on what is on disk is applied too, then and whenever it comes back."""
         self._away = False
         if self._spool is not None:
-            self._drainer = asyncio.create_task(self._drain(self._spool), name="drainer")
+            drainer = Drainer(
+                self._spool,
+                self._url,
+                submit=self._submit_spooled,
+                reachable=self._reachable,
+                passed=lambda: self._passed,
+                wait=self._wait,
+                batch_max=self._batch_max,
+                batch_max_bytes=self._batch_max_bytes,
+                tries_max=self._spool_tries,
+            )
+            self._drainer = asyncio.create_task(drainer.run(), name="drainer")
 
     async def stop(self) -> None:
         """Commits what waits, or leaves it on disk, then ends."""
@@ -115,7 +127,7 @@ class Writer:
             self._drainer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._drainer
-        self._arrived.set()
+        self._queue.close()
         if self._task is not None:
             await self._task
         self._ended.set()
@@ -129,18 +141,17 @@ class Writer:
 
         Raises DatabaseAwayError or BusyError: it is neither.
         """
-        if self._stopping or len(self._queue) + len(self._locked) >= self._pending_max:
+        if self._stopping or len(self._queue) >= self._pending_max:
             raise BusyError
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(delivery, answer, time.monotonic() + self._budget))
-        self._arrived.set()
+        self._queue.add([Waiting(delivery, answer, time.monotonic() + self._budget)])
         if self._connection is not None:
             self._connection.look()
         return await answer
 
     async def _run(self) -> None:
         while True:
-            batch = await self._take()
+            batch = await self._queue.take()
             if not batch:
                 return
             try:
@@ -148,49 +159,16 @@ class Writer:
             except Exception as error:
                 log.exception("writer_failed", deliveries=len(batch))
                 self._fail(batch, error)
+            if self._nothing_passes:
+                # All together, and not each at a time of its own.
+                await asyncio.sleep(_backoff(self._failed_alone - _MANY))
 
-    async def _take(self) -> list[_Waiting]:
-        """The next batch: what has arrived, or jobs that were held and may be free now. Empty at the end."""
-        while True:
-            due = self._due()
-            if due:
-                return due
-            if self._queue:
-                return self._next()
-            if self._stopping and not self._locked:
-                return []
-            self._arrived.clear()
-            wait = None
-            if self._locked:
-                wait = max(0.0, min(w.not_before for w in self._locked) - time.monotonic())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._arrived.wait()
-
-    def _next(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        size = 0
-        while self._queue and len(batch) < self._batch_max:
-            size += len(self._queue[0].delivery.body)
-            if batch and size > self._batch_max_bytes:
-                break
-            batch.append(self._queue.popleft())
-        return batch
-
-    def _due(self) -> list[_Waiting]:
-        if not self._locked:
-            return []
-        at = time.monotonic()
-        due = [w for w in self._locked if w.not_before <= at][: self._batch_max]
-        taken = set(map(id, due))
-        self._locked = [w for w in self._locked if id(w) not in taken]
-        return due
-
-    async def _write(self, waiting: list[_Waiting]) -> None:
-        """Commits a batch, whatever it takes within the answers' budget; settles every future."""
+    async def _write(self, waiting: list[Waiting]) -> None:
+        """Commits a batch, whatever it takes within the answers' budget; settles every future, or puts it off."""
         if self._away:
             waiting = await self._put_off(waiting, DatabaseAwayError("the database is out of reach"))
         unknown: Batch | None = None
+        lost: BaseException | None = None
         tries = 0
         while waiting:
             batch = unknown or self._batch([w.delivery for w in waiting])
@@ -200,34 +178,86 @@ class Writer:
                     await batch.commit(connection)
                 elif not await self._was_committed(batch, connection):
                     unknown = None
-                    raise DatabaseAwayError("the connection was lost before the commit")
-            except UnknownOutcomeError:
-                log.warning("commit_outcome_unknown", deliveries=len(waiting))
-                unknown = batch
+                    raise NotCommittedError(f"it was not committed: {lost}")
+            except UnknownOutcomeError as error:
+                log.warning("commit_outcome_unknown", deliveries=len(waiting), error=str(error.__cause__))
+                unknown, lost = batch, error.__cause__
             except Exception as error:  # noqa: BLE001 - whatever it was, each sender is to get an answer
-                race = _is_race(error, looked=batch.looks)
-                passes = race or isinstance(error, (RetryableError, DatabaseAwayError))
-                # A race that is lost again is one within the batch: two new jobs that are the same to the collation.
-                if not passes or (tries and race and len(waiting) > 1):
-                    await self._refused(waiting, error)
-                    return
-                self._looks = max(self._looks, _LOOKS * race)
-                told = error if isinstance(error, DatabaseAwayError) else BusyError(str(error))
-                waiting = await self._put_off(waiting, told)
-                if waiting:
-                    await asyncio.sleep(_backoff(tries))
+                waiting = await self._go_on(waiting, batch, error, tries, again=batch is unknown)
                 tries += 1
             else:
                 self._away = False
+                self._failed_alone = 0
                 await self._settle(waiting, batch)
                 return
+
+    async def _go_on(
+        self, waiting: list[Waiting], batch: Batch, error: Exception, tries: int, *, again: bool
+    ) -> list[Waiting]:
+        """Who is to be tried again at once, as a batch; after a pause. Of all others is taken care.
+
+        `again`: as this batch in any case, since it may have been committed.
+        """
+        if not again:
+            race = _is_race(error, looked=batch.looks)
+            if isinstance(error, DatabaseError) and not isinstance(error, ValuesRefusedError):
+                if _is_of_batch(error, tries):
+                    await self._isolate(waiting, error)
+                    return []
+            # A race that is lost again is one within the batch: two new jobs that are the same to the collation.
+            elif not race or (tries and len(waiting) > 1):
+                await self._refused(waiting, error)
+                return []
+            self._looks = max(self._looks, _LOOKS * race)
+        waiting = await self._put_off(waiting, error)
+        if waiting:
+            await asyncio.sleep(_backoff(tries))
+        return waiting
+
+    @property
+    def _nothing_passes(self) -> bool:
+        return self._failed_alone > _MANY
+
+    async def _isolate(self, waiting: list[Waiting], error: DatabaseError) -> None:
+        """Halves find what the database does not take now, and alone it waits, so that the others pass."""
+        if len(waiting) > 1:
+            middle = len(waiting) // 2
+            halves = [waiting[:middle], waiting[middle:]]
+            if self._nothing_passes:
+                # So it is not for one of these: one way down is enough to see whether that has changed.
+                random.shuffle(halves)
+                await self._later_if_possible(halves.pop(), BusyError("nothing passes at the moment"))
+            for half in halves:
+                await self._write(half)
+            return
+        delivery = waiting[0].delivery
+        if isinstance(error, PacketTooLargeError) and not delivery.payload_omitted:
+            delivery.payload_omitted = True
+            await self._write(waiting)
+            return
+        self._failed_alone += 1
+        delivery.payload_omitted = False
+        if isinstance(error, PacketTooLargeError) and self._connection is not None:
+            self._connection.close()  # the next session asks anew how much the server takes
+        log.warning("webhook_not_written", webhook_id=delivery.id, error=str(error))
+        await self._later_if_possible(waiting, error)
+
+    async def _later_if_possible(self, waiting: list[Waiting], error: DatabaseError) -> None:
+        """Those that may still wait are tried again after a while. What is on disk is for the drainer to try."""
+        self._fail([w for w in waiting if w.spooled], error)
+        kept = await self._put_off([w for w in waiting if not w.spooled], error)
+        not_before = time.monotonic() + _backoff(kept[0].tries) if kept and not self._nothing_passes else 0.0
+        for w in kept:
+            w.not_before, w.why = not_before, error
+            w.tries += 1
+        self._queue.add_later(kept)
 
     def _batch(self, deliveries: list[Delivery]) -> Batch:
         looks = self._looks > 0
         self._looks -= looks
         return Batch(deliveries, self._language, self._typical, create_unknown=self._create_unknown, looks=looks)
 
-    async def _connected(self, waiting: list[_Waiting]) -> Connection:
+    async def _connected(self, waiting: list[Waiting]) -> Connection:
         """The session, which waits for nothing longer than the first of these may."""
         wait = min(self._wait, max(min(w.deadline for w in waiting) - time.monotonic(), _WAIT_MIN))
         if self._connection is None or self._connection.closed:
@@ -242,7 +272,7 @@ class Writer:
         batch.events.clear()  # their ids are not known here: the follower reads them from the log
         return committed
 
-    async def _refused(self, waiting: list[_Waiting], error: Exception) -> None:
+    async def _refused(self, waiting: list[Waiting], error: Exception) -> None:
         """One update must not fail the others: halves find it, and alone it becomes a dead letter."""
         if len(waiting) > 1:
             middle = len(waiting) // 2
@@ -258,26 +288,27 @@ class Writer:
             await self._queue_on_disk([w for w in waiting if not w.spooled], BusyError(str(error)))
             self._fail([w for w in waiting if w.spooled], error)
             return
-        conflict = isinstance(error, IntegrityError) and error.args[0] == ER.DUP_ENTRY
-        reason = str(error.args[-1]) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
+        conflict = isinstance(error, DuplicateKeyError)
+        reason = str(error) if isinstance(error, ValuesRefusedError) else f"{type(error).__name__}: {error}"
         delivery.failure = ("key_conflict" if conflict else "apply_failed", reason)
         await self._write(waiting)
 
-    async def _settle(self, waiting: list[_Waiting], batch: Batch) -> None:
+    async def _settle(self, waiting: list[Waiting], batch: Batch) -> None:
         if batch.events:
             self._on_commit(batch.events)
         held = {d.id for d in batch.locked}
-        # One time for all: two webhooks of a job must not change places.
-        not_before = time.monotonic() + _backoff(waiting[0].tries) if held else 0.0
+        self._passed += len(waiting) - len(held)
+        later = [w for w in waiting if w.delivery.id in held]
         for w in waiting:
-            if w.delivery.id not in held:
-                if not w.answer.done():
-                    w.answer.set_result(batch.outcomes[w.delivery.id])
-                continue
-            if await self._put_off([w], HeldError(_HELD)):
-                w.not_before = not_before
-                w.tries += 1
-                self._locked.append(w)
+            if w.delivery.id not in held and not w.answer.done():
+                w.answer.set_result(batch.outcomes[w.delivery.id])
+        # Together: two webhooks of a job must not change places.
+        kept = await self._put_off(later, HeldError(_HELD))
+        not_before = time.monotonic() + _backoff(later[0].tries) if later else 0.0
+        for w in kept:
+            w.not_before, w.why = not_before, HeldError(_HELD)
+            w.tries += 1
+        self._queue.add_later(kept)
 
     async def _watch(self) -> None:
         """Lets nobody wait longer than he may behind a batch that the database does not answer."""
@@ -285,22 +316,19 @@ class Writer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(_WATCH, self._budget / 4)):
                     await self._ended.wait()
-            at = time.monotonic()
-            late = [w for w in self._queue if w.deadline <= at]
-            held = [w for w in self._locked if w.deadline <= at]
-            if late:
-                self._queue = deque(w for w in self._queue if w.deadline > at)
-            if held:
-                self._locked = [w for w in self._locked if w.deadline > at]
+            late = self._queue.take_overdue(time.monotonic())
+            silent = BusyError("the database did not answer in time")
             try:
-                await self._put_off(late, BusyError("the database did not answer in time"))
-                await self._put_off(held, HeldError(_HELD))
+                for why in {w.why for w in late}:
+                    await self._put_off([w for w in late if w.why is why], why or silent)
             except Exception as error:
-                log.exception("watch_failed", deliveries=len(late) + len(held))
-                self._fail(late + held, error)
+                log.exception("watch_failed", deliveries=len(late))
+                self._fail(late, error)
 
-    async def _put_off(self, waiting: list[_Waiting], error: Exception) -> list[_Waiting]:
+    async def _put_off(self, waiting: list[Waiting], error: Exception) -> list[Waiting]:
         """Those that may still wait for the database. The others are queued on disk, or get the error.
+
+        Who waits for an answer gets DatabaseAwayError or BusyError; the drainer gets the error as it is.
 
         Nobody waits for a database that lets nobody in.
         """
@@ -308,12 +336,13 @@ class Writer:
             self._away = True
         at = time.monotonic()
         over = [w for w in waiting if w.deadline <= at or (self._away and self._spool is not None)]
-        await self._queue_on_disk([w for w in over if not w.spooled], error)
+        told = error if isinstance(error, (DatabaseAwayError, BusyError)) else BusyError(str(error))
+        await self._queue_on_disk([w for w in over if not w.spooled], told)
         self._fail([w for w in over if w.spooled], error)
         gone = set(map(id, over))
         return [w for w in waiting if id(w) not in gone]
 
-    async def _queue_on_disk(self, waiting: list[_Waiting], error: Exception) -> None:
+    async def _queue_on_disk(self, waiting: list[Waiting], error: Exception) -> None:
         if self._spool is None:
             self._fail(waiting, error)
             return
@@ -331,19 +360,6 @@ class Writer:
             if not w.answer.done():
                 w.answer.set_result(Outcome("queued", w.delivery.id))
 
-    async def _drain(self, spool: Spool) -> None:
-        """Applies what is on disk as soon as the database is back, in order, while new webhooks keep coming."""
-        while True:
-            await asyncio.sleep(_PROBE)
-            try:
-                await spool.adopt()
-                held: set[str] = set()
-                while await self._reachable() and spool.pending:
-                    if not await self._drain_some(spool, held):
-                        break
-            except Exception as error:  # noqa: BLE001 - whatever it was, what is on disk must get to the database
-                log.warning("drain_failed", error=str(error))
-
     async def _reachable(self) -> bool:
         if self._away:
             try:
@@ -354,30 +370,16 @@ class Writer:
             self._away = False
         return True
 
-    async def _drain_some(self, spool: Spool, held: set[str]) -> bool:
-        """Tries the oldest but those in `held`; whether to go on. `held` gets those whose job somebody else holds:
-        they must not keep the others waiting behind them."""
-        deliveries = await spool.oldest(self._batch_max, self._batch_max_bytes, but=held)
+    def _submit_spooled(self, deliveries: list[Delivery]) -> list[asyncio.Future[Outcome]]:
+        loop = asyncio.get_running_loop()
         deadline = time.monotonic() + self._budget
-        answers = []
-        for delivery in deliveries:
-            delivery.again = True
-            answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-            answers.append(answer)
-            self._queue.append(_Waiting(delivery, answer, deadline, spooled=True))
-        if not answers:
-            return False
-        self._arrived.set()
-        await asyncio.wait(answers)
-        errors = {d.id: answer.exception() for d, answer in zip(deliveries, answers, strict=True)}
-        done = [webhook_id for webhook_id, error in errors.items() if error is None]
-        await spool.remove(done)
-        log.info("spool_drained", applied=len(done), left=spool.pending)
-        kept = {webhook_id for webhook_id, error in errors.items() if isinstance(error, HeldError)}
-        held |= kept
-        return bool(done or kept)
+        waiting = [Waiting(delivery, loop.create_future(), deadline, spooled=True) for delivery in deliveries]
+        for w in waiting:
+            w.answer.add_done_callback(asyncio.Future.exception)  # the drainer may have left at the end
+        self._queue.add(waiting)
+        return [w.answer for w in waiting]
 
-    def _fail(self, waiting: list[_Waiting], error: Exception) -> None:
+    def _fail(self, waiting: list[Waiting], error: Exception) -> None:
         for w in waiting:
             if not w.answer.done():
                 w.answer.set_exception(error)
@@ -388,11 +390,17 @@ def _backoff(tries: int) -> float:
     return float(min(0.005 * 2 ** min(tries, 10), 0.5) * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
 
 
+def _is_of_batch(error: DatabaseError, tries: int) -> bool:
+    """Whether it may be for what is in the batch, and not for the database as a whole or for another transaction."""
+    if isinstance(error, (NotCommittedError, PacketTooLargeError)):
+        return True
+    return isinstance(error, RetryableError) and not error.is_contention and tries > 0
+
+
 def _is_race(error: Exception, *, looked: bool) -> bool:
     """Whether the same webhook, job or file was recorded, unknown to this try: the next one looks and sees it.
 
     A file's key that is refused although it was looked for is one of two that are the same to the collation.
     """
-    keys = ("rushes_webhooks_dedup'", "PRIMARY'") if looked else ("rushes_webhooks_dedup'", "PRIMARY'", "_s3Key_key'")
-    # The message ends in the key's name; before it stands the sender's text.
-    return isinstance(error, IntegrityError) and error.args[0] == ER.DUP_ENTRY and str(error.args[-1]).endswith(keys)
+    keys = ("rushes_webhooks_dedup", "PRIMARY") if looked else ("rushes_webhooks_dedup", "PRIMARY", "_s3Key_key")
+    return isinstance(error, DuplicateKeyError) and error.is_of(*keys)

@@ -7,7 +7,7 @@ from aiohttp.typedefs import Handler
 
 from app import errors
 from app.auth import NotSignedInError
-from app.db.errors import BusyError, DatabaseAwayError, RetryableError
+from app.db.errors import DatabaseAwayError, DatabaseError, RetryableError, ValuesRefusedError
 from app.errors import ApiError
 from app.routes.http import reply
 from app.tokens import KeysAwayError
@@ -49,10 +49,20 @@ def _as_api_error(error: Exception, request: web.Request) -> ApiError:
             return errors.away()
         case KeysAwayError():
             return errors.away("The keys that tokens are signed with could not be fetched yet; try again shortly.")
-        case BusyError() | RetryableError():
-            return errors.away("Too much is waiting for the database; try again shortly.")
+        case DatabaseError():
+            return _database_error(error, request)
     log.error("request_failed", method=request.method, path=request.path, exc_info=error)
     return ApiError(500, "internal", "Something went wrong here; it has been logged.")
+
+
+def _database_error(error: DatabaseError, request: web.Request) -> ApiError:
+    if isinstance(error, ValuesRefusedError):
+        return ApiError(422, "refused_by_database", f"The database does not take this: {error}.")
+    if isinstance(error, DatabaseAwayError):
+        return errors.away()
+    if isinstance(error, RetryableError) and not error.is_contention:
+        log.warning("database_refused", method=request.method, path=request.path, error=str(error))
+    return errors.away("The database cannot do this at the moment; try again shortly.")
 
 
 def _answer(error: ApiError) -> web.Response:

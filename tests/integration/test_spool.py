@@ -192,7 +192,7 @@ async def test_a_row_stays_until_it_is_removed(spool):
     assert spool.pending == 1
     await spool.remove([put[0].id, put[1].id])
     assert await everything(spool) == []
-    assert (spool.pending, spool.pending_bytes) == (0, 0)
+    assert (spool.pending, spool.bytes) == (0, 0)
 
 
 async def test_a_put_is_all_or_nothing(spool):

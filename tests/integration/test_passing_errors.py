@@ -1,0 +1,154 @@
+"""Errors of the database that have nothing to do with what was sent: nobody's webhook is lost for them."""
+
+import asyncio
+
+import pymysql
+import pytest
+
+from app.keys import SPOOL, WRITER
+from tests.conftest import running
+from tests.integration.test_writer import until
+from tests.webhooks import completion, video, webhook
+
+PASSING = [1030, 1047, 1105, 1114, 1180, 1205, 1206, 1226, 1317, 1412, 3024, 3101, 9001]
+
+OUTCOMES = "SELECT outcome, error_code, COUNT(*) FROM rushes_webhooks GROUP BY outcome, error_code"
+STATE = "SELECT status FROM video_generations"
+
+_STATES = {1047: "08S01", 1205: "HY000", 1226: "42000", 1317: "70100"}
+
+
+async def mend(sql):
+    """Beside the loop: the table may be in use by a transaction that it has to end first."""
+    await asyncio.to_thread(sql, "DROP TRIGGER broken")
+
+
+def break_table(sql, table, number, condition="TRUE", when="UPDATE"):
+    """The table fails with that error, as a server says it, until its trigger is dropped."""
+    sql(
+        f"CREATE TRIGGER broken BEFORE {when} ON {table} FOR EACH ROW BEGIN IF {condition} THEN "
+        f"SIGNAL SQLSTATE '{_STATES.get(number, 'HY000')}' SET MYSQL_ERRNO = {number}; END IF; END"
+    )
+
+
+@pytest.mark.parametrize("number", PASSING)
+async def test_webhook_is_tried_again_while_that_lasts(database_url, sql, number):
+    async with running(database_url) as server:
+        await server.register("j1")
+        break_table(sql, "video_generations", number)
+        posting = asyncio.create_task(server.post(webhook("j1", "generating")))
+        done, _ = await asyncio.wait([posting], timeout=0.1)
+        assert not done
+        await mend(sql)
+        assert (await posting)[0] == 200
+        assert sql(OUTCOMES) == (("applied", None, 1),)
+
+
+@pytest.mark.parametrize("number", PASSING)
+async def test_webhook_is_queued_where_that_lasts_and_applied_afterwards(database_url, sql, number):
+    async with running(database_url, answer_budget=0.3) as server:
+        await server.register("j1")
+        break_table(sql, "video_files", number, when="INSERT")
+        code, body = await server.post(completion("j1", video("k1")))
+        assert (code, body["status"]) == (202, "queued")
+        await mend(sql)
+        await until(lambda: sql(OUTCOMES) == (("applied", None, 1),))
+        assert sql(STATE) == (("COMPLETED",),)
+
+
+@pytest.mark.parametrize("number", PASSING)
+async def test_registration_says_when_to_come_back(database_url, sql, number):
+    async with running(database_url) as server:
+        break_table(sql, "rushes_events", number, when="INSERT")
+        order = {"job_id": "j1", "prompt": "the sea"}
+        async with server.session.post(f"{server.url}/api/videos", json=order) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+            assert (await answer.json())["code"] == "unavailable"
+        await mend(sql)
+        await server.register("j1")
+
+
+async def test_registration_that_the_database_will_never_take_is_refused_and_not_tried_for_ever(database_url, sql):
+    async with running(database_url) as server:
+        sql("ALTER TABLE video_generations ADD CONSTRAINT short CHECK (LENGTH(prompt) < 5)")
+        order = {"job_id": "j1", "prompt": "a long prompt"}
+        async with server.session.post(f"{server.url}/api/videos", json=order) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (422, "refused_by_database")
+
+
+async def test_somebodys_kill_query_loses_nothing(database_url, sql):
+    """In the middle of the transaction, and again and again."""
+    async with running(database_url) as server:
+        await server.register("j1")
+        sql(
+            "CREATE TRIGGER slow BEFORE UPDATE ON video_generations FOR EACH ROW "
+            "BEGIN IF @rushes_test IS NULL THEN SET @rushes_test = SLEEP(0.2); END IF; END"
+        )
+        posting = [asyncio.create_task(server.post(webhook("j1", s))) for s in ("processing", "generating")]
+        killed = 0
+        running_there = "SELECT id FROM information_schema.PROCESSLIST WHERE state = 'User sleep'"
+        while killed < 3:
+            for (session,) in sql(running_there):
+                try:
+                    sql(f"KILL QUERY {session}")
+                except pymysql.err.OperationalError:
+                    continue  # it is over
+                killed += 1
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(sql, "DROP TRIGGER slow")
+        assert {answer[0] for answer in await asyncio.gather(*posting)} == {200}
+        assert sql("SELECT progress FROM video_generations") == ((50,),)
+
+
+async def test_one_that_fails_keeps_no_other_waiting(database_url, sql):
+    """Among 200 that come at once: all but it are applied, also while it fails."""
+    async with running(database_url, answer_budget=2.0) as server:
+        names = [f"j{n}" for n in range(200)]
+        sql(
+            "INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES "
+            + ",".join(f"('{name}', 'p', 'dev', NOW(3))" for name in names)
+        )
+        break_table(sql, "video_generations", 1030, "OLD.id = 'j77'")
+        answers = await asyncio.gather(*(server.post(webhook(name, "generating")) for name in names))
+        assert [name for name, (code, _) in zip(names, answers, strict=True) if code != 200] == ["j77"]
+        assert answers[77][0] == 202
+        await mend(sql)
+        await until(lambda: sql(OUTCOMES) == (("applied", None, 200),))
+
+
+async def test_a_database_that_takes_nothing_is_not_asked_for_each_webhook_alone(database_url, sql):
+    """Of 200 that wait a handful is enough to see that it is not for one of them."""
+    async with running(database_url, answer_budget=1.0) as server:
+        names = [f"j{n}" for n in range(200)]
+        sql(
+            "INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES "
+            + ",".join(f"('{name}', 'p', 'dev', NOW(3))" for name in names)
+        )
+        break_table(sql, "video_generations", 1114)
+        before = begun(sql)
+        answers = await asyncio.gather(*(server.post(webhook(name, "generating")) for name in names))
+        assert {code for code, _ in answers} == {202}
+        assert begun(sql) - before < 120
+        await mend(sql)
+        await until(lambda: sql(OUTCOMES) == (("applied", None, 200),), seconds=20)
+        await until(lambda: server.app[SPOOL].pending == 0)
+
+
+def begun(sql) -> int:
+    """Transactions, since the server started."""
+    return int(sql("SHOW GLOBAL STATUS LIKE 'Com_begin'")[0][1])
+
+
+async def test_what_our_own_session_may_not_do_is_waited_for_and_not_blamed_on_the_webhook(database_url, sql, tmp_path):
+    """Rights that are taken away by mistake."""
+    name = database_url.split("/")[3].split("?")[0]
+    sql("CREATE USER IF NOT EXISTS 'poor'@'localhost'")
+    sql(f"GRANT ALL ON `{name}`.* TO 'poor'@'localhost'")
+    url = database_url.replace("mysql://root@", "mysql://poor@")
+    async with running(url, answer_budget=0.3) as server:
+        await server.register("j1")
+        sql(f"REVOKE UPDATE ON `{name}`.* FROM 'poor'@'localhost'")
+        assert (await server.post(webhook("j1", "generating")))[0] == 202
+        sql(f"GRANT UPDATE ON `{name}`.* TO 'poor'@'localhost'")
+        await until(lambda: sql(OUTCOMES) == (("applied", None, 1),))
+        assert server.app[WRITER] is not None

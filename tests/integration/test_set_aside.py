@@ -1,0 +1,154 @@
+"""Webhooks that can never be written: they keep nobody waiting, are seen, and can be tried again."""
+
+import asyncio
+
+from app.keys import SPOOL
+from tests.conftest import running
+from tests.integration.test_away import Gate
+from tests.integration.test_passing_errors import break_table, mend
+from tests.integration.test_writer import until
+from tests.webhooks import completion, video, webhook
+
+STATES = "SELECT id, status FROM video_generations ORDER BY id"
+OUTCOMES = "SELECT job_id, outcome, error_code FROM rushes_webhooks ORDER BY job_id, id"
+LISTED = "SELECT COUNT(*) FROM rushes_set_aside"
+
+
+async def poisoned(server, sql):
+    """A job whose webhook can never be written, and one after it that can."""
+    for name in ("poison", "good"):
+        await server.register(name)
+    break_table(sql, "video_generations", 1030, "OLD.id = 'poison'")
+    code, body = await server.post(webhook("poison", "generating"))
+    assert (code, body["status"]) == (202, "queued")
+
+
+async def others_pass(server, until_true):
+    async with asyncio.timeout(20):
+        while not until_true():
+            assert (await server.post(webhook("good", "generating")))[0] in (200, 202)
+            await asyncio.sleep(0.05)
+
+
+async def test_webhook_that_can_never_be_written_is_set_aside_seen_and_tried_again_on_demand(database_url, sql):
+    async with running(database_url, answer_budget=0.5, spool_tries=2) as server:
+        await poisoned(server, sql)
+        spool = server.app[SPOOL]
+        await others_pass(server, lambda: spool.set_aside)
+        assert spool.pending == 0
+        _, listed = await server.get("/api/admin/webhooks?outcome=dead")
+        (found,) = listed["webhooks"]
+        assert (found["error_code"], found["job_id"], found["status"]) == ("set_aside", "poison", "generating")
+        assert "1030" in found["error"]
+        _, whole = await server.get(f"/api/admin/webhooks/{found['id']}")
+        assert whole["payload"]["job_id"] == "poison"
+        await mend(sql)
+        url = f"{server.url}/api/admin/webhooks/{found['id']}/replay"
+        async with server.session.post(url) as answer:
+            assert (answer.status, (await answer.json())["outcome"]) == (200, "queued")
+        await until(lambda: ("poison", "PROCESSING") in sql(STATES))
+        await until(lambda: not spool.set_aside and spool.pending == 0 and sql(LISTED) == ((0,),))
+        assert sql("SELECT outcome, error_code FROM rushes_webhooks WHERE id = %s", found["id"]) == (("applied", None),)
+
+
+async def test_what_is_set_aside_outlives_its_process_and_is_tried_again_by_the_one_that_took_it_over(
+    database_url, sql, tmp_path
+):
+    async with running(database_url, answer_budget=0.5, spool_tries=2, data_dir=tmp_path) as server:
+        await poisoned(server, sql)
+        await others_pass(server, lambda: server.app[SPOOL].set_aside)
+    async with running(database_url, data_dir=tmp_path) as server:
+        await until(lambda: server.app[SPOOL].set_aside)
+        _, listed = await server.get("/api/admin/webhooks?outcome=dead")
+        await mend(sql)
+        async with server.session.post(
+            f"{server.url}/api/admin/webhooks/{listed['webhooks'][0]['id']}/replay"
+        ) as answer:
+            assert answer.status == 200
+        await until(lambda: ("poison", "PROCESSING") in sql(STATES))
+        await until(lambda: server.app[SPOOL].bytes == 0)
+
+
+async def test_sender_that_sends_it_again_has_it_applied_and_it_lies_aside_no_more(database_url, sql):
+    async with running(database_url, answer_budget=0.5, spool_tries=2) as server:
+        await poisoned(server, sql)
+        sent = webhook("poison", "downloading")
+        assert (await server.post(sent))[0] == 202
+        await others_pass(server, lambda: len(server.app[SPOOL].set_aside) == 2)
+        await mend(sql)
+        assert (await server.post(sent))[0] == 200
+        await until(lambda: len(server.app[SPOOL].set_aside) == 1)
+        await until(lambda: sql(LISTED) == ((1,),))
+
+
+async def test_sent_again_and_again_it_takes_the_room_of_one(database_url, sql):
+    async with running(database_url, answer_budget=0.5, spool_tries=2) as server:
+        await poisoned(server, sql)
+        sent = webhook("poison", "downloading")
+        spool = server.app[SPOOL]
+        for _ in range(3):
+            assert (await server.post(sent))[0] == 202
+            await others_pass(server, lambda: spool.pending == 0)
+        assert len(spool.set_aside) == 2
+        await until(lambda: sql(LISTED) == ((2,),))
+
+
+async def test_alone_it_is_set_aside_too(database_url, sql):
+    async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
+        await poisoned(server, sql)
+        await until(lambda: server.app[SPOOL].set_aside)
+        assert (sql(OUTCOMES)[0], sql(STATES)[0]) == (("poison", "dead", "set_aside"), ("good", "PENDING"))
+
+
+async def test_where_nothing_passes_nothing_is_set_aside(database_url, sql):
+    """A table that fails for all: what waits is applied when it is mended."""
+    async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
+        names = [f"j{n}" for n in range(40)]
+        for name in names:
+            await server.register(name)
+        break_table(sql, "rushes_webhooks", 1114, when="INSERT")
+        answers = await asyncio.gather(*(server.post(webhook(name, "generating")) for name in names))
+        assert {code for code, _ in answers} == {202}
+        await asyncio.sleep(3)  # as long as it takes to set one aside
+        assert not server.app[SPOOL].set_aside
+        await mend(sql)
+        await until(lambda: server.app[SPOOL].pending == 0)
+        assert sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome") == (("applied", 40),)
+
+
+async def test_one_that_ends_every_session_is_found_among_200_and_set_aside(database_url, sql):
+    """Its transaction is lost with the connection, each time: as where it is more than a proxy takes."""
+    gate = Cutting(database_url)
+    await gate.open()
+    try:
+        async with running(gate.url, answer_budget=0.5, spool_tries=2) as server:
+            names = [f"j{n}" for n in range(200)]
+            for name in (*names, "good"):
+                await server.register(name)
+            await gate.shut()
+            bodies = [completion(n, video(n, filename="CUT ME.mp4" if n == "j99" else "a.mp4")) for n in names]
+            answers = await asyncio.gather(*(server.post(body) for body in bodies))
+            assert {code for code, _ in answers} == {202}
+            await gate.open()
+            await until(lambda: sql("SELECT COUNT(*) FROM video_generations WHERE status = 'COMPLETED'") == ((199,),))
+            await others_pass(server, lambda: server.app[SPOOL].set_aside)
+            assert server.app[SPOOL].pending == 0
+            assert sql("SELECT error_code FROM rushes_webhooks WHERE job_id = 'j99'") == (("set_aside",),)
+    finally:
+        await gate.shut()
+
+
+class Cutting(Gate):
+    """Ends a session that says the word."""
+
+    async def _copy(self, reader, writer):
+        try:
+            while data := await reader.read(1 << 24):
+                if b"'CUT ME.mp4'" in data:
+                    return
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
