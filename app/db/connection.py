@@ -13,24 +13,23 @@ import aiomysql
 from pymysql.constants import COMMAND
 from pymysql.err import Error, InterfaceError, OperationalError
 
+from app.db import session
 from app.db.answers import Reading, TextRow
-from app.db.errors import DatabaseAwayError, RetryableError, UnreachableError, ValuesRefusedError, judged, not_connected
+from app.db.errors import (
+    DatabaseAwayError,
+    RetryableError,
+    UnfitError,
+    UnreachableError,
+    ValuesRefusedError,
+    judged,
+    not_connected,
+)
 from app.db.url import parameters
 
 Row = tuple[Any, ...]
 Statement = str | bytes
 
-# Strict, so that a value that does not fit is an error instead of another value.
-# One second: a row held by another program must not stall every webhook.
-# MariaDB ends a transaction that says nothing more: its machine may have vanished, and its locks would stay for hours.
-_SESSION = """
-SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 1, /*M!100300 idle_transaction_timeout = {seconds}, */
-  sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';
-SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
-"""
-
 _PACKET_MAX = 0xFFFFFF
-_PACKET_MAX_THERE = "SELECT @@max_allowed_packet"
 _HEAD = 64  # bytes, what a packet has beside its statements, and some more
 
 
@@ -160,21 +159,36 @@ async def connect(url: str, wait: float, *, patience: float | None = None) -> Co
 
     An answer may take `wait` seconds, and so may a transaction of this session say nothing.
     """
+    arguments = parameters(url)
     try:
         async with asyncio.timeout(wait if patience is None else patience):
-            # No time-out of aiomysql's own: its wait_for, on Python 3.11, can lose a task's cancellation.
-            raw = await aiomysql.connect(**parameters(url), charset="utf8mb4", autocommit=True, connect_timeout=None)
+            # No time-out of aiomysql's own: its wait_for, on Python 3.11, can lose a task's cancellation. Autocommit
+            # and all else is stated below, not left to what the two sides thought of each other at the door.
+            raw = await aiomysql.connect(**arguments, charset="utf8mb4", autocommit=None, connect_timeout=None)
     except (OSError, TimeoutError, OperationalError, InterfaceError) as error:
         _raise_if_cancelled()
         raise not_connected(error) from error
     connection = Connection(raw, wait if patience is None else patience)
     try:
-        *_, ((packet_max,),) = await connection.run(*_SESSION.format(seconds=ceil(wait)).split(";"), _PACKET_MAX_THERE)
-        connection.packet_max = int(packet_max) - _HEAD
+        await _state(connection, arguments["db"], ceil(wait))
     except BaseException as error:
         connection.close()
-        if isinstance(error, DatabaseAwayError):
-            raise UnreachableError(str(error)) from error
-        raise
+        if isinstance(error, UnreachableError) or not isinstance(error, DatabaseAwayError):
+            raise
+        raise UnreachableError(str(error)) from error
     connection.patience = wait
     return connection
+
+
+async def _state(connection: Connection, database: str, idle: int) -> None:
+    """Makes the session ours. Raises UnfitError when it cannot be had as it must be."""
+    try:
+        *_, rows = await connection.run(*session.opening(database, idle))
+    except (RetryableError, ValuesRefusedError) as error:
+        raise session.unfit(error, "a setting of a session") from error
+    connection.packet_max = session.packet_max(rows) - _HEAD
+    if session.refuse_otherwise(rows):
+        try:
+            await connection.run(session.LOG_ROWS)
+        except (RetryableError, ValuesRefusedError) as error:
+            raise UnfitError(session.NOT_LOGGED) from error

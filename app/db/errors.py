@@ -5,6 +5,7 @@
     │   ├── NotCommittedError     the session was lost, and its transaction with it
     │   └── UnreachableError      no session can be had
     │       └── RefusedError      … and waiting would not help
+    │           └── UnfitError    … since the server is set so that nothing can rest on it
     ├── RetryableError            a statement failed for a reason that may pass; what it belonged to is undone
     │   └── PacketTooLargeError   more than the server takes at once
     ├── ValuesRefusedError        the database will never take these values
@@ -72,7 +73,16 @@ _RIGHTS = {ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCES
 
 
 class DatabaseError(Exception):
-    """Something is wrong between us and the database."""
+    """Something is wrong between us and the database. `sentence` is what is told of it, `number` the server's or the
+    client's, 0 where neither said it."""
+
+    def __init__(self, sentence: str = "", number: int = 0) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"{self.sentence} (error {self.number})" if self.number else self.sentence
 
 
 class DatabaseAwayError(DatabaseError):
@@ -87,16 +97,16 @@ class RefusedError(UnreachableError):
     """The database answers, and what is in DATABASE_URL will never do: user, password, database, encryption."""
 
 
+class UnfitError(RefusedError):
+    """The database lets us in, and as it is set nothing can rest on it: what is otherwise, and what to do."""
+
+
 class NotCommittedError(DatabaseAwayError):
     """The session was lost in the commit, and the transaction did not happen."""
 
 
 class RetryableError(DatabaseError):
-    """A statement failed for a reason that may pass. `number` is the server's, 0 where it was not the server."""
-
-    def __init__(self, message: str, number: int = 0) -> None:
-        super().__init__(message)
-        self.number = number
+    """A statement failed for a reason that may pass."""
 
     @property
     def is_contention(self) -> bool:
@@ -116,11 +126,10 @@ class PacketTooLargeError(RetryableError):
 
 
 class ValuesRefusedError(DatabaseError):
-    """The database will never take these values. The message is the server's sentence, `number` its number."""
+    """The database will never take these values."""
 
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
-        self.number = number
+    def __str__(self) -> str:
+        return self.sentence
 
 
 class DuplicateKeyError(ValuesRefusedError):
@@ -128,7 +137,7 @@ class DuplicateKeyError(ValuesRefusedError):
 
     def is_of(self, *names: str) -> bool:
         """Whether it is a key whose name ends so. The sentence ends in the key's name; before stand the values."""
-        return str(self).endswith(tuple(f"{name}'" for name in names))
+        return self.sentence.endswith(tuple(f"{name}'" for name in names))
 
 
 class MissingRowError(ValuesRefusedError):
@@ -162,8 +171,8 @@ def judged(error: Error) -> DatabaseError:
         or isinstance(error, InterfaceError)
         or number == ER.CON_COUNT_ERROR
     ):
-        return DatabaseAwayError(f"({number}) {message}")
-    return RetryableError(f"({number}) {message}", number)
+        return DatabaseAwayError(message, number)
+    return RetryableError(message, number)
 
 
 def not_connected(error: Exception) -> UnreachableError:

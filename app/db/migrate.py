@@ -11,8 +11,9 @@ from yoyo import read_migrations
 from yoyo.backends.core.mysql import MySQLBackend
 from yoyo.connections import parse_uri
 
+from app.db import session
 from app.db.connection import connect
-from app.db.errors import DatabaseAwayError, RetryableError, not_connected
+from app.db.errors import DatabaseAwayError, RetryableError, UnfitError, judged, not_connected
 from app.db.url import parameters
 
 _FOLDER = Path(__file__).parent / "migrations"
@@ -69,7 +70,7 @@ async def pending(url: str, wait: float = 10.0) -> list[str]:
 def apply(url: str, *, add_indexes: bool = False) -> Report:
     """Brings a database up to date; several at once wait for each other. Raises DatabaseAwayError, and
     once it is connected pymysql's Error."""
-    with _session(url) as session, session.cursor() as cursor:
+    with _session(url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK('rushes_migrate', 60)")
         if cursor.fetchone() != (1,):
             raise DatabaseAwayError("another migration has been running for a minute")
@@ -120,17 +121,38 @@ def _backend(url: str) -> Any:
 
 @contextmanager
 def _session(url: str) -> Iterator[Any]:
-    session = _connect(url)
+    connection = _connect(url)
     try:
-        yield session
+        yield connection
     finally:
-        session.close()
+        connection.close()
 
 
 def _connect(url: str) -> Any:
+    """A session as all of ours are. Raises UnreachableError."""
     arguments = parameters(url)
     arguments["database"] = arguments.pop("db")
     try:
-        return pymysql.connect(**arguments, charset="utf8mb4", connect_timeout=10)
+        connection = pymysql.connect(**arguments, charset="utf8mb4", autocommit=None, connect_timeout=10)
     except pymysql.err.OperationalError as error:
         raise not_connected(error) from error
+    try:
+        _state(connection, arguments["database"])
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _state(connection: Any, database: str) -> None:
+    with connection.cursor() as cursor:
+        try:
+            for statement in session.opening(database, idle=0):
+                cursor.execute(statement)
+        except pymysql.err.Error as error:
+            raise session.unfit(judged(error), "a setting of a session") from error
+        if session.refuse_otherwise(cursor.fetchall()):
+            try:
+                cursor.execute(session.LOG_ROWS)
+            except pymysql.err.Error as error:
+                raise UnfitError(session.NOT_LOGGED) from error

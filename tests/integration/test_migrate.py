@@ -1,6 +1,7 @@
 """Migrations, on an empty database and on one that the site made."""
 
 import asyncio
+import re
 import threading
 from pathlib import Path
 
@@ -109,6 +110,13 @@ def test_keys_from_before_a_column_was_added_stay(empty_url, sql):
     sql("INSERT INTO rushes_jobs VALUES ('j1', 'failed', 0, 1, 5, '', NULL, NOW(3))")
     migrate.apply(empty_url)
     assert sql("SELECT job_id, created_at FROM rushes_jobs") == (("j1", None),)
+
+
+@pytest.mark.parametrize("path", MIGRATIONS, ids=lambda path: path.stem)
+def test_no_table_of_a_migration_takes_the_engine_or_charset_that_the_server_prefers(path):
+    text = path.read_text()
+    made = text.count("CREATE TABLE")
+    assert len(re.findall(r"\) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_\w+;", text)) == made
 
 
 def test_two_migrations_at_once_wait_for_each_other(empty_url, sql):

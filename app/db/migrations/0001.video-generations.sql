@@ -25,4 +25,4 @@ CREATE TABLE IF NOT EXISTS `video_generations` (
   `completedAt` DATETIME(3) NULL,
   PRIMARY KEY (`id`),
   INDEX `video_generations_authorId_status_createdAt_idx` (`authorId`, `status`, `createdAt`)
-) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;

@@ -19,4 +19,4 @@ CREATE TABLE IF NOT EXISTS `video_files` (
   PRIMARY KEY (`id`),
   CONSTRAINT `video_files_generationId_fkey` FOREIGN KEY (`generationId`)
     REFERENCES `video_generations` (`id`) ON DELETE CASCADE ON UPDATE CASCADE
-) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;

@@ -11,4 +11,4 @@ CREATE TABLE IF NOT EXISTS `rushes_events` (
   PRIMARY KEY (`id`),
   INDEX `rushes_events_job` (`job_id`, `id`),
   INDEX `rushes_events_author` (`author_id`, `id`)
-) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

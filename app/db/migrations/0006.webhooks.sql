@@ -20,4 +20,4 @@ CREATE TABLE IF NOT EXISTS `rushes_webhooks` (
   UNIQUE INDEX `rushes_webhooks_dedup` (`dedup_key`),
   INDEX `rushes_webhooks_job` (`job_id`, `outcome`),
   INDEX `rushes_webhooks_outcome` (`outcome`, `id`, `job_id`)
-) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

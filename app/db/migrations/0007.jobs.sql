@@ -11,4 +11,4 @@ CREATE TABLE IF NOT EXISTS `rushes_jobs` (
   `file_keys` MEDIUMTEXT NULL,
   `updated_at` DATETIME(3) NOT NULL,
   PRIMARY KEY (`job_id`)
-) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

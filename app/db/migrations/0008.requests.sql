@@ -6,4 +6,4 @@ CREATE TABLE IF NOT EXISTS `rushes_requests` (
   `job_id` VARCHAR(191) NOT NULL,
   `created_at` DATETIME(3) NOT NULL,
   PRIMARY KEY (`user_id`, `idempotency_key`)
-) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
