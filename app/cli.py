@@ -4,11 +4,14 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, closing, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from app.settings import Settings, SettingsError, load
+
+if TYPE_CHECKING:
+    from app.db.errors import DatabaseError
 
 
 class Failure(click.ClickException):
@@ -42,10 +45,9 @@ def run_async(coroutine: Coroutine[Any, Any, int]) -> None:
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[str]:
     """The database's URL; runs the private one where no other is set. What goes wrong with it is a Failure."""
-    from pymysql.constants import ER
     from pymysql.err import Error
 
-    from app.db.errors import DatabaseAwayError, RetryableError
+    from app.db.errors import DatabaseError, judged
     from app.db.local import LocalDatabaseError, private_database
 
     given = settings.database_url
@@ -54,14 +56,20 @@ async def database(settings: Settings) -> AsyncIterator[str]:
             private_database(settings.data_dir) if given is None else nullcontext(given.get_secret_value()) as url
         ):
             yield url
-    except (LocalDatabaseError, DatabaseAwayError, RetryableError, ValueError) as error:
-        if isinstance(error, RetryableError) and error.lacks_table:
-            raise Failure("the database has none of our tables yet; run `rushes migrate` first") from None
+    except (LocalDatabaseError, ValueError) as error:
         raise Failure(str(error)) from None
-    except Error as error:
-        if error.args[0] == ER.NO_SUCH_TABLE:
-            raise Failure("the database has none of our tables yet; run `rushes migrate` first") from None
-        raise Failure(f"the database refuses us: {error.args[-1]}") from None
+    except (DatabaseError, Error) as error:
+        raise _failure(judged(error) if isinstance(error, Error) else error) from None
+
+
+def _failure(error: "DatabaseError") -> Failure:
+    from app.db.errors import RetryableError, ValuesRefusedError
+
+    if isinstance(error, RetryableError) and error.lacks_table:
+        return Failure("the database has none of our tables yet; run `rushes migrate` first")
+    if isinstance(error, (RetryableError, ValuesRefusedError)):
+        return Failure(f"the database refuses us: {error.sentence}")
+    return Failure(error.sentence)
 
 
 @main.command()
@@ -80,11 +88,13 @@ def serve(workers: int | None) -> None:
 def migrate(*, add_indexes: bool) -> None:
     """Bring the database up to date; safe on one that Prisma made."""
     from app.db import migrate as migrations
+    from app.db.health import examine
 
     async def run(settings: Settings) -> int:
         async with database(settings) as url:
             report = await asyncio.to_thread(migrations.apply, url, add_indexes=add_indexes)
-        _tell(report, add_indexes=add_indexes)
+            _tell(report, add_indexes=add_indexes)
+            await examine(url, settings.db_timeout)
         return 0
 
     run_async(run(_settings()))

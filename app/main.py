@@ -219,7 +219,8 @@ async def _keep_up(app: web.Application) -> None:
         give_up_after=settings.give_up_after,
     )
     retention = Retention(app[POOL], leader, days=settings.retention_days)
-    async with _running(app[FOLLOWER].run(), app[PARKED].run(), reconciler.run(), retention.run()):
+    upkeep = (app[PARKED].run(), reconciler.run(), retention.run())
+    async with _running(app[FOLLOWER].run(), app[OPENING].health.watch(), *upkeep):
         await asyncio.Event().wait()
 
 

@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from app.db import migrate
-from app.db.errors import DatabaseAwayError, RefusedError, RetryableError
+from app.db.errors import DatabaseAwayError, RefusedError, RetryableError, UnfitError
+from app.db.health import Health, NotWritableError, examine
 from app.db.migrate import NotMigratedError
 from app.db.pool import Pool
 
 log = structlog.get_logger(__name__)
+
+AWAY = "out of reach"
 
 _EVERY = 0.5
 # A database that says nothing for so long is away: the start waits for the first look, and senders for the start.
@@ -21,14 +24,16 @@ _SILENCE = 3.0
 
 
 class Opening:
-    """Bars `pool` until the database answers, lets us in, and has our tables.
+    """Bars `pool` until the database answers, lets us in, has our tables and would let us write to them.
 
-    `opened` is set from then on; until then `why` says what is missing, in words that anybody may read.
+    `opened` is set from then on; until then `why` says what is missing, in words that anybody may read. `health` tells
+    whether it stays so.
     """
 
     def __init__(self, url: str, pool: Pool, *, wait: float, may_migrate: bool) -> None:
         self.opened = asyncio.Event()
-        self.why: str | None = "out of reach"
+        self.why: str | None = AWAY
+        self.health = Health(url, min(wait, _SILENCE))
         self._url = url
         self._pool = pool
         self._wait = min(wait, _SILENCE)
@@ -63,7 +68,7 @@ class Opening:
                 await self._open(begin)
                 break
             except Exception as error:
-                self.why = _why(error)
+                self.why = why(error)
                 if not self._settle(error) and str(error) != told:
                     known = isinstance(error, DatabaseAwayError)
                     log.warning("database_not_usable", error=str(error), exc_info=not known)
@@ -86,14 +91,22 @@ class Opening:
     async def _open(self, begin: Callable[[], Awaitable[None]]) -> None:
         try:
             await self._migrated()
+            await self._fit()
         except RetryableError as error:
             if error.lacks_right:
-                raise RefusedError(f"the database refuses us: {error}") from error
+                raise RefusedError(f"the database refuses us: {error.sentence}") from error
             raise
         await begin()
         self._pool.unbar()
         self.why = None
         self.opened.set()
+
+    async def _fit(self) -> None:
+        """One that only cannot be written to for now is opened: it can be read, and webhooks are queued."""
+        try:
+            await examine(self._url, self._wait)
+        except NotWritableError as error:
+            log.warning("database_cannot_be_written_to", error=str(error))
 
     async def _migrated(self) -> None:
         """Development brings its database up to date by itself; in production that is a step of the deployment."""
@@ -106,10 +119,15 @@ class Opening:
         log.info("migrated", applied=len(report.applied))
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """What is the matter with the database, in words that anybody may read."""
     match error:
         case NotMigratedError():
             return "not migrated: run `rushes migrate`"
+        case UnfitError():
+            return str(error)
+        case NotWritableError():
+            return "cannot be written to"
         case RefusedError():
             return "refuses this server: its log says why"
-    return "out of reach"
+    return AWAY

@@ -1,6 +1,6 @@
 """The migrations, applied by yoyo: plain SQL files that can run twice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +33,15 @@ SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s ORDER BY INDEX_NAME, SEQ_IN_INDEX
 """
 
-_EXISTING = """
-SELECT TABLE_NAME FROM information_schema.TABLES
-WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ('video_generations', 'video_files')
+# The tables that we write to, the site's and ours.
+ENGINES = """
+SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()
+  AND (TABLE_NAME IN ('video_generations', 'video_files') OR TABLE_NAME LIKE 'rushes\\_%') ORDER BY TABLE_NAME
 """
+
+
+# MariaDB puts another engine in the place of the one that CREATE TABLE names, or refuses that.
+_ENFORCED = "SHOW SESSION VARIABLES LIKE 'enforce\\_storage\\_engine'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,16 @@ class Report:
 
 class NotMigratedError(DatabaseAwayError):
     """The database lacks what this version needs."""
+
+
+def refuse_engines(rows: Iterable[tuple[Any, ...]]) -> None:
+    """Takes the rows of ENGINES. Raises UnfitError for a table whose engine knows no transactions of our kind."""
+    for table, engine in rows:
+        if engine is not None and engine.lower() != "innodb":  # a view has none
+            raise UnfitError(
+                f"the table {table} is kept by {engine}, which cannot take back what was half done: "
+                f"ALTER TABLE `{table}` ENGINE=InnoDB"
+            )
 
 
 async def pending(url: str, wait: float = 10.0) -> list[str]:
@@ -67,6 +82,16 @@ async def pending(url: str, wait: float = 10.0) -> list[str]:
     return [name for name in names if name not in applied]
 
 
+def _refuse_enforced(rows: Iterable[tuple[Any, ...]]) -> None:
+    """Takes the rows of _ENFORCED. Raises UnfitError where no table of ours would get the engine that it needs."""
+    for name, engine in rows:
+        if engine and engine.lower() != "innodb":
+            raise UnfitError(
+                f"the database makes every table with {engine} ({name}), and ours need InnoDB: "
+                f"set {name} to InnoDB, or to nothing"
+            )
+
+
 def apply(url: str, *, add_indexes: bool = False) -> Report:
     """Brings a database up to date; several at once wait for each other. Raises DatabaseAwayError, and
     once it is connected pymysql's Error."""
@@ -74,8 +99,12 @@ def apply(url: str, *, add_indexes: bool = False) -> Report:
         cursor.execute("SELECT GET_LOCK('rushes_migrate', 60)")
         if cursor.fetchone() != (1,):
             raise DatabaseAwayError("another migration has been running for a minute")
-        cursor.execute(_EXISTING)
-        existing = [row[0] for row in cursor.fetchall()]
+        cursor.execute(_ENFORCED)
+        _refuse_enforced(cursor.fetchall())
+        cursor.execute(ENGINES)
+        found = cursor.fetchall()
+        refuse_engines(found)
+        existing = [table for table, _ in found if not table.startswith("rushes_")]
         with _backend(url) as backend:
             # GET_LOCK is ours, so whoever left yoyo's own lock row behind is dead.
             backend.break_lock()

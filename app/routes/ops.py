@@ -4,12 +4,14 @@ import asyncio
 
 from aiohttp import web
 
-from app.db.errors import DatabaseAwayError
+from app.db import set_aside
+from app.db.errors import DatabaseAwayError, DatabaseError
 from app.errors import RETRY_AFTER
-from app.keys import BUS, LOG, OPENING, SETTINGS, TOKENS
+from app.keys import BUS, LOG, OPENING, POOL, SETTINGS, TOKENS
+from app.opening import AWAY, why
 from app.routes.http import reply
 
-OK, _AWAY = "ok", "out of reach"
+OK = "ok"
 
 
 async def healthz(_request: web.Request) -> web.Response:
@@ -18,26 +20,45 @@ async def healthz(_request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """503 while the database is away, or while nobody can sign in since no keys were ever fetched. Without Redis events
-    are late by `LOG_POLL` at most: that is still ready."""
+    are late by `LOG_POLL` at most, and webhooks that were set aside are lost to nobody: that is still ready."""
     bus, tokens = request.app[BUS], request.app[TOKENS]
     found = {"database": await database(request.app)}
     if tokens is not None and tokens.keys is not None:
-        found["jwks"] = OK if await tokens.keys.there() else _AWAY
+        found["jwks"] = OK if await tokens.keys.there() else AWAY
     ready = set(found.values()) == {OK}
     if bus is not None:
-        found["redis"] = OK if bus.connected else _AWAY
-    status = "ready" if set(found.values()) == {OK} else "degraded"
-    response = reply({"status": status} | found, 200 if ready else 503)
+        found["redis"] = OK if bus.connected else AWAY
+    aside = await _set_aside(request.app) if ready else 0
+    status = "ready" if set(found.values()) == {OK} and not aside else "degraded"
+    named = {"set_aside": aside} if aside else {}
+    response = reply({"status": status} | found | named, 200 if ready else 503)
     if not ready:
         response.headers["Retry-After"] = str(RETRY_AFTER)
     return response
 
 
-async def database(app: web.Application) -> str:
-    """OK, or why not: whoever asks is not kept waiting by a database that hangs."""
+async def _set_aside(app: web.Application) -> int:
+    """How many webhooks will never be written, of all processes."""
     try:
         async with asyncio.timeout(app[SETTINGS].health_timeout):
-            await app[LOG].head()
-    except (DatabaseAwayError, TimeoutError):
-        return app[OPENING].why or _AWAY
+            return await set_aside.count(app[POOL])
+    except (DatabaseError, TimeoutError):
+        return 0
+
+
+async def database(app: web.Application) -> str:
+    """OK, or why not: whoever asks is not kept waiting by a database that hangs."""
+    opening = app[OPENING]
+    try:
+        async with asyncio.timeout(app[SETTINGS].health_timeout):
+            try:
+                await app[LOG].head()
+            except DatabaseAwayError:
+                raise
+            except DatabaseError:  # it answers, and not as it should
+                await opening.health.look(now=True)
+                raise
+            await opening.health.look()
+    except (DatabaseError, TimeoutError) as error:
+        return opening.why or why(error)
     return OK

@@ -132,6 +132,7 @@ class Readiness(TypedDict):
     database: str
     jwks: NotRequired[str]
     redis: NotRequired[str]
+    set_aside: NotRequired[int]
 
 
 class Ticket(TypedDict):

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,9 +12,15 @@ from hypothesis import strategies as st
 
 from app.db import migrate
 from app.db.connection import connect
+from app.db.errors import UnfitError
 from app.db.sql import bind
+from app.db.url import parameters
+from app.keys import OPENING
+from tests.conftest import running
 from tests.flow import TRICKY, flow
+from tests.integration.test_commands import free_port, run
 from tests.servers import private_server
+from tests.webhooks import webhook
 
 
 @dataclass
@@ -132,8 +139,201 @@ async def test_any_text_comes_back_byte_for_byte_from_a_session_as_we_make_it(ur
     connection = await connect(url, 10)
     try:
         values = (text, text, text.encode(), raw)
-        ((back, size, same, bits),) = await connection.rows(bind("SELECT %s, LENGTH(%s), %s, %s", *values))
+        asked = bind("SELECT %s AS a, LENGTH(%s) AS b, %s AS c, %s AS d", *values)
+        ((back, size, same, bits),) = await connection.rows(asked)
         assert (back, size, same, bits) == (text, len(text.encode()), text.encode(), raw)
-        assert (await connection.run_text(bind("SELECT %s", text)))[0] == [(text,)]
+        assert (await connection.run_text(bind("SELECT %s AS a", text)))[0] == [(text,)]
     finally:
+        connection.close()
+
+
+# --- What cannot be had is told ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain(admin):
+    """A migrated database of the server as it is, for a user who is no administrator."""
+    address = admin.make_database()
+    migrate.apply(address)
+    return address
+
+
+def revoked(admin, url, *tables_and_rights):
+    """The address for a user who has all rights on each table but these."""
+    database = parameters(url)["db"]
+    admin.sql("DROP USER IF EXISTS 'less'@'localhost'")
+    admin.sql("CREATE USER 'less'@'localhost'")
+    for (table,) in admin.sql("SHOW TABLES"):
+        rights = {"SELECT", "INSERT", "UPDATE", "DELETE"} - {
+            right for name, right in tables_and_rights if name == table
+        }
+        admin.sql(f"GRANT {', '.join(rights)} ON {database}.{table} TO 'less'@'localhost'")
+    return admin.url(database, "less")
+
+
+async def readiness(server):
+    code, body = await server.get("/readyz")
+    assert (await server.get("/api/webhooks/video-completion"))[0] == code
+    return code, body["database"]
+
+
+async def until_told(server, told):
+    async with asyncio.timeout(15):
+        while told not in str(await readiness(server)):
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def statements_logged(admin):
+    with admin.set({"binlog_format": "STATEMENT"}):
+        yield
+
+
+async def test_binary_log_of_statements_is_told_by_migrate_and_at_the_start(admin, plain, statements_logged, tmp_path):
+    """Nothing could be written: every webhook would be taken and never applied."""
+    with pytest.raises(UnfitError, match="binlog_format to ROW or MIXED"):
+        await asyncio.to_thread(migrate.apply, plain)
+    with pytest.raises(UnfitError, match="binlog_format to ROW or MIXED"):
+        async with running(plain):
+            pass
+    for command in ("migrate", "serve"):
+        code, _, err = await run(tmp_path, command, PORT=free_port(), DATABASE_URL=plain)
+        assert (code, err.count("\n")) == (1, 1)
+        assert "binlog_format to ROW or MIXED" in err
+
+
+async def test_binary_log_of_statements_is_no_matter_to_a_user_who_may_choose(admin, plain, statements_logged):
+    right = "SYSTEM_VARIABLES_ADMIN" if admin.is_mysql else "BINLOG ADMIN"
+    admin.sql(f"GRANT {right} ON *.* TO 'site'@'localhost'")
+    try:
+        await flow(plain, admin.sql)
+    finally:
+        admin.sql(f"REVOKE {right} ON *.* FROM 'site'@'localhost'")
+
+
+async def test_binary_log_of_statements_is_told_while_we_serve_and_webhooks_wait_on_disk(admin, plain):
+    async with running(plain) as server:
+        await server.register("j1")
+        with admin.set({"binlog_format": "STATEMENT"}):
+            for (session,) in admin.sql("SELECT id FROM information_schema.PROCESSLIST WHERE user = 'site'"):
+                admin.sql(f"KILL {session}")
+            await until_told(server, "binlog_format")
+            assert (await readiness(server))[0] == 503
+            assert (await server.post(webhook("j1", "generating")))[0] == 202
+        await until_told(server, "200, 'ok'")
+        async with asyncio.timeout(15):
+            while (await server.get("/api/videos/j1"))[1]["progress"] != 50:
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("table", "right"),
+    [
+        ("video_generations", "UPDATE"),
+        ("video_files", "INSERT"),
+        ("rushes_events", "DELETE"),
+        ("rushes_jobs", "UPDATE"),
+    ],
+)
+async def test_right_that_is_missing_is_named_at_the_start(admin, plain, table, right):
+    with pytest.raises(
+        UnfitError, match=f"lacks a right that we need: {right} command denied for table .*{table}"
+    ) as e:
+        async with running(revoked(admin, plain, (table, right))):
+            pass
+    assert "less" not in str(e.value)
+
+
+async def test_right_that_was_taken_away_is_told_while_we_serve(admin, plain):
+    url = revoked(admin, plain)
+    async with running(url) as server:
+        assert await readiness(server) == (200, "ok")
+        server.app[OPENING].health._until = 0.0
+        admin.sql("REVOKE INSERT ON video_files FROM 'less'@'localhost'")
+        code, told = await readiness(server)
+        assert (code, "INSERT command denied" in told) == (503, True)
+
+
+@pytest.mark.parametrize("table", ["video_files", "rushes_webhooks"])
+async def test_table_of_another_engine_is_told_with_what_mends_it(admin, plain, table):
+    if table == "video_files":
+        admin.sql("ALTER TABLE video_files DROP FOREIGN KEY video_files_generationId_fkey")
+    admin.sql(f"ALTER TABLE {table} ENGINE=MyISAM")
+    with pytest.raises(UnfitError, match=f"ALTER TABLE `{table}` ENGINE=InnoDB"):
+        await asyncio.to_thread(migrate.apply, plain)
+    with pytest.raises(UnfitError, match=f"ALTER TABLE `{table}` ENGINE=InnoDB"):
+        async with running(plain):
+            pass
+
+
+async def test_adopted_table_of_another_engine_is_told_before_anything_is_made(admin):
+    url = admin.make_database()
+    admin.sql("CREATE TABLE video_generations (id VARCHAR(191) PRIMARY KEY) ENGINE=MyISAM")
+    with pytest.raises(UnfitError, match="ALTER TABLE `video_generations` ENGINE=InnoDB"):
+        await asyncio.to_thread(migrate.apply, url)
+    assert admin.sql("SHOW TABLES") == (("video_generations",),)
+
+
+async def test_column_that_an_adopted_table_lacks_is_told_at_the_start(admin, plain):
+    admin.sql("ALTER TABLE video_generations DROP COLUMN downloadTime")
+    with pytest.raises(UnfitError, match="refuses what we write: Unknown column 'downloadTime'"):
+        async with running(plain):
+            pass
+
+
+@pytest.mark.parametrize("table", ["rushes_counter", "rushes_webhooks", "video_files"])
+async def test_tables_that_were_dropped_while_we_serve_are_not_ready(admin, plain, table):
+    async with running(plain) as server:
+        assert await readiness(server) == (200, "ok")
+        server.app[OPENING].health._until = 0.0
+        admin.sql(f"DROP TABLE {table}")
+        assert await readiness(server) == (503, "not migrated: run `rushes migrate`")
+
+
+async def test_read_only_database_is_not_ready_and_still_read(admin, plain):
+    async with running(plain) as server:
+        await server.register("j1")
+        with admin.set({"read_only": 1}):
+            await until_told(server, "cannot be written to")
+            assert (await server.get("/api/videos/j1"))[0] == 200
+            async with running(plain) as second:
+                assert await readiness(second) == (503, "cannot be written to")
+                assert (await second.get("/api/videos/j1"))[0] == 200
+        await until_told(server, "200, 'ok'")
+
+
+async def test_session_that_the_server_bounds_is_refused_with_what_is_otherwise(tmp_path):
+    async with private_server(tmp_path, "--maximum-max-sort-length=100", *_FAST) as admin:
+        url = admin.make_database()
+        with pytest.raises(UnfitError, match="max_sort_length = '100' although '1024' was set"):
+            await connect(url, 10)
+        with pytest.raises(UnfitError, match="max_sort_length"):
+            await asyncio.to_thread(migrate.apply, url)
+
+
+async def test_all_works_where_names_of_tables_and_databases_are_in_lower_case(tmp_path):
+    async with private_server(tmp_path, "--lower-case-table-names=1", *_FAST) as admin:
+        if admin.is_mysql:
+            pytest.skip("MySQL takes it only when its files are made")
+        url = admin.make_database().replace("/hostile_", "/HOSTILE_")
+        await asyncio.to_thread(migrate.apply, url)
+        await flow(url, admin.sql)
+
+
+async def test_engine_that_the_server_enforces_is_told_by_migrate(tmp_path):
+    async with private_server(tmp_path, "--loose-enforce-storage-engine=Aria", *_FAST) as admin:
+        if admin.is_mysql:
+            pytest.skip("only MariaDB has it")
+        with pytest.raises(UnfitError, match="enforce_storage_engine"):
+            await asyncio.to_thread(migrate.apply, admin.make_database())
+
+
+@pytest.mark.parametrize("name", ["it's", "a`b", "é你"])
+async def test_database_of_any_name_is_ours_whatever_init_connect_uses(admin, name):
+    quoted = name.replace("`", "``")
+    admin.sql(f"CREATE DATABASE IF NOT EXISTS `{quoted}`")
+    admin.sql(f"GRANT ALL ON `{quoted}`.* TO 'site'@'localhost'")
+    with admin.set({"init_connect": "USE mysql"}):
+        connection = await connect(admin.url(quote(name, safe="")), 10)
+        assert await connection.rows("SELECT DATABASE()") == ((name,),)
         connection.close()

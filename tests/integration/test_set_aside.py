@@ -42,6 +42,7 @@ async def test_webhook_that_can_never_be_written_is_set_aside_seen_and_tried_aga
         assert "1030" in found["error"]
         _, whole = await server.get(f"/api/admin/webhooks/{found['id']}")
         assert whole["payload"]["job_id"] == "poison"
+        assert await server.get("/readyz") == (200, {"status": "degraded", "database": "ok", "set_aside": 1})
         await mend(sql)
         url = f"{server.url}/api/admin/webhooks/{found['id']}/replay"
         async with server.session.post(url) as answer:
@@ -49,6 +50,7 @@ async def test_webhook_that_can_never_be_written_is_set_aside_seen_and_tried_aga
         await until(lambda: ("poison", "PROCESSING") in sql(STATES))
         await until(lambda: not spool.set_aside and spool.pending == 0 and sql(LISTED) == ((0,),))
         assert sql("SELECT outcome, error_code FROM rushes_webhooks WHERE id = %s", found["id"]) == (("applied", None),)
+        assert (await server.get("/readyz"))[1]["status"] == "ready"
 
 
 async def test_what_is_set_aside_outlives_its_process_and_is_tried_again_by_the_one_that_took_it_over(

@@ -1,0 +1,153 @@
+"""Whether the database can be written to, as this server writes: what no reading shows.
+
+A user may lack a right, a table may be of an engine that undoes nothing, the binary log may refuse what we write, the
+server may have become read-only. All of that is found out by writing nothing: statements that name no row, in a
+transaction that is rolled back.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+from pymysql.constants import ER
+
+from app.db import session
+from app.db.connection import connect
+from app.db.errors import DatabaseAwayError, RetryableError, ValuesRefusedError
+from app.db.migrate import ENGINES, NotMigratedError, refuse_engines
+
+log = structlog.get_logger(__name__)
+
+# Seconds for which a good answer is not asked for again. A bad one is, by one at a time: it may have been put right.
+_GOOD = 10.0
+
+# A table that somebody has locked is told, not waited for.
+_SESSION = "SET SESSION lock_wait_timeout = 1"
+
+_NOT_NOW = {
+    ER.OPTION_PREVENTS_STATEMENT,
+    1792,  # CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+    1836,  # READ_ONLY_MODE
+}
+
+# What only somebody who puts it right can end: a column that is missing, a view that takes no rows.
+_UNFIT = {session.STATEMENTS_LOGGED, ER.BAD_FIELD_ERROR, 1288, 1471}
+
+_ORDER = (
+    *("id", "prompt", "inputImageBase64", "aspectRatio", "numberOfVideos", "durationSeconds", "personGeneration"),
+    *("status", "progress", "message", "authorId", "organizationId", "createdAt", "updatedAt"),
+)
+_MOVED = (
+    *("status", "progress", "message", "error", "model", "modelVersion", "processingTime", "generationTime"),
+    *("downloadTime", "completedAt", "updatedAt"),
+)
+_DESCRIBED = (
+    *("filename", "fileUrl", "filePath", "fileSize", "format", "durationSeconds", "aspectRatio", "width", "height"),
+    *("metadata", "createdAt"),
+)
+
+
+def _insert(table: str, no_row: str, columns: Sequence[str] = ()) -> str:
+    listed = ", ".join(f"`{column}`" for column in columns)
+    into = f"({listed}) " if listed else ""
+    return f"INSERT INTO {table} {into}SELECT {listed or '*'} FROM {table} WHERE {no_row}"
+
+
+def _update(table: str, no_row: str, columns: Sequence[str]) -> str:
+    return f"UPDATE {table} SET {', '.join(f'`{c}` = `{c}`' for c in columns)} WHERE {no_row}"
+
+
+# Each writing that we do to a table. In the site's own a user may have rights on some columns only.
+_WRITES = (
+    _insert("video_generations", "id = ''", _ORDER),
+    _update("video_generations", "id = ''", _MOVED),
+    _insert("video_files", "id = ''", ("id", "generationId", "s3Key", *_DESCRIBED)),
+    _update("video_files", "id = ''", _DESCRIBED),
+    _update("rushes_counter", "id = 0", ["value"]),
+    _insert("rushes_events", "id = 0"),
+    "DELETE FROM rushes_events WHERE id = 0",
+    _insert("rushes_webhooks", "id = ''"),
+    _update("rushes_webhooks", "id = ''", ["outcome"]),
+    "DELETE FROM rushes_webhooks WHERE id = ''",
+    _insert("rushes_jobs", "job_id = ''"),
+    _update("rushes_jobs", "job_id = ''", ["status"]),
+    "DELETE FROM rushes_jobs WHERE job_id = ''",
+    _insert("rushes_requests", "user_id = ''"),
+    "DELETE FROM rushes_requests WHERE user_id = ''",
+    _insert("rushes_set_aside", "spool_id = ''"),
+    _update("rushes_set_aside", "spool_id = ''", ["asked_at"]),
+    "DELETE FROM rushes_set_aside WHERE spool_id = ''",
+)
+
+
+class NotWritableError(DatabaseAwayError):
+    """The database can be read, and for now not be written to."""
+
+
+async def examine(url: str, wait: float) -> None:
+    """Looks with a session of its own, as a new one is. Nothing is changed.
+
+    Raises UnfitError or NotMigratedError for what somebody must put right, NotWritableError or another
+    DatabaseAwayError for what passes.
+    """
+    connection = await connect(url, wait)
+    try:
+        *_, engines = await connection.run(_SESSION, "START TRANSACTION", *_WRITES, "ROLLBACK", ENGINES)
+    except DatabaseAwayError as error:
+        if error.number in _NOT_NOW:
+            raise NotWritableError(error.sentence, error.number) from error
+        raise
+    except RetryableError as error:
+        if error.lacks_table:
+            raise NotMigratedError(f"the database lacks a table ({error.sentence}); run `rushes migrate`") from error
+        if error.lacks_right or error.number in _UNFIT:
+            raise session.unfit(error, "what we write") from error
+        raise NotWritableError(error.sentence, error.number) from error
+    except ValuesRefusedError as error:
+        raise session.unfit(error, "what we write") from error
+    finally:
+        connection.close()
+    refuse_engines(engines)
+
+
+class Health:
+    """What `examine` finds, asked for not too often, and told in the log when it changes."""
+
+    def __init__(self, url: str, wait: float) -> None:
+        self._url = url
+        self._wait = wait
+        self._looking = asyncio.Lock()
+        self._found: DatabaseAwayError | None = None
+        self._until = 0.0
+
+    async def look(self, *, now: bool = False) -> None:
+        """As `examine`; that all is well holds for a while, unless it must be known `now`."""
+        async with self._looking:
+            if now or time.monotonic() >= self._until:
+                await self._examine()
+        if self._found is not None:
+            raise self._found
+
+    async def watch(self) -> None:
+        """Looks again and again, for the log. Runs until cancelled."""
+        while True:
+            with suppress(DatabaseAwayError):
+                await self.look()
+            await asyncio.sleep(_GOOD)
+
+    async def _examine(self) -> None:
+        try:
+            await examine(self._url, self._wait)
+        except DatabaseAwayError as error:
+            found: DatabaseAwayError | None = error
+        else:
+            found = None
+        if str(found) != str(self._found):
+            if found is None:
+                log.info("database_can_be_written_to")
+            else:
+                log.warning("database_cannot_be_written_to", error=str(found))
+        self._found = found
+        self._until = time.monotonic() + _GOOD if found is None else 0.0
