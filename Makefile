@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench chaos clean
+.PHONY: help install run test test-mysql test-mariadb check bench chaos clean
 
 # Arguments for the last command of a target, as in: make test ARGS="-k resume"
 ARGS ?=
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' Makefile
 
 install: ## Set up what is missing: MariaDB's programs, .venv with the command rushes, Swagger UI
 	@scripts/setup install
@@ -18,6 +18,14 @@ run: ## Set up, start a private MariaDB and serve on 127.0.0.1:8080; Ctrl-C stop
 test: ## Set up what tests need too (a browser, Redis) and run all of them
 	@scripts/setup test
 	@.venv/bin/pytest $(ARGS)
+
+test-mysql: ## Run the integration tests on MySQL, of Debian unstable's package, which is unpacked into .local
+	@scripts/setup test
+	@folder=$$(scripts/server mysql) && PATH="$$folder:$$PATH" .venv/bin/pytest $(or $(ARGS),tests/integration)
+
+test-mariadb: ## The same on the MariaDB of Debian 13
+	@scripts/setup test
+	@folder=$$(scripts/server mariadb) && PATH="$$folder:$$PATH" .venv/bin/pytest $(or $(ARGS),tests/integration)
 
 check: ## Formatting, lint, types, direction of imports
 	@scripts/setup check

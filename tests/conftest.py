@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import re
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -85,13 +86,25 @@ def sql(database_url):
         charset="utf8mb4",
     )  # fmt: skip
 
+    mysql = "MariaDB" not in session.get_server_info()
+
     def run(statement: str, *values):
         with session.cursor() as cursor:
-            cursor.execute(statement, values or None)
+            cursor.execute(_without_sequences(statement) if mysql else statement, values or None)
             return cursor.fetchall()
 
+    if mysql:
+        run("SET SESSION cte_max_recursion_depth = 1000000")
     yield run
     session.close()
+
+
+def _without_sequences(statement: str) -> str:
+    """MySQL has no tables like seq_1_to_9."""
+    counted = (
+        r"(WITH RECURSIVE s AS (SELECT \1 AS seq UNION ALL SELECT seq + 1 FROM s WHERE seq < \2) SELECT * FROM s) s"
+    )
+    return re.sub(r"\bseq_(\d+)_to_(\d+)\b", counted, statement)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from app.keys import OPENING
 from tests.conftest import running
 from tests.flow import TRICKY, flow
 from tests.integration.test_commands import free_port, run
-from tests.servers import private_server
+from tests.servers import is_mysql, private_server
 from tests.webhooks import webhook
 
 
@@ -111,7 +111,7 @@ def admin(tmp_path_factory):
 def url(request, admin):
     """An empty database of a server with one such setting, for a user who is no administrator."""
     setting = request.param
-    if setting.only and (setting.only == "MySQL") != admin.is_mysql:
+    if setting.only and (setting.only == "MySQL") != is_mysql():
         pytest.skip(f"only {setting.only} has it")
     address = admin.make_database()
     with admin.set(setting.variables):
@@ -203,7 +203,7 @@ async def test_binary_log_of_statements_is_told_by_migrate_and_at_the_start(admi
 
 
 async def test_binary_log_of_statements_is_no_matter_to_a_user_who_may_choose(admin, plain, statements_logged):
-    right = "SYSTEM_VARIABLES_ADMIN" if admin.is_mysql else "BINLOG ADMIN"
+    right = "SYSTEM_VARIABLES_ADMIN" if is_mysql() else "BINLOG ADMIN"
     admin.sql(f"GRANT {right} ON *.* TO 'site'@'localhost'")
     try:
         await flow(plain, admin.sql)
@@ -312,18 +312,18 @@ async def test_session_that_the_server_bounds_is_refused_with_what_is_otherwise(
 
 
 async def test_all_works_where_names_of_tables_and_databases_are_in_lower_case(tmp_path):
+    if is_mysql():
+        pytest.skip("MySQL takes it only when its files are made")
     async with private_server(tmp_path, "--lower-case-table-names=1", *_FAST) as admin:
-        if admin.is_mysql:
-            pytest.skip("MySQL takes it only when its files are made")
         url = admin.make_database().replace("/hostile_", "/HOSTILE_")
         await asyncio.to_thread(migrate.apply, url)
         await flow(url, admin.sql)
 
 
 async def test_engine_that_the_server_enforces_is_told_by_migrate(tmp_path):
-    async with private_server(tmp_path, "--loose-enforce-storage-engine=Aria", *_FAST) as admin:
-        if admin.is_mysql:
-            pytest.skip("only MariaDB has it")
+    if is_mysql():
+        pytest.skip("only MariaDB has it")
+    async with private_server(tmp_path, "--enforce-storage-engine=Aria", *_FAST) as admin:
         with pytest.raises(UnfitError, match="enforce_storage_engine"):
             await asyncio.to_thread(migrate.apply, admin.make_database())
 

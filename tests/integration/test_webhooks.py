@@ -324,4 +324,5 @@ async def test_no_completion_is_lost_by_what_its_metadata_holds(server, sql, met
     code, answer = await server.post(sent)
     assert (code, answer.get("num_videos")) == (200, files), answer
     [(stored,)] = sql("SELECT metadata FROM video_files WHERE s3Key = 'k/0'")
-    assert stored == (orjson.dumps(metadata).decode() if kept else None)
+    # MySQL puts spaces into it.
+    assert (stored and orjson.loads(stored)) == (metadata if kept else None)
