@@ -19,8 +19,7 @@ APPLIED = "SELECT COUNT(*), MAX(attempts) FROM rushes_webhooks WHERE outcome = '
 def url(database_url, sql):
     """As a user whom these limits concern; root is above them."""
     sql("CREATE USER IF NOT EXISTS 'site'@'localhost'")
-    sql("GRANT ALL ON *.* TO 'site'@'localhost'")
-    sql("REVOKE SUPER, READ_ONLY ADMIN, CONNECTION ADMIN ON *.* FROM 'site'@'localhost'")
+    sql(f"GRANT ALL ON {parameters(database_url)['db']}.* TO 'site'@'localhost'")
     yield database_url.replace("mysql://root@", "mysql://site@")
     sql("SET GLOBAL read_only = 0")
     sql("SET GLOBAL max_connections = 200")
