@@ -30,7 +30,8 @@ def log(retention):
 def add_webhooks(sql, count, days, outcome="applied", start=1):
     sql(
         "INSERT INTO rushes_webhooks (id, dedup_key, job_id, status, version, outcome, attempts, duration_ms,"
-        " received_at, headers, payload) SELECT LPAD(HEX(seq), 32, '0'), LEFT(SHA2(seq, 256), 32), 'j1', 'generating', 'v1', %s, 1, 1,"
+        " received_at, headers, payload) SELECT LPAD(HEX(seq), 32, '0'), LEFT(SHA2(seq, 256), 32), 'j1',"
+        " 'generating', 'v1', %s, 1, 1,"
         f" UTC_TIMESTAMP(6) - INTERVAL %s DAY, '{{}}', REPEAT('x', 400) FROM seq_{start}_to_{start + count - 1}",
         outcome,
         days,
