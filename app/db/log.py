@@ -7,7 +7,7 @@ from app import times
 from app.db.answers import TextRow
 from app.db.batched import Batched
 from app.db.pool import Pool
-from app.db.sql import Raw, bind, literal
+from app.db.sql import Raw, bind, exact, literal
 from app.wire import LogEvent
 
 _TAKE_IDS = "UPDATE rushes_counter SET value = LAST_INSERT_ID(value + %s) WHERE id = 1"
@@ -102,11 +102,12 @@ class Log:
 def _select(part: _Part) -> bytes:
     last_id, limit, job_id, author_id = part
     where = "id > %s"
-    values: list[int | str] = [last_id]
+    values: list[int | str | bytes] = [last_id]
     for column, value in (("job_id", job_id), ("author_id", author_id)):
         if value is not None:
-            where += f" AND {column} = %s"
-            values.append(value)
+            # Exact here, not in code: events of another spelling must not use up the limit.
+            where += f" AND {column} = %s AND CAST({column} AS BINARY) = %s"
+            values += [value, exact(value)]
     return bind(f"{_COLUMNS} WHERE {where} ORDER BY id LIMIT %s", *values, limit)
 
 

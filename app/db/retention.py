@@ -12,11 +12,15 @@ from app.db.leader import Leader
 from app.db.pool import Pool
 from app.db.sql import bind
 from app.db.standing import PRESENT, forget_keys
+from app.signature import TOLERANCE
 from app.times import now, sql
 
 log = structlog.get_logger(__name__)
 
 _DAY_US = 24 * 3600 * 1_000_000
+
+# For so long a signed request that was captured could be sent again: its time may be as far ahead as behind.
+_CAPTURED_US = 2 * TOLERANCE * 1_000_000
 
 # Rows of the first statement: a row with a long body lies on many pages, and 500 of those take 100 ms and more.
 _ROWS, _ROWS_MAX = 50, 5000
@@ -76,7 +80,7 @@ class Retention:
             "webhooks": await self._purge_webhooks(before),
             "events": await self._purge_events(before),
             "jobs": await self._purge_keys(),
-            "requests": await self._purge_requests(before),
+            "requests": await self._purge_requests(sql(now() - max(int(self._days * _DAY_US), _CAPTURED_US))),
         }
 
     async def _purge_and_tell(self) -> None:

@@ -5,17 +5,18 @@ import base64
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from app import video
-from app.db import log
+from app.db import log, requests
 from app.db.batched import Batched
 from app.db.connection import Connection, Row
 from app.db.errors import DuplicateKeyError, MissingRowError, RetryableError
 from app.db.pool import Pool
-from app.db.sql import bind
+from app.db.requests import Request
+from app.db.sql import bind, exact
 from app.ids import cuid
 from app.times import microseconds, moment, now, rfc3339, sql
 from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
@@ -34,7 +35,12 @@ SELECT generationId, id, filename, fileUrl, filePath, fileSize, format, duration
 FROM video_files WHERE generationId IN %s ORDER BY s3Key
 """
 
-_UNFINISHED = "WHERE g.authorId IN %s AND g.status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING')"
+# Beside what the index finds, which by the column's collation may be other users' too.
+_EXACTLY = "CAST(CONVERT(g.authorId USING utf8mb4) AS BINARY)"
+
+_UNFINISHED = f"""
+WHERE g.authorId IN %s AND g.status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING') AND {_EXACTLY} IN %s
+"""
 
 # Jobs, or users, of whom a storm of clients that come back asks in one go.
 _READ_AT_ONCE = 200
@@ -51,19 +57,17 @@ INSERT INTO video_generations (id, prompt, inputImageBase64, aspectRatio, number
 VALUES (%s, %s, %s, %s, %s, %s, %s, 'PENDING', 0, %s, %s, %s, %s, %s)
 """
 
-_REMEMBER = "INSERT INTO rushes_requests (user_id, idempotency_key, job_id, created_at) VALUES (%s, %s, %s, %s)"
-
-_REMEMBERED = "SELECT job_id FROM rushes_requests WHERE user_id = %s AND idempotency_key = %s"
-
 _TYPICAL = """
 SELECT AVG(g.processingTime) FROM rushes_events e JOIN video_generations g ON g.id = e.job_id
 WHERE e.id > %s AND e.event = 'completed'
 """
 
 # A key that an earlier job of this id has left behind is not this job's.
-_FORGET_KEY = "DELETE FROM rushes_jobs WHERE job_id = %s"
+_FORGET_KEY = "DELETE FROM rushes_jobs WHERE job_id = %s AND CAST(job_id AS BINARY) = %s"
 
 _TRIES = 4
+
+Registered = Literal["made", "known", "taken"]
 
 
 class UnknownOwnerError(Exception):
@@ -188,7 +192,7 @@ class Videos:
         return await self._users.get(author_id)
 
     async def _read_unfinished(self, author_ids: Sequence[str]) -> dict[str, tuple[int, list[Generation]]]:
-        jobs = bind(f"{_COLUMNS} {_UNFINISHED}", author_ids)
+        jobs = bind(f"{_COLUMNS} {_UNFINISHED}", author_ids, [exact(author_id) for author_id in author_ids])
         head, rows = (await self._pool.run(*_VIEW, log.HEAD, jobs, "COMMIT"))[2:4]
         found: dict[str, list[Generation]] = {author_id: [] for author_id in author_ids}
         for generation in sorted(_generations(rows, ()), key=lambda g: (g.created_at, g.id)):
@@ -203,42 +207,43 @@ class Videos:
 
         Unfinished jobs come with the first page only. Raises BadCursorError.
         """
-        where, values = "WHERE g.authorId = %s AND g.status = 'COMPLETED'", [author_id]
+        # Exact here, not in code: rows that are not shown must not use up the limit, nor be told by the cursor.
+        where = f"WHERE g.authorId = %s AND g.status = 'COMPLETED' AND {_EXACTLY} = %s"
+        values: list[str | bytes] = [author_id, exact(author_id)]
         if cursor is not None:
             created_at, last_id = _decode(cursor)
             where += " AND (g.createdAt < %s OR (g.createdAt = %s AND g.id < %s))"
             values += [sql(created_at), sql(created_at), last_id]
         page = bind(f"{_COLUMNS} {where} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
-        first = bind(f"{_COLUMNS} {_UNFINISHED}", [author_id]) if cursor is None else b"SELECT NULL LIMIT 0"
+        unfinished = bind(f"{_COLUMNS} {_UNFINISHED}", [author_id], [exact(author_id)])
+        first = unfinished if cursor is None else b"SELECT NULL LIMIT 0"
         async with self._pool.connection() as connection:
             head, rows, active = (await connection.run(*_VIEW, log.HEAD, page, first))[2:5]
             shown = rows[:limit]
             files = await _files_of(connection, shown)
             await connection.run("COMMIT")
-        found = [g for g in _generations(shown, files) if g.author_id == author_id]
+        found = _generations(shown, files)
         more = len(rows) > limit
         next_cursor = _encode(microseconds(shown[-1][14]), shown[-1][0]) if more else None
         return int(head[0][0]), found, _unfinished(active, author_id), next_cursor
 
-    async def register(self, new: NewJob, idempotency_key: str | None = None) -> tuple[str, bool, list[LogEvent]]:
-        """(id, whether it was made now, the log's new rows).
+    async def register(self, new: NewJob, request: Request | None = None) -> tuple[str, Registered, list[LogEvent]]:
+        """(id, what became of it, the log's new rows).
 
-        Nothing is made when the user's `idempotency_key` made a job before, or when the id is taken:
-        then the caller looks who has it. Raises UnknownOwnerError, RetryableError.
+        Nothing is made when the same request came before ("known"), or when the id is "taken": then the caller looks
+        who has it. Raises UnknownOwnerError, RetryableError, and KeyReusedError for another request of that key.
         """
         async with self._pool.connection() as connection:
-            if idempotency_key is not None:
-                known = await connection.rows(bind(_REMEMBERED, new.author_id, idempotency_key))
-                if known:
-                    return known[0][0], False, []
+            if request is not None and (known := await requests.find(connection, request)) is not None:
+                return known, "known", []
             job_id = new.id or cuid()
             for tries in itertools.count(1):
                 try:
-                    return job_id, True, await self._insert(connection, job_id, new, idempotency_key)
+                    return job_id, "made", await self._insert(connection, job_id, new, request)
                 except RetryableError:
-                    await connection.run("ROLLBACK")
-                    if tries == _TRIES:
+                    if connection.closed or tries == _TRIES:
                         raise
+                    await connection.run("ROLLBACK")
                     await asyncio.sleep(0.05 * tries)
                 except MissingRowError as error:
                     await connection.run("ROLLBACK")
@@ -246,13 +251,12 @@ class Videos:
                 except DuplicateKeyError:
                     await connection.run("ROLLBACK")
                     break
-            if idempotency_key is not None:
-                known = await connection.rows(bind(_REMEMBERED, new.author_id, idempotency_key))
-                job_id = known[0][0] if known else job_id
-            return job_id, False, []
+            if request is not None and (known := await _known_by_now(connection, request, job_id)) is not None:
+                return known, "known", []
+            return job_id, "taken", []
 
     async def _insert(
-        self, connection: Connection, job_id: str, new: NewJob, idempotency_key: str | None
+        self, connection: Connection, job_id: str, new: NewJob, request: Request | None
     ) -> list[LogEvent]:
         at = now()
         message = video.MESSAGES[self._language]["pending"]
@@ -267,11 +271,14 @@ class Videos:
             new.duration_seconds, new.person_generation, message, new.author_id, new.organization_id,
             moment(at), moment(at),
         )  # fmt: skip
-        remember = (
-            [] if idempotency_key is None else [bind(_REMEMBER, new.author_id, idempotency_key, job_id, moment(at))]
-        )
+        remember = [] if request is None else [requests.remember(request, job_id, at)]
         results = await connection.run_text(
-            "START TRANSACTION", insert, bind(_FORGET_KEY, job_id), *remember, *log.append(events, at), "COMMIT"
+            "START TRANSACTION",
+            insert,
+            bind(_FORGET_KEY, job_id, exact(job_id)),
+            *remember,
+            *log.append(events, at),
+            "COMMIT",
         )
         log.number(events, int(results[-3][0][0] or 0))
         return events
@@ -281,6 +288,18 @@ class Videos:
         head = int((await self._pool.rows(log.HEAD))[0][0])
         rows = await self._pool.rows(bind(_TYPICAL, max(0, head - 2000)))
         return None if rows[0][0] is None else float(rows[0][0])
+
+
+async def _known_by_now(connection: Connection, request: Request, job_id: str) -> str | None:
+    """The job of the same request, made meanwhile; None if the id is taken by another's. This one is remembered then:
+    sent again when the id is free, it must not make what it did not make now."""
+    known = await requests.find(connection, request)
+    if known is None:
+        try:
+            await connection.run(requests.remember(request, job_id, now()))
+        except DuplicateKeyError:
+            known = await requests.find(connection, request)
+    return known
 
 
 async def _files_of(connection: Connection, rows: tuple[Row, ...]) -> tuple[Row, ...]:

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 
 from app import errors, fields, times
 from app.auth import NotSignedInError, identify
-from app.db.videos import BadCursorError, Generation, NewJob, UnknownOwnerError
+from app.db.requests import KeyReusedError, Request, of_sender
+from app.db.videos import BadCursorError, Generation, NewJob, Registered, UnknownOwnerError
 from app.db.webhooks import made_here
 from app.errors import ApiError
 from app.generator import GeneratorError
@@ -75,7 +76,9 @@ async def generate(request: web.Request) -> web.Response:
     key = request.headers.get("Idempotency-Key") or None
     if key is not None and not (key.isascii() and len(key) <= 191):  # noqa: PLR2004
         raise ApiError(400, "invalid_request", "Idempotency-Key may have at most 191 characters, all of them ASCII.")
-    job_id, made = await _register(request, _new_job(order, None, who.user_id, who.organization_id), key)
+    repeated = None if key is None else Request(who.user_id, key, _digest(order, who.user_id))
+    job_id, how = await _register(request, _new_job(order, None, who.user_id, who.organization_id), repeated)
+    made = how == "made"
     _, job = await _visible(request, who, job_id)
     if made:
         await _hand_over(request, job, order)
@@ -115,13 +118,17 @@ async def register(request: web.Request) -> web.Response:
     organization = order.organization_id
     if organization is None and who is not None and who.user_id == author:
         organization = who.organization_id
-    job_id, made = await _register(request, _new_job(order, order.job_id, author, organization), None)
-    if made:
+    named = request.headers.get("webhook-id") if by_secret else None
+    repeated = of_sender(named, _digest(order, author)) if named else None
+    job_id, how = await _register(request, _new_job(order, order.job_id, author, organization), repeated)
+    if how == "made":
         await request.app[PARKED].apply_for(job_id)
     job = await request.app[VIDEOS].get(job_id)
-    if job is None or (not made and job.author_id != author):
+    if job is None and how == "known":
+        raise ApiError(409, "deleted", "The job that this request made is gone.", job_id=job_id)
+    if job is None or (how != "made" and job.author_id != author):
         raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
-    return reply({"job_id": job.id} | job.detail(request.app[TYPICAL]), 201 if made else 200)
+    return reply({"job_id": job.id} | job.detail(request.app[TYPICAL]), 201 if how == "made" else 200)
 
 
 async def gallery(request: web.Request) -> web.Response:
@@ -174,13 +181,23 @@ def _new_job(order: Order, job_id: str | None, author_id: str, organization_id: 
     )
 
 
-async def _register(request: web.Request, new: NewJob, key: str | None) -> tuple[str, bool]:
+def _digest(order: Order, author: str) -> bytes:
+    """The same for two orders of the same, however they are written: by whom captured with another's token, too."""
+    asked = order.model_dump(exclude_defaults=True) | {"author": author}
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+async def _register(request: web.Request, new: NewJob, repeated: Request | None) -> tuple[str, Registered]:
     try:
-        job_id, made, events = await request.app[VIDEOS].register(new, key)
+        job_id, how, events = await request.app[VIDEOS].register(new, repeated)
     except UnknownOwnerError:
         raise ApiError(422, "unknown_owner", "The database knows no such user or organization.") from None
+    except KeyReusedError:
+        raise ApiError(
+            422, "idempotency_key_reused", "That Idempotency-Key, or webhook-id, came with another order before."
+        ) from None
     request.app[COMMITTED](events)
-    return job_id, made
+    return job_id, how
 
 
 async def _hand_over(request: web.Request, job: Generation, order: Order) -> None:

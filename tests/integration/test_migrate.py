@@ -119,6 +119,19 @@ def test_no_table_of_a_migration_takes_the_engine_or_charset_that_the_server_pre
     assert len(re.findall(r"\) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_\w+;", text)) == made
 
 
+def test_requests_remembered_before_their_columns_became_bytes_are_still_found(empty_url, sql):
+    migrate.apply(empty_url)
+    sql("DELETE FROM _yoyo_migration WHERE migration_id >= '0013'")
+    sql("ALTER TABLE rushes_requests DROP COLUMN digest")
+    for column in ("user_id", "idempotency_key"):
+        sql(f"ALTER TABLE rushes_requests MODIFY {column} VARCHAR(191) COLLATE utf8mb4_bin NOT NULL")
+    sql("INSERT INTO rushes_requests VALUES ('é', 'k', 'j1', NOW(3))")
+    for _ in range(2):  # as after one that was cut short
+        migrate.apply(empty_url)
+        sql("DELETE FROM _yoyo_migration WHERE migration_id >= '0013'")
+    assert sql("SELECT job_id, digest FROM rushes_requests WHERE user_id = %s", "é".encode()) == (("j1", None),)
+
+
 def test_two_migrations_at_once_wait_for_each_other(empty_url, sql):
     reports, errors = [], []
 

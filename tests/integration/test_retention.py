@@ -89,7 +89,8 @@ async def test_key_goes_with_its_job_and_other_keys_stay(retention, sql, databas
 async def test_remembered_requests_go_when_they_are_old(retention, sql):
     for days, start in ((31, 1), (1, 1501)):
         sql(
-            "INSERT INTO rushes_requests SELECT CONCAT('u', seq MOD 7), CONCAT('k', seq), 'j1',"
+            "INSERT INTO rushes_requests (user_id, idempotency_key, job_id, created_at)"
+            " SELECT CONCAT('u', seq MOD 7), CONCAT('k', seq), 'j1',"
             f" UTC_TIMESTAMP(3) - INTERVAL {days} DAY FROM seq_{start}_to_{start + 1499}"
         )
     assert (await retention.purge())["requests"] == 1500

@@ -1,4 +1,4 @@
--- depends: 0011.job-created-at
+-- depends: 0014.request-digest
 -- Webhooks that could never be written, by the id of their row: `spool_id` is their id in the spool of the process that
 -- holds them, `asked_at` when somebody wanted them tried again.
 CREATE TABLE IF NOT EXISTS `rushes_set_aside` (
