@@ -25,6 +25,10 @@ class LogEvent:
     event: str
     data: bytes
 
+    @property
+    def owner(self) -> tuple[str, str | None]:
+        return self.author_id, self.organization_id
+
 
 _WEEK = 7 * 86400
 

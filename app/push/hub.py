@@ -13,7 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from app.push.frames import Frames
-from app.push.subscriber import Closing, Subscriber
+from app.push.subscriber import Closing, Owner, Subscriber
 from app.wire import LogEvent
 
 log = structlog.get_logger(__name__)
@@ -71,10 +71,12 @@ class Hub:
         self._grace = {"completed": end_completed, "failed": end_failed}
         self._last_words = last_words
         self._channels: dict[str, set[Subscriber]] = {}
+        # Whose the job of a channel is, as all its subscribers know; None once they do not agree.
+        self._owners: dict[str, Owner | None] = {}
         self._open: set[Subscriber] = set()
         self._per_user: Counter[str] = Counter()
         self._shutting = False
-        self._too_slow: deque[Subscriber] = deque()
+        self._parting: deque[tuple[Subscriber, Closing]] = deque()
         self._written = 0
         self._empty = asyncio.Event()
 
@@ -106,7 +108,10 @@ class Hub:
         if self._shutting:
             subscriber.close(Closing.SHUTDOWN)
         elif subscriber.why is None:
-            self._channels.setdefault(_channel(subscriber.job_id, subscriber.user_id), set()).add(subscriber)
+            channel = _channel(subscriber.job_id, subscriber.user_id)
+            self._channels.setdefault(channel, set()).add(subscriber)
+            if self._owners.setdefault(channel, subscriber.owner) != subscriber.owner:
+                self._owners[channel] = None
             subscriber.live = True
 
     def leave(self, subscriber: Subscriber) -> None:
@@ -118,18 +123,37 @@ class Hub:
         members.discard(subscriber)
         if not members:
             del self._channels[channel]
+            del self._owners[channel]
 
     async def publish(self, event: LogEvent) -> None:
         """Writes one event to all who listen. Events must come in the log's order."""
         frames = Frames(event)
         self._written += 1
-        of_job = self._channels.get(_channel(event.job_id, ""))
+        channel = _channel(event.job_id, "")
+        if self._owners.get(channel, event.owner) != event.owner:
+            self._part_with_strangers(channel, event.owner)
+        of_job = self._channels.get(channel)
         if of_job:
             left = self.grace_left(event, 0)
             await self._write(frames, of_job, None if left is None else time.monotonic() + left)
         of_user = self._channels.get(_channel(None, event.author_id))
         if of_user:
             await self._write(frames, of_user, None)
+
+    def _part_with_strangers(self, channel: str, owner: Owner) -> None:
+        """The job is not whose it was: whoever may not see it any more leaves before its next event."""
+        for subscriber in list(self._channels[channel]):
+            if subscriber.may_see(*owner):
+                subscriber.owner = owner
+            else:
+                self._part_with(subscriber, Closing.MISSING)
+        if channel in self._owners:
+            self._owners[channel] = owner
+
+    def _part_with(self, subscriber: Subscriber, why: Closing) -> None:
+        """Closing takes the kernel a hundred times as long as writing: who stays is not to wait for that."""
+        self.leave(subscriber)
+        self._parting.append((subscriber, why))
 
     async def _write(self, frames: Frames, members: set[Subscriber], ends_at: float | None) -> None:
         event_id, made = frames.event.id, frames.made
@@ -142,9 +166,7 @@ class Hub:
                 subscriber.write(frame)
                 # What waited before it: an event that is too large by itself is no fault of its readers.
                 if subscriber.transport.get_write_buffer_size() - len(frame) > self._max_buffer:
-                    # Closing takes the kernel a hundred times as long as writing: who reads is not to wait for that.
-                    self.leave(subscriber)
-                    self._too_slow.append(subscriber)
+                    self._part_with(subscriber, Closing.SLOW)
             self._written += 1
             if self._written >= _WRITES_IN_A_ROW:
                 self._written = 0
@@ -191,8 +213,9 @@ class Hub:
         """Heartbeats, ends and slow clients, for all streams in one task. Runs until cancelled."""
         while True:
             await asyncio.sleep(every)
-            while self._too_slow:
-                self._too_slow.popleft().close(Closing.SLOW)
+            while self._parting:
+                subscriber, why = self._parting.popleft()
+                subscriber.close(why)
                 await asyncio.sleep(0)
             now = time.monotonic()
             for place, subscriber in enumerate(list(self._open), start=1):

@@ -88,11 +88,15 @@ class Streams:
                 last_id = await self._show(subscriber, first, reset=reset)
             elif first.events:
                 self._hub.note_end(subscriber, first.events[-1], first.moved_ago)
-            owner = first.events[-1].author_id if subscriber.job_id is not None and first.events else None
-            await self._replay(subscriber, last_id, first.head, owner)
+            if subscriber.job_id is not None:
+                subscriber.owner = first.events[-1].owner
+            await self._replay(subscriber, last_id, first.head)
             if subscriber.epoch == self._hub.epoch:
                 break
-            first, last_id, reset = await self._start_over(subscriber), None, True
+            again = await self._start_over(subscriber)
+            if again is None:
+                return
+            first, last_id, reset = again, None, True
         if subscriber.ends_at is not None and subscriber.ends_at <= time.monotonic():
             subscriber.close(Closing.FINISHED)
         else:
@@ -111,10 +115,11 @@ class Streams:
             self._hub.note_end(subscriber, snapshot.events[-1], snapshot.moved_ago)
         return snapshot.head
 
-    async def _replay(self, subscriber: Subscriber, position: int, head: int, owner: str | None) -> None:
+    async def _replay(self, subscriber: Subscriber, position: int, head: int) -> None:
         """Everything after `position`, until the follower has no more. Events after `head` are news.
 
-        Of one job, only what is its `owner`'s: an earlier job of that id may have been somebody else's.
+        Of one job, nothing of an earlier one of that id that was somebody else's; if it becomes somebody else's by the
+        news, and is not his to see any more, that is the end.
         """
         author_id = subscriber.user_id if subscriber.job_id is None else None
         while position < self._follower.last_id and subscriber.why is None:
@@ -124,7 +129,7 @@ class Streams:
                 events = await self._reader.after(position, _REPLAY, job_id=subscriber.job_id, author_id=author_id)
             position = events[-1].id if len(events) == _REPLAY else max([upto, *(e.id for e in events)])
             for event in events:
-                if owner not in (None, event.author_id):
+                if not _is_his(subscriber, event, news=event.id > head):
                     continue
                 await subscriber.send(event_frame(subscriber.wire, event, event.id))
                 if event.id > head:
@@ -147,11 +152,30 @@ class Streams:
                 log.warning("stream_broken", job_id=subscriber.job_id, error=str(error))
                 subscriber.close(Closing.GONE)
             else:
-                await self.begin(subscriber, first, None, reset=True)
+                if first is not None:
+                    await self.begin(subscriber, first, None, reset=True)
 
-    async def _start_over(self, subscriber: Subscriber) -> Snapshot:
+    async def _start_over(self, subscriber: Subscriber) -> Snapshot | None:
+        """The present state; None once the job is not there any more, or not his to see: then the stream is over."""
         subscriber.epoch, subscriber.floor, subscriber.ends_at = self._hub.epoch, 0, None
         snapshot = await self._snapshot(subscriber.job_id, subscriber.user_id)
-        if subscriber.job_id is not None and not snapshot.events:
-            raise ConnectionResetError("the job is not there any more")
+        if subscriber.job_id is not None and not (snapshot.events and subscriber.may_see(*snapshot.events[-1].owner)):
+            subscriber.close(Closing.MISSING)
+            return None
         return snapshot
+
+
+def _is_his(subscriber: Subscriber, event: LogEvent, *, news: bool) -> bool:
+    """Whether an event of the job's log is for the subscriber. News of a job that is not his to see end his stream."""
+    if subscriber.why is not None:
+        return False
+    if subscriber.owner is None or event.owner == subscriber.owner:
+        return True
+    visible = subscriber.may_see(*event.owner)
+    if not news:
+        return visible and event.author_id == subscriber.owner[0]
+    if visible:
+        subscriber.owner = event.owner
+    else:
+        subscriber.close(Closing.MISSING)
+    return visible

@@ -9,6 +9,7 @@ import contextlib
 import socket
 import sys
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -34,21 +35,31 @@ class Closing(StrEnum):
     GONE = "gone"
     SHUTDOWN = "shutting down"
     EXPIRED = "token expired"
+    MISSING = "no such job"
     NOT_WEBSOCKET = "not the WebSocket protocol"
     TOO_LONG = "message too long"
     TOO_MANY = "too many messages"
 
 
+Owner = tuple[str, str | None]
+"""Whose a job is: its author's, and an organization's if there is one."""
+
+MaySee = Callable[[str, str | None], bool]
+
+
 class Subscriber(asyncio.Protocol):
     """One open SSE stream, of the job `job_id` or else of all jobs of `user_id`.
 
+    `may_see` tells whether it may show what is a user's, and an organization's if that is not None. `owner` is whose
+    the job was when it was last looked at; once it is somebody's whom it may not show, the stream is over.
     `floor` is the greatest event id that it has: nothing at or below it is written. `live` tells whether the hub
     writes to it. It ends at `expires_at`, and a job's stream at `ends_at`; times are of time.monotonic(). `why` tells
     how it ended; it is None before.
     """
 
     __slots__ = ("_drained", "_mark", "_paused", "_sent", "closing_at", "ends_at", "epoch", "expires_at", "floor",
-                 "hub", "job_id", "live", "touched_at", "transport", "user_id", "why", "wire")  # fmt: skip
+                 "hub", "job_id", "live", "may_see", "owner", "touched_at", "transport", "user_id", "why",
+                 "wire")  # fmt: skip
 
     def __init__(
         self,
@@ -57,6 +68,7 @@ class Subscriber(asyncio.Protocol):
         wire: Wire,
         user_id: str,
         job_id: str | None,
+        may_see: MaySee,
         expires_at: float | None = None,
     ) -> None:
         self.hub = hub
@@ -65,6 +77,8 @@ class Subscriber(asyncio.Protocol):
         self.wire = wire
         self.user_id = user_id
         self.job_id = job_id
+        self.may_see = may_see
+        self.owner: Owner | None = None
         self.expires_at = expires_at
         self.ends_at: float | None = None
         self.closing_at: float | None = None

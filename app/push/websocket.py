@@ -8,7 +8,7 @@ from aiohttp import web
 
 from app.push.frames import Wire, close_frame, heartbeat_frame, pong_frame
 from app.push.hub import Hub
-from app.push.subscriber import Closing, Subscriber
+from app.push.subscriber import Closing, MaySee, Subscriber
 
 _MAX_MESSAGE = 4096  # bytes; clients have nothing to say but pongs
 
@@ -19,6 +19,7 @@ _CODES = {
     Closing.TOO_MANY: 1008,
     Closing.TOO_LONG: 1009,
     Closing.EXPIRED: 4401,
+    Closing.MISSING: 4404,
     Closing.SLOW: 4408,
 }
 
@@ -123,9 +124,10 @@ class WebSocketSubscriber(Subscriber):
         transport: asyncio.Transport,
         user_id: str,
         job_id: str | None,
+        may_see: MaySee,
         expires_at: float | None = None,
     ) -> None:
-        super().__init__(hub, transport, Wire.WEBSOCKET, user_id, job_id, expires_at)
+        super().__init__(hub, transport, Wire.WEBSOCKET, user_id, job_id, may_see, expires_at)
         self._frames = ClientFrames()
         self._heard_at = self._pinged_at = self.touched_at
         self._second = self._messages = 0

@@ -29,7 +29,9 @@ async def events(request: web.Request) -> web.StreamResponse:
     transport = request.transport
     if transport is None:
         return _to_nobody()
-    subscriber = Subscriber(app[HUB], transport, sse.wire_of(request), who.user_id, job_id, _expires_at(who))
+    subscriber = Subscriber(
+        app[HUB], transport, sse.wire_of(request), who.user_id, job_id, who.may_see, _expires_at(who)
+    )
     first = await _first(request, who, job_id)
     raw = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
     last_id = await app[STREAMS].resume_from(raw)
@@ -63,7 +65,9 @@ async def socket(request: web.Request) -> web.StreamResponse:
         return _to_nobody()
     try:
         who = await identify(request, ticket=True)
-        subscriber = websocket.WebSocketSubscriber(app[HUB], transport, who.user_id, job_id, _expires_at(who))
+        subscriber = websocket.WebSocketSubscriber(
+            app[HUB], transport, who.user_id, job_id, who.may_see, _expires_at(who)
+        )
         first = await _first(request, who, job_id)
     except NotSignedInError:
         return await _refuse(request, response, _NOT_SIGNED_IN, "not signed in")
@@ -98,9 +102,7 @@ async def snapshot(videos: Videos, typical: Typical, job_id: str | None, user_id
 
 async def _first(request: web.Request, who: Identity, job_id: str | None) -> Snapshot:
     first = await snapshot(request.app[VIDEOS], request.app[TYPICAL], job_id, who.user_id)
-    if job_id is not None and not (
-        first.events and who.may_see(first.events[0].author_id, first.events[0].organization_id)
-    ):
+    if job_id is not None and not (first.events and who.may_see(*first.events[0].owner)):
         raise errors.not_found()
     return first
 
@@ -118,7 +120,9 @@ def _expires_at(who: Identity) -> float | None:
 async def _is_over(request: web.Request, job_id: str, first: Snapshot, last_id: int) -> bool:
     """Whether the job's stream has ended and there is nothing to tell since: 204 stops an EventSource."""
     left = request.app[HUB].grace_left(first.events[-1], first.moved_ago)
-    return left == 0 and not await request.app[LOG].after(last_id, 1, job_id=job_id)
+    return left == 0 and not await request.app[LOG].after(
+        last_id, 1, job_id=job_id, author_id=first.events[-1].author_id
+    )
 
 
 async def _refuse(request: web.Request, response: web.WebSocketResponse, code: int, why: str) -> web.StreamResponse:
