@@ -5,10 +5,16 @@ from aiohttp import web
 from app.clients import forwarded_scheme
 from app.errors import ApiError
 from app.keys import SETTINGS, TOKENS
-from app.settings import Settings, is_loopback
+from app.settings import is_loopback
 from app.tokens import Identity, TokenError
 
 _SAFE_METHODS = ("GET", "HEAD")
+
+# How the names of headers begin that proxies, balancers and tunnels add to what they pass on.
+_PROXIES = (
+    "x-forwarded", "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-original-", "x-envoy-",
+    "true-client-ip", "fastly-client-ip", "cf-", "cdn-loop", "x-amzn-trace-id", "x-azure-", "x-arr-", "tailscale-",
+)  # fmt: skip
 
 
 class NotSignedInError(Exception):
@@ -20,18 +26,13 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
     there counts, and is never made up for by another. Raises NotSignedInError, KeysAwayError, or ApiError 403 for a
     change that a page of another origin asks for.
 
-    Development without an auth setting: everybody on this machine is `dev`, an admin. The Host header must be this
-    machine's too: a page elsewhere whose name was made to point here must not act as `dev` (DNS rebinding).
+    Development without an auth setting: everybody on this machine is `dev`, an admin; see `refuse_strangers`.
     """
     settings, tokens = request.app[SETTINGS], request.app[TOKENS]
     if tokens is None:
-        if not (
-            settings.app_env == "development"
-            and is_loopback(settings.host)
-            and _is_local(request.host.lower(), settings)
-        ):
+        if not (settings.app_env == "development" and is_loopback(settings.host)):
             raise NotSignedInError
-        _refuse_foreign_change(request)
+        refuse_strangers(request, "AUTH_JWT_SECRET or AUTH_JWKS_URL", stream=ticket)
         return Identity("dev", admin=True)
     try:
         # Any other scheme is somebody else's: a proxy's in front of a page, which browsers send with all they ask for.
@@ -46,8 +47,27 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
         who = await tokens.verify(token)
     except TokenError:
         raise NotSignedInError from None
-    _refuse_foreign_change(request)
+    _refuse_foreign_page(request, stream=ticket)
     return who
+
+
+def refuse_strangers(request: web.Request, setting: str, *, stream: bool = False) -> None:
+    """Nobody proves who he is here, so what is asked must come from this machine itself. `setting` would change that.
+
+    Raises ApiError 403 for what a proxy passes on, from whomever, and for a page of another origin. Raises
+    NotSignedInError where the Host header is not this machine's: a page elsewhere may have made its name point here
+    (DNS rebinding).
+    """
+    if any(name.lower().startswith(_PROXIES) for name in request.headers):
+        raise ApiError(
+            403,
+            "proxied_development",
+            f"This came through a proxy, which may pass on anybody's requests, and nothing here tells who asks: "
+            f"set {setting}.",
+        )
+    if not _is_local(request.host.lower()):
+        raise NotSignedInError
+    _refuse_foreign_page(request, stream=stream)
 
 
 def is_own_origin(request: web.Request, origin: str) -> bool:
@@ -63,12 +83,13 @@ def is_own_origin(request: web.Request, origin: str) -> bool:
     return (host != "" and host == request.host.lower() and known in (None, scheme)) or origin in settings.cors_origins
 
 
-def _refuse_foreign_change(request: web.Request) -> None:
-    """What a browser signs in by itself, it does for any page that asks (CSRF).
+def _refuse_foreign_page(request: web.Request, *, stream: bool) -> None:
+    """What a browser signs in by itself, it does for any page that asks (CSRF): no change, and no `stream`, which such
+    a page could not read, but hold open.
 
     Browsers name the origin of every POST to another site: a request with neither header is a program's.
     """
-    if request.method in _SAFE_METHODS:
+    if request.method in _SAFE_METHODS and not stream:
         return
     origin = request.headers.get("Origin")
     if origin is None:
@@ -79,12 +100,11 @@ def _refuse_foreign_change(request: web.Request) -> None:
         raise ApiError(
             403,
             "origin_not_allowed",
-            "Signed in by cookie, this must come from a page of this site or of CORS_ORIGINS; "
+            "By what a browser adds by itself, this must come from a page of this site or of CORS_ORIGINS; "
             "else send Authorization: Bearer.",
         )
 
 
-def _is_local(host: str, settings: Settings) -> bool:
+def _is_local(host: str) -> bool:
     name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    public = settings.public_origin.partition("://")[2]
-    return is_loopback(name.strip("[]")) or (public != "" and host == public)
+    return is_loopback(name.strip("[]"))

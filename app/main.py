@@ -52,6 +52,7 @@ from app.reconcile import Reconciler
 from app.routes import admin, openapi, ops, pages, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
+from app.routes.http import name_server
 from app.settings import Settings
 from app.tokens import Tokens
 from app.wire import LogEvent, Typical
@@ -98,6 +99,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app.cleanup_ctx.extend([_reading, _hearing, _writing, _generating, _opening])
     # Streams end before connections are waited for; in cleanup it would be too late by minutes.
     app.on_shutdown.append(_end_streams)
+    app.on_response_prepare.append(name_server)
     app.router.add_routes(_routes())
     return app
 

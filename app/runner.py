@@ -18,7 +18,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from app.errors import ApiError
 from app.keys import SETTINGS
-from app.routes.http import reply
+from app.routes.http import JSON_HEADERS, SERVER, reply
 
 log = structlog.get_logger(__name__)
 
@@ -145,10 +145,13 @@ class _Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size:
-            return super().handle_error(request, status, exc, message)
+            answer = super().handle_error(request, status, exc, message)
+            answer.headers["Server"] = SERVER
+            return answer
         log.info("request_unreadable", reason=type(exc).__name__)
         error = _told(exc, self.max_field_size)
         response = reply(error.body, error.status)
+        response.headers["Server"] = SERVER
         response.force_close()
         return response
 
@@ -199,10 +202,10 @@ async def _sweep(server: _Server, longest: float) -> None:
 def _raw(error: ApiError) -> bytes:
     """An answer to what is no request yet."""
     body = orjson.dumps(error.body)
-    retry = "" if error.retry_after is None else f"Retry-After: {error.retry_after}\r\n"
+    headers = JSON_HEADERS | ({} if error.retry_after is None else {"Retry-After": str(error.retry_after)})
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
-        f"Content-Type: application/json; charset=utf-8\r\n{retry}"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"{lines}Server: {SERVER}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -213,6 +213,11 @@ def refuse_unsafe(settings: Settings) -> None:
             f"HOST={settings.host} can be reached from elsewhere, and without AUTH_JWT_SECRET or AUTH_JWKS_URL "
             "everybody is an admin; set one, or bind to 127.0.0.1."
         )
+    elif not settings.signs_in and not is_loopback(URL(settings.public_url or "http://localhost").host or ""):
+        raise SettingsError(
+            f"PUBLIC_URL={settings.public_origin} is for browsers elsewhere, and without AUTH_JWT_SECRET or "
+            "AUTH_JWKS_URL everybody is an admin; set one, or leave PUBLIC_URL out."
+        )
 
 
 def _check_addresses(settings: Settings) -> None:

@@ -9,11 +9,13 @@ _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID",
     "Access-Control-Max-Age": "600",
+    "Vary": "Origin",
 }
 
 
 def allowed(request: web.Request) -> dict[str, str]:
-    """The headers that let the request's origin read the answer; none for an origin that may not."""
+    """The headers that let the request's origin read the answer; none for an origin that may not. That the answer
+    depends on the origin is said by its own `Vary`, with or without them."""
     origin = request.headers.get("Origin")
     if origin is None or origin not in request.app[SETTINGS].cors_origins:
         return {}
@@ -21,7 +23,6 @@ def allowed(request: web.Request) -> dict[str, str]:
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Allow-Credentials": "true",
         "Access-Control-Expose-Headers": "Retry-After",
-        "Vary": "Origin",
     }
 
 

@@ -13,11 +13,26 @@ from app.keys import SETTINGS
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_JSON = {"Content-Type": "application/json; charset=utf-8"}
+VARY = "Authorization, Cookie, Origin"
+"""What an answer depends on beside its address: who asks, and from where."""
+
+JSON_HEADERS = {
+    "Content-Type": "application/json; charset=utf-8",
+    "Cache-Control": "private, no-store",
+    "Vary": VARY,
+    "X-Content-Type-Options": "nosniff",
+}
+
+SERVER = "rushes"
 
 
 def reply(body: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, headers=_JSON)
+    return web.Response(body=orjson.dumps(body), status=status, headers=JSON_HEADERS)
+
+
+async def name_server(_request: web.Request, response: web.StreamResponse) -> None:
+    """Before any answer goes out: aiohttp would tell its version, and Python's."""
+    response.headers["Server"] = SERVER
 
 
 def is_json(media_type: str) -> bool:

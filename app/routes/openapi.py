@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from app.keys import SETTINGS
 from app.payload import VERSIONS, Envelope
 from app.routes import admin, schemas, videos
+from app.routes.http import JSON_HEADERS
 
 _ABOUT = "AI video status webhooks in, the browser updated the moment they are committed."
 
@@ -29,7 +30,7 @@ _REFUSALS = {
     204: "Nothing new, and nothing will come: an EventSource stops.",
     400: "Not valid; `details` tells what is wrong where.",
     401: "Not signed in, or the secret or signature is missing or wrong.",
-    403: "Signed in, and may not do this.",
+    403: "Signed in, and may not do this; or through a proxy to a server where nobody signs in.",
     404: "There is no such thing, or it is not the caller's.",
     408: "The body did not arrive in time.",
     409: "In conflict with what is there already.",
@@ -106,7 +107,7 @@ class Operation:
 _STREAM = Operation(
     "Server-Sent Events of all the caller's jobs: what is, then each committed change",
     {200: "text/event-stream"},
-    (401, 429, 503),
+    (401, 403, 429, 503),
     query=Resume,
     who=_LISTENER,
     headers=("Last-Event-ID",),
@@ -124,7 +125,7 @@ OPERATIONS = {
     "POST /api/webhooks/video-completion": Operation(
         "Take a webhook; 2xx means that it is durable",
         {200: schemas.Received, 202: schemas.Queued},
-        (*_BODY, 401, 404, 409, 422, 429, 503),
+        (*_BODY, 401, 403, 404, 409, 422, 429, 503),
         body=(OfUpdate, OfCompletion),
         who=_SENDER,
     ),
@@ -135,7 +136,7 @@ OPERATIONS = {
     "GET /events/{job_id}": Operation(
         "Server-Sent Events of one job",
         _STREAM.answers,
-        (204, 401, 404, 429, 503),
+        (204, 401, 403, 404, 429, 503),
         query=Resume,
         who=_LISTENER,
         headers=_STREAM.headers,
@@ -160,12 +161,12 @@ OPERATIONS = {
     "GET /api/videos/user": Operation(
         "The caller's finished videos, newest first, and his unfinished jobs",
         {200: schemas.Gallery},
-        (400, 401, 503),
+        (400, 401, 403, 503),
         query=videos.GalleryPage,
         who=_SIGNED_IN,
     ),
     "GET /api/videos/{job_id}": Operation(
-        "One job in any state", {200: schemas.JobAsSeen}, (401, 404, 503), who=_SIGNED_IN
+        "One job in any state", {200: schemas.JobAsSeen}, (401, 403, 404, 503), who=_SIGNED_IN
     ),
     "POST /api/stream-tickets": Operation(
         "Buy what opens a stream where no header can be set",
@@ -208,7 +209,7 @@ OPERATIONS = {
 
 
 async def whole(request: web.Request) -> web.Response:
-    return web.Response(body=_encoded(request.app[SETTINGS].auth_cookie), content_type="application/json")
+    return web.Response(body=_encoded(request.app[SETTINGS].auth_cookie), headers=JSON_HEADERS)
 
 
 @cache

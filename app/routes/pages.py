@@ -22,6 +22,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-cache",
+    "Vary": "Origin",
 }
 
 # Swagger UI writes styles of its own into the page.

@@ -14,6 +14,7 @@ from app.push.hub import LimitError
 from app.push.stream import Snapshot
 from app.push.subscriber import Subscriber, take_over
 from app.routes import cors
+from app.routes.http import VARY
 from app.times import now
 from app.tokens import Identity
 from app.wire import Typical
@@ -36,14 +37,14 @@ async def events(request: web.Request) -> web.StreamResponse:
     raw = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
     last_id = await app[STREAMS].resume_from(raw)
     if last_id is not None and job_id is not None and await _is_over(request, job_id, first, last_id):
-        return web.Response(status=204)
+        return web.Response(status=204, headers={"Cache-Control": "no-store"})
     try:
         app[HUB].admit(subscriber)
     except LimitError as error:
         status = 503 if error.whole else 429
         raise ApiError(status, "too_many_connections", f"There are {error}.", retry_after=5) from None
     try:
-        await sse.open_stream(request, cors.allowed(request))
+        await sse.open_stream(request, cors.allowed(request) | {"Vary": VARY})
         take_over(request, subscriber)
     except BaseException:
         app[HUB].forget(subscriber)
@@ -72,6 +73,8 @@ async def socket(request: web.Request) -> web.StreamResponse:
     except NotSignedInError:
         return await _refuse(request, response, _NOT_SIGNED_IN, "not signed in")
     except ApiError as error:
+        if error.status != 404:  # noqa: PLR2004
+            raise
         return await _refuse(request, response, _NO_SUCH_JOB, str(error))
     raw = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
     last_id = await app[STREAMS].resume_from(raw)

@@ -25,8 +25,8 @@ Upto8 = Annotated[int, Field(ge=1, le=8)]
 Upto600 = Annotated[int, Field(ge=1, le=600)]
 
 
-# A job of such an id could not be read: /api/videos/user is the gallery.
-_RESERVED: list[Any] = ["user", "generate"]
+# A job of such an id could not be read: /api/videos/user is the gallery, and /api/videos/.. to clients /api/.
+_RESERVED: list[Any] = ["user", "generate", ".", ".."]
 
 
 def _free(job_id: str) -> str:

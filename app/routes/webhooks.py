@@ -7,17 +7,17 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from app import ids, payload, signature, times
+from app import headers, ids, payload, signature, times
+from app.auth import NotSignedInError, refuse_strangers
 from app.clients import client_address
 from app.db.webhooks import Delivery, Outcome
 from app.errors import RETRY_AFTER, ApiError
 from app.keys import FAILURES, SETTINGS, WRITER
 from app.routes.http import read_json_body, reply
 from app.routes.ops import OK, database
+from app.settings import Settings
 
 PATH = "/api/webhooks/video-completion"
-
-_SECRET_HEADERS = {"x-webhook-secret", "webhook-signature", "authorization", "proxy-authorization", "cookie"}
 
 _QUEUED = "It could not be written to the database yet; it is safe on local disk and will be applied."
 
@@ -52,10 +52,16 @@ async def health(request: web.Request) -> web.Response:
 async def authorized_body(request: web.Request, limit: int) -> bytes:
     """The body of a sender who may post. Raises ApiError 401, or 429 after too many of them, before 413 and 415.
 
-    Without a secret set, which only development allows, everybody may post.
+    Without a secret set, which only development allows, everybody on this machine may post: ApiError 403 to others.
     """
     settings = request.app[SETTINGS]
     if not settings.webhook_secrets and settings.app_env == "development":
+        try:
+            refuse_strangers(request, "WEBHOOK_SECRET")
+        except NotSignedInError:
+            raise ApiError(
+                401, "unauthorized", "Unauthorized: without WEBHOOK_SECRET, post to localhost, under that name."
+            ) from None
         return await read_json_body(request, limit)
     plain = request.headers.get("X-Webhook-Secret")
     if not settings.webhook_require_signature and signature.secret_matches(plain, settings.webhook_secrets):
@@ -71,10 +77,8 @@ async def authorized_body(request: web.Request, limit: int) -> bytes:
 
 def names_secret(request: web.Request) -> bool:
     """Whether the request claims to know a webhook secret, where there is one."""
-    headers = request.headers
-    return bool(request.app[SETTINGS].webhook_secrets) and (
-        "X-Webhook-Secret" in headers or "webhook-signature" in headers
-    )
+    sent = request.headers
+    return bool(request.app[SETTINGS].webhook_secrets) and ("X-Webhook-Secret" in sent or "webhook-signature" in sent)
 
 
 def _unauthorized(request: web.Request) -> ApiError:
@@ -91,7 +95,7 @@ def _unauthorized(request: web.Request) -> ApiError:
 def _delivery(request: web.Request, body: bytes) -> tuple[Delivery, list[dict[str, str]]]:
     received_at = times.receipt()
     webhook_id = request.headers.get("webhook-id") or None
-    kept = {name: value for key, value in request.headers.items() if (name := key.lower()) not in _SECRET_HEADERS}
+    kept = headers.kept(request.headers.items(), _own_secrets(request.app[SETTINGS]))
     details: list[dict[str, str]] = []
     update, failure, named = None, None, None
     try:
@@ -113,12 +117,17 @@ def _delivery(request: web.Request, body: bytes) -> tuple[Delivery, list[dict[st
     return delivery, details
 
 
-def _headers_json(headers: dict[str, str]) -> bytes:
+def _own_secrets(settings: Settings) -> list[str]:
+    signs = settings.auth_jwt_secret
+    return [*settings.webhook_secrets, *([signs.get_secret_value()] if signs else [])]
+
+
+def _headers_json(kept: dict[str, str]) -> bytes:
     try:
-        return orjson.dumps(headers)
+        return orjson.dumps(kept)
     except orjson.JSONEncodeError:
         # A header holds bytes that are no UTF-8.
-        return orjson.dumps({k: v.encode("utf-8", "replace").decode() for k, v in headers.items()})
+        return orjson.dumps({k: v.encode("utf-8", "replace").decode() for k, v in kept.items()})
 
 
 def _answer(outcome: Outcome, job_id: str | None, details: list[dict[str, str]], started: float) -> web.Response:

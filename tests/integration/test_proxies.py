@@ -14,11 +14,30 @@ from aiohttp import ClientSession
 from app.keys import HUB
 from tests.conftest import running
 from tests.integration.test_commands import free_port
+from tests.integration.test_sign_in import SECRET, bearer
 from tests.streams import events
 from tests.webhooks import webhook
 
 OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
 GZIP, PLAIN = {"Accept-Encoding": "gzip"}, {"Accept-Encoding": "identity"}
+
+
+@asynccontextmanager
+async def signing_in(database_url: str, **settings):
+    """A server where users sign in, as behind a proxy they must; the client of it is an admin."""
+    async with running(database_url, auth_jwt_secret=SECRET, **settings) as started:
+        started.session.headers.update(bearer("boss", role="admin"))
+        yield started
+
+
+@pytest.fixture
+async def server(database_url):
+    async with signing_in(database_url) as started:
+        yield started
+
+
+def client(server, headers=PLAIN) -> ClientSession:
+    return ClientSession(headers={"Authorization": server.session.headers["Authorization"]} | headers)
 
 
 def documented(language: str, port: int, server_url: str) -> str:
@@ -85,7 +104,7 @@ async def behind(kind: str, server, folder: Path, **replace: str):
 @pytest.mark.parametrize("headers", [PLAIN, GZIP])
 async def test_first_event_updates_and_resume_come_through_at_once(server, tmp_path, kind, headers):
     await server.register("j1")
-    async with behind(kind, server, tmp_path) as url, ClientSession(headers=headers) as session, asyncio.timeout(10):
+    async with behind(kind, server, tmp_path) as url, client(server, headers) as session, asyncio.timeout(10):
         async with events(session, f"{url}/events/j1") as source:
             assert ("Content-Encoding" in source.response.headers) is (kind == "nginx" and headers is GZIP)
             assert (await source.next(1)).data["progress"] == 0
@@ -112,9 +131,9 @@ async def test_idle_stream_outlives_the_time_outs_of_the_proxy(database_url, tmp
     short = {"listen ": "proxy_read_timeout 1s; send_timeout 1s; listen "}
     if kind == "HAProxy":
         short = {"timeout client 60s": "timeout client 1s", "timeout server 60s": "timeout server 1s"}
-    async with running(database_url, stream_heartbeat=0.3) as server:
+    async with signing_in(database_url, stream_heartbeat=0.3) as server:
         await server.register("j1")
-        async with behind(kind, server, tmp_path, **short) as url, ClientSession() as session:
+        async with behind(kind, server, tmp_path, **short) as url, client(server) as session:
             async with events(session, f"{url}/events/j1") as source:
                 assert await source.next()
                 reading = asyncio.create_task(source.next())
@@ -126,8 +145,8 @@ async def test_idle_stream_outlives_the_time_outs_of_the_proxy(database_url, tmp
 
 @pytest.mark.parametrize("kind", ["nginx", "HAProxy"])
 async def test_client_that_leaves_the_proxy_leaves_the_server(database_url, tmp_path, kind):
-    async with running(database_url, stream_heartbeat=0.3) as server, behind(kind, server, tmp_path) as url:
-        async with ClientSession() as session, events(session, f"{url}/events") as source:
+    async with signing_in(database_url, stream_heartbeat=0.3) as server, behind(kind, server, tmp_path) as url:
+        async with client(server) as session, events(session, f"{url}/events") as source:
             await source.next()
             assert len(server.app[HUB]) == 1
         async with asyncio.timeout(5):
@@ -140,8 +159,20 @@ async def test_nginx_with_nothing_but_proxy_pass_brings_streams_at_once(server, 
     await server.register("j1")
     port = free_port()
     bare = f"server {{ listen {port}; location / {{ proxy_pass {server.url}; }} }}"
-    async with proxied(nginx(tmp_path, bare), port) as url, ClientSession(headers=GZIP) as session, asyncio.timeout(10):
+    async with proxied(nginx(tmp_path, bare), port) as url, client(server, GZIP) as session, asyncio.timeout(10):
         async with events(session, f"{url}/events/j1") as source:
             assert (await source.next(1)).id == 1
             await server.post(webhook("j1", "generating"))
             assert (await source.next(1)).id == 2
+
+
+@pytest.mark.parametrize("kind", ["nginx", "HAProxy"])
+async def test_proxy_in_front_of_development_makes_nobody_dev(database_url, tmp_path, kind):
+    async with running(database_url) as started, behind(kind, started, tmp_path) as url, ClientSession() as session:
+        async with session.get(f"{url}/api/videos/user") as answer:
+            assert (answer.status, (await answer.json())["code"]) == (403, "proxied_development")
+        async with session.post(f"{url}/api/webhooks/video-completion", json=webhook("j1", "generating")) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (403, "proxied_development")
+        for path in ("/", "/healthz"):
+            async with session.get(url + path) as answer:
+                assert answer.status == 200

@@ -57,7 +57,8 @@ async def test_no_secret_is_told_whatever_happens(tmp_path, database_url, sql):
                 await ask("GET", f"/ws?{query}")
             plain, misplaced = {"X-Webhook-Secret": PLAIN_SECRET}, {"Authorization": f"Bearer {PLAIN_SECRET}"}
             wrong = {"X-Webhook-Secret": WRONG}
-            for headers in (plain, misplaced, wrong, signature, signature | {"webhook-id": "other"}):
+            renamed = plain | {"X-Api-Key": WRONG, "X-Note": f"v={PLAIN_SECRET}", "X-Session": good, "X-Trace": good}
+            for headers in (plain, misplaced, renamed, wrong, signature, signature | {"webhook-id": "other"}):
                 async with session.post(hook, data=body, headers=form | headers) as answer:
                     told.append(await answer.text())
                 async with session.post(hook, data=b"{rubbish", headers=form | headers) as answer:

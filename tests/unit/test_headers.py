@@ -1,0 +1,54 @@
+"""Headers are kept with a webhook, to be looked at by admins; secrets among them are not, whatever they are called."""
+
+import pytest
+
+from app.headers import kept
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl"
+OURS = ("hushhushplainsecret", "x")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Webhook-Secret", "webhook-signature", "Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie",
+        "X-Api-Key", "Api-Key", "ApiKey", "X-APIKEY", "X_API_KEY", "Ocp-Apim-Subscription-Key", "X-Functions-Key",
+        "X-Goog-Api-Key", "X-Access-Key-Id", "X-Auth", "X-Auth-Token", "X-Authentication", "X-Authorisation",
+        "X-Amz-Security-Token", "X-Amzn-Oidc-Data", "X-Amzn-Oidc-Accesstoken", "X-Hub-Signature-256",
+        "Stripe-Signature", "X-Slack-Signature", "X-Password", "X-Passwd", "X-Pwd", "X-Credential", "X-Credentials",
+        "X-Session-Id", "X-Sid", "Cf-Access-Jwt-Assertion", "X-Jwt", "X-Vault-Token", "X-Gitlab-Token", "X-CSRFToken",
+        "X-Xsrf", "Client-Secret", "X-Hmac-Sha256", "X-Sig", "X-Ms-Client-Principal", "X-Otp", "X-Ticket",
+        "X-Forwarded-Access-Token", "X-Goog-Iap-Jwt-Assertion", "Bearer", "X-Private", "Ssl-Client-Cert", "SECRET",
+    ],
+)  # fmt: skip
+def test_header_whose_name_tells_of_a_secret_is_not_kept(name):
+    assert kept([(name, "anything")], OURS) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("webhook-id", "msg_1"), ("webhook-timestamp", "1761206400"), ("User-Agent", "rushes/1"), ("Host", "h:8080"),
+        ("Content-Type", "application/json"), ("Content-Length", "12"), ("Accept", "*/*"), ("Accept-Encoding", "gzip"),
+        ("Idempotency-Key", "k1"), ("X-Request-Id", "3f2a"), ("traceparent", "00-4bf9-00f0-01"), ("X-Author", "bob"),
+        ("X-Forwarded-For", "203.0.113.9"), ("X-Retry-Count", "2"), ("X-Keyboard", "qwerty"), ("Date", "Sat"),
+        ("X-Forwarded-Proto", "https"), ("X-Signal", "1"), ("X-Machine", "m1"), ("Origin", "https://a.example"),
+    ],
+)  # fmt: skip
+def test_harmless_header_is_kept_as_it_came(name, value):
+    assert kept([(name, value)], OURS) == {name.lower(): value}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        OURS[0], f"  {OURS[0]} ", f"Token {OURS[0]}", f"a={OURS[0]};", "x", "Bearer abc", "basic dTpw", JWT, f"v={JWT}",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "https://user:pass@files.example/", "Digest username=u",
+    ],
+)  # fmt: skip
+def test_secret_is_not_kept_under_a_harmless_name_either(value):
+    assert kept([("X-Note", value), ("User-Agent", value)], OURS) == {}
+
+
+def test_other_headers_stay_beside_one_that_is_left_out():
+    assert kept([("X-Api-Key", "a"), ("X-Note", "b")], OURS) == {"x-note": "b"}
