@@ -30,8 +30,6 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
     """
     settings, tokens = request.app[SETTINGS], request.app[TOKENS]
     if tokens is None:
-        if not (settings.app_env == "development" and is_loopback(settings.host)):
-            raise NotSignedInError
         refuse_strangers(request, "AUTH_JWT_SECRET or AUTH_JWKS_URL", stream=ticket)
         return Identity("dev", admin=True)
     try:
@@ -55,9 +53,12 @@ def refuse_strangers(request: web.Request, setting: str, *, stream: bool = False
     """Nobody proves who he is here, so what is asked must come from this machine itself. `setting` would change that.
 
     Raises ApiError 403 for what a proxy passes on, from whomever, and for a page of another origin. Raises
-    NotSignedInError where the Host header is not this machine's: a page elsewhere may have made its name point here
-    (DNS rebinding).
+    NotSignedInError in production, where the server can be reached from elsewhere, and where the Host header is not
+    this machine's: a page elsewhere may have made its name point here (DNS rebinding).
     """
+    settings = request.app[SETTINGS]
+    if settings.app_env != "development" or not is_loopback(settings.host):
+        raise NotSignedInError
     if any(name.lower().startswith(_PROXIES) for name in request.headers):
         raise ApiError(
             403,

@@ -55,7 +55,7 @@ async def authorized_body(request: web.Request, limit: int) -> bytes:
     Without a secret set, which only development allows, everybody on this machine may post: ApiError 403 to others.
     """
     settings = request.app[SETTINGS]
-    if not settings.webhook_secrets and settings.app_env == "development":
+    if not settings.webhook_secrets:
         try:
             refuse_strangers(request, "WEBHOOK_SECRET")
         except NotSignedInError:

@@ -78,6 +78,12 @@ async def test_name_that_points_here_from_elsewhere_posts_no_webhook(database_ur
             assert (await server.post(webhook("j1", "generating"), {"Host": host}))[0] == 404
 
 
+async def test_neighbour_in_the_network_posts_no_webhook_under_this_machines_name(database_url):
+    async with running(database_url, host="0.0.0.0", auth_jwt_secret=SECRET) as server:
+        code, body = await server.post(webhook("j1", "generating"), {"Host": "localhost"})
+        assert (code, body["code"]) == (401, "unauthorized")
+
+
 async def test_page_of_another_site_posts_no_webhook(database_url):
     async with running(database_url, cors_origins="https://friend.example") as server:
         for headers, status in (
