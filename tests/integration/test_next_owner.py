@@ -12,7 +12,7 @@ from tests.integration.test_sign_in import SECRET, bearer
 from tests.webhooks import completion, video, webhook
 
 SENDER = {"X-Webhook-Secret": "geheim"}
-ALICE, COLLEAGUE, ADMIN = bearer("alice"), bearer("bert", org_id="o1"), bearer("boss", role="admin")
+ALICE, COLLEAGUE, ADMIN = bearer("alice", 3600), bearer("bert", 3600, org_id="o1"), bearer("boss", 3600, role="admin")
 
 
 @pytest.fixture
