@@ -31,11 +31,14 @@ def configure(level: str, **always: Any) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+    # It warns of nothing but `Sec-WebSocket-Protocol`, whole: some clients carry their token there.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 class _Libraries(logging.Handler):
-    """What libraries log, in the same form."""
+    """What libraries log, in the same form. aiohttp's lines go without their values, which are parts of requests."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        message = record.msg if record.name.startswith("aiohttp.") else record.getMessage()
         event = structlog.get_logger(record.name)
-        event.log(record.levelno, "library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
+        event.log(record.levelno, "library", logger=record.name, message=str(message), exc_info=record.exc_info)

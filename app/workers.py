@@ -132,7 +132,7 @@ class Workers:
             *map(str, descriptors),
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=descriptors,
-            env=os.environ | {"PYTHONPATH": path},
+            env=_environment() | {"PYTHONPATH": path},
             start_new_session=True,  # Ctrl-C is for us, and we tell them
         )
 
@@ -146,6 +146,11 @@ class Workers:
         if len(self._serving) == self._count and not self._were_ready:
             self._were_ready = True
             self._on_ready()
+
+
+def _environment() -> dict[str, str]:
+    """Ours without the settings, of which some are secrets: a worker is told them over its channel."""
+    return {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
 
 
 def listen(address: socket.socket) -> socket.socket:

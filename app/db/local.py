@@ -84,6 +84,9 @@ if os.getppid() != int(sys.argv[1]):
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
+# All that the program gets of our environment, where the secrets of others are.
+_ENVIRONMENT = ("PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
 _LONGEST_SOCKET_PATH = 103  # bytes on macOS; 107 on Linux
 _START_SECONDS = 60
 _STOP_SECONDS = 30
@@ -257,7 +260,7 @@ def _launch(
     *options: str,
     stdin: IO[bytes] | int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
-    environment = dict(os.environ)
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     if program.is_relative_to(_UNPACKED):
         libraries = (*_UNPACKED.glob("usr/lib/*-linux-*"), *_UNPACKED.glob("lib/*-linux-*"))
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, libraries))

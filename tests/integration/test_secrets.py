@@ -2,13 +2,16 @@
 
 import asyncio
 import signal
+from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from tests.integration.test_commands import serving
+from tests.integration.test_commands import databases_of, environment, serving
 from tests.integration.test_senders import WHSEC, signed
 from tests.integration.test_sign_in import SECRET, token
+from tests.integration.test_workers import workers_of
 from tests.webhooks import webhook
 
 PLAIN_SECRET, WRONG = "hushhushplainsecret", "wrongwrongwrongsecret"
@@ -55,6 +58,13 @@ async def test_no_secret_is_told_whatever_happens(tmp_path, database_url, sql):
             for query in (f"ticket={ticket}", f"ticket={forged}", f"token={good}"):
                 await ask("GET", f"/events?{query}")
                 await ask("GET", f"/ws?{query}")
+            for carrier in (good, f"bearer, {good}", f"base64url.bearer.{good}, {forged}"):
+                for path in ("/ws", "/ws/j1"):
+                    with suppress(aiohttp.WSServerHandshakeError):
+                        async with session.ws_connect(url + path, headers={"Sec-WebSocket-Protocol": carrier}):
+                            pass
+            for cookie in (f"__session={good}; {good}=x; =", f"{good}", f"a={good}; \\{forged}", f'__session="{good}'):
+                await ask("GET", "/api/videos/user", headers={"Cookie": cookie})
             plain, misplaced = {"X-Webhook-Secret": PLAIN_SECRET}, {"Authorization": f"Bearer {PLAIN_SECRET}"}
             wrong = {"X-Webhook-Secret": WRONG}
             renamed = plain | {"X-Api-Key": WRONG, "X-Note": f"v={PLAIN_SECRET}", "X-Session": good, "X-Trace": good}
@@ -81,3 +91,24 @@ async def test_no_secret_is_told_whatever_happens(tmp_path, database_url, sql):
     assert len(sql("SELECT id FROM rushes_webhooks")) >= 3
     found = [(part, text) for part in parts for text in told if part in text]
     assert not found
+
+
+def environment_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+
+
+async def test_no_process_that_the_server_starts_is_handed_secrets_in_its_environment(tmp_path):
+    settings = {
+        "WORKERS": 2, "AUTH_JWT_SECRET": SECRET, "WEBHOOK_SECRET": f"{PLAIN_SECRET},{WHSEC}",
+        "REDIS_URL": "redis://user:hushhushredis@127.0.0.1:1/0", "SOMETHING_ELSES_PASSWORD": "hushhushother",
+    }  # fmt: skip
+    async with serving(tmp_path, **settings) as (process, _, _):
+        databases, workers = databases_of(tmp_path), workers_of(process)
+        assert (len(databases), len(workers)) == (1, 2)
+        database, *of_workers = (environment_of(pid) for pid in databases + workers)
+        told = {line.partition("=")[0] for line in database if line}
+        assert told <= {"PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
+        secrets = (SECRET, PLAIN_SECRET, WHSEC, "hushhushredis")
+        assert not [secret for lines in of_workers for secret in secrets if secret in str(lines)]
+        # What is none of our settings a worker may need, as its Python does.
+        assert set(environment()) <= {line.partition("=")[0] for line in of_workers[0]}
