@@ -10,12 +10,13 @@ from math import ceil
 from typing import Any
 
 import aiomysql
-from pymysql.constants import COMMAND
+from pymysql.constants import CLIENT, COMMAND, CR
 from pymysql.err import Error, InterfaceError, OperationalError
 
 from app.db import session
 from app.db.answers import Reading, TextRow
 from app.db.errors import (
+    NO_TLS,
     DatabaseAwayError,
     RetryableError,
     UnfitError,
@@ -154,6 +155,14 @@ def _packet(statements: Sequence[Statement]) -> bytes:
     return b";\n".join([s if isinstance(s, bytes) else s.encode() for s in statements])
 
 
+class _Raw(aiomysql.Connection):  # type: ignore[misc]
+    async def _request_authentication(self) -> None:
+        """aiomysql would go on in the clear, and whoever sits between can take TLS out of the server's offer."""
+        if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
+            raise OperationalError(CR.CR_SSL_CONNECTION_ERROR, NO_TLS)
+        await super()._request_authentication()
+
+
 async def connect(url: str, wait: float, *, patience: float | None = None) -> Connection:
     """A new session of its own, outside any pool, had within `patience` seconds, or `wait`. Raises UnreachableError.
 
@@ -164,7 +173,8 @@ async def connect(url: str, wait: float, *, patience: float | None = None) -> Co
         async with asyncio.timeout(wait if patience is None else patience):
             # No time-out of aiomysql's own: its wait_for, on Python 3.11, can lose a task's cancellation. Autocommit
             # and all else is stated below, not left to what the two sides thought of each other at the door.
-            raw = await aiomysql.connect(**arguments, charset="utf8mb4", autocommit=None, connect_timeout=None)
+            raw = _Raw(**arguments, charset="utf8mb4", autocommit=None, connect_timeout=None)
+            await raw._connect()  # noqa: SLF001 - as aiomysql.connect does with its own class
     except (OSError, TimeoutError, OperationalError, InterfaceError) as error:
         _raise_if_cancelled()
         raise not_connected(error) from error

@@ -20,6 +20,8 @@ version to come, is taken for something that passes: a webhook that is refused w
 is late.
 """
 
+import ssl
+
 from pymysql.constants import CR, ER
 from pymysql.err import Error, InterfaceError
 
@@ -64,6 +66,7 @@ _REFUSED = {
     1698,  # ACCESS_DENIED_NO_PASSWORD_ERROR
     1862,  # MUST_CHANGE_PASSWORD_LOGIN
     CR.CR_AUTH_PLUGIN_CANNOT_LOAD,
+    CR.CR_SSL_CONNECTION_ERROR,
     3118,  # ACCOUNT_HAS_BEEN_LOCKED, to MySQL
     3159,  # SECURE_TRANSPORT_REQUIRED
     4151,  # ACCOUNT_HAS_BEEN_LOCKED, to MariaDB
@@ -175,8 +178,25 @@ def judged(error: Error) -> DatabaseError:
     return RetryableError(message, number)
 
 
+NO_TLS = "DATABASE_URL asks for TLS, and the server does not offer it; set it up there, or take it out"
+
+
 def not_connected(error: Exception) -> UnreachableError:
     """What a failed try to connect means, in a sentence without a password."""
+    if (why := _distrusted(error)) is not None:
+        return RefusedError(f"cannot connect to the database: {why}")
     code, why = (error.args[0], error.args[-1]) if error.args else (0, type(error).__name__)
+    if code == CR.CR_SSL_CONNECTION_ERROR:
+        why = NO_TLS  # PyMySQL has other words for it
     kind = RefusedError if code in _REFUSED else UnreachableError
     return kind(f"cannot connect to the database: {why}")
+
+
+def _distrusted(error: Exception) -> str | None:
+    """Why TLS was not agreed on, where another try would end the same."""
+    tls = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, ssl.SSLError)), None)
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not accepted ({tls.verify_message})"
+    if tls is None or isinstance(tls, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)):
+        return None  # it broke off, as a server that stops does
+    return f"TLS was not agreed on ({tls.reason})"

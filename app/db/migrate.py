@@ -162,7 +162,10 @@ def _connect(url: str) -> Any:
     arguments = parameters(url)
     arguments["database"] = arguments.pop("db")
     try:
-        connection = pymysql.connect(**arguments, charset="utf8mb4", autocommit=None, connect_timeout=10)
+        # Without a demand PyMySQL would take any certificate.
+        connection = pymysql.connect(
+            **arguments, charset="utf8mb4", autocommit=None, connect_timeout=10, ssl_disabled="ssl" not in arguments
+        )
     except pymysql.err.OperationalError as error:
         raise not_connected(error) from error
     try:
