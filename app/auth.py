@@ -4,11 +4,13 @@ from aiohttp import web
 
 from app.clients import forwarded_scheme
 from app.errors import ApiError
-from app.keys import SETTINGS, TOKENS
+from app.keys import REFUSALS, SETTINGS, TICKETS, TOKENS
 from app.settings import is_loopback
-from app.tokens import Identity, TokenError
+from app.tokens import Identity, TokenError, Tokens
 
 _SAFE_METHODS = ("GET", "HEAD")
+# Cookies of one name, of several paths and domains, that are tried.
+_COOKIES_MAX = 5
 
 # How the names of headers begin that proxies, balancers and tunnels add to what they pass on.
 _PROXIES = (
@@ -23,8 +25,8 @@ class NotSignedInError(Exception):
 
 async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
     """The caller, by bearer token, by a stream's ticket where `ticket` allows it, or by cookie: the first that is
-    there counts, and is never made up for by another. Raises NotSignedInError, KeysAwayError, or ApiError 403 for a
-    change that a page of another origin asks for.
+    there counts, and is never made up for by another. Raises NotSignedInError, KeysAwayError, for a ticket
+    DatabaseAwayError, or ApiError 403 for a change that a page of another origin asks for.
 
     Development without an auth setting: everybody on this machine is `dev`, an admin; see `refuse_strangers`.
     """
@@ -32,18 +34,19 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
     if tokens is None:
         refuse_strangers(request, "AUTH_JWT_SECRET or AUTH_JWKS_URL", stream=ticket)
         return Identity("dev", admin=True)
+    carrier = "cookie"
     try:
         # Any other scheme is somebody else's: a proxy's in front of a page, which browsers send with all they ask for.
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() == "bearer":
+            carrier = "bearer"
             return await tokens.verify(token.strip())
         if ticket and "ticket" in request.query:
-            return tokens.verify_ticket(request.query["ticket"])
-        token = request.cookies.get(settings.auth_cookie, "")
-        if not token:
-            raise NotSignedInError
-        who = await tokens.verify(token)
-    except TokenError:
+            carrier = "ticket"
+            return await request.app[TICKETS].verify(request.query["ticket"])
+        who = await _by_cookie(tokens, _cookies(request, settings.auth_cookie))
+    except TokenError as error:
+        request.app[REFUSALS].tell(carrier, str(error))
         raise NotSignedInError from None
     _refuse_foreign_page(request, stream=ticket)
     return who
@@ -69,6 +72,27 @@ def refuse_strangers(request: web.Request, setting: str, *, stream: bool = False
     if not _is_local(request.host.lower()):
         raise NotSignedInError
     _refuse_foreign_page(request, stream=stream)
+
+
+def _cookies(request: web.Request, name: str) -> list[str]:
+    """The values of all cookies of this name, in order. aiohttp keeps one, and logs names that it cannot read."""
+    pairs = [pair.partition("=") for header in request.headers.getall("Cookie", ()) for pair in header.split(";")]
+    values = (value.strip().strip('"') for found, _, value in pairs if found.strip() == name)
+    return [value for value in dict.fromkeys(values) if value]
+
+
+async def _by_cookie(tokens: Tokens, values: list[str]) -> Identity:
+    """Any that verifies counts: one of another path or domain may be old, or somebody else's.
+
+    Raises NotSignedInError without any, TokenError of the first where none verifies.
+    """
+    refused: TokenError | None = None
+    for value in values[:_COOKIES_MAX]:
+        try:
+            return await tokens.verify(value)
+        except TokenError as error:
+            refused = refused or error
+    raise refused or NotSignedInError
 
 
 def is_own_origin(request: web.Request, origin: str) -> bool:

@@ -116,7 +116,7 @@ def _tell(report: Any, *, add_indexes: bool) -> None:
 @main.command()
 @click.option("--user", required=True, help="Whose token it is: its `sub`.")
 @click.option("--org", help="The organisation whose jobs he may see too: its `org_id`.")
-@click.option("--admin", is_flag=True, help="Sees everything: `role: admin`.")
+@click.option("--admin", is_flag=True, help="Sees everything: the claim of AUTH_ADMIN_CLAIM.")
 @click.option("--ttl", type=click.IntRange(min=1), default=3600, show_default=True, help="Seconds until it expires.")
 def token(user: str, org: str | None, ttl: int, *, admin: bool) -> None:
     """Print an access token made with AUTH_JWT_SECRET."""
@@ -124,13 +124,19 @@ def token(user: str, org: str | None, ttl: int, *, admin: bool) -> None:
 
     import jwt
 
+    from app.values import is_exact_name
+
     settings = _settings()
     if settings.auth_jwt_secret is None:
         raise Failure("AUTH_JWT_SECRET is not set, so there is nothing to sign a token with.")
+    if not all(name and is_exact_name(name) for name in (user, org or user)):
+        raise Failure("A user or organization is named without spaces at the ends, and in characters that can be seen.")
     at = int(time.time())
+    claim, value = settings.admin_claim or ("role", "admin")
     optional = {
         "org_id": org,
-        "role": "admin" if admin else None,
+        claim: value if admin else None,
+        "azp": next(iter(settings.auth_authorized_parties), None),
         "iss": settings.auth_jwt_issuer,
         "aud": settings.auth_jwt_audience,
     }

@@ -19,7 +19,9 @@ from app.push.follower import Follower
 from app.push.hub import Hub
 from app.push.redis import Bus
 from app.push.stream import Streams
+from app.refusals import Refusals
 from app.settings import Settings
+from app.tickets import Tickets
 from app.tokens import Tokens
 from app.wire import LogEvent, Typical
 
@@ -41,5 +43,7 @@ FOLLOWER = web.AppKey("follower", Follower)
 BUS = web.AppKey[Bus | None]("bus")
 COMMITTED = web.AppKey[Callable[[list[LogEvent]], None]]("committed")
 TOKENS = web.AppKey[Tokens | None]("tokens")
+TICKETS = web.AppKey("tickets", Tickets)
+REFUSALS = web.AppKey("refusals", Refusals)
 TYPICAL = web.AppKey("typical", Typical)
 GENERATOR = web.AppKey("generator", Generator)

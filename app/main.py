@@ -17,6 +17,7 @@ from app.db.pool import Pool
 from app.db.received import ReceivedWebhooks
 from app.db.retention import Retention
 from app.db.spool import Spool, SpoolError
+from app.db.ticket_key import TicketKey
 from app.db.videos import Videos
 from app.db.writer import Writer
 from app.generator import Generator, HttpGenerator, NoGenerator, SimulatedGenerator
@@ -34,9 +35,11 @@ from app.keys import (
     PARKED,
     POOL,
     RECEIVED,
+    REFUSALS,
     SETTINGS,
     SPOOL,
     STREAMS,
+    TICKETS,
     TOKENS,
     TYPICAL,
     VIDEOS,
@@ -49,11 +52,13 @@ from app.push.hub import Hub
 from app.push.redis import Bus
 from app.push.stream import Streams
 from app.reconcile import Reconciler
+from app.refusals import Refusals
 from app.routes import admin, openapi, ops, pages, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.routes.http import name_server
 from app.settings import Settings
+from app.tickets import Tickets
 from app.tokens import Tokens
 from app.wire import LogEvent, Typical
 
@@ -76,6 +81,8 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[RECEIVED] = ReceivedWebhooks(app[POOL], settings.app_language, create_unknown=settings.unknown_job == "create")
     app[TYPICAL] = Typical()
     app[TOKENS] = _tokens(settings)
+    app[TICKETS] = Tickets(TicketKey(app[POOL]), settings.ticket_ttl)
+    app[REFUSALS] = Refusals()
     app[FAILURES] = FailureLimit(settings.auth_failures_per_minute)
     app[HUB] = _hub(settings)
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
@@ -288,17 +295,16 @@ def _writer(app: web.Application, database_url: str) -> Writer:
 def _tokens(settings: Settings) -> Tokens | None:
     if not settings.signs_in:
         return None
-    secret = settings.auth_jwt_secret.get_secret_value() if settings.auth_jwt_secret else None
     return Tokens(
-        secret=secret,
+        secret=settings.auth_jwt_secret.get_secret_value() if settings.auth_jwt_secret else None,
         jwks_url=settings.auth_jwks_url,
-        ticket_secret=secret or settings.webhook_secrets[0],
-        issuer=settings.auth_jwt_issuer,
-        audience=settings.auth_jwt_audience,
-        admins=settings.admin_users,
-        ticket_seconds=settings.ticket_ttl,
         jwks_max_age=settings.jwks_max_age,
         jwks_cool_down=settings.jwks_cool_down,
+        issuer=settings.auth_jwt_issuer,
+        audience=settings.auth_jwt_audience,
+        parties=settings.auth_authorized_parties,
+        admins=settings.admin_users,
+        admin_claim=settings.admin_claim,
     )
 
 

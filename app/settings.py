@@ -1,19 +1,34 @@
 """Every setting, read once from the environment and `.env`, and passed down from there."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import ByteSize, Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
+from app import values
 from app.clients import Network, parse_networks
+from app.db.url import parameters
 from app.payload import DEPTH_MAX
 from app.signature import PREFIX, check_secrets
+from app.values import Size
+from app.values import is_loopback as is_loopback  # noqa: PLC0414 - those who have settings ask it of them
 
-_SECRET_MIN = 16
+_LARGEST_BODY = 256 * 1024 * 1024
+# In the settings' own units: beyond these a value takes back what its setting is for.
+_MOST = {
+    "ticket_ttl": (3600, "tickets stand in addresses, which others log"),
+    "jwks_max_age": (86_400, "a key that was withdrawn would stay good for longer"),
+    "jwks_cool_down": (3600, "a new key would not be noticed for longer"),
+    "max_body_bytes": (_LARGEST_BODY, "no database takes more at once"),
+    "max_image_body_bytes": (_LARGEST_BODY, "no database takes more at once"),
+    "batch_max_bytes": (_LARGEST_BODY, "no database takes more at once"),
+    "max_header_bytes": (1024 * 1024, "each connection may take as much memory"),
+    "workers": (1024, "each is a process"),
+}
+_LEAST = {"max_header_bytes": (1024, "no token fits into less")}
 
 # Seconds. A year is more than anybody waits; what is reckoned with times far away leaves the calendar.
 Duration = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
@@ -41,6 +56,8 @@ class Settings(BaseSettings):
     auth_jwks_url: str | None = None
     auth_jwt_issuer: str | None = None
     auth_jwt_audience: str | None = None
+    auth_authorized_parties: Annotated[tuple[str, ...], NoDecode] = ()
+    auth_admin_claim: str | None = None
     auth_cookie: str = "__session"
     admin_users: Annotated[tuple[str, ...], NoDecode] = ()
     ticket_ttl: Duration = 60.0
@@ -62,11 +79,11 @@ class Settings(BaseSettings):
     simulated_step: Duration = 3.0
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
-    max_body_bytes: PositiveInt = 1024 * 1024
+    max_body_bytes: Size = ByteSize(1024 * 1024)
     max_json_depth: Annotated[int, Field(ge=8, le=DEPTH_MAX)] = 64
-    max_image_body_bytes: PositiveInt = 10 * 1024 * 1024
+    max_image_body_bytes: Size = ByteSize(10 * 1024 * 1024)
     body_timeout: Duration = 10.0
-    max_header_bytes: PositiveInt = 8190
+    max_header_bytes: Size = ByteSize(8190)
     header_timeout: Duration = 10.0
     health_timeout: Duration = 2.0
     keep_alive: Duration = 75.0
@@ -74,8 +91,8 @@ class Settings(BaseSettings):
     max_http_connections: PositiveInt = 10_000
     max_pending_webhooks: PositiveInt = 10_000
     batch_max: PositiveInt = 500
-    batch_max_bytes: PositiveInt = 4 * 1024 * 1024
-    spool_max_bytes: PositiveInt = 1024 * 1024 * 1024
+    batch_max_bytes: Size = ByteSize(4 * 1024 * 1024)
+    spool_max_bytes: Size = ByteSize(1024 * 1024 * 1024)
     spool_tries: PositiveInt = 5
     answer_budget: Duration = 10.0
 
@@ -90,14 +107,14 @@ class Settings(BaseSettings):
     stream_dead_after: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 30.0
     websocket_ping: Duration = 25.0
     websocket_max_messages: PositiveInt = 50
-    stream_max_buffer: PositiveInt = 256 * 1024
+    stream_max_buffer: Size = ByteSize(256 * 1024)
     stream_max_lag: Duration = 10.0
     stream_end_completed: Duration = 2.0
     stream_end_failed: Duration = 600.0
     log_poll: Duration = 0.25
     log_poll_with_redis: Duration = 3.0
-    redis_buffer_max: PositiveInt = 4 * 1024 * 1024
-    redis_message_max: PositiveInt = 256 * 1024
+    redis_buffer_max: Size = ByteSize(4 * 1024 * 1024)
+    redis_message_max: Size = ByteSize(256 * 1024)
     ring_size: PositiveInt = 20_000
 
     @field_validator("database_url")
@@ -112,20 +129,35 @@ class Settings(BaseSettings):
 
     @field_validator("cors_origins", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(_origin_of(part.strip()) for part in value.split(",") if part.strip())
-        return value
+    def _origins(cls, value: object) -> object:
+        return tuple(map(values.origin, values.listed(value))) if isinstance(value, str) else value
 
-    @field_validator("admin_users", mode="before")
+    @field_validator("admin_users", "auth_authorized_parties", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return values.listed(value) if isinstance(value, str) else value
+
+    @field_validator("auth_cookie")
+    @classmethod
+    def _cookie(cls, value: str) -> str:
+        return values.cookie_name(value)
+
+    @field_validator("auth_jwt_issuer", "auth_jwt_audience", "auth_admin_claim")
+    @classmethod
+    def _said(cls, value: str | None) -> str | None:
+        return None if value is None else values.not_blank(value)
+
+    @field_validator("auth_admin_claim")
+    @classmethod
+    def _claim(cls, value: str | None) -> str | None:
+        if value is not None and not all(part.strip() for part in value.partition("=")):
+            raise ValueError("it must look like role=admin, or metadata.role=admin for a claim within another")
+        return value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
-        return parse_networks(value) if isinstance(value, str) else value
+        return values.narrow(parse_networks(value)) if isinstance(value, str) else value
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
@@ -154,6 +186,14 @@ class Settings(BaseSettings):
         """Whether users sign in."""
         return self.auth_jwt_secret is not None or self.auth_jwks_url is not None
 
+    @property
+    def admin_claim(self) -> tuple[str, str] | None:
+        """Name and value of the claim that makes an admin. A secret is ours alone, an issuer's keys are not."""
+        if self.auth_admin_claim is None:
+            return ("role", "admin") if self.auth_jwt_secret is not None else None
+        name, _, value = self.auth_admin_claim.partition("=")
+        return name.strip(), value.strip()
+
 
 def _origin_of(address: str) -> str:
     """As browsers write an origin: no path, default port or capital letters. What is no address stays as it is."""
@@ -162,16 +202,6 @@ def _origin_of(address: str) -> str:
         return str(url.origin()) if url.absolute else address
     except ValueError:
         return address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def load() -> Settings:
@@ -194,6 +224,7 @@ def refuse_unsafe(settings: Settings) -> None:
         check_secrets(settings.webhook_secrets, require_signature=settings.webhook_require_signature)
     except ValueError as error:
         raise SettingsError(f"WEBHOOK_SECRET is not usable: {error}.") from None
+    _check_bounds(settings)
     _check_addresses(settings)
     _check_sign_in(settings)
     if settings.app_env == "production":
@@ -218,6 +249,20 @@ def refuse_unsafe(settings: Settings) -> None:
             f"PUBLIC_URL={settings.public_origin} is for browsers elsewhere, and without AUTH_JWT_SECRET or "
             "AUTH_JWKS_URL everybody is an admin; set one, or leave PUBLIC_URL out."
         )
+    _check_strength(settings)
+
+
+def _check_bounds(settings: Settings) -> None:
+    for name, (most, why) in _MOST.items():
+        if getattr(settings, name) > most:
+            raise SettingsError(f"{name.upper()} must be at most {most:,}: {why}.")
+    for name, (least, why) in _LEAST.items():
+        if getattr(settings, name) < least:
+            raise SettingsError(f"{name.upper()} must be at least {least:,}: {why}.")
+    if settings.give_up_after < settings.stall_after:
+        raise SettingsError("GIVE_UP_AFTER is less than STALL_AFTER: jobs would be given up before anybody is asked.")
+    if settings.jwks_max_age < settings.jwks_cool_down:
+        raise SettingsError("JWKS_MAX_AGE is less than JWKS_COOL_DOWN: keys could not be fetched again in time.")
 
 
 def _check_addresses(settings: Settings) -> None:
@@ -232,15 +277,65 @@ def _check_addresses(settings: Settings) -> None:
             usable = False
         if not usable:
             raise SettingsError(f"{name} must be an http:// or https:// address.")
+    public = URL(settings.public_url or "")
+    if public.raw_user or public.raw_password or public.raw_query_string or public.raw_fragment:
+        raise SettingsError("PUBLIC_URL is shown to everybody: it has a scheme, a host and at most a path.")
+    if settings.auth_jwks_url is not None and not values.is_safe_to_fetch(settings.auth_jwks_url):
+        raise SettingsError(
+            "AUTH_JWKS_URL must be an https:// address, or one of this machine: whoever is on the way could give keys."
+        )
+    if not values.can_be_bound(settings.host):
+        raise SettingsError("HOST is neither an address nor a name that this machine can find; mostly it is 127.0.0.1.")
+    if settings.database_url is not None:
+        try:
+            parameters(settings.database_url.get_secret_value())
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
 
 
 def _check_sign_in(settings: Settings) -> None:
-    secret = settings.auth_jwt_secret
-    if secret is not None and settings.auth_jwks_url is not None:
-        raise SettingsError("AUTH_JWT_SECRET and AUTH_JWKS_URL are both set; which fixes the algorithm? Set one.")
-    if settings.auth_jwks_url is not None and not settings.webhook_secrets:
+    if settings.auth_jwt_secret is not None:
+        if settings.auth_jwks_url is not None:
+            raise SettingsError("AUTH_JWT_SECRET and AUTH_JWKS_URL are both set; which fixes the algorithm? Set one.")
+        if not settings.auth_jwt_secret.get_secret_value().strip():
+            raise SettingsError("AUTH_JWT_SECRET is blank; set one, or leave it out.")
+    if settings.webhook_secret is not None and not settings.webhook_secrets:
+        raise SettingsError("WEBHOOK_SECRET is blank; set one, or leave it out.")
+    if not settings.signs_in:
+        for name in ("auth_jwt_issuer", "auth_jwt_audience", "auth_authorized_parties", "auth_admin_claim"):
+            if getattr(settings, name):
+                raise SettingsError(
+                    f"{name.upper()} says nothing while neither AUTH_JWT_SECRET nor AUTH_JWKS_URL is set: set one too."
+                )
+    elif (
+        settings.app_env == "production"
+        and settings.auth_jwks_url is not None
+        and settings.auth_jwt_issuer is None
+        and settings.auth_jwt_audience is None
+    ):
         raise SettingsError(
-            "AUTH_JWKS_URL needs WEBHOOK_SECRET too: stream tickets are signed with a key made from it."
+            "AUTH_JWKS_URL needs AUTH_JWT_ISSUER or AUTH_JWT_AUDIENCE in production: "
+            "one issuer's keys sign the tokens of other customers too."
         )
-    if settings.app_env == "production" and secret is not None and len(secret.get_secret_value()) < _SECRET_MIN:
-        raise SettingsError(f"AUTH_JWT_SECRET is too short to be safe; it needs {_SECRET_MIN} characters or more.")
+
+
+def _check_strength(settings: Settings) -> None:
+    """Where strangers may try: secrets that can be guessed, or that too many have, let them in."""
+    within_reach = settings.app_env == "production" or not is_loopback(settings.host)
+    if within_reach and not settings.webhook_secrets:
+        raise SettingsError(
+            f"HOST={settings.host} can be reached from elsewhere, and without WEBHOOK_SECRET everybody may post; "
+            "set one, or bind to 127.0.0.1."
+        )
+    if within_reach:
+        for secret in settings.webhook_secrets:
+            why = None if secret.startswith(PREFIX) else values.why_weak(secret)
+            if why is not None:
+                raise SettingsError(f"WEBHOOK_SECRET {why}.")
+    public = URL(settings.public_url or "").host
+    if settings.auth_jwt_secret is not None and (within_reach or not is_loopback(public or "localhost")):
+        secret = settings.auth_jwt_secret.get_secret_value()
+        if (why := values.why_weak(secret)) is not None:
+            raise SettingsError(f"AUTH_JWT_SECRET {why}.")
+        if secret in settings.webhook_secrets:
+            raise SettingsError("AUTH_JWT_SECRET is a WEBHOOK_SECRET too: every sender could sign in as anybody.")

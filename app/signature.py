@@ -18,16 +18,27 @@ TOLERANCE = 300
 MAX_SIGNATURES = 32
 """How many signatures of one header are tried."""
 
+# Bytes that a key has at least, by the Standard Webhooks.
+_KEY_MIN = 24
+
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
 def check_secrets(secrets: tuple[str, ...], *, require_signature: bool = False) -> None:
-    """Raises ValueError when one of the secrets, or all of them, could never let anybody in. Tells no secret."""
+    """Raises ValueError when one of the secrets, or all of them, could never let anybody in, or a signing one could be
+    guessed. Tells no secret."""
     for place, secret in enumerate(secrets, 1):
         if not secret:
             raise ValueError(f"secret {place} of {len(secrets)} is empty")
-        if secret.startswith(PREFIX) and _key(secret) is None:
+        if not secret.startswith(PREFIX):
+            continue
+        key = _key(secret)
+        if key is None:
             raise ValueError(f"secret {place} of {len(secrets)} starts with {PREFIX} but is not base64 after it")
+        if len(key) < _KEY_MIN or len(set(key)) == 1:
+            raise ValueError(
+                f"secret {place} of {len(secrets)} starts with {PREFIX} but has no {_KEY_MIN} bytes after it"
+            )
     if require_signature and not any(secret.startswith(PREFIX) for secret in secrets):
         raise ValueError(f"requiring signatures needs a secret that starts with {PREFIX}")
 

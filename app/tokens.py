@@ -1,43 +1,41 @@
-"""Access tokens and stream tickets: whose they are, and until when. Whatever is wrong with one, it is refused.
+"""Access tokens: whose they are, and until when. Whatever is wrong with one, it is refused.
 
-The algorithm is fixed by the settings, never by the token (RFC 8725, 3.1). A ticket is signed with a key of its
-own, derived from a secret that all processes have, so that neither passes for the other.
+The algorithm is fixed by the settings, never by the token (RFC 8725, 3.1).
 """
 
-import asyncio
-import hashlib
-import hmac
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import jwt
-import orjson
-import structlog
+from jwt.exceptions import InvalidSubjectError
 
-log = structlog.get_logger(__name__)
+from app.jwks import PUBLIC_KEY_ALGORITHMS, KeysAwayError, KeySet
+from app.values import is_exact_name
 
 _SYMMETRIC = ["HS256"]
-_PUBLIC_KEY = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 _FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-_TICKET_FOR = "rushes:stream"
 _ID_MAX = 191  # characters, as the columns that hold them
-_JWKS_MAX_BYTES = 1024 * 1024
-_JWKS_SECONDS = 5.0
-# Seconds between two tries while there are no keys at all: until then nobody is let in.
-_FIRST_COOL_DOWN = 1.0
 # Seconds that an issuer's clock may be ahead of ours.
 _AHEAD_MAX = 60.0
 
+_UNKNOWN_KEY, BAD_SIGNATURE, _ALGORITHM = "unknown key", "bad signature", "wrong algorithm"
+
+# The first that fits counts. Logs tell these words: nothing of a token may be in them.
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (jwt.InvalidSignatureError, BAD_SIGNATURE),
+    (jwt.ExpiredSignatureError, "expired"),
+    (jwt.InvalidIssuerError, "wrong issuer"),
+    (jwt.InvalidAudienceError, "wrong audience"),
+    (jwt.InvalidAlgorithmError, _ALGORITHM),
+    (InvalidSubjectError, "unusable sub"),
+)
+
 
 class TokenError(Exception):
-    """The token or ticket is not accepted. The message never holds it."""
-
-
-class KeysAwayError(Exception):
-    """No public keys were ever fetched: whether a token is good cannot be told yet."""
+    """The token or ticket is not accepted. The message is the reason in a few fixed words, and never holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,87 +55,11 @@ class Identity:
         )
 
 
-class KeySet:
-    """The public keys at a JWKS address: fetched when first needed, then every `max_age` seconds, and for a key that is
-    not known; not more often than every `cool_down` seconds, or every second while there are none. What was fetched
-    stays while the address is away."""
-
-    def __init__(self, url: str, *, max_age: float, cool_down: float) -> None:
-        self._url = url
-        self._max_age = max_age
-        self._cool_down = cool_down
-        self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._fetched_at = self._tried_at = float("-inf")
-        self._fetching = asyncio.Lock()
-        self._failed = False
-        self._renewal: asyncio.Task[None] | None = None
-
-    async def find(self, key_id: str | None) -> jwt.PyJWK:
-        """Raises TokenError when there is no such key, KeysAwayError when there are no keys yet."""
-        if key_id not in self._keys:
-            await self._renew()
-        elif time.monotonic() - self._fetched_at > self._max_age:
-            await self._renew_known()
-        if not self._keys:
-            raise KeysAwayError
-        try:
-            return self._keys[key_id]
-        except KeyError:
-            raise TokenError("signed with an unknown key") from None
-
-    async def _renew_known(self) -> None:
-        """Waits, since a key may have been withdrawn; but not for an address that did not answer last time."""
-        if not self._failed:
-            await self._renew()
-        elif self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._renew(), name="jwks")
-
-    async def there(self) -> bool:
-        """Whether there are keys. Fetches them if there are none yet."""
-        if not self._keys:
-            await self._renew()
-        return bool(self._keys)
-
-    async def _renew(self) -> None:
-        async with self._fetching:  # whoever waited here finds it fetched
-            cool_down = self._cool_down if self._keys else min(self._cool_down, _FIRST_COOL_DOWN)
-            if time.monotonic() - self._tried_at > cool_down:
-                await self._fetch()
-                # After it: those who waited for an address that says nothing must not wait again, one by one.
-                self._tried_at = time.monotonic()
-
-    async def _fetch(self) -> None:
-        try:
-            timeout = aiohttp.ClientTimeout(total=_JWKS_SECONDS)
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self._url) as answer:
-                answer.raise_for_status()
-                body = await answer.content.read(_JWKS_MAX_BYTES + 1)
-                while len(body) <= _JWKS_MAX_BYTES and (more := await answer.content.read(_JWKS_MAX_BYTES)):
-                    body += more
-            if len(body) > _JWKS_MAX_BYTES:
-                raise ValueError(f"more than {_JWKS_MAX_BYTES} bytes")
-            self._keys = _signing_keys(body)
-            self._fetched_at = time.monotonic()
-            self._failed = False
-        except Exception as error:  # noqa: BLE001 - whatever that address answers, the keys that we have stay good
-            self._failed = True
-            log.warning("jwks_not_fetched", error=type(error).__name__)
-
-
-def _signing_keys(body: bytes) -> dict[str | None, jwt.PyJWK]:
-    """By `kid`; a set of one key serves tokens that name none too. Symmetric keys are left out."""
-    found = jwt.PyJWKSet.from_dict(orjson.loads(body)).keys
-    keys = [key for key in found if key.algorithm_name in _PUBLIC_KEY and key.public_key_use in (None, "sig")]
-    if not keys:
-        raise ValueError("no public key for signatures")
-    by_id: dict[str | None, jwt.PyJWK] = {key.key_id: key for key in keys}
-    return by_id | {None: keys[0]} if len(keys) == 1 else by_id
-
-
 class Tokens:
-    """Verifies tokens by `secret` (HS256) or by the keys at `jwks_url`; makes and verifies tickets.
+    """Verifies tokens by `secret` (HS256) or by the keys at `jwks_url`; `keys` are None where a secret signs.
 
-    `ticket_secret` is one that all processes have. `admins` are user ids. `keys` are None where a secret signs.
+    `admins` are user ids; `admin_claim` is the name and value of a claim that makes an admin, `parties` what `azp` may
+    be, if there are any.
     """
 
     def __init__(
@@ -145,43 +67,59 @@ class Tokens:
         *,
         secret: str | None,
         jwks_url: str | None,
-        ticket_secret: str,
-        ticket_seconds: float,
         jwks_max_age: float,
         jwks_cool_down: float,
         issuer: str | None = None,
         audience: str | None = None,
+        parties: tuple[str, ...] = (),
         admins: tuple[str, ...] = (),
+        admin_claim: tuple[str, str] | None = None,
     ) -> None:
         self._secret = secret
         self.keys = KeySet(jwks_url, max_age=jwks_max_age, cool_down=jwks_cool_down) if jwks_url else None
-        self._ticket_key = hmac.digest(ticket_secret.encode(), b"rushes stream ticket", hashlib.sha256)
         self._issuer = issuer
         self._audience = audience
+        self._parties = parties
         self._admins = frozenset(admins)
-        self._ticket_seconds = ticket_seconds
+        self._admin_claim = admin_claim
 
     async def verify(self, token: str) -> Identity:
         """Whose token it is. Raises TokenError, KeysAwayError."""
         try:
-            _check_form(token)
-            if self.keys is not None:
-                key = await self.keys.find(jwt.get_unverified_header(token).get("kid"))
-                claims = self._claims(token, key, [key.algorithm_name])
-            else:
-                claims = self._claims(token, self._secret or "", _SYMMETRIC)
-            user_id = _name(claims["sub"])
-            organization = claims.get("org_id")
-            return Identity(
-                user_id,
-                None if organization in (None, "") else _name(organization),
-                admin=claims.get("role") == "admin" or user_id in self._admins,
-                expires_at=float(claims["exp"]),
-            )
+            check_form(token)
+            if self.keys is None:
+                return self._identity(self._claims(token, self._secret or "", _SYMMETRIC))
+            return self._identity(await self._claims_by_keys(token, self.keys))
         except (TokenError, KeysAwayError):
             raise
         except Exception as error:  # noqa: BLE001 - nothing that a stranger sends may be more than refused
-            raise TokenError(type(error).__name__) from None
+            raise TokenError(reason_of(error)) from None
+
+    async def _claims_by_keys(self, token: str, keys: KeySet) -> dict[str, Any]:
+        came_at = time.monotonic()
+        head = jwt.get_unverified_header(token)
+        if head.get("alg") not in PUBLIC_KEY_ALGORITHMS:
+            raise TokenError(_ALGORITHM)
+        key_id = head.get("kid")
+        tried = await keys.find(key_id)
+        try:
+            return self._claims_by_any(token, tried)
+        except TokenError as error:
+            if str(error) not in (BAD_SIGNATURE, _ALGORITHM):
+                raise
+            newer = await keys.find_newer(key_id, tried, came_at)
+            if not newer:
+                raise
+        return self._claims_by_any(token, newer)
+
+    def _claims_by_any(self, token: str, keys: list[jwt.PyJWK]) -> dict[str, Any]:
+        refused = TokenError(_UNKNOWN_KEY)
+        for key in keys:
+            try:
+                return self._claims(token, key, [key.algorithm_name])
+            except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError) as error:
+                refused = TokenError(reason_of(error))
+        raise refused
 
     def _claims(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any]:
         claims: dict[str, Any] = jwt.decode(
@@ -199,48 +137,74 @@ class Tokens:
                 "verify_nbf": False,
             },
         )
-        if float(claims.get("nbf", 0)) > time.time() + _AHEAD_MAX:
+        if not float(claims.get("nbf", 0)) <= time.time() + _AHEAD_MAX:
             raise TokenError("not valid yet")
+        if self._parties and claims.get("azp") not in self._parties:
+            raise TokenError("wrong authorized party")
         return claims
 
-    def ticket(self, who: Identity) -> tuple[str, float]:
-        """(ticket, when it expires in seconds since 1970). Good for opening streams as `who`, until then."""
-        expires_at = time.time() + self._ticket_seconds
-        if who.expires_at is not None:
-            expires_at = min(expires_at, who.expires_at)
-        claims = {
-            "aud": _TICKET_FOR,
-            "sub": who.user_id,
-            "org": who.organization_id,
-            "admin": who.admin,
-            "exp": int(expires_at),
-            "until": who.expires_at,
-        }
-        return jwt.encode(claims, self._ticket_key, algorithm="HS256"), float(int(expires_at))
+    def _identity(self, claims: dict[str, Any]) -> Identity:
+        user_id = check_name(claims["sub"])
+        return Identity(
+            user_id,
+            _organization(claims),
+            admin=user_id in self._admins or self._is_admin(claims),
+            expires_at=float(claims["exp"]),
+        )
 
-    def verify_ticket(self, ticket: str) -> Identity:
-        """Whose ticket it is; it expires when the token does that bought it. Raises TokenError."""
-        try:
-            _check_form(ticket)
-            claims = jwt.decode(
-                ticket,
-                self._ticket_key,
-                algorithms=_SYMMETRIC,
-                audience=_TICKET_FOR,
-                options={"require": ["sub", "exp", "aud"], "verify_sub": True},
-            )
-            return Identity(claims["sub"], claims["org"], admin=claims["admin"], expires_at=claims["until"])
-        except Exception as error:  # noqa: BLE001 - as above
-            raise TokenError(type(error).__name__) from None
+    def _is_admin(self, claims: dict[str, Any]) -> bool:
+        if self._admin_claim is None:
+            return False
+        name, wanted = self._admin_claim
+        return any(_says(found, wanted) for found in _found(claims, name))
 
 
-def _check_form(token: str) -> None:
-    """RFC 7515: base64url without padding. The library also reads what has some."""
+def _organization(claims: dict[str, Any]) -> str | None:
+    """`org_id`, or in Clerk's second form `o.id`; empty for none. A token that names two different ones is refused."""
+    clerks = claims.get("o")
+    named = {
+        check_name(value)
+        for value in (claims.get("org_id"), clerks.get("id") if isinstance(clerks, dict) else None)
+        if value not in (None, "")
+    }
+    if len(named) > 1:
+        raise TokenError("two organizations")
+    return next(iter(named), None)
+
+
+def _found(claims: Any, name: str) -> Iterator[Any]:
+    """What a claim holds. A full stop in its name leads into an object, or is a part of the name itself."""
+    if not isinstance(claims, dict):
+        return
+    if name in claims:
+        yield claims[name]
+    for at, letter in enumerate(name):
+        if letter == "." and name[:at] in claims:
+            yield from _found(claims[name[:at]], name[at + 1 :])
+
+
+def _says(found: Any, wanted: str) -> bool:
+    """Whether it is the value, or a list that has it. True and false are such words."""
+    return any(
+        value == wanted if isinstance(value, str) else isinstance(value, bool) and str(value).lower() == wanted
+        for value in (found if isinstance(found, list) else [found])
+    )
+
+
+def reason_of(error: Exception) -> str:
+    if isinstance(error, jwt.MissingRequiredClaimError):
+        return f"no {error.claim}"  # a name that we require
+    return next((words for kind, words in _REASONS if isinstance(error, kind)), "malformed")
+
+
+def check_form(token: str) -> None:
+    """RFC 7515: base64url without padding. The library also reads what has some. Raises TokenError."""
     if not _FORM.fullmatch(token):
-        raise TokenError("a token is three parts of base64url")
+        raise TokenError("malformed")
 
 
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= _ID_MAX:
-        raise TokenError("sub and org_id must be texts of at most 191 characters")
+def check_name(value: Any) -> str:
+    """A user's or an organization's id. Raises TokenError for one that a database may take for another."""
+    if not isinstance(value, str) or not 0 < len(value) <= _ID_MAX or not is_exact_name(value):
+        raise TokenError("unusable sub or organization")
     return value

@@ -76,6 +76,7 @@ _WRITES = (
     "DELETE FROM rushes_jobs WHERE job_id = ''",
     _insert("rushes_requests", "user_id = ''"),
     "DELETE FROM rushes_requests WHERE user_id = ''",
+    _insert("rushes_ticket_key", "id = 0"),
     _insert("rushes_set_aside", "spool_id = ''"),
     _update("rushes_set_aside", "spool_id = ''", ["asked_at"]),
     "DELETE FROM rushes_set_aside WHERE spool_id = ''",

@@ -11,7 +11,7 @@ from yoyo import read_migrations
 from yoyo.backends.core.mysql import MySQLBackend
 from yoyo.connections import parse_uri
 
-from app.db import session
+from app.db import session, ticket_key
 from app.db.connection import connect
 from app.db.errors import DatabaseAwayError, RetryableError, UnfitError, judged, not_connected
 from app.db.url import parameters
@@ -113,6 +113,7 @@ def apply(url: str, *, add_indexes: bool = False) -> Report:
             if wanted:
                 with backend.lock():
                     backend.apply_migrations(wanted)
+        ticket_key.make(connection)
         missing = _missing_indexes(cursor)
         if add_indexes:
             for statement in missing:

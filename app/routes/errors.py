@@ -9,8 +9,8 @@ from app import errors
 from app.auth import NotSignedInError
 from app.db.errors import DatabaseAwayError, DatabaseError, RetryableError, ValuesRefusedError
 from app.errors import ApiError
+from app.jwks import KeysAwayError
 from app.routes.http import reply
-from app.tokens import KeysAwayError
 
 log = structlog.get_logger(__name__)
 

@@ -5,14 +5,13 @@ from aiohttp import web
 from app import times
 from app.auth import identify
 from app.errors import ApiError
-from app.keys import TOKENS
+from app.keys import TICKETS, TOKENS
 from app.routes.http import reply
 
 
 async def buy(request: web.Request) -> web.Response:
     who = await identify(request)
-    tokens = request.app[TOKENS]
-    if tokens is None:
+    if request.app[TOKENS] is None:
         raise ApiError(409, "no_ticket_needed", "Nobody signs in here: open the stream without a ticket.")
-    ticket, expires_at = tokens.ticket(who)
+    ticket, expires_at = await request.app[TICKETS].make(who)
     return reply({"ticket": ticket, "expires_at": times.rfc3339(int(expires_at * 1_000_000))})

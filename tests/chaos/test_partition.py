@@ -193,8 +193,8 @@ async def test_cut_link_between_two_machines_loses_and_repeats_nothing(tmp_path,
 
 async def test_client_whose_machine_has_vanished_is_let_go(tmp_path, machines):
     a, b = machines
-    chosen = {"HOST": "0.0.0.0", "AUTH_JWT_SECRET": SECRET, "WEBHOOK_SECRET": "hush", "MAX_CONNECTIONS": 1,
-              "STREAM_HEARTBEAT": 0.3, "STREAM_DEAD_AFTER": 1}  # fmt: skip
+    chosen = {"HOST": "0.0.0.0", "AUTH_JWT_SECRET": SECRET, "WEBHOOK_SECRET": "hush hush hush hush",
+              "MAX_CONNECTIONS": 1, "STREAM_HEARTBEAT": 0.3, "STREAM_DEAD_AFTER": 1}  # fmt: skip
     request = f"GET /events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token('u1')}\r\n\r\n".encode()
 
     async def status_of_a_stream(machine: Machine) -> tuple[bytes, socket.socket]:

@@ -1,6 +1,7 @@
 """No log line, answer or stored row holds a token, a ticket, a secret or a signature."""
 
 import asyncio
+import json
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -112,3 +113,32 @@ async def test_no_process_that_the_server_starts_is_handed_secrets_in_its_enviro
         assert not [secret for lines in of_workers for secret in secrets if secret in str(lines)]
         # What is none of our settings a worker may need, as its Python does.
         assert set(environment()) <= {line.partition("=")[0] for line in of_workers[0]}
+
+
+async def test_reason_of_a_refused_token_is_in_the_log_and_a_flood_of_them_is_not(tmp_path, database_url):
+    settings = {"DATABASE_URL": database_url, "AUTH_JWT_SECRET": SECRET, "AUTH_AUTHORIZED_PARTIES": "https://a.example"}
+    async with serving(tmp_path, **settings) as (process, url, _):
+        async with aiohttp.ClientSession() as session:
+
+            async def ask(path="/api/videos/user", **headers) -> int:
+                async with session.get(url + path, headers=headers) as answer:
+                    return answer.status
+
+            for seconds in range(1, 201):
+                assert await ask(Authorization=f"Bearer {token(seconds=-seconds)}") == 401
+            assert await ask(Authorization=f"Bearer {token()}") == 401
+            assert await ask(Cookie=f"__session={token()[:-4]}AAAA; __session=rubbish") == 401
+            assert await ask(f"/events?ticket={token()}") == 401
+            assert await ask() == 401
+            good = token(azp="https://a.example")
+            assert await ask(Cookie=f"__session=rubbish; __session={good}") == 200
+        process.send_signal(signal.SIGTERM)
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+    lines = [json.loads(line) for line in err.decode().splitlines() if "token_refused" in line]
+    assert [(line["carrier"], line["reason"], line["more_since_last_told"]) for line in lines] == [
+        ("bearer", "expired", 0),
+        ("bearer", "wrong authorized party", 0),
+        ("cookie", "bad signature", 0),
+        ("ticket", "bad signature", 0),
+    ]
+    assert "eyJ" not in err.decode()
