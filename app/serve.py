@@ -96,11 +96,13 @@ def _make_room(settings: Settings) -> None:
 
 
 def _bind(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # Of a name with both kinds of address the one that all clients can use.
+    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     taken = socket.socket(family, socket.SOCK_STREAM)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        taken.bind((settings.host, settings.port))
+        taken.bind(address)
         if settings.workers == 1:
             taken.listen(_BACKLOG)
     except OSError as error:

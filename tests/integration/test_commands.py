@@ -254,7 +254,11 @@ async def test_taken_port_is_one_sentence_that_says_what_to_do(tmp_path):
     [
         ({"APP_ENV": "production"}, "WEBHOOK_SECRET and DATABASE_URL"),
         ({"HOST": "0.0.0.0"}, "bind to 127.0.0.1"),
+        ({"HOST": "banana.invalid"}, "HOST is neither an address nor a name"),
+        ({"HOST": "192.0.2.1"}, "bind to 127.0.0.1"),
         ({"PORT": "many"}, "PORT is not usable"),
+        ({"WEBHOOK_SECRET": "whsec_QQ=="}, "WEBHOOK_SECRET is not usable"),
+        ({"DATABASE_URL": "mysql://root:hush@db.example/x?sslmode=prefer"}, "asks by sslmode for a connection"),
         ({"DATABASE_URL": "postgres://x/y"}, "mysql://user:password@host:port/database"),
         ({"DATABASE_URL": "mysql://root:hush@db.example:many/x"}, "a port that is not a number"),
         ({"DATABASE_URL": "mysql://root:hush@[::1/x"}, "DATABASE_URL is not usable: it must look like mysql://"),
@@ -266,7 +270,7 @@ async def test_taken_port_is_one_sentence_that_says_what_to_do(tmp_path):
 )
 async def test_setting_that_cannot_work_is_told_in_one_sentence(tmp_path, settings, told):
     code, out, err = await run(tmp_path, "serve", **({"PORT": free_port()} | settings))
-    assert code == 1
+    assert (code, err.count("\n")) == (1, 1), err
     assert told in err
     assert "Traceback" not in err
     assert "hush" not in out + err

@@ -5,11 +5,12 @@ import json
 import signal
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
+import pytest
 
-from tests.integration.test_commands import databases_of, environment, serving
+from tests.integration.test_commands import databases_of, environment, run, serving
 from tests.integration.test_senders import WHSEC, signed
 from tests.integration.test_sign_in import SECRET, token
 from tests.integration.test_workers import workers_of
@@ -142,3 +143,34 @@ async def test_reason_of_a_refused_token_is_in_the_log_and_a_flood_of_them_is_no
         ("ticket", "bad signature", 0),
     ]
     assert "eyJ" not in err.decode()
+
+
+PASSWORD = "hush/hush@hush:hush%hush é€"
+
+
+@pytest.mark.parametrize(
+    "encode", [lambda text: quote(text, safe=""), lambda text: "".join(f"%{b:02X}" for b in text.encode())]
+)
+@pytest.mark.parametrize("where", ["refuses", "away", "gone"])
+async def test_password_of_the_database_is_told_in_no_spelling(tmp_path, database_url, mariadb, encode, where):
+    spelt = encode(PASSWORD)
+    socket_path = quote(mariadb["unix_socket"], safe="")
+    url = {
+        "refuses": f"mysql://nobody:{spelt}@localhost/rushes?socket={socket_path}",
+        "away": f"mysql://nobody:{spelt}@127.0.0.1:1/rushes?ssl=true",
+        "gone": f"mysql://nobody:{spelt}@localhost/rushes?socket=/nowhere/mysqld.sock",
+    }[where]
+    settings = {"DATABASE_URL": url, "LOG_LEVEL": "debug", "DB_TIMEOUT": 1}
+    told = [*(await run(tmp_path, "migrate", **settings))[1:], *(await run(tmp_path, "purge", **settings))[1:]]
+    if where == "refuses":
+        told += (await run(tmp_path, "serve", PORT=0, **settings))[1:]
+    else:
+        async with serving(tmp_path, **settings) as (process, address, printed), aiohttp.ClientSession() as session:
+            for path in ("/readyz", "/api/videos/user", "/events"):
+                async with session.get(address + path) as answer:
+                    told.append(await answer.text())
+            process.send_signal(signal.SIGTERM)
+            out, err = await asyncio.wait_for(process.communicate(), 20)
+        told += [printed, out.decode(), err.decode()]
+    assert "cannot connect" in "".join(told)
+    assert not [text for text in told for part in ("hush", spelt, spelt[-12:], "%68") if part in text]
