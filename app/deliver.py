@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import math
 import random
 import secrets
 import time
@@ -36,6 +37,8 @@ def deliver(
 ) -> tuple[int, str]:
     """Posts `update` to the server at `url` until it is taken or refused: (status, body) of that answer.
 
+    NaN and Infinity in it, which JSON does not have, are sent as null.
+
     A `secret` that starts with `whsec_` signs (Standard Webhooks), any other is sent as it is. 5xx, 429 and lost
     connections are tried again: after half a second, then twice as long each time, up to 30 s and with jitter, or after
     what `Retry-After` asks for. A redirect is not followed: it is a refusal, and its body here is a sentence that names
@@ -43,7 +46,7 @@ def deliver(
     twice. `timeout`, in seconds, is each attempt's. `on_retry(attempt, reason, wait)` hears of each failure. Blocks
     meanwhile. Raises NotDeliveredError, and ValueError for an address that cannot be one.
     """
-    body = update if isinstance(update, bytes) else json.dumps(update).encode()
+    body = update if isinstance(update, bytes) else _json(update)
     webhook_id = f"msg_{secrets.token_hex(12)}"
     reason = "not one attempt was allowed"
     for attempt in range(1, attempts + 1):
@@ -82,6 +85,22 @@ def proof(webhook_id: str, body: bytes, secret: str | None) -> dict[str, str]:
     key = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
     digest = hmac.digest(key, b"%b.%b.%b" % (webhook_id.encode(), at.encode(), body), hashlib.sha256)
     return headers | {"webhook-timestamp": at, "webhook-signature": "v1," + base64.b64encode(digest).decode()}
+
+
+def _json(update: Any) -> bytes:
+    """JSON has no NaN and no Infinity, which json.dumps would write: they are null."""
+    try:
+        return json.dumps(update, allow_nan=False).encode()
+    except ValueError:
+        return json.dumps(_finite(update), allow_nan=False).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _Unfollowed(urllib.request.HTTPRedirectHandler):

@@ -1,19 +1,11 @@
 """Kinds of fields that the bodies we take are made of, what pydantic's own are too lenient or too strict for. Pure."""
 
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainValidator
 
-
-def _written_out(value: object) -> object:
-    """A time is text with a date and a time of day; pydantic would take numbers and bare dates too."""
-    if isinstance(value, str) and not _DATE_AND_HOUR.match(value):
-        raise ValueError("must look like 2025-10-23T14:30:00Z")
-    if not isinstance(value, str | None):
-        raise ValueError("must be text like 2025-10-23T14:30:00Z")  # noqa: TRY004 - pydantic wants this one
-    return value
+from app import times
 
 
 def number(value: object) -> object:
@@ -23,13 +15,6 @@ def number(value: object) -> object:
     return value
 
 
-def _utc(value: datetime) -> datetime:
-    """The real backend sends Python's naive isoformat(), in UTC."""
-    if not 1970 < value.year < 9999:  # noqa: PLR2004 - what MySQL's DATETIME holds, whatever the offset
-        raise ValueError("must be between the years 1971 and 9998")
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
-
-
 def _seconds(value: object) -> object:
     """v3 writes a duration as 8, 8.5, "8.0" or "8s"."""
     if isinstance(value, str) and re.fullmatch(_DURATION, value, re.ASCII):
@@ -37,13 +22,66 @@ def _seconds(value: object) -> object:
     return value
 
 
-_DATE_AND_HOUR = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
+def is_false(value: object) -> bool:
+    return value in _FALSE
+
+
+def _flag(value: object) -> bool | None:
+    """Also as senders write it who know no true and false."""
+    if value is None:
+        return None
+    if value in _TRUE or value in _FALSE:
+        return value in _TRUE
+    raise ValueError("must be true or false")
+
+
+def _described_time(value: object) -> int | None:
+    try:
+        return times.read(value)
+    except ValueError:
+        return None
+
+
+def words(value: object) -> str | None:
+    """Text, or a number as its digits."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def seconds_or_none(value: object) -> float | None:
+    value = _seconds(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= SECONDS_MAX else None
+
+
+def object_or_none(value: object) -> object:
+    return value if isinstance(value, dict) else None
+
+
+def text_or_none(value: object) -> object:
+    return value if isinstance(value, str) else None
+
+
+_TRUE = (True, "true", "True", "TRUE")  # 1 is equal to True, and 0 to False
+_FALSE = (False, "false", "False", "FALSE")
 _DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
 # Four months: more is a mistake, and would be one in every estimate made from it.
 SECONDS_MAX = 10_000_000
 
-Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_utc)]
+_Time = Annotated[str | float | None, Field(examples=["2025-10-23T14:30:00Z", 1761229800])]
+_Flag = bool | Literal[1, 0, "true", "false", "True", "False", "TRUE", "FALSE"] | None
+
+Moment = Annotated[int | None, PlainValidator(times.read, json_schema_input_type=_Time)]
+"""Microseconds since 1970, None where there is no time."""
+Flag = Annotated[bool | None, PlainValidator(_flag, json_schema_input_type=_Flag)]
+
+DescribedMoment = Annotated[int | None, PlainValidator(_described_time, json_schema_input_type=Any)]
+
 Text = Annotated[str, Field(min_length=1)]
+# With a length to look at, pydantic refuses what is no Unicode.
+Link = Annotated[str, Field(min_length=0)] | None
 _Natural = Annotated[int, Field(ge=0)]
 Natural = Annotated[_Natural, BeforeValidator(number, json_schema_input_type=_Natural)]
 _Seconds = Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)]

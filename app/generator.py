@@ -10,6 +10,7 @@ import structlog
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from yarl import URL
 
+from app import lenient
 from app.deliver import proof
 from app.times import now, rfc3339
 
@@ -90,7 +91,7 @@ class HttpGenerator:
                 body = await _begin(answer)
                 if len(body) > _ANSWER_MAX:
                     raise GeneratorError(f"The generation backend answered with more than {_ANSWER_MAX} bytes.")
-            found = orjson.loads(body)
+            found = lenient.read(body)
         except (ClientError, TimeoutError) as error:
             raise GeneratorError(f"The generation backend did not answer ({type(error).__name__}).") from error
         except orjson.JSONDecodeError:
@@ -116,7 +117,7 @@ async def _begin(answer: ClientResponse) -> bytes:
 def _reason(body: bytes) -> str | None:
     """The backend's own words, by the names that its webhooks have for them; None if there are none."""
     try:
-        said = orjson.loads(body)
+        said = lenient.read(body)
     except orjson.JSONDecodeError:
         return None
     words = [said.get("error"), said.get("message")] if isinstance(said, dict) else []

@@ -4,23 +4,34 @@ A new version of the payload is a new model of a video, a look at what tells it 
 """
 
 import hashlib
+from dataclasses import fields
 from math import floor
+from operator import attrgetter
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import orjson
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    StrictBool,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainValidator, ValidationError, model_validator
 
-from app import errors
-from app.fields import SECONDS_MAX, Moment, Natural, Seconds, Span, Text, say_other_names, without_nulls
-from app.times import microseconds
+from app import errors, lenient, named
+from app.fields import (
+    SECONDS_MAX,
+    DescribedMoment,
+    Flag,
+    Link,
+    Moment,
+    Natural,
+    Seconds,
+    Span,
+    Text,
+    is_false,
+    object_or_none,
+    say_other_names,
+    seconds_or_none,
+    text_or_none,
+    without_nulls,
+    words,
+)
+from app.named import COLUMN_MAX
 from app.video import StatusUpdate, VideoFile
 
 
@@ -29,13 +40,13 @@ class Named(NamedTuple):
 
     job_id: str | None
     status: str | None
-    version: str
+    version: str | None
 
 
 class InvalidPayloadError(Exception):
     """The body is not a webhook. `details` is a list of {"field", "message"}; str() is a sentence.
 
-    `named` is None where the body is no JSON object.
+    `named` is None where nothing in the body can be read.
     """
 
     def __init__(self, details: list[dict[str, str]], named: Named | None = None) -> None:
@@ -57,11 +68,13 @@ def parse(body: bytes, max_depth: int = DEPTH_MAX) -> StatusUpdate:
     `max_depth` is at most `DEPTH_MAX`: how many objects and lists may stand one in another, the body itself being one.
     """
     try:
-        document = orjson.loads(body)
+        document = lenient.read(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidPayloadError([{"field": "", "message": f"the body is not JSON ({error})"}]) from None
+        message = f"the body is not JSON ({error})"
+        raise InvalidPayloadError([{"field": "", "message": message}], _named(*named.in_text(body))) from None
     if not isinstance(document, dict):
-        raise InvalidPayloadError([{"field": "", "message": "the body must be a JSON object"}])
+        message = "the body must be a JSON object"
+        raise InvalidPayloadError([{"field": "", "message": message}], _named(*named.in_text(body)))
     try:
         # Few brackets cannot be deep, and counting them costs next to nothing.
         if body.count(b"{") + body.count(b"[") > max_depth and _is_deeper(document, max_depth):
@@ -69,19 +82,15 @@ def parse(body: bytes, max_depth: int = DEPTH_MAX) -> StatusUpdate:
             raise InvalidPayloadError([{"field": "", "message": message}])
         return _upgrade(document)
     except InvalidPayloadError as error:
-        raise InvalidPayloadError(error.details, _named(document)) from None
+        told = _named(*named.in_object(document), _version(document)[0])
+        raise InvalidPayloadError(error.details, told) from None
     except ValidationError as error:
-        raise InvalidPayloadError(errors.details(error), _named(document)) from None
+        told = _named(*named.in_object(document), _version(document)[0])
+        raise InvalidPayloadError(errors.details(error), told) from None
 
 
-def _named(document: dict[str, Any]) -> Named:
-    job_id, status = document.get("job_id"), document.get("status")
-    word = status.lower() if isinstance(status, str) else ""
-    return Named(
-        job_id if _is_name(job_id) else None,
-        word if 0 < len(word) <= _STATUS_MAX else None,
-        _version(document)[0],
-    )
+def _named(job_id: str | None, status: str | None, version: str | None = None) -> Named | None:
+    return Named(job_id, status, version) if job_id or status or version else None
 
 
 def order(body: bytes) -> dict[str, Any]:
@@ -89,7 +98,7 @@ def order(body: bytes) -> dict[str, Any]:
 
     `prompt`, empty if it tells none, and of `config_used` the fields that a job can have.
     """
-    data = orjson.loads(body)["data"]
+    data = lenient.read(body)["data"]
     metadata = data.get("metadata")
     if not isinstance(metadata, dict):
         metadata = {}
@@ -110,24 +119,24 @@ def _is_deeper(document: dict[str, Any], max_depth: int) -> bool:
     return True
 
 
-def dedup_key(webhook_id: str | None, update: StatusUpdate | None, body: bytes) -> str:
+def dedup_key(webhook_id: str | None, update: StatusUpdate | None, body: bytes, *, asked: bool = False) -> str:
     """32 hex digits, equal for what counts as the same webhook.
 
-    The sender's `webhook-id`; without one (job, status, time, with data or without); without a time,
-    or for a body that is not a webhook, the body itself.
+    The sender's `webhook-id`; without one, what the update says, in whatever version; for a body that is not a webhook,
+    the body itself. `asked` tells what the backend said when it was asked: that is never the same as what it sent.
     """
     if webhook_id is not None:
         kind, content = b"id", webhook_id.encode("utf-8", "surrogateescape")
-    elif update is not None and update.timestamp is not None:
-        parts = [update.job_id, update.status, update.timestamp, update.has_data]
-        kind, content = b"update", orjson.dumps(parts)
+    elif update is not None:
+        kind = b"asked" if asked else b"content"
+        content = orjson.dumps(_content(update), option=orjson.OPT_SORT_KEYS)
     else:
         kind, content = b"body", body
     return hashlib.blake2b(content, digest_size=16, person=kind).hexdigest()
 
 
-_COLUMN_MAX = 191  # characters, what the columns of ids and names hold
-_STATUS_MAX = 16  # characters, what the column of received webhooks holds
+_content = attrgetter(*(field.name for field in fields(StatusUpdate) if field.name != "version"))
+
 _JSON_DEPTH = 31  # levels, what MariaDB's JSON takes
 # Bytes of metadata, each file's counted: a transaction goes in one packet, and MariaDB takes 16 MiB unless told other.
 _COPIES_MAX = 4 * 1024 * 1024
@@ -141,14 +150,14 @@ class Dimensions(BaseModel):
 class Envelope(BaseModel):
     """What every version has around its data."""
 
-    job_id: Annotated[str, Field(min_length=1, max_length=_COLUMN_MAX, strict=True)]
+    job_id: Annotated[str, Field(min_length=1, max_length=COLUMN_MAX, strict=True)]
     status: Annotated[
         Literal["pending", "processing", "generating", "downloading", "completed", "failed"],
         BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
     ]
     content_type: Literal["video"]
-    timestamp: Moment | None = None
-    has_data: StrictBool | None = None
+    timestamp: Moment = None
+    has_data: Flag = None
     data: dict[str, Any] | None = None
     error: Any = None
     message: Any = None
@@ -158,17 +167,20 @@ class VideoV1(BaseModel):
     """The product document's form."""
 
     filename: Text
-    file_url: str | None = None
+    file_url: Link = None
     key: Annotated[Text, Field(validation_alias="file_path")]
     size: Annotated[Natural, Field(validation_alias="file_size")]
     duration: Annotated[Seconds, Field(validation_alias="duration_seconds")]
     format: Text
     aspect_ratio: Text
     dimensions: Dimensions
-    created_at: Moment | None = None
+    created_at: DescribedMoment = None
 
     def link(self) -> str | None:
         return self.file_url
+
+    def path(self) -> str:
+        return self.key
 
 
 class VideoV2(VideoV1):
@@ -176,17 +188,21 @@ class VideoV2(VideoV1):
 
     model_config = {"json_schema_extra": say_other_names}
 
-    url: str | None = None
+    url: Link = None
     key: Annotated[Text, Field(validation_alias=AliasChoices("s3_key", "file_path"))]
+    file_path: Annotated[Link, BeforeValidator(text_or_none, json_schema_input_type=Any)] = None
 
     _without_nulls = model_validator(mode="before")(without_nulls)
 
     def link(self) -> str | None:
         return self.url or self.file_url
 
+    def path(self) -> str:
+        return self.file_path or self.key
+
 
 class VideoV3(VideoV2):
-    s3_url: str | None = None
+    s3_url: Link = None
     size: Annotated[Natural, Field(validation_alias=AliasChoices("size_bytes", "file_size"))]
     duration: Annotated[Span, Field(validation_alias=AliasChoices("duration", "duration_seconds"))]
     format: Text = "mp4"
@@ -201,20 +217,22 @@ Video = TypeVar("Video", bound=VideoV1)
 
 
 class Metadata(BaseModel):
+    """What describes a completion, for openapi.json: nothing in it is ever refused."""
+
     model_config = {"protected_namespaces": ()}
 
-    model_name: str | None = None
-    model_version: str | None = None
-    processing_time: Seconds | None = None
-    generation_time: Seconds | None = None
-    download_time: Seconds | None = None
+    model_name: str | float | None = None
+    model_version: str | float | None = None
+    processing_time: Span | None = None
+    generation_time: Span | None = None
+    download_time: Span | None = None
 
 
 class Data(BaseModel, Generic[Video]):
     videos: Annotated[list[Video], Field(max_length=VIDEOS_MAX)]
-    success: StrictBool | None = None
-    generated_at: Moment | None = None
-    metadata: Metadata | None = None
+    success: Flag = None
+    generated_at: DescribedMoment = None
+    metadata: Annotated[Any, PlainValidator(object_or_none, json_schema_input_type=Metadata | Any)] = None
 
 
 class Completion(BaseModel, Generic[Video]):
@@ -268,7 +286,7 @@ def _upgrade(document: dict[str, Any]) -> StatusUpdate:
         envelope.job_id,
         envelope.status,
         version,
-        timestamp=None if envelope.timestamp is None else microseconds(envelope.timestamp),
+        timestamp=envelope.timestamp,
         has_data=_has_data(envelope),
         error=_text(envelope.error) or _text(envelope.message),
     )
@@ -283,7 +301,7 @@ def _upgrade(document: dict[str, Any]) -> StatusUpdate:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _COLUMN_MAX
+    return isinstance(value, str) and 0 < len(value) <= COLUMN_MAX
 
 
 def _is_span(value: object) -> bool:
@@ -299,8 +317,8 @@ def _owner(user_id: object) -> str | None:
         return None
     if isinstance(user_id, int) and not isinstance(user_id, bool):
         return str(user_id)
-    if not isinstance(user_id, str) or len(user_id) > _COLUMN_MAX:
-        message = f"must be text of at most {_COLUMN_MAX} characters, or a whole number"
+    if not isinstance(user_id, str) or len(user_id) > COLUMN_MAX or lenient.whole(user_id) != user_id:
+        message = f"must be text of at most {COLUMN_MAX} characters, or a whole number"
         raise InvalidPayloadError([{"field": "data.user_id", "message": message}])
     return user_id
 
@@ -309,35 +327,36 @@ def _has_data(envelope: Envelope) -> bool:
     """Files that came, and word that none will come, are never passed over, even beside `has_data: false`."""
     data = envelope.data
     if envelope.has_data is False:
-        return bool(data and (data.get("videos") or data.get("success") is False))
+        return bool(data and (data.get("videos") or is_false(data.get("success"))))
     if envelope.has_data and data is None and envelope.status == "completed":
         raise InvalidPayloadError([{"field": "data", "message": "has_data is true, but data is missing"}])
     return data is not None
 
 
 def _add_files(update: StatusUpdate, data: dict[str, Any], completion: type[Completion[Any]]) -> None:
-    if data.get("success") is False:
+    if is_false(data.get("success")):
         data = data | {"videos": []}
     body = completion.model_validate({"data": data}).data
-    if body.success is not False:
-        update.files = tuple({video.key: _file(video) for video in body.videos}.values())
-    update.generated_at = None if body.generated_at is None else microseconds(body.generated_at)
-    metadata = body.metadata or Metadata()
-    update.model = metadata.model_name and metadata.model_name[:_COLUMN_MAX]
-    update.model_version = metadata.model_version and metadata.model_version[:_COLUMN_MAX]
-    update.processing_time = metadata.processing_time
-    update.generation_time = metadata.generation_time
-    update.download_time = metadata.download_time
-    update.metadata = _kept(data.get("metadata"), len(update.files))
+    files = {video.key: _file(video) for video in body.videos}
+    update.files = tuple([files[key] for key in sorted(files)])
+    update.generated_at = body.generated_at
+    if metadata := body.metadata:
+        model, version = words(metadata.get("model_name")), words(metadata.get("model_version"))
+        update.model = model and model[:COLUMN_MAX]
+        update.model_version = version and version[:COLUMN_MAX]
+        update.processing_time = seconds_or_none(metadata.get("processing_time"))
+        update.generation_time = seconds_or_none(metadata.get("generation_time"))
+        update.download_time = seconds_or_none(metadata.get("download_time"))
+        update.metadata = _kept(metadata, len(files))
 
 
-def _kept(metadata: dict[str, Any] | None, files: int) -> dict[str, Any] | None:
+def _kept(metadata: dict[str, Any], files: int) -> dict[str, Any] | None:
     """What is stored with each file: nothing where the database would refuse that, and the paid-for files with it."""
     text = orjson.dumps(metadata)
     if len(text) * files > _COPIES_MAX:
         return None
     brackets = text.count(b"{") + text.count(b"[")
-    return None if metadata and brackets > _JSON_DEPTH and _is_deeper(metadata, _JSON_DEPTH) else metadata
+    return None if brackets > _JSON_DEPTH and _is_deeper(metadata, _JSON_DEPTH) else metadata
 
 
 def _file(video: VideoV1) -> VideoFile:
@@ -345,14 +364,14 @@ def _file(video: VideoV1) -> VideoFile:
         s3_key=video.key,
         filename=video.filename,
         url=video.link(),
-        path=video.key,
+        path=video.path(),
         size=video.size,
         format=video.format,
         duration_seconds=floor(video.duration + 0.5),
         aspect_ratio=video.aspect_ratio,
         width=video.dimensions.width,
         height=video.dimensions.height,
-        created_at=None if video.created_at is None else microseconds(video.created_at),
+        created_at=video.created_at,
     )
 
 

@@ -4,15 +4,16 @@ Real senders do not send again what failed, so an update that was lost on its wa
 """
 
 import asyncio
+import contextlib
+import json
 import random
 import time
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import structlog
 
-from app import payload, times
+from app import lenient, payload, times
 from app.db.connection import Row
 from app.db.errors import BusyError, DatabaseAwayError, RetryableError
 from app.db.leader import Leader
@@ -164,9 +165,8 @@ class Reconciler:
         word = delivery.update.status if delivery.update else None
         if outcome.kind in ("stale", "duplicate") and word in ("completed", "failed"):
             # Finished there and not here, as we know by now whatever the clocks say.
-            outcome = await self._writer.submit(
-                made_here(orjson.dumps(orjson.loads(delivery.body) | {"timestamp": None}), "reconciled")
-            )
+            timeless = _body(lenient.read(delivery.body) | {"timestamp": None})
+            outcome = await self._writer.submit(made_here(timeless, "reconciled", unique=True))
         log.info("stalled_job_reconciled", job_id=job.job_id, status=word, outcome=outcome.kind)
 
     async def _answer(self, job: _Job, asked: _Asked) -> Delivery | None:
@@ -208,7 +208,7 @@ class Reconciler:
             "data": None,
             "error": self._texts[why].format(span=_span(self._give_up_after)),
         }
-        return made_here(orjson.dumps(document), "reconciled")
+        return made_here(_body(document), "reconciled")
 
     def _rest(self, job: _Job, asked: _Asked) -> None:
         pause = min(min(self._stall_after, _FIRST_PAUSE_MAX) * 2.0 ** min(asked.tries - 1, 20), _PAUSE_MAX)
@@ -232,7 +232,7 @@ def webhook_of(job_id: str, answer: dict[str, Any]) -> bytes:
         "job_id": job_id,
         "status": status,
         "content_type": "video",
-        "timestamp": answer.get("updated_at") or completed_at,
+        "timestamp": _told_time(answer),
         "has_data": False,
         "data": None,
     }
@@ -248,7 +248,21 @@ def webhook_of(job_id: str, answer: dict[str, Any]) -> bytes:
         document |= {"error": answer.get("error"), "message": answer.get("message")}
         if isinstance(metadata, dict):
             document |= {"has_data": True, "data": {"metadata": metadata}}
-    return orjson.dumps(document)
+    return _body(document)
+
+
+def _told_time(answer: dict[str, Any]) -> Any:
+    """When the answer says it became so; None leaves it to the time of its receipt."""
+    for value in (answer.get("updated_at"), answer.get("completed_at")):
+        with contextlib.suppress(ValueError):
+            if times.read(value) is not None:
+                return value
+    return None
+
+
+def _body(document: dict[str, Any]) -> bytes:
+    """As orjson does not write it: with lone surrogates where the answer has them, for payload.py to judge."""
+    return json.dumps(document).encode()
 
 
 def _job(row: Row) -> _Job:

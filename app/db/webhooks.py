@@ -73,13 +73,16 @@ _FEW = 4
 
 
 def made_here(body: bytes, origin: str, *, unique: bool = False) -> Delivery:
-    """A webhook of our own; a `unique` one is no duplicate, whatever it says. Raises payload.InvalidPayloadError."""
+    """A webhook of our own: the duplicate of none that was sent, a `unique` one of none at all.
+
+    Raises payload.InvalidPayloadError.
+    """
     at = receipt()
     own_id = webhook_id(at)
     update = payload.parse(body)
     return Delivery(
         id=own_id,
-        dedup_key=payload.dedup_key(own_id if unique else None, update, body),
+        dedup_key=payload.dedup_key(own_id if unique else None, update, body, asked=True),
         received_at=at,
         headers=b"{}",
         body=body,

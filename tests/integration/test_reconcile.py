@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 
 import orjson
 import pytest
@@ -320,3 +321,23 @@ async def test_simulated_backend_tells_what_it_knows():
     assert len(payload.parse(webhook_of("j1", known)).files) == 2
     assert await simulated.status("other") is None
     await simulated.close()
+
+
+async def test_answer_of_the_backend_is_taken_though_its_description_is_no_json(database_url, sql, backend):
+    metadata = {"processing_time": float("nan"), "prompt_used": "mer \ud83d"}
+    told = answer("j1", "completed", video("k"), generation_metadata=metadata, updated_at="soon")
+    backend.jobs["j1"] = json.dumps(told).encode()
+    add_stalled(sql, "j1")
+    async with reconciling(database_url, backend):
+        await until(lambda: job(sql) == ("COMPLETED", 100, None))
+
+
+async def test_what_the_backend_sent_before_does_not_make_its_answer_a_duplicate(database_url, sql, backend):
+    """The site took the job back to have it made again, after we had heard of its end."""
+    told = answer("j1", "completed", video("k"))
+    add_stalled(sql, "j1")
+    async with reconciling(database_url, backend, stall_after=0.3) as harness:
+        assert kinds(await harness.submit(orjson.loads(webhook_of("j1", told)))) == ["applied"]
+        sql("UPDATE video_generations SET status = 'PROCESSING'")
+        backend.jobs["j1"] = told
+        await until(lambda: job(sql)[0] == "COMPLETED")

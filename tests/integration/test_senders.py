@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import re
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from app.signature import sign
 from tests.conftest import running
 from tests.integration.test_commands import run
 from tests.streams import events
-from tests.webhooks import webhook
+from tests.webhooks import completion, video, webhook
 
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OLD, NEW = "old-secret", "new-secret"
@@ -251,6 +252,16 @@ async def test_retry_after_that_is_no_number_of_seconds_is_passed_over(after):
     async with TestServer(app) as server:
         with pytest.raises(NotDeliveredError, match="503"):
             await asyncio.to_thread(deliver, str(server.make_url("/hook")), webhook("j1", "pending"), attempts=1)
+
+
+async def test_numbers_that_json_does_not_have_are_delivered_as_null(server, sql):
+    await server.register("j1")
+    sent = completion("j1", video("k/1"))
+    sent["data"]["metadata"] |= {"processing_time": float("nan"), "seeds": (float("inf"), 1)}
+    code, answer = await asyncio.to_thread(deliver, server.url, sent, attempts=1)
+    assert code == 200, answer
+    ((kept,),) = sql("SELECT payload FROM rushes_webhooks")
+    assert json.loads(kept, parse_constant=pytest.fail)["data"]["metadata"]["seeds"] == [None, 1]
 
 
 def test_no_attempt_is_no_delivery():

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from urllib.parse import quote
 
 import orjson
@@ -326,3 +327,54 @@ async def test_no_completion_is_lost_by_what_its_metadata_holds(server, sql, met
     [(stored,)] = sql("SELECT metadata FROM video_files WHERE s3Key = 'k/0'")
     # MySQL puts spaces into it.
     assert (stored and orjson.loads(stored)) == (metadata if kept else None)
+
+
+async def test_two_different_webhooks_of_one_second_both_count(server, sql):
+    await server.register("none-first")
+    await server.register("two-files")
+    for job_id, first, second in (
+        ("none-first", [], [video("n/a")]),
+        ("two-files", [video("t/a")], [video("t/b")]),
+    ):
+        for files in (first, second):
+            code, body = await server.post(completion(job_id, *files))
+            assert (code, body["success"], body.get("status") == "duplicate") == (200, True, False)
+    assert sql("SELECT status FROM video_generations") == (("COMPLETED",), ("COMPLETED",))
+    assert sql("SELECT s3Key FROM video_files ORDER BY s3Key") == (("n/a",), ("t/a",), ("t/b",))
+
+
+async def test_same_update_in_another_spelling_is_a_duplicate(server):
+    await server.register("j1")
+    sent = completion("j1", video("k/1"))
+    await server.post(sent)
+    spaced = orjson.dumps(dict(reversed(sent.items())) | {"environment": "production"}, option=orjson.OPT_INDENT_2)
+    assert (await server.post(spaced))[1]["status"] == "duplicate"
+
+
+async def test_path_of_a_file_that_also_has_a_key_is_stored_and_shown(server, sql):
+    await server.register("j1")
+    sent = completion("j1", video("srv/1.mp4", s3_key="bucket/1.mp4"))
+    assert (await server.post(sent))[1]["num_videos"] == 1
+    assert sql("SELECT s3Key, filePath FROM video_files") == (("bucket/1.mp4", "srv/1.mp4"),)
+    shown = (await server.get("/api/videos/j1"))[1]["videos"][0]
+    assert shown["file_path"] == "srv/1.mp4"
+
+
+async def test_paid_video_is_taken_whatever_its_description_says(server, sql):
+    await server.register("j1")
+    sent = completion("j1", video("k/1", created_at="soon"))
+    sent["data"]["metadata"] |= {"model_version": 3, "processing_time": float("nan"), "prompt_used": "mer \ud83d"}
+    sent["data"]["generated_at"] = "ODD"
+    code, body = await server.post(json.dumps(sent).encode())
+    assert (code, body["num_videos"]) == (200, 1)
+    assert sql("SELECT status, modelVersion, processingTime FROM video_generations") == (("COMPLETED", "3", None),)
+    assert sql("SELECT JSON_UNQUOTE(JSON_EXTRACT(metadata, '$.prompt_used')) FROM video_files") == (("mer \ufffd",),)
+
+
+async def test_dead_letter_names_its_job_though_the_body_is_no_json(server, sql):
+    for at, raw in enumerate(
+        (b'{"job_id": "cut", "status": "completed", "data": {"vi', b"{'job_id': 'cut', 'x': True}")
+    ):
+        code, body = await server.post(raw)
+        assert (code, body["code"], body["job_id"]) == (400, "invalid_payload", "cut"), at
+    assert sql("SELECT job_id, outcome FROM rushes_webhooks") == (("cut", "dead"), ("cut", "dead"))

@@ -1,6 +1,7 @@
 """The versions of the payload, and what is not a webhook."""
 
 import copy
+import json
 from datetime import datetime
 
 import orjson
@@ -225,15 +226,18 @@ def test_status_is_read_in_any_case():
         ("data.videos.0.file_size", -1, "data.videos.0.file_size"),
         ("data.videos.0.dimensions", ..., "data.videos.0.dimensions"),
         ("data.videos.0.duration_seconds", "8s", "data.videos.0.duration_seconds"),
-        ("data.metadata.processing_time", "long", "data.metadata.processing_time"),
         ("data", None, "data"),
-        ("timestamp", 1761229800, "timestamp"),
+        ("timestamp", 1e300, "timestamp"),
+        ("timestamp", -1, "timestamp"),
+        ("timestamp", True, "timestamp"),
+        ("timestamp", "2025-10-23T14:30:61Z", "timestamp"),
+        ("timestamp", "2025-02-30T14:30:00Z", "timestamp"),
+        ("data.success", "yes", "data.success"),
         ("timestamp", "2025-10-23", "timestamp"),
         ("has_data", "yes", "has_data"),
         ("data.videos.0.file_size", True, "data.videos.0.file_size"),
         ("data.videos.0.file_size", "12", "data.videos.0.file_size"),
         ("data.videos.0.duration_seconds", 1e30, "data.videos.0.duration_seconds"),
-        ("data.metadata.processing_time", 1e30, "data.metadata.processing_time"),
         ("data.videos", [{}] * 101, "data.videos"),
         ("data.user_id", {"a": 1}, "data.user_id"),
         ("data.user_id", ["u1"], "data.user_id"),
@@ -251,7 +255,6 @@ def test_wrong_field_is_named_as_the_sender_wrote_it(path, value, field):
     [
         ("timestamp", "yesterday", "timestamp: must look like 2025-10-23T14:30:00Z"),
         ("data", [], "data: must be an object"),
-        ("data.metadata", 1, "data.metadata: must be an object"),
         ("data.videos.0", "sunset.mp4", "data.videos.0: must be an object"),
         ("data.videos.0.file_size", True, "data.videos.0.file_size: must be a number"),
         ("data.videos", V1["data"]["videos"] * 101, "data.videos: must have at most 100 items"),
@@ -263,7 +266,9 @@ def test_wrong_field_is_told_in_the_words_of_json(path, value, sentence):
     assert str(error.value) == sentence
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"job_id": "\\ud800"}', b'{"a": NaN}'])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"[]", b"null", b"NaN", b"\xff\xfe", b'{"a": 1,}', b'{"a":' + b"[" * 100_000 + b"NaN"]
+)
 def test_what_is_not_a_json_object_is_refused_with_a_sentence(raw):
     with pytest.raises(InvalidPayloadError) as error:
         payload.parse(raw)
@@ -293,9 +298,18 @@ def test_body_is_read_to_the_depth_allowed_and_refused_beyond_it(max_depth, dept
         (body(V1 | {"job_id": "inv", "status": "Exploded"}), ("inv", "exploded", "v1")),
         (body(V1 | {"job_id": "inv", "status": "FAILED", "content_type": "image"}), ("inv", "failed", "v1")),
         (body(changed("data.user_id", [1]) | {"job_id": "é" * 191, "status": "x" * 16}), ("é" * 191, "x" * 16, "v3")),
-        (body(V1 | {"job_id": "x" * 192, "status": "x" * 17}), (None, None, "v1")),
+        (body(V1 | {"job_id": "x" * 192, "status": "x" * 17}), ("cm123abc456", None, "v1")),
         (body({"job_id": "", "status": ""}), (None, None, "v1")),
-        (body({"job_id": 7, "status": ["failed"], "error": 1}), (None, None, "v3")),
+        (body({"job_id": "x" * 192, "status": " Failed "}), (None, "failed", "v1")),
+        (body({"job_id": 7, "status": ["failed"], "error": 1}), ("7", None, "v3")),
+        (body({"status": "completed", "data": {"job_id": "inner"}}), ("inner", "completed", "v1")),
+        (b'{"job_id":"nan","status":"completed","data":{"videos":[{"file_size":NaN}]}}', ("nan", "completed", "v1")),
+        (b'{"job_id":"half \\ud83d","status":"failed"}', (None, "failed", "v1")),
+        (b'{"job_id":"cut","status":"completed","data":{"vid', ("cut", "completed", None)),
+        (b'[{"job_id": "listed", "status": "failed"}]', ("listed", "failed", None)),
+        (b"{'job_id': 'python', 'has_data': True}", ("python", None, None)),
+        (b'{"job_id": "a\\"b\\u00e9", "x"', ('a"b\u00e9', None, None)),
+        (b'{"job_id": "\\x", "x"', None),
         (body({"status": "İ" * 16}), (None, None, "v1")),  # twice as long in lower case
         (body(V1 | {"data": None}), ("cm123abc456", "completed", "v1")),
         (b'{"job_id":"deep","x":' + b"[" * 200 + b"]" * 200 + b"}", ("deep", None, "v1")),
@@ -314,6 +328,130 @@ def test_time_without_a_zone_is_utc():
     assert naive.timestamp == microseconds(datetime.fromisoformat("2025-10-23T14:30:00.123456+00:00"))
     shifted = payload.parse(body(changed("timestamp", "2025-10-23T16:30:00.123456+02:00")))
     assert shifted.timestamp == naive.timestamp
+
+
+@pytest.mark.parametrize("path", ["timestamp", "data.generated_at", "data.videos.0.created_at"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "2025-10-23T14:30:00+00:00Z", "2025-10-23 14:30:00", "2025-10-23t14:30:00z", "2025-10-23T14:29:60Z",
+        "2025-10-23T14:30:00.000000000Z", " 2025-10-23T14:30:00Z\n", "2025-10-23T16:30:00+02:00Z",
+        "2025-10-23T14:30Z", 1761229800, 1761229800.0, "1761229800", 1761229800000, "1761229800000",
+    ],
+)  # fmt: skip
+def test_time_is_read_however_senders_write_it(path, sent):
+    update = payload.parse(body(changed(path, sent)))
+    assert (update.timestamp, update.generated_at, update.files[0].created_at) == (1761229800_000_000,) * 3
+
+
+@pytest.mark.parametrize("path", ["timestamp", "data.generated_at", "data.videos.0.created_at"])
+@pytest.mark.parametrize("sent", ["", " ", None])
+def test_empty_text_is_no_time(path, sent):
+    update = payload.parse(body(changed(path, sent)))
+    found = (update.timestamp, update.generated_at, update.files[0].created_at)
+    assert sorted(map(bool, found)) == [False, True, True]
+
+
+ODD = [None, True, [], ["x"], {"a": 1}, "x", "", "yesterday", -1, -0.003, 1e300, 2**63, "\u0000", "12:00"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data.metadata", "data.generated_at", "data.videos.0.created_at", "error", "message", "data.prompt",
+        *(f"data.metadata.{name}" for name in (
+            "model_name", "model_version", "processing_time", "generation_time", "download_time", "prompt_used",
+            "config_used", "anything",
+        )),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_paid_video_is_never_refused_for_what_only_describes_it(path, value):
+    document = changed(path, value)
+    update = payload.parse(body(document))
+    assert update.files[0].s3_key == "/videos/sunset.mp4"
+    for seconds in (update.processing_time, update.generation_time, update.download_time):
+        assert seconds is None or 0 <= seconds <= 10_000_000
+    assert update.model is None or isinstance(update.model, str)
+    payload.order(body(document))
+    key(document)
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "taken"),
+    [
+        ("model_version", 3, "3"), ("model_version", 3.1, "3.1"), ("model_name", True, None),
+        ("processing_time", "120.5", 120.5), ("processing_time", "120.5s", 120.5), ("processing_time", -0.003, None),
+        ("download_time", 0, 0.0), ("generation_time", "long", None), ("generation_time", 10_000_001, None),
+    ],
+)  # fmt: skip
+def test_description_is_mended_where_it_can_be(name, sent, taken):
+    update = payload.parse(body(changed(f"data.metadata.{name}", sent)))
+    field = {"model_name": "model"}.get(name, name)
+    assert getattr(update, field) == taken
+
+
+HALF = json.dumps("caf\u00e9 " + chr(0xD83D)).encode()
+
+
+@pytest.mark.parametrize("odd", [b"NaN", b"-Infinity", b"1e400", HALF, b'"\xff"', b'"a\nb"', b"9" * 5000])
+@pytest.mark.parametrize("name", ["processing_time", "prompt_used", "model_name", "seed"])
+def test_paid_video_is_not_refused_for_what_json_does_not_have_in_its_description(name, odd):
+    raw = body(changed(f"data.metadata.{name}", "ODD")).replace(b'"ODD"', odd)
+    update = payload.parse(raw)
+    assert update.files[0].s3_key == "/videos/sunset.mp4"
+    orjson.dumps(update.metadata)
+    payload.dedup_key(None, update, raw)
+    order = payload.order(raw)
+    order["prompt"].encode()
+    if name == "prompt_used" and odd is HALF:
+        assert order["prompt"] == "caf\u00e9 \ufffd"
+
+
+@pytest.mark.parametrize("name", ["file_path", "filename", "format", "file_url", "aspect_ratio"])
+def test_name_or_key_that_is_no_text_is_refused_and_not_altered(name):
+    raw = body(changed(f"data.videos.0.{name}", "ODD")).replace(b'"ODD"', HALF)
+    with pytest.raises(InvalidPayloadError, match=name):
+        payload.parse(raw)
+
+
+@pytest.mark.parametrize("name", ["file_size", "duration_seconds"])
+def test_size_or_duration_that_is_no_number_is_refused(name):
+    raw = body(changed(f"data.videos.0.{name}", "ODD")).replace(b'"ODD"', b"NaN")
+    with pytest.raises(InvalidPayloadError, match=name):
+        payload.parse(raw)
+
+
+def test_owner_that_is_no_text_is_refused_and_not_altered():
+    with pytest.raises(InvalidPayloadError, match="user_id"):
+        payload.parse(body(changed("data.user_id", "ODD")).replace(b'"ODD"', HALF))
+
+
+@pytest.mark.parametrize("said", [False, 0, "false", "False"])
+def test_no_success_is_understood_however_it_is_written(said):
+    update = payload.parse(body(changed("data.success", said)))
+    assert (update.has_data, update.files) == (True, ())
+    assert payload.parse(body(V1 | {"has_data": said, "data": {"success": said}})).has_data
+
+
+@pytest.mark.parametrize("said", [True, 1, "true", "True"])
+def test_success_is_understood_however_it_is_written(said):
+    assert payload.parse(body(changed("data.success", said) | {"has_data": said})).files
+
+
+@pytest.mark.parametrize(
+    ("video", "path"),
+    [
+        (V2_VIDEO | {"file_path": "/srv/sunset.mp4"}, "/srv/sunset.mp4"),
+        (V3_VIDEO | {"duration": 8, "file_path": "/srv/sunset.mp4"}, "/srv/sunset.mp4"),
+        (V2_VIDEO, "k/sunset.mp4"),
+        (V2_VIDEO | {"file_path": ""}, "k/sunset.mp4"),
+        (V2_VIDEO | {"file_path": 5}, "k/sunset.mp4"),
+    ],
+)
+def test_path_of_a_file_is_the_senders_and_its_key_the_buckets(video, path):
+    file = payload.parse(body(with_video(video))).files[0]
+    assert (file.s3_key, file.path) == ("k/sunset.mp4", path)
 
 
 def test_files_are_taken_even_beside_has_data_false():
@@ -359,17 +497,52 @@ def test_same_webhook_is_told_by_its_id_first():
     assert key(V1, "msg_1") != key(V1)
 
 
-def test_without_an_id_job_status_time_and_data_tell():
+def test_without_an_id_what_the_webhook_says_tells():
     assert key(V1) == key(changed("environment", "production"))
     assert key(V1) == key(changed("timestamp", "2025-10-23T16:30:00+02:00"))
-    assert key(V1) != key(V1 | {"has_data": False, "data": None})
-    assert key(V1) != key(changed("timestamp", "2025-10-23T14:30:00.001Z"))
-
-
-def test_without_a_time_the_body_tells():
+    assert key(V1) == key(dict(reversed(V1.items())))
+    assert payload.dedup_key(None, payload.parse(body(V1)), b"") == key(V1)
     timeless = changed("timestamp")
-    assert key(timeless) == key(timeless)
-    assert key(timeless) != key(changed("environment", "x", timeless))
+    assert key(timeless) == key(changed("environment", "x", timeless))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("has_data", None),
+        ("data.videos", []),
+        ("data.videos.0.file_path", "/videos/b.mp4"),
+        ("data.videos.0.file_url", None),
+        ("data.videos.0.file_size", 5),
+        ("data.videos.0.created_at", None),
+        ("data.metadata.processing_time", 120.6),
+        ("data.metadata.prompt_used", "Une aube"),
+        ("data.generated_at", None),
+        ("data.user_id", "u1"),
+        ("error", "quota"),
+        ("timestamp", "2025-10-23T14:30:00.001Z"),
+        ("timestamp", None),
+        ("job_id", "another"),
+        ("status", "failed"),
+    ],
+)
+def test_two_webhooks_of_one_second_that_say_different_things_are_two(path, value):
+    other = changed(path, value) if path != "has_data" else V1 | {"has_data": False, "data": None}
+    assert key(V1) != key(other)
+
+
+def test_order_of_files_and_the_version_of_the_payload_make_no_other_webhook():
+    video = V1["data"]["videos"][0]
+    other = video | {"file_path": "/videos/b.mp4"}
+    assert key(with_video(video) | {"data": {"videos": [video, other]}}) == key(
+        with_video(video) | {"data": {"videos": [other, video]}}
+    )
+    assert key(V1) == key(V1 | {"error": None})
+
+
+def test_answer_of_the_backend_is_never_the_same_as_what_it_sent():
+    update = payload.parse(body(V1))
+    assert payload.dedup_key(None, update, b"", asked=True) != payload.dedup_key(None, update, b"")
 
 
 json_values = st.recursive(
