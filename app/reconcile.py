@@ -23,19 +23,21 @@ from app.db.webhooks import Delivery, made_here
 from app.db.writer import Writer
 from app.generator import Generator, GeneratorError
 from app.video import status_word
+from app.wire import whole
 
 log = structlog.get_logger(__name__)
 
 # The index that our queries want on this table holds all that is asked for: the rows are not touched.
 _UNFINISHED = """
 SELECT id FROM video_generations
-WHERE status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING') AND createdAt < %s LIMIT %s
+WHERE status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING') AND (createdAt < %s OR createdAt IS NULL)
+LIMIT %s
 """
 
 _JOBS = """
 SELECT g.id, g.status, g.progress, g.updatedAt, g.createdAt, k.job_id, k.status, k.updated_at
 FROM video_generations g LEFT JOIN rushes_jobs k
-  ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) = g.createdAt
+  ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) <=> g.createdAt
 WHERE g.id IN %s
 """
 
@@ -268,7 +270,8 @@ def _body(document: dict[str, Any]) -> bytes:
 def _job(row: Row) -> _Job:
     job_id, state, progress, updated_at, created_at, key_of, word, moved_at = row
     if key_of != job_id:  # also where only the collation found one
-        return _Job(job_id, status_word(state, progress), times.microseconds(max(updated_at, created_at)))
+        seen = times.stored(updated_at) or 0, times.stored(created_at) or 0
+        return _Job(job_id, status_word(state, whole(progress)), max(seen))
     return _Job(job_id, word, times.microseconds(moved_at))
 
 

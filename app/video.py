@@ -4,14 +4,15 @@ Updates of one job have a total order, so any arrival order, with any repetition
 
 - a completion that brings files beats everything else;
 - otherwise the later time wins, at equal times the later stage;
-- at equal time and stage the content decides (the smaller text stays). Senders do not do this on
+- at equal time and stage the content decides: what says more, then the smaller text. Senders do not do this on
   purpose; without a rule for it the first to arrive would win, and the row would depend on the network.
 
-Files have an order of their own: each keeps the fields of the latest completion that named it.
+Files have an order of their own: each keeps the fields of the latest completion that named it, and of several of one
+time, an address or a size from any that has it.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,6 +20,7 @@ import orjson
 from app.times import moment
 
 FINISHED = ("COMPLETED", "FAILED")
+_STATES = {"PENDING", "PROCESSING", "GENERATING", "DOWNLOADING", *FINISHED}
 
 DEFAULT_MODEL = "veo-2.0-generate-001"
 DEFAULT_MODEL_VERSION = "2.0"
@@ -122,16 +124,19 @@ class Key(NamedTuple):
         return mine > theirs or (mine == theirs and self.tie < other.tie)
 
 
-FileKey = tuple[int, str]
-"""(`at`, `tie`) of the completion that gave a file its fields."""
+FileKey = tuple[int, str, str, str]
+"""`at` of the latest completions that named a file; `tie` of the one of them that gave it its fields, its address, its
+size. An address or size that none of them has is `NOBODY`'s."""
 
-OLDEST: FileKey = (-1, "")
+NOBODY = "~"  # after every tie
+
+OLDEST: FileKey = (-1, "", "", "")
 """Of a file that another program made, beside a job that it has not finished."""
 
 
 @dataclass(slots=True)
 class Job:
-    """A job as the rules see it: where it stands, whether it has any file, and which.
+    """A job as the rules see it: where it stands, whether it has any file, and which, by their keys.
 
     `files` is known where the update brings files, `has_any` where it is a completion that brings none.
     """
@@ -143,7 +148,7 @@ class Job:
     error: str | None = None
     key: Key | None = None
     has_any: bool = False
-    files: set[str] = field(default_factory=set)
+    files: dict[str, VideoFile] = field(default_factory=dict)
     file_keys: dict[str, FileKey] = field(default_factory=dict)
 
 
@@ -151,13 +156,19 @@ class Job:
 class Change:
     """What an update that is not stale does.
 
-    `columns` are those of `video_generations` to set, none when only files change; `new_files` and
-    `refreshed_files` are those to insert and to overwrite.
+    `columns` are those of `video_generations` to set, none when only files change; `new_files` are those to insert,
+    `refreshed_files` those to overwrite, and `completed_files` those that only get an address or a size.
     """
 
     columns: dict[str, Any]
     new_files: tuple[VideoFile, ...] = ()
     refreshed_files: tuple[VideoFile, ...] = ()
+    completed_files: tuple[VideoFile, ...] = ()
+
+
+def file_key(at: int, tie: str, file: VideoFile) -> FileKey:
+    """Of a file as one completion names it."""
+    return at, tie, NOBODY if file.url is None else tie, tie if file.size else NOBODY
 
 
 def ordering_time(update: StatusUpdate, received_at: int) -> int:
@@ -204,29 +215,55 @@ def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change 
         "model": update.model or DEFAULT_MODEL,
         "modelVersion": update.model_version or DEFAULT_MODEL_VERSION,
     }
-    content = orjson.dumps(
-        [list(columns.values()), [_fields(f) for f in update.files], update.metadata], option=orjson.OPT_SORT_KEYS
-    )
-    key = Key(has_files=True, at=at, stage=_COMPLETED, tie=_tie(content))
+    told = [list(columns.values()), update.files, update.metadata]
+    # What says more comes first.
+    missing = (*columns.values(), update.model, update.model_version, update.generated_at).count(None)
+    tie = f"{missing:02d}{_digest(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))}"
+    key = Key(has_files=True, at=at, stage=_COMPLETED, tie=tie)
     wins = key.beats(job.key)
-    new = tuple(f for f in update.files if f.s3_key not in job.files)
-    refreshed = tuple(
-        f for f in update.files if f.s3_key in job.files and _refreshes(key, job.file_keys.get(f.s3_key, OLDEST))
-    )
-    if not (wins or new or refreshed):
+    files = _take_files(job, update.files, at, tie)
+    if not (wins or any(files)):
         return None
-    for file in (*new, *refreshed):
-        job.files.add(file.s3_key)
-        job.has_any = True
-        job.file_keys[file.s3_key] = (key.at, key.tie)
     if wins:
         job.key = key
         _set(job, "completed", columns)
-    return Change(columns if wins else {}, new, refreshed)
+    return Change(columns if wins else {}, *files)
 
 
-def _refreshes(key: Key, known: FileKey) -> bool:
-    return key.at > known[0] or (key.at == known[0] and key.tie < known[1])
+def _take_files(job: Job, files: tuple[VideoFile, ...], at: int, tie: str) -> tuple[tuple[VideoFile, ...], ...]:
+    """(new, refreshed, completed) files of a completion, which `job` has from now on."""
+    new: list[VideoFile] = []
+    refreshed: list[VideoFile] = []
+    completed: list[VideoFile] = []
+    for file in files:
+        key = file.s3_key
+        mine = file_key(at, tie, file)
+        known = job.files.get(key)
+        if known is None:
+            new.append(file)
+            job.files[key], job.file_keys[key] = file, mine
+            continue
+        merged, by = _merge(known, job.file_keys.get(key, OLDEST), file, mine)
+        if by == job.file_keys.get(key, OLDEST):
+            continue
+        (refreshed if by[1] == tie else completed).append(merged)
+        job.files[key], job.file_keys[key] = merged, by
+    job.has_any = job.has_any or bool(files)
+    return tuple(new), tuple(refreshed), tuple(completed)
+
+
+def _merge(known: VideoFile, theirs: FileKey, file: VideoFile, mine: FileKey) -> tuple[VideoFile, FileKey]:
+    if mine[0] != theirs[0]:
+        return (file, mine) if mine[0] > theirs[0] else (known, theirs)
+    at, tie, url, size = mine[0], min(theirs[1], mine[1]), min(theirs[2], mine[2]), min(theirs[3], mine[3])
+    return (
+        replace(
+            file if tie != theirs[1] else known,
+            url=file.url if url != theirs[2] else known.url,
+            size=file.size if size != theirs[3] else known.size,
+        ),
+        (at, tie, url, size),
+    )
 
 
 def _without_files(update: StatusUpdate, at: int, language: str) -> tuple[str, int, dict[str, Any]]:
@@ -269,15 +306,13 @@ def _set(job: Job, status: str, columns: dict[str, Any]) -> None:
     job.error = columns["error"]
 
 
-def _fields(file: VideoFile) -> list[Any]:
-    return [getattr(file, name) for name in VideoFile.__slots__]
-
-
 def _tie(content: bytes) -> str:
     """Orders contents as their texts do (by a prefix), and tells any two apart (by a digest)."""
-    if not content:
-        return ""
-    return content[:24].hex() + hashlib.blake2b(content, digest_size=16).hexdigest()
+    return content[:24].hex() + _digest(content) if content else ""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def known_key(state: str, finished_at: int, *, has_files: bool) -> Key | None:
@@ -291,6 +326,15 @@ def known_key(state: str, finished_at: int, *, has_files: bool) -> Key | None:
     if state == "FAILED":
         return Key(has_files=False, at=finished_at, stage=_FAILED, tie="")
     return None
+
+
+def state_of(stored: object, *, ended: bool) -> str:
+    """The state of a row, in our words. Another program's enum may have more: whether the row says that it has ended
+    tells which of ours is nearest."""
+    state = str(stored).upper()
+    if state in _STATES:
+        return state
+    return "FAILED" if ended else "PENDING"
 
 
 def status_word(state: str, progress: int) -> str:

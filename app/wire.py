@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from app.times import rfc3339
+from app.times import rfc3339, stored
 from app.video import FINISHED
 
 
@@ -79,6 +79,33 @@ def event_data(
             "eta_seconds": eta_seconds,
             "videos": videos,
         }
+    )
+
+
+def whole(value: object) -> int:
+    """A number as a column of another program's making gives it (DECIMAL, text, NULL); 0 where it is none."""
+    if isinstance(value, int):
+        return value
+    try:
+        return int(float(str(value)))
+    except (ValueError, OverflowError):
+        return 0
+
+
+def words(value: object) -> str:
+    """Text, likewise."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return "" if value is None else str(value)
+
+
+def stored_file(fields: Sequence[Any], created_at: object) -> dict[str, Any]:
+    """As `gallery_file`, of a row that another program may have written, as the database gave it."""
+    file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields
+    numbers = [whole(number) for number in (size, seconds, width, height)]
+    texts = [words(text) for text in (file_id, filename, file_format, aspect_ratio)]
+    return gallery_file(
+        [*texts[:2], url, path, numbers[0], texts[2], numbers[1], texts[3], *numbers[2:]], stored(created_at) or 0
     )
 
 

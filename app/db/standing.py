@@ -11,12 +11,14 @@ from app.db.connection import Connection, Statement
 from app.db.sql import bind
 from app.db.webhooks import Delivery, Outcome, Received, find_by_key, find_recorded
 from app.video import Key, StatusUpdate
-from app.wire import gallery_file
+from app.wire import stored_file, whole
 
 # Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others. The rest of
-# what the row says comes in one column: decoding a column costs us more than it costs the server.
+# what the row says comes in one column: decoding a column costs us more than it costs the server. CONCAT_WS leaves out
+# what is NULL, which a table that is not ours may have anywhere.
 _LOCK = """
-SELECT id, authorId, organizationId, CONCAT_WS('|', status, progress, createdAt, COALESCE(completedAt, updatedAt))
+SELECT id, authorId, organizationId, CONCAT_WS('|', COALESCE(status, ''), COALESCE(progress, ''),
+  COALESCE(createdAt, ''), COALESCE(completedAt, ''), COALESCE(updatedAt, ''))
 FROM video_generations WHERE id IN %s ORDER BY id FOR UPDATE SKIP LOCKED
 """
 
@@ -51,7 +53,7 @@ _Read = tuple[Statement, Callable[[list[Any]], None]]
 class JobRow:
     """A locked row, and what the batch does to it.
 
-    `created_at` and `finished_at` are as the database writes them, empty in a row that the batch makes. `without_key`:
+    `created_at` is as the database writes it, empty where there is none; `finished_at` in microseconds. `without_key`:
     it was there before, and none of the keys in rushes_jobs is its own.
     """
 
@@ -60,7 +62,7 @@ class JobRow:
     organization_id: str | None
     job: video.Job
     created_at: str = ""
-    finished_at: str = ""
+    finished_at: int = 0
     without_key: bool = False
     prompt: str | None = None
     columns: dict[str, Any] = field(default_factory=dict)
@@ -158,9 +160,16 @@ class Standing:
 
     def _load_jobs(self, rows: list[Any]) -> None:
         for job_id, author, organization, standing in rows:
-            state, progress, created_at, finished_at = standing.split("|")
-            job = video.Job(state, video.status_word(state, int(progress)), int(progress))
-            self.jobs[job_id] = JobRow(job_id, author, organization, job, created_at, finished_at, without_key=True)
+            state, progress, created_at, completed_at, updated_at = standing.rsplit("|", 4)
+            ended = times.stored(completed_at) if completed_at else None
+            state, at = video.state_of(state, ended=ended is not None), whole(progress)
+            job = video.Job(state, video.status_word(state, at), at)
+            finished_at = 0
+            if state in video.FINISHED:
+                finished_at = ended or times.stored(updated_at) or 0
+            self.jobs[job_id] = JobRow(
+                job_id, author or "", organization, job, created_at, finished_at, without_key=True
+            )
 
     def _load_keys(self, rows: list[Any]) -> None:
         for job_id, standing, file_keys in rows:
@@ -169,7 +178,7 @@ class Standing:
                 self._keys_alone.append(job_id)
                 continue
             status, has_files, at, stage, tie, *created_at = standing.split("|")
-            if created_at and created_at[0] != row.created_at:
+            if created_at and _to_the_digit(created_at[0]) != _to_the_digit(row.created_at):
                 continue  # the key of a job that was deleted, before this one was inserted under its id
             job = row.job
             row.without_key = False
@@ -177,10 +186,10 @@ class Standing:
             job.key = Key(has_files == "1", int(at), int(stage), tie)
             job.has_any = job.key.has_files
             if file_keys:
-                job.file_keys = {name: (at, tie) for name, (at, tie) in orjson.loads(file_keys).items()}
+                job.file_keys = _file_keys(file_keys)
         for row in self.jobs.values():
             if row.without_key:
-                row.job.key = video.known_key(row.job.state, times.microseconds_of(row.finished_at), has_files=False)
+                row.job.key = video.known_key(row.job.state, row.finished_at, has_files=False)
 
     def _note_files(self, rows: list[Any]) -> None:
         for (job_id,) in rows:
@@ -191,15 +200,15 @@ class Standing:
                     row.job.key = row.job.key._replace(has_files=row.job.state == "COMPLETED")
 
     def _load_files(self, rows: list[Any]) -> None:
-        for job_id, key, file_id, filename, url, path, size, form, seconds, ratio, width, height, created_at in rows:
+        for job_id, key, *fields, created_at in rows:
             row = self.jobs.get(job_id)
-            if row is not None:
-                row.job.files.add(key)
-                if row.without_key:
-                    # Kept from now on, so that what comes later finds the file no older than it was.
-                    row.job.file_keys[key] = (row.job.key.at, "") if row.job.key else video.OLDEST
-                fields = [file_id, filename, url, path, int(size), form, int(seconds), ratio, int(width), int(height)]
-                row.gallery[key] = gallery_file(fields, times.microseconds_of(created_at))
+            if row is None:
+                continue
+            shown = row.gallery[key] = stored_file(fields, created_at)
+            file = row.job.files[key] = _file(key, shown, times.stored(created_at))
+            if row.without_key:
+                # Kept from now on, so that what comes later finds the file no older than it was.
+                row.job.file_keys[key] = video.file_key(row.job.key.at, "", file) if row.job.key else video.OLDEST
 
     def _load_owners(self, rows: list[Any]) -> None:
         self.key_owner = dict(rows)
@@ -210,6 +219,38 @@ class Standing:
 
     def _load_recorded(self, rows: list[Any]) -> None:
         self.recorded = {row[0]: Outcome(row[1], row[0], *row[2:]) for row in rows}
+
+
+def _to_the_digit(moment: str) -> str:
+    """A DATETIME's text without the zeros at its end: ours has six digits, the site's as many as its column."""
+    return moment.rstrip("0").rstrip(".") if "." in moment else moment
+
+
+def _file(key: str, shown: dict[str, Any], created_at: int | None) -> video.VideoFile:
+    return video.VideoFile(
+        s3_key=key,
+        filename=shown["filename"],
+        url=shown["file_url"],
+        path=shown["file_path"],
+        size=shown["file_size"],
+        format=shown["format"],
+        duration_seconds=shown["duration_seconds"],
+        aspect_ratio=shown["aspect_ratio"],
+        width=shown["dimensions"]["width"],
+        height=shown["dimensions"]["height"],
+        created_at=created_at,
+    )
+
+
+def file_keys_json(file_keys: dict[str, video.FileKey]) -> bytes | None:
+    """For rushes_jobs: [at, tie] of a file whose fields are all of one completion, else [at, tie, url, size]."""
+    if not file_keys:
+        return None
+    return orjson.dumps({name: key[:2] if key[1] == key[2] == key[3] else key for name, key in file_keys.items()})
+
+
+def _file_keys(text: str) -> dict[str, video.FileKey]:
+    return {name: (at, tie, *(rest or (tie, tie))) for name, (at, tie, *rest) in orjson.loads(text).items()}
 
 
 _LOCK_KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id IN %s FOR UPDATE SKIP LOCKED"

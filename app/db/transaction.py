@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from app.db import log
 from app.db.connection import Connection, Statement
 from app.db.errors import DatabaseAwayError, PacketTooLargeError, RetryableError, UnknownOutcomeError
 from app.db.sql import Raw, bind, literal, update_rows
-from app.db.standing import JobRow, Standing
+from app.db.standing import JobRow, Standing, file_keys_json
 from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record
 from app.ids import cuid
 from app.times import now, sql
@@ -38,11 +39,15 @@ INSERT INTO video_files (id, generationId, s3Key, filename, fileUrl, filePath, f
   durationSeconds, aspectRatio, width, height, metadata, createdAt) VALUES %s
 """
 
+_URL_AT, _SIZE_AT = 4, 6  # places in that row
+
 _SET_KEYS = """
 INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at) VALUES %s
 ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at), stage = VALUES(stage),
   tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at), created_at = VALUES(created_at)
 """
+
+_CREATED_AT = "(SELECT createdAt FROM video_generations WHERE id = %s)"
 
 _COLUMNS_NOW = "SELECT %s FROM video_generations WHERE id = %s"
 
@@ -277,6 +282,8 @@ class Batch:
         metadata = self._stored_metadata(update, len(files))
         for file in files:
             self._put_file(row, file, metadata, at)
+        for file in change.completed_files:
+            _complete_file(row, file)
         if job.state == "COMPLETED":
             self._took.append(change.columns.get("processingTime"))
         self.events.append(
@@ -357,16 +364,33 @@ class Batch:
         return statements
 
 
+def _complete_file(row: JobRow, file: VideoFile) -> None:
+    """Gives a file an address and a size, and leaves the rest as it is."""
+    key = file.s3_key
+    row.gallery[key] = row.gallery[key] | {"file_url": file.url, "file_size": file.size}
+    if key in row.inserted:
+        row.inserted[key][_URL_AT], row.inserted[key][_SIZE_AT] = file.url, file.size
+    else:
+        row.refreshed[key] = row.refreshed.get(key, {}) | {"fileUrl": file.url, "fileSize": file.size}
+
+
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The names whose values differ, each with both, fit for JSON."""
     found = {}
     for name, value in new.items():
-        before, after = (
-            times.rfc3339(times.microseconds(v)) if isinstance(v, datetime) else v for v in (old[name], value)
-        )
+        before, after = _for_json(old[name]), _for_json(value)
         if before != after:
             found[name] = {"old": before, "new": after}
     return found
+
+
+def _for_json(value: Any) -> Any:
+    """What a column of any type gave."""
+    if isinstance(value, datetime):
+        return times.rfc3339(times.microseconds(value))
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 async def _undo(connection: Connection) -> None:
@@ -380,5 +404,7 @@ async def _undo(connection: Connection) -> None:
 def _key_row(row: JobRow, at: Raw) -> list[Any]:
     key = row.job.key
     assert key is not None  # noqa: S101 - a job that changed has one
-    file_keys = orjson.dumps(row.job.file_keys) if row.job.file_keys else None
-    return [row.id, row.job.status, int(key.has_files), key.at, key.stage, key.tie, file_keys, at, row.created_at or at]
+    # Of a row that this transaction makes, what its column made of the time: it may be of another precision.
+    created_at = row.created_at or None if row.prompt is None else Raw(bind(_CREATED_AT, row.id))
+    file_keys = file_keys_json(row.job.file_keys)
+    return [row.id, row.job.status, int(key.has_files), key.at, key.stage, key.tie, file_keys, at, created_at]

@@ -18,15 +18,15 @@ from app.db.pool import Pool
 from app.db.requests import Request
 from app.db.sql import bind, exact
 from app.ids import cuid
-from app.times import microseconds, moment, now, rfc3339, sql
-from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
+from app.times import moment, now, rfc3339, sql6, stored
+from app.wire import LogEvent, Typical, event_data, event_name, stored_file, whole, words
 
 _COLUMNS = """
 SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,
   g.generationTime, g.downloadTime, g.aspectRatio, g.authorId, g.organizationId, g.createdAt, g.updatedAt,
   g.completedAt, k.status, k.at, k.updated_at
 FROM video_generations g LEFT JOIN rushes_jobs k
-  ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) = g.createdAt
+  ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) <=> g.createdAt
 """
 
 _FILES = """
@@ -213,7 +213,7 @@ class Videos:
         if cursor is not None:
             created_at, last_id = _decode(cursor)
             where += " AND (g.createdAt < %s OR (g.createdAt = %s AND g.id < %s))"
-            values += [sql(created_at), sql(created_at), last_id]
+            values += [sql6(created_at), sql6(created_at), last_id]
         page = bind(f"{_COLUMNS} {where} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
         unfinished = bind(f"{_COLUMNS} {_UNFINISHED}", [author_id], [exact(author_id)])
         first = unfinished if cursor is None else b"SELECT NULL LIMIT 0"
@@ -224,7 +224,7 @@ class Videos:
             await connection.run("COMMIT")
         found = _generations(shown, files)
         more = len(rows) > limit
-        next_cursor = _encode(microseconds(shown[-1][14]), shown[-1][0]) if more else None
+        next_cursor = _encode(stored(shown[-1][14]) or 0, shown[-1][0]) if more else None
         return int(head[0][0]), found, _unfinished(active, author_id), next_cursor
 
     async def register(self, new: NewJob, request: Request | None = None) -> tuple[str, Registered, list[LogEvent]]:
@@ -314,25 +314,41 @@ def _unfinished(rows: tuple[Row, ...], author_id: str) -> list[Generation]:
 def _generations(rows: tuple[Row, ...], files: tuple[Row, ...]) -> list[Generation]:
     videos: dict[str, list[dict[str, Any]]] = {}
     for job_id, *fields, created_at in files:
-        videos.setdefault(job_id, []).append(gallery_file(fields, microseconds(created_at)))
+        videos.setdefault(job_id, []).append(stored_file(fields, created_at))
     return [_generation(row, videos.get(row[0], [])) for row in rows]
 
 
 def _generation(row: Row, videos: list[dict[str, Any]]) -> Generation:
-    state, progress = row[2], row[3]
-    created_at, updated_at, completed_at, word, at, moved_at = row[14:20]
+    """Other programs' rows may hold anything that their columns can: what is no number or time is shown as none."""
+    created_at, updated_at, completed_at = (stored(value) for value in row[14:17])
+    state, progress = video.state_of(row[2], ended=completed_at is not None), whole(row[3])
+    word, at, moved_at = row[17], row[18], stored(row[19])
     if word is None or _contradicts(word, state):
         word, at, moved_at = video.status_word(state, progress), None, completed_at or updated_at
+    known = created_at or updated_at or completed_at or 0
     return Generation(
-        id=row[0], prompt=row[1], state=state, status=word, progress=progress, message=row[4], error=row[5],
-        model=row[6], model_version=row[7], processing_time=row[8], generation_time=row[9], download_time=row[10],
-        aspect_ratio=row[11], author_id=row[12], organization_id=row[13],
-        created_at=microseconds(created_at),
-        completed_at=None if completed_at is None else microseconds(completed_at),
-        at=microseconds(updated_at) if at is None else at,
-        moved_at=microseconds(moved_at),
+        id=row[0], prompt=words(row[1]), state=state, status=word, progress=progress,
+        message=_text(row[4]), error=_text(row[5]),
+        model=words(row[6]), model_version=words(row[7]),
+        processing_time=_number(row[8]), generation_time=_number(row[9]), download_time=_number(row[10]),
+        aspect_ratio=words(row[11]), author_id=words(row[12]), organization_id=row[13],
+        created_at=known,
+        completed_at=completed_at,
+        at=(updated_at or known) if at is None else at,
+        moved_at=moved_at or known,
         videos=videos,
     )  # fmt: skip
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else words(value)
+
+
+def _number(value: object) -> float | None:
+    try:
+        return value if value is None or isinstance(value, float) else float(str(value))
+    except ValueError:
+        return None
 
 
 def _contradicts(word: str, state: str) -> bool:

@@ -100,7 +100,7 @@ def test_column_that_a_killed_migration_added_stays_with_what_is_in_it(empty_url
     sql("DELETE FROM _yoyo_migration WHERE migration_id >= '0011'")
     sql("INSERT INTO rushes_jobs VALUES ('j1', 'failed', 0, 1, 5, '', NULL, NOW(3), '2025-10-23 14:30:00.123')")
     assert migrate.apply(empty_url).applied == added
-    assert sql("SELECT CAST(created_at AS CHAR) FROM rushes_jobs") == (("2025-10-23 14:30:00.123",),)
+    assert sql("SELECT CAST(created_at AS CHAR) FROM rushes_jobs") == (("2025-10-23 14:30:00.123000",),)
 
 
 def test_keys_from_before_a_column_was_added_stay(empty_url, sql):

@@ -31,15 +31,17 @@ def fresh() -> Job:
     return Job("PENDING", "pending", 0)
 
 
-def stored(updates: list[tuple[StatusUpdate, int]]) -> tuple[dict, dict]:
-    """The row and the files that these (update, receipt) leave behind."""
-    job, row, files = fresh(), {}, {}
+def stored(updates: list[tuple[StatusUpdate, int]]) -> tuple[dict, dict, dict]:
+    """The row, the files and their metadata that these (update, receipt) leave behind."""
+    job, row, files, metadata = fresh(), {}, {}, {}
     for one, received_at in updates:
         change = video.apply(job, one, received_at, "fr")
         if change is not None:
             row |= change.columns
-            files |= {f.s3_key: f for f in (*change.new_files, *change.refreshed_files)}
-    return row, files
+            files |= {f.s3_key: f for f in (*change.new_files, *change.refreshed_files, *change.completed_files)}
+            metadata |= {f.s3_key: one.metadata for f in (*change.new_files, *change.refreshed_files)}
+    assert job.files == files
+    return row, files, metadata
 
 
 # Few values each, so that ties, common files and contradictions are what is drawn most.
@@ -54,14 +56,24 @@ running = st.builds(
     st.sampled_from([0, 1, None, 10_000]),
 )
 completions = st.builds(
-    lambda at, files, model: update("completed", at, has_data=True, files=tuple(files), model=model),
+    lambda at, files, model, seconds, metadata: update(
+        "completed", at, has_data=True, files=tuple(files), model=model, processing_time=seconds, metadata=metadata
+    ),
     st.integers(0, 2),
     st.lists(
-        st.builds(file, st.sampled_from(["a", "b"]), st.sampled_from(["u1", "u2"])),
+        st.builds(
+            lambda key, url, size, width: file(key, url, size=size, width=width),
+            st.sampled_from(["a", "b"]),
+            st.sampled_from(["u1", "u2", None]),
+            st.sampled_from([0, 1, 2]),
+            st.sampled_from([640, 1920]),
+        ),
         max_size=2,
         unique_by=lambda f: f.s3_key,
     ),
-    st.sampled_from(["veo-2", "veo-3"]),
+    st.sampled_from(["veo-2", "veo-3", None]),
+    st.sampled_from([1.5, None]),
+    st.sampled_from([{"x": 1}, None]),
 )
 updates = failures | running | completions
 
@@ -79,7 +91,7 @@ def test_any_order_and_any_repetition_of_updates_ends_in_the_same_row(data):
 @given(st.lists(updates, min_size=1, max_size=6))
 def test_once_a_video_is_there_no_update_takes_it_away(received):
     brings = update("completed", 1, has_data=True, files=(file("paid-for"),))
-    row, kept = stored([(one, NOW) for one in [*received, brings, *received]])
+    row, kept, _ = stored([(one, NOW) for one in [*received, brings, *received]])
     assert row["status"] == "COMPLETED"
     assert "paid-for" in kept
 
@@ -95,7 +107,7 @@ def test_once_a_video_is_there_no_update_takes_it_away(received):
     ],
 )
 def test_each_status_stores_its_state_progress_and_message(status, state, progress, message):
-    row, _ = stored([(update(status), NOW)])
+    row, _, _ = stored([(update(status), NOW)])
     assert (row["status"], row["progress"], row["message"]) == (state, progress, message)
 
 
@@ -126,14 +138,14 @@ def test_full_tie_is_stale():
 
 
 def test_new_try_after_a_failure_clears_the_error():
-    row, _ = stored([(update("failed", 1, error="quota"), NOW), (update("generating", 2), NOW)])
+    row, _, _ = stored([(update("failed", 1, error="quota"), NOW), (update("generating", 2), NOW)])
     assert (row["status"], row["error"], row["completedAt"]) == ("PROCESSING", None, None)
 
 
 def test_older_completion_only_adds_the_files_that_are_missing():
     newer = update("completed", 9, has_data=True, model="veo-3", files=(file("a", "new"),))
     older = update("completed", 1, has_data=True, model="veo-2", files=(file("a", "old"), file("b", "old")))
-    row, kept = stored([(newer, NOW), (older, NOW)])
+    row, kept, _ = stored([(newer, NOW), (older, NOW)])
     assert row["model"] == "veo-3"
     assert {key: f.url for key, f in kept.items()} == {"a": "new", "b": "old"}
 
@@ -147,7 +159,7 @@ def test_completion_without_data_waits_for_its_files():
 
 
 def test_completion_with_no_video_is_a_failure_that_says_so():
-    row, _ = stored([(update("completed", 1, has_data=True), NOW)])
+    row, _, _ = stored([(update("completed", 1, has_data=True), NOW)])
     assert (row["status"], row["error"]) == ("FAILED", "Aucune vidéo n'a été produite")
 
 
@@ -192,16 +204,78 @@ def test_file_keeps_the_fields_of_the_latest_completion_that_named_it():
         for at, key, url in [(1, "a", "first"), (2, "a", "second"), (3, "b", "third")]
     ]
     for order in permutations(sent):
-        _, kept = stored(list(order))
+        _, kept, _ = stored(list(order))
         assert {key: f.url for key, f in kept.items()} == {"a": "second", "b": "third"}
+
+
+@settings(max_examples=400)
+@given(st.lists(completions.filter(lambda one: one.files), min_size=1, max_size=6), st.randoms())
+def test_every_order_of_completions_ends_in_the_files_that_the_rule_names(received, chance):
+    once = [(one, NOW) for one in received]
+    shuffled = once * 2
+    chance.shuffle(shuffled)
+    _, kept, _ = stored(shuffled)
+    for key, found in kept.items():
+        named = [(one.timestamp, f) for one in received for f in one.files if f.s3_key == key]
+        latest = [f for at, f in named if at == max(at for at, _ in named)]
+        assert (found.url is None) == all(f.url is None for f in latest)
+        assert (found.size == 0) == all(f.size == 0 for f in latest)
+        assert replace(found, url=None, size=0) in [replace(f, url=None, size=0) for f in latest]
+
+
+def test_at_equal_times_an_address_and_a_size_beat_their_lack():
+    sent = [
+        (update("completed", 1, has_data=True, files=(file("a", url, size=size),)), NOW)
+        for url, size in [(None, 0), ("u", 0), (None, 7)]
+    ]
+    for order in permutations(sent):
+        _, kept, _ = stored(list(order))
+        assert (kept["a"].url, kept["a"].size) == ("u", 7)
+
+
+def test_at_equal_times_the_completion_that_says_more_tells_of_the_job():
+    sent = [
+        (update("completed", 1, has_data=True, files=(file("a"),), processing_time=seconds, model=model), NOW)
+        for seconds, model in [(None, None), (120.5, "veo-3")]
+    ]
+    for order in permutations(sent):
+        row, _, _ = stored(list(order))
+        assert (row["processingTime"], row["model"]) == (120.5, "veo-3")
+
+
+def test_completions_of_one_time_have_their_files_put_together():
+    sent = [(update("completed", 1, has_data=True, files=(file(key),)), NOW) for key in "ab"]
+    for order in permutations(sent):
+        assert stored(list(order))[1].keys() == {"a", "b"}
+
+
+def test_older_completion_that_adds_no_file_is_stale():
+    job = fresh()
+    video.apply(job, update("completed", 9, has_data=True, files=(file("a", None),)), NOW, "fr")
+    assert video.apply(job, update("completed", 1, has_data=True, files=(file("a"),)), NOW, "fr") is None
+
+
+@pytest.mark.parametrize(
+    ("found", "ended", "state"),
+    [
+        ("COMPLETED", True, "COMPLETED"),
+        ("completed", True, "COMPLETED"),
+        ("ARCHIVED", True, "FAILED"),
+        ("QUEUED", False, "PENDING"),
+        ("", False, "PENDING"),
+        (None, False, "PENDING"),
+    ],
+)
+def test_state_that_only_the_site_knows_is_read_as_the_nearest(found, ended, state):
+    assert video.state_of(found, ended=ended) == state
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "PROCESSING"])
 def test_files_of_another_program_have_their_place_in_the_order(state):
     def adopted() -> Job:
         known = video.known_key(state, NOW + 7 * SECOND, has_files=True)
-        base = (known.at, "") if known else video.OLDEST
-        return Job(state, "x", 0, key=known, has_any=True, files={"k1"}, file_keys={"k1": base})
+        base = video.file_key(known.at, "", file("k1")) if known else video.OLDEST
+        return Job(state, "x", 0, key=known, has_any=True, files={"k1": file("k1")}, file_keys={"k1": base})
 
     sent = [update("completed", at, has_data=True, files=(file(key, f"u{at}"),)) for at, key in [(8, "k1"), (9, "k2")]]
     for order in permutations(sent):
@@ -218,5 +292,5 @@ def test_completion_with_no_file_does_not_fail_a_job_that_has_one():
 
 
 def test_failure_is_cut_to_what_its_column_holds():
-    row, _ = stored([(update("failed", 1, error="é" * 100_000), NOW)])
+    row, _, _ = stored([(update("failed", 1, error="é" * 100_000), NOW)])
     assert len(row["error"].encode()) < 65_536

@@ -1,0 +1,201 @@
+"""Tables that the site made otherwise than Prisma does, and rows that hold what no program of ours would write."""
+
+import pytest
+
+from tests.conftest import running
+from tests.integration.test_reconcile import answer, backend, job, reconciling  # noqa: F401 - a fixture
+from tests.integration.test_writer import kinds, until, writing
+from tests.streams import events
+from tests.webhooks import completion, video, webhook
+
+EARLY, LATE = "2025-10-23T14:00:00Z", "2025-10-23T14:00:01Z"
+UNASKED = {"stall_after": 30_000_000, "give_up_after": 31_000_000}  # the jobs here are old
+KINDS = ["DATETIME", "DATETIME(3)", "DATETIME(6)", "TIMESTAMP(6) NULL"]
+
+
+def alter(sql, table: str, *changes: str) -> None:
+    # As a site's own session may be that made them long ago.
+    sql("SET SESSION sql_mode = ''")
+    for change in changes:
+        sql(f"ALTER TABLE {table} {change}")
+
+
+def add(sql, job_id: str, created_at: str | None = "2025-10-23 13:00:00.123456", **columns) -> None:
+    row = {"id": job_id, "prompt": "p", "authorId": "dev", "createdAt": created_at, "updatedAt": created_at} | columns
+    sql(f"INSERT INTO video_generations ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})", *row.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_older_webhook_is_stale_whatever_the_precision_of_the_row_it_is_for(database_url, sql, kind):
+    alter(sql, "video_generations", f"MODIFY createdAt {kind}")
+    add(sql, "j1")
+    async with writing(database_url) as harness:
+        for status, at, outcome in (("downloading", LATE, "applied"), ("generating", EARLY, "stale")):
+            assert kinds(await harness.submit(webhook("j1", status, at=at))) == [outcome]
+    assert sql("SELECT progress FROM video_generations") == ((75,),)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_sender_s_last_word_is_told_whatever_the_precision(database_url, sql, kind):
+    alter(sql, "video_generations", f"MODIFY createdAt {kind}")
+    add(sql, "j1")
+    async with running(database_url, **UNASKED) as server:
+        await server.post(webhook("j1", "completed"))
+        assert (await server.get("/api/videos/j1"))[1]["status"] == "completed"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_job_that_a_webhook_made_has_its_place_in_the_order(database_url, sql, kind):
+    alter(sql, "video_generations", f"MODIFY createdAt {kind}")
+    async with writing(database_url, create_unknown=True) as harness:
+        for status, at, outcome in (("downloading", LATE, "applied"), ("generating", EARLY, "stale")):
+            sent = webhook("j1", status, at=at, data={"user_id": "u1"})
+            assert kinds(await harness.submit(sent)) == [outcome]
+    assert sql("SELECT COUNT(*) FROM video_generations g JOIN rushes_jobs k ON k.created_at = g.createdAt") == ((1,),)
+
+
+async def test_job_inserted_again_a_microsecond_later_is_another_one(database_url, sql):
+    alter(sql, "video_generations", "MODIFY createdAt DATETIME(6)")
+    async with writing(database_url) as harness:
+        for created_at in ("2025-10-23 13:00:00.123456", "2025-10-23 13:00:00.123457"):
+            sql("DELETE FROM video_generations")
+            add(sql, "j1", created_at)
+            assert kinds(await harness.submit(webhook("j1", "generating", at=LATE, data={"again": created_at}))) == [
+                "applied"
+            ] or created_at.endswith("7")
+        older = webhook("j1", "processing", at=EARLY)
+        sql("DELETE FROM video_generations")
+        add(sql, "j1", "2025-10-23 13:00:00.123458")
+        assert kinds(await harness.submit(older)) == ["applied"]
+
+
+async def test_gallery_shows_each_video_once_whose_times_differ_by_microseconds(database_url, sql):
+    alter(sql, "video_generations", "MODIFY createdAt DATETIME(6)")
+    for n in range(6):
+        add(sql, f"j{n}", f"2025-10-23 13:00:00.12340{n}", status="COMPLETED")
+    shown, cursor = [], ""
+    async with running(database_url, **UNASKED) as server:
+        while cursor is not None:
+            _, page = await server.get(f"/api/videos/user?limit=1{cursor and '&cursor=' + cursor}")
+            shown += [one["id"] for one in page["generations"]]
+            cursor = page["next_cursor"]
+    assert shown == ["j5", "j4", "j3", "j2", "j1", "j0"]
+
+
+ODD = {
+    "DECIMAL": (
+        (
+            "MODIFY progress DECIMAL(5,2) NULL, MODIFY processingTime DECIMAL(10,3),"
+            " MODIFY generationTime DECIMAL(10,3), MODIFY downloadTime VARCHAR(20)"
+        ),
+        "MODIFY fileSize DECIMAL(20,2), MODIFY durationSeconds DECIMAL(8,3), MODIFY width VARCHAR(20)",
+        {"progress": "50.00", "processingTime": "61.5", "downloadTime": "soon"},
+        {"fileSize": "12345.00", "durationSeconds": "8.000", "width": "wide"},
+    ),
+    "zero dates": (
+        "MODIFY createdAt DATETIME NULL, MODIFY updatedAt DATETIME NULL",
+        "MODIFY createdAt DATETIME NULL",
+        dict.fromkeys(["createdAt", "updatedAt", "completedAt"], "0000-00-00 00:00:00"),
+        {"createdAt": "0000-00-00 00:00:00"},
+    ),
+    "half dates": (
+        "MODIFY createdAt DATETIME NULL, MODIFY updatedAt DATETIME NULL",
+        "MODIFY createdAt DATETIME NULL",
+        dict.fromkeys(["createdAt", "updatedAt", "completedAt"], "2025-00-00 00:00:00"),
+        {"createdAt": "2025-10-00 00:00:00"},
+    ),
+    "nothing": (
+        (
+            "MODIFY createdAt DATETIME NULL, MODIFY updatedAt DATETIME NULL, MODIFY progress INT NULL,"
+            " MODIFY prompt TEXT NULL, MODIFY model VARCHAR(191) NULL, MODIFY modelVersion VARCHAR(191) NULL,"
+            " MODIFY aspectRatio VARCHAR(191) NULL"
+        ),
+        (
+            "MODIFY createdAt DATETIME NULL, MODIFY filename VARCHAR(191) NULL, MODIFY format VARCHAR(191) NULL,"
+            " MODIFY fileSize INT NULL, MODIFY durationSeconds INT NULL, MODIFY aspectRatio VARCHAR(191) NULL,"
+            " MODIFY width INT NULL, MODIFY height INT NULL"
+        ),
+        dict.fromkeys(["createdAt", "updatedAt", "progress", "prompt", "model", "modelVersion", "aspectRatio"]),
+        dict.fromkeys(
+            ["createdAt", "filename", "format", "fileSize", "durationSeconds", "aspectRatio", "width", "height"]
+        ),
+    ),
+    "states of the site's": (
+        "MODIFY status VARCHAR(20) NULL",
+        "MODIFY metadata LONGTEXT",
+        {"status": "ARCHIVED|2"},
+        {"metadata": "{"},
+    ),
+}
+
+
+@pytest.fixture(params=ODD)
+def odd(request, sql):
+    """Puts an odd row, a job with a file, in a state, beside one as it should be."""
+    jobs, files, job_columns, file_columns = ODD[request.param]
+    # The column is JSON, which has a check of its own.
+    sql("ALTER TABLE video_files MODIFY metadata LONGTEXT")
+    alter(sql, "video_generations", jobs)
+    alter(sql, "video_files", files)
+
+    def put(state: str) -> None:
+        add(sql, "odd", **({"status": state} | job_columns))
+        row = {
+            "id": "f", "generationId": "odd", "s3Key": "odd/1", "filename": "1.mp4", "fileSize": 1, "format": "mp4",
+            "durationSeconds": 8, "aspectRatio": "16:9", "width": 1, "height": 1,
+        } | file_columns  # fmt: skip
+        sql(f"INSERT INTO video_files ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})", *row.values())
+        add(sql, "plain", status=state)
+
+    return put
+
+
+async def test_odd_row_ends_no_gallery_and_no_page_of_a_job(odd, database_url):
+    odd("COMPLETED")
+    async with running(database_url, **UNASKED) as server:
+        code, page = await server.get("/api/videos/user")
+        assert code == 200, page
+        assert "plain" in [one["id"] for one in page["generations"]]
+        code, shown = await server.get("/api/videos/odd")
+        assert (code, shown["videos"][0]["id"]) == (200, "f")
+
+
+async def test_odd_row_ends_no_snapshot_of_a_stream(odd, database_url):
+    odd("PROCESSING")
+    async with running(database_url, **UNASKED) as server:
+        for path in ("/events/odd", "/events"):
+            async with events(server.session, server.url + path) as source:
+                first = await source.next()
+                assert first.event in ("progress", "failed"), first
+
+
+async def test_odd_row_refuses_no_webhook_for_it_nor_one_beside_it(odd, database_url, sql):
+    odd("PROCESSING")
+    sent = [webhook("odd", "downloading"), webhook("plain", "downloading"), completion("odd", video("odd/2"))]
+    async with writing(database_url) as harness:
+        outcomes = await harness.submit(*sent)
+        assert [(o.kind, o.error) for o in outcomes] == [("applied", None)] * 3
+        # The keys of both count.
+        assert kinds(await harness.submit(completion("odd", video("odd/2"), at=EARLY))) == ["stale"]
+    assert sql("SELECT id, status FROM video_generations ORDER BY id") == (
+        ("odd", "COMPLETED"),
+        ("plain", "PROCESSING"),
+    )
+
+
+async def test_odd_row_ends_no_round_of_reconciliation(odd, database_url, sql, backend):  # noqa: F811
+    odd("PROCESSING")
+    backend.jobs["stalled"] = answer("stalled", "failed", error="quota")
+    add(sql, "stalled", status="PROCESSING")
+    async with reconciling(database_url, backend):
+        await until(lambda: job(sql, "stalled")[0] == "FAILED")
+
+
+async def test_preview_of_a_replay_shows_an_odd_row(odd, database_url, sql):
+    odd("PROCESSING")
+    async with running(database_url, **UNASKED) as server:
+        _, refused = await server.post(webhook("odd", "exploded"))
+        sql("UPDATE rushes_webhooks SET payload = REPLACE(payload, 'exploded', 'downloading')")
+        code, shown = await server.get(f"/api/admin/webhooks/{refused['webhook_id']}")
+        assert (code, shown["replay"]["outcome"]) == (200, "applied")
+        assert "progress" in shown["replay"]["columns"]
