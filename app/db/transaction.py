@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
 
 from app import payload, times, video
 from app.db import log
+from app.db.columns import Columns
 from app.db.connection import Connection, Statement
 from app.db.errors import DatabaseAwayError, PacketTooLargeError, RetryableError, UnknownOutcomeError
 from app.db.sql import Raw, bind, literal, update_rows
@@ -40,6 +42,7 @@ INSERT INTO video_files (id, generationId, s3Key, filename, fileUrl, filePath, f
 """
 
 _URL_AT, _SIZE_AT = 4, 6  # places in that row
+_SHOWN = 9  # of a file's columns, in the gallery's order
 
 _SET_KEYS = """
 INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at) VALUES %s
@@ -62,6 +65,8 @@ class Batch:
 
     `looks`: whether webhooks that are known already are looked for, and files that are another job's. Otherwise one of
     them makes `commit` raise the IntegrityError of its key: both are rare, and each look is a statement more.
+
+    `columns` tells what the site's columns hold, as far as one has refused something.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Batch:
         *,
         create_unknown: bool = False,
         looks: bool = True,
+        columns: Columns | None = None,
     ) -> None:
         self._create_unknown = create_unknown
         self.looks = looks or any(d.again for d in deliveries)
@@ -81,6 +87,7 @@ class Batch:
         self.events: list[LogEvent] = []
         self._language = language
         self._typical = typical
+        self._columns = columns or Columns()
         self._standing = Standing()
         self._record = Record()
         self._took: list[float | None] = []
@@ -309,7 +316,7 @@ class Batch:
 
     def _stored_metadata(self, update: StatusUpdate, files: int) -> Raw:
         """The metadata as SQL. Each file's row has them, but they are sent once: as a variable of the session."""
-        text = None if update.metadata is None else orjson.dumps(update.metadata).decode()
+        text = self._columns.fit_metadata(None if update.metadata is None else orjson.dumps(update.metadata).decode())
         if text is None or files <= 1:
             return Raw(literal(text))
         name = b"@metadata_%d" % len(self._metadata)
@@ -331,9 +338,10 @@ class Batch:
             "width": file.width,
             "height": file.height,
         }
-        row.gallery[file.s3_key] = gallery_file([file_id, *columns.values()], created_at)
         columns["metadata"] = metadata
         columns["createdAt"] = sql(created_at)
+        columns = self._columns.fit_file(file.s3_key, columns)
+        row.gallery[file.s3_key] = gallery_file([file_id, *list(columns.values())[:_SHOWN]], created_at)
         if known is None or file.s3_key in row.inserted:
             row.inserted[file.s3_key] = [file_id, row.id, file.s3_key, *columns.values()]
             self._standing.key_owner[file.s3_key] = row.id
@@ -344,8 +352,13 @@ class Batch:
         now_us = now()
         at = Raw(literal(sql(now_us)))
         changed = [row for row in self._standing.jobs.values() if row.changed]
-        jobs = {row.id: row.columns | {"updatedAt": at} for row in changed}
-        made = [[row.id, row.prompt, row.author_id, at, at] for row in changed if row.prompt is not None]
+        fit = partial(self._columns.fit, "video_generations")
+        jobs = {row.id: fit(row.columns) | {"updatedAt": at} for row in changed}
+        made = [
+            [row.id, fit({"prompt": row.prompt})["prompt"], row.author_id, at, at]
+            for row in changed
+            if row.prompt is not None
+        ]
         statements = [*self._metadata]
         if made:
             statements.append(bind(_MAKE_JOBS, made))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
+from app.db.columns import Columns
 from app.db.connection import Connection, connect
 from app.db.drain import Drainer
 from app.db.errors import (
@@ -94,6 +95,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._looks = 0
+        self._columns = Columns()
 
     def start(self, *, away: bool = False) -> None:
         """`away`: everything is queued on disk until `drain`."""
@@ -255,7 +257,14 @@ class Writer:
     def _batch(self, deliveries: list[Delivery]) -> Batch:
         looks = self._looks > 0
         self._looks -= looks
-        return Batch(deliveries, self._language, self._typical, create_unknown=self._create_unknown, looks=looks)
+        return Batch(
+            deliveries,
+            self._language,
+            self._typical,
+            create_unknown=self._create_unknown,
+            looks=looks,
+            columns=self._columns,
+        )
 
     async def _connected(self, waiting: list[Waiting]) -> Connection:
         """The session, which waits for nothing longer than the first of these may."""
@@ -279,6 +288,9 @@ class Writer:
             await self._write(waiting[:middle])
             await self._write(waiting[middle:])
             return
+        if waiting[0].delivery.failure is None and await self._fits_now(error):
+            await self._write(waiting)
+            return
         delivery = waiting[0].delivery
         log.warning("webhook_refused", webhook_id=delivery.id, error=str(error))
         if delivery.failure is not None:
@@ -292,6 +304,13 @@ class Writer:
         reason = str(error) if isinstance(error, ValuesRefusedError) else f"{type(error).__name__}: {error}"
         delivery.failure = ("key_conflict" if conflict else "apply_failed", reason)
         await self._write(waiting)
+
+    async def _fits_now(self, error: Exception) -> bool:
+        """Whether a column refused what only describes, and may take it as we know the column now."""
+        try:
+            return self._connection is not None and await self._columns.learn(self._connection, error)
+        except (DatabaseAwayError, RetryableError):
+            return True  # the next try tells what is to be done about that
 
     async def _settle(self, waiting: list[Waiting], batch: Batch) -> None:
         if batch.events:

@@ -1,0 +1,151 @@
+"""Columns of the site's that hold less than Prisma's: a text that only explains is made to fit, and nothing else is."""
+
+import contextlib
+
+import pytest
+from pymysql.err import Error
+
+from app.db.columns import Columns
+from app.db.connection import connect
+from app.db.transaction import Batch
+from app.wire import Typical
+from tests.integration.test_other_tables import add, alter
+from tests.integration.test_writer import delivery
+from tests.webhooks import completion, video, webhook
+
+
+class Sender:
+    """Commits webhooks one by one, as the writer does with one that was refused. `refusals` counts."""
+
+    def __init__(self, connection) -> None:
+        self.columns = Columns()
+        self.refusals = 0
+        self._connection = connection
+
+    async def send(self, document: dict) -> str:
+        """Its outcome. Raises the refusal that no trying again mends."""
+        while True:
+            one = delivery(document)
+            batch = Batch([one], "fr", Typical(), create_unknown=True, columns=self.columns)
+            try:
+                await batch.commit(self._connection)
+            except Error as error:
+                self.refusals += 1
+                if not await self.columns.learn(self._connection, error):
+                    raise
+            else:
+                return batch.outcomes[one.id].kind
+
+
+@pytest.fixture
+async def sender(database_url):
+    with contextlib.closing(await connect(database_url, 10.0)) as connection:
+        yield Sender(connection)
+
+
+def row(sql, *columns):
+    return sql(f"SELECT {', '.join(columns)} FROM video_generations WHERE id = 'j1'")[0]
+
+
+async def test_failure_is_stored_though_its_reason_is_longer_than_the_column(sender, sql):
+    alter(sql, "video_generations", "MODIFY error VARCHAR(191), MODIFY message VARCHAR(8)")
+    add(sql, "j1")
+    assert await sender.send(webhook("j1", "failed") | {"error": "é" * 300}) == "applied"
+    assert row(sql, "status", "error", "message") == ("FAILED", "é" * 191, "La génér")
+
+
+async def test_what_was_learnt_of_a_column_spares_the_next_refusal(sender, sql):
+    alter(sql, "video_generations", "MODIFY error VARCHAR(191)")
+    add(sql, "j1")
+    for _ in range(3):
+        assert await sender.send(webhook("j1", "failed") | {"error": "x" * 300}) == "applied"
+    assert sender.refusals == 1
+
+
+@pytest.mark.parametrize(
+    ("charset", "stored"), [("utf8mb3", "quota \ufffd é"), ("latin1", "quota ? é"), ("ascii", "quota ? ?")]
+)
+async def test_failure_is_stored_though_the_columns_character_set_has_no_emoji(sender, sql, charset, stored):
+    alter(sql, "video_generations", f"MODIFY error TEXT CHARACTER SET {charset}")
+    add(sql, "j1")
+    assert await sender.send(webhook("j1", "failed") | {"error": "quota 🎬 é"}) == "applied"
+    assert row(sql, "status", "error") == ("FAILED", stored)
+
+
+async def test_tables_of_three_byte_characters_take_a_whole_job(sender, sql):
+    alter(sql, "video_files", "DROP FOREIGN KEY video_files_generationId_fkey")
+    for table in ("video_generations", "video_files"):
+        alter(sql, table, "CONVERT TO CHARACTER SET utf8mb3")
+    sent = completion("j1", video("k/1"))
+    sent["data"] |= {"user_id": "u1"}
+    sent["data"]["metadata"] |= {"prompt_used": "mer 🌊", "model_name": "veo 🎬"}
+    assert await sender.send(sent) == "applied"
+    assert row(sql, "status", "prompt", "model") == ("COMPLETED", "mer \ufffd", "veo \ufffd")
+    assert sql("SELECT JSON_UNQUOTE(JSON_EXTRACT(metadata, '$.prompt_used')) FROM video_files") == (("mer \ufffd",),)
+
+
+async def test_video_is_taken_though_its_metadata_or_its_path_is_too_long(sender, sql):
+    alter(sql, "video_files", "MODIFY metadata VARCHAR(50)", "MODIFY filePath VARCHAR(50)")
+    add(sql, "j1")
+    assert await sender.send(completion("j1", video("/srv/" + "p" * 60, s3_key="k/1"))) == "applied"
+    assert sql("SELECT s3Key, filePath, metadata FROM video_files") == (("k/1", "k/1", None),)
+
+
+async def test_video_is_taken_though_its_times_are_out_of_range(sender, sql):
+    alter(sql, "video_generations", "MODIFY processingTime DECIMAL(4,2)", "MODIFY generationTime SMALLINT NOT NULL")
+    alter(sql, "video_generations", "MODIFY completedAt TIMESTAMP NULL")
+    alter(sql, "video_files", "MODIFY createdAt TIMESTAMP NULL")
+    add(sql, "j1")
+    sent = completion("j1", video("k/1", created_at="2300-01-01T00:00:00Z"))
+    sent["data"]["metadata"] |= {"generation_time": 100_000}
+    sent["data"]["generated_at"] = "2300-01-01T00:00:00Z"
+    assert await sender.send(sent) == "applied"
+    state, processing, generation, completed_at = row(sql, "status", "processingTime", "generationTime", "completedAt")
+    assert (state, processing, generation) == ("COMPLETED", None, 0)
+    assert 2024 < completed_at.year < 2038
+
+
+async def test_column_that_may_not_be_null_gets_the_nothing_of_its_kind(sender, sql):
+    alter(
+        sql,
+        "video_generations",
+        "MODIFY error TEXT NOT NULL",
+        "MODIFY processingTime DOUBLE NOT NULL",
+        "MODIFY completedAt DATETIME(3) NOT NULL DEFAULT '2025-01-01'",
+    )
+    add(sql, "j1")
+    assert await sender.send(webhook("j1", "generating")) == "applied"
+    assert row(sql, "status", "error") == ("PROCESSING", "")
+    sent = completion("j1", video("k/1"))
+    sent["data"]["metadata"] = None
+    assert await sender.send(sent) == "applied"
+    assert row(sql, "status", "processingTime") == ("COMPLETED", 0.0)
+
+
+async def test_job_is_made_though_its_order_names_what_the_sites_enum_has_not(sender, sql):
+    alter(sql, "video_generations", "MODIFY personGeneration ENUM('ALLOW_ALL', 'DONT_ALLOW') DEFAULT 'ALLOW_ALL'")
+    config = {"person_generation": "ALLOW_ADULT", "aspect_ratio": "9:16"}
+    sent = webhook("j1", "generating", data={"user_id": "u1", "metadata": {"config_used": config}})
+    assert await sender.send(sent) == "applied"
+    assert row(sql, "personGeneration", "aspectRatio") == ("ALLOW_ALL", "9:16")
+
+
+@pytest.mark.parametrize(
+    ("change", "fields", "column"),
+    [
+        ("MODIFY s3Key VARCHAR(10)", {"s3_key": "k" * 20}, "s3Key"),
+        ("MODIFY filename VARCHAR(10)", {"filename": "f" * 20}, "filename"),
+        ("MODIFY format VARCHAR(3)", {"format": "webm"}, "format"),
+        ("MODIFY fileSize SMALLINT", {}, "fileSize"),
+        ("MODIFY filename VARCHAR(191) CHARACTER SET ascii", {"filename": "é.mp4"}, "filename"),
+        ("ADD COLUMN tenant VARCHAR(191) NOT NULL", {}, "tenant"),
+        # What a sender writes does not choose the column that is blamed.
+        ("MODIFY fileSize SMALLINT", {"filename": "for column 'error' at row 1"}, "fileSize"),
+    ],
+)
+async def test_name_key_or_size_that_does_not_fit_is_refused_with_its_column(sender, sql, change, fields, column):
+    alter(sql, "video_files", change)
+    add(sql, "j1")
+    with pytest.raises(Error, match=column):
+        await sender.send(completion("j1", video("k/1", **fields)))
+    assert row(sql, "status") == ("PENDING",)
