@@ -12,8 +12,9 @@ import orjson
 from app import video
 from app.db import log, requests
 from app.db.batched import Batched
+from app.db.columns import Columns
 from app.db.connection import Connection, Row
-from app.db.errors import DuplicateKeyError, MissingRowError, RetryableError
+from app.db.errors import DuplicateKeyError, MissingRowError, RetryableError, ValuesRefusedError
 from app.db.pool import Pool
 from app.db.requests import Request
 from app.db.sql import bind, exact
@@ -169,6 +170,7 @@ class Videos:
     def __init__(self, pool: Pool, language: str) -> None:
         self._pool = pool
         self._language = language
+        self._columns = Columns()
         self._jobs = Batched(self._read_jobs, _READ_AT_ONCE)
         self._users = Batched(self._read_unfinished, _READ_AT_ONCE)
 
@@ -231,7 +233,8 @@ class Videos:
         """(id, what became of it, the log's new rows).
 
         Nothing is made when the same request came before ("known"), or when the id is "taken": then the caller looks
-        who has it. Raises UnknownOwnerError, RetryableError, and KeyReusedError for another request of that key.
+        who has it. Raises UnknownOwnerError, RetryableError, ValuesRefusedError, and KeyReusedError for another request
+        of that key.
         """
         async with self._pool.connection() as connection:
             if request is not None and (known := await requests.find(connection, request)) is not None:
@@ -251,6 +254,10 @@ class Videos:
                 except DuplicateKeyError:
                     await connection.run("ROLLBACK")
                     break
+                except ValuesRefusedError as error:
+                    await connection.run("ROLLBACK")
+                    if tries == _TRIES or not await self._columns.learn(connection, error):
+                        raise
             if request is not None and (known := await _known_by_now(connection, request, job_id)) is not None:
                 return known, "known", []
             return job_id, "taken", []
@@ -265,10 +272,11 @@ class Videos:
             occurred_at=at, error=None, eta_seconds=None, videos=[],
         )  # fmt: skip
         events = [LogEvent(0, job_id, new.author_id, new.organization_id, "progress", data)]
+        told = self._columns.fit("video_generations", {"prompt": new.prompt, "message": message})
         insert = bind(
             _REGISTER,
-            job_id, new.prompt, new.input_image_base64, new.aspect_ratio, new.number_of_videos,
-            new.duration_seconds, new.person_generation, message, new.author_id, new.organization_id,
+            job_id, told["prompt"], new.input_image_base64, new.aspect_ratio, new.number_of_videos,
+            new.duration_seconds, new.person_generation, told["message"], new.author_id, new.organization_id,
             moment(at), moment(at),
         )  # fmt: skip
         remember = [] if request is None else [requests.remember(request, job_id, at)]

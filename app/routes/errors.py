@@ -57,7 +57,7 @@ def _as_api_error(error: Exception, request: web.Request) -> ApiError:
 
 def _database_error(error: DatabaseError, request: web.Request) -> ApiError:
     if isinstance(error, ValuesRefusedError):
-        return ApiError(422, "refused_by_database", f"The database does not take this: {error}.")
+        return ApiError(422, "apply_failed", f"The database does not take this: {error}.")
     if isinstance(error, DatabaseAwayError):
         return errors.away()
     if isinstance(error, RetryableError) and not error.is_contention:

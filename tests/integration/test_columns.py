@@ -9,7 +9,8 @@ from app.db.columns import Columns
 from app.db.connection import connect
 from app.db.transaction import Batch
 from app.wire import Typical
-from tests.integration.test_other_tables import add, alter
+from tests.conftest import running
+from tests.integration.test_other_tables import UNASKED, add, alter
 from tests.integration.test_writer import delivery
 from tests.webhooks import completion, video, webhook
 
@@ -149,3 +150,28 @@ async def test_name_key_or_size_that_does_not_fit_is_refused_with_its_column(sen
     with pytest.raises(Error, match=column):
         await sender.send(completion("j1", video("k/1", **fields)))
     assert row(sql, "status") == ("PENDING",)
+
+
+async def test_job_is_registered_though_its_prompt_does_not_fit_the_column(database_url, sql):
+    alter(sql, "video_generations", "MODIFY prompt VARCHAR(20) CHARACTER SET utf8mb3", "MODIFY message VARCHAR(4)")
+    async with running(database_url, **UNASKED) as server:
+        await server.register("j1", prompt="the sea 🌊 at dawn, slowly")
+    assert row(sql, "prompt", "message") == ("the sea \ufffd at dawn, s", "En a")
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        ("ADD COLUMN tenant VARCHAR(191) NOT NULL", "tenant"),
+        ("MODIFY aspectRatio VARCHAR(2)", "aspectRatio"),
+        ("MODIFY personGeneration ENUM('NOBODY') NOT NULL", "personGeneration"),
+        ("MODIFY organizationId VARCHAR(191) NOT NULL", "organizationId"),
+    ],
+)
+async def test_registration_that_a_column_refuses_is_told_which_one(database_url, sql, change, column):
+    alter(sql, "video_generations", change)
+    async with running(database_url, **UNASKED) as server:
+        for path in ("/api/videos", "/api/videos/generate"):
+            async with server.session.post(server.url + path, json={"prompt": "the sea"}) as answer:
+                told = await answer.json()
+                assert (answer.status, told["code"], column in told["error"]) == (422, "apply_failed", True)

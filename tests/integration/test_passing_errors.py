@@ -73,7 +73,7 @@ async def test_registration_that_the_database_will_never_take_is_refused_and_not
         sql("ALTER TABLE video_generations ADD CONSTRAINT short CHECK (LENGTH(prompt) < 5)")
         order = {"job_id": "j1", "prompt": "a long prompt"}
         async with server.session.post(f"{server.url}/api/videos", json=order) as answer:
-            assert (answer.status, (await answer.json())["code"]) == (422, "refused_by_database")
+            assert (answer.status, (await answer.json())["code"]) == (422, "apply_failed")
 
 
 async def test_somebodys_kill_query_loses_nothing(database_url, sql):
