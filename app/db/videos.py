@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import orjson
@@ -19,7 +21,7 @@ from app.db.pool import Pool
 from app.db.requests import Request
 from app.db.sql import bind, exact
 from app.ids import cuid
-from app.times import moment, now, rfc3339, sql6, stored
+from app.times import microseconds, moment, now, rfc3339, sql6, stored
 from app.wire import LogEvent, Typical, event_data, event_name, stored_file, whole, words
 
 _COLUMNS = """
@@ -214,8 +216,11 @@ class Videos:
         values: list[str | bytes] = [author_id, exact(author_id)]
         if cursor is not None:
             created_at, last_id = _decode(cursor)
-            where += " AND (g.createdAt < %s OR (g.createdAt = %s AND g.id < %s))"
-            values += [sql6(created_at), sql6(created_at), last_id]
+            if created_at is None:
+                where, values = f"{where} AND g.createdAt IS NULL AND g.id < %s", [*values, last_id]
+            else:
+                where += " AND (g.createdAt < %s OR g.createdAt IS NULL OR (g.createdAt = %s AND g.id < %s))"
+                values += [created_at, created_at, last_id]
         page = bind(f"{_COLUMNS} {where} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
         unfinished = bind(f"{_COLUMNS} {_UNFINISHED}", [author_id], [exact(author_id)])
         first = unfinished if cursor is None else b"SELECT NULL LIMIT 0"
@@ -226,7 +231,7 @@ class Videos:
             await connection.run("COMMIT")
         found = _generations(shown, files)
         more = len(rows) > limit
-        next_cursor = _encode(stored(shown[-1][14]) or 0, shown[-1][0]) if more else None
+        next_cursor = _encode(shown[-1][14], shown[-1][0]) if more else None
         return int(head[0][0]), found, _unfinished(active, author_id), next_cursor
 
     async def register(self, new: NewJob, request: Request | None = None) -> tuple[str, Registered, list[LogEvent]]:
@@ -364,15 +369,29 @@ def _contradicts(word: str, state: str) -> bool:
     return (word == "failed") != (state == "FAILED") or (state == "COMPLETED" and word != "completed")
 
 
-def _encode(created_at: int, job_id: str) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([created_at, job_id])).decode()
+# Also dates without a day or of zeros, which MySQL may hold and orders with the others.
+_DATETIME = re.compile(r"\d{4}-(?:0\d|1[0-2])-[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d(?:\.\d{1,6})?", re.ASCII)
 
 
-def _decode(cursor: str) -> tuple[int, str]:
+def _encode(created_at: datetime | str | None, job_id: str) -> str:
+    """Where a page ends, as the database has it: NULL comes last."""
+    at = sql6(microseconds(created_at)) if isinstance(created_at, datetime) else created_at
+    return base64.urlsafe_b64encode(orjson.dumps([at, job_id])).decode()
+
+
+def _decode(cursor: str) -> tuple[str | None, str]:
     try:
-        created_at, job_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if not isinstance(created_at, int) or not isinstance(job_id, str) or not 0 <= created_at < 2**57:
+        at, job_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if isinstance(at, int) and 0 <= at < 2**57:  # as earlier versions gave it
+            at = sql6(at)
+        if not isinstance(job_id, str) or not (at is None or (isinstance(at, str) and _is_datetime(at))):
             raise BadCursorError
     except (ValueError, TypeError):
         raise BadCursorError("cursor is not one that this service gave out") from None
-    return created_at, job_id
+    return at, job_id
+
+
+def _is_datetime(text: str) -> bool:
+    return _DATETIME.fullmatch(text) is not None and (
+        stored(text.replace("-00", "-01").replace("0000-", "0001-")) is not None
+    )

@@ -1,5 +1,9 @@
 """Tables that the site made otherwise than Prisma does, and rows that hold what no program of ours would write."""
 
+import base64
+from itertools import permutations
+
+import orjson
 import pytest
 
 from tests.conftest import running
@@ -69,17 +73,41 @@ async def test_job_inserted_again_a_microsecond_later_is_another_one(database_ur
         assert kinds(await harness.submit(older)) == ["applied"]
 
 
+async def pages(server) -> list[str]:
+    """The ids of the gallery, one page each."""
+    shown, cursor = [], ""
+    while cursor is not None:
+        code, page = await server.get(f"/api/videos/user?limit=1{cursor and '&cursor=' + cursor}")
+        assert code == 200, page
+        assert len(shown) < 20
+        shown += [one["id"] for one in page["generations"]]
+        cursor = page["next_cursor"]
+    return shown
+
+
 async def test_gallery_shows_each_video_once_whose_times_differ_by_microseconds(database_url, sql):
     alter(sql, "video_generations", "MODIFY createdAt DATETIME(6)")
     for n in range(6):
         add(sql, f"j{n}", f"2025-10-23 13:00:00.12340{n}", status="COMPLETED")
-    shown, cursor = [], ""
     async with running(database_url, **UNASKED) as server:
-        while cursor is not None:
-            _, page = await server.get(f"/api/videos/user?limit=1{cursor and '&cursor=' + cursor}")
-            shown += [one["id"] for one in page["generations"]]
-            cursor = page["next_cursor"]
-    assert shown == ["j5", "j4", "j3", "j2", "j1", "j0"]
+        assert await pages(server) == ["j5", "j4", "j3", "j2", "j1", "j0"]
+
+
+async def test_gallery_shows_each_video_once_though_some_have_no_time(database_url, sql):
+    alter(sql, "video_generations", "MODIFY createdAt DATETIME NULL", "MODIFY updatedAt DATETIME NULL")
+    odd = ["2025-10-23 13:00:00", "2025-10-00 00:00:00", "2025-00-00 00:00:00", "2024-01-01 00:00:00"]
+    for at in (*odd, "0000-00-00 00:00:00", None):
+        for n in range(2):
+            add(sql, f"{at} {n}", at, status="COMPLETED")
+    async with running(database_url, **UNASKED) as server:
+        assert await pages(server) == [f"{at} {n}" for at in (*odd, "0000-00-00 00:00:00", None) for n in (1, 0)]
+
+
+@pytest.mark.parametrize("at", [5, -1, 2**60, 1.5, "x", "2025-13-01 00:00:00", "2025-02-31 00:00:00", "' OR 1", [], {}])
+async def test_cursor_that_nobody_gave_out_is_refused(server, at):
+    cursor = base64.urlsafe_b64encode(orjson.dumps([at, "j1"])).decode()
+    code, told = await server.get(f"/api/videos/user?cursor={cursor}")
+    assert (code, told.get("code")) == ((200, None) if at == 5 else (400, "invalid_request"))
 
 
 ODD = {
@@ -199,3 +227,26 @@ async def test_preview_of_a_replay_shows_an_odd_row(odd, database_url, sql):
         code, shown = await server.get(f"/api/admin/webhooks/{refused['webhook_id']}")
         assert (code, shown["replay"]["outcome"]) == (200, "applied")
         assert "progress" in shown["replay"]["columns"]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one by one"])
+async def test_address_of_a_file_is_stored_whichever_completion_of_one_time_came_first(database_url, sql, together):
+    sent = [
+        completion("j1", video("k/1", file_url=url, file_size=size))
+        for url, size in [(None, 0), ("https://u", 0), (None, 7)]
+    ]
+    for n, one in enumerate(sent):
+        one["data"]["metadata"]["take"] = n
+    found = set()
+    async with writing(database_url) as harness:
+        for order in permutations(sent):
+            for table in ("video_generations", "rushes_jobs", "rushes_webhooks"):
+                sql(f"DELETE FROM {table}")
+            add(sql, "j1")
+            for batch in [order] if together else [[one] for one in order]:
+                await harness.submit(*batch)
+            found |= set(sql("SELECT fileUrl, fileSize, JSON_EXTRACT(metadata, '$.take') FROM video_files"))
+            shown = orjson.loads(harness.events[-1].data)["videos"][0]
+            assert (shown["file_url"], shown["file_size"]) == ("https://u", 7)
+    # The metadata are those of the completion that gave the file the rest.
+    assert [row[:2] for row in found] == [("https://u", 7)]

@@ -1,7 +1,8 @@
-"""Times as they are written out."""
+"""Times as they are written out, and read."""
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,3 +27,30 @@ def test_every_moment_is_written_to_the_digit_that_its_column_has(moment):
 def test_moment_of_any_zone_is_the_same_in_microseconds(moment, minutes):
     here = moment.replace(tzinfo=UTC) + timedelta(minutes=minutes)
     assert times.moment(times.microseconds(here)) == here
+
+
+@given(
+    moments.filter(lambda moment: moment.year > 1970),
+    st.sampled_from(["T", "t", " "]),
+    st.sampled_from(["Z", "z", "", "+00:00", "+00:00Z", "+0000", "-00"]),
+)
+def test_every_moment_is_read_as_it_was_written_however_that_is(moment, separator, zone):
+    us = times.microseconds(moment)
+    assert times.read(moment.isoformat(separator, "microseconds") + zone) == us
+    assert times.read(us / 1_000_000 if us < 2**50 else us // 1000) == pytest.approx(us, abs=1000)
+    assert times.read(str(us // 1000) if us // 1000 >= 20_000_000_000 else str(us // 1_000_000)) == pytest.approx(
+        us, abs=1_000_000
+    )
+
+
+@pytest.mark.parametrize(
+    "sent", ["2025", "2025-10-23", "20251023T143000Z", "2025-10-23T14", "1e9", "²", "NaN", "0x1", [], {}, True]
+)
+def test_what_is_no_time_is_refused(sent):
+    with pytest.raises(ValueError):
+        times.read(sent)
+
+
+@pytest.mark.parametrize("found", [None, "", "0000-00-00 00:00:00", "2025-00-10 00:00:00", 5, b"x"])
+def test_what_a_column_gave_that_is_no_time_is_none(found):
+    assert times.stored(found) is None
