@@ -18,6 +18,7 @@ from tests.conftest import MIGRATIONS, running
 from tests.integration.test_away import Gate, drained
 from tests.integration.test_commands import free_port, run, serving
 from tests.integration.test_commands import until as until_so
+from tests.servers import is_mysql
 from tests.streams import events
 from tests.webhooks import webhook
 
@@ -108,6 +109,9 @@ async def test_development_migrates_a_database_that_came_late(shut, sql, tmp_pat
     assert sql("SELECT outcome FROM rushes_webhooks") == (("parked",),)
 
 
+@pytest.mark.skipif(
+    is_mysql(), reason="the gate is TCP before a socket, and MySQL's passwords want to know which it is"
+)
 async def test_database_that_comes_late_and_refuses_us_is_told_and_webhooks_stay_queued(shut, sql, tmp_path):
     sql("CREATE USER IF NOT EXISTS 'late'@'localhost' IDENTIFIED BY 'right'")
     sql("GRANT ALL ON *.* TO 'late'@'localhost'")

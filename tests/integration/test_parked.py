@@ -188,7 +188,7 @@ async def test_round_over_100000_parked_webhooks_is_short_and_reads_no_bodies(da
             took.append(time.monotonic() - began)
         assert min(took) < 1.0
     plan = sql(
-        "EXPLAIN SELECT job_id FROM rushes_webhooks FORCE INDEX (rushes_webhooks_outcome)"
+        "EXPLAIN FORMAT=TRADITIONAL SELECT job_id FROM rushes_webhooks FORCE INDEX (rushes_webhooks_outcome)"
         " WHERE outcome = 'parked' AND id > '' AND id <= 'g'"
     )
     assert "Using index" in plan[0][-1]
