@@ -1,5 +1,6 @@
 """Columns of the site's that hold less than Prisma's: a text that only explains is made to fit, and nothing else is."""
 
+import asyncio
 import contextlib
 
 import pytest
@@ -175,3 +176,25 @@ async def test_registration_that_a_column_refuses_is_told_which_one(database_url
             async with server.session.post(server.url + path, json={"prompt": "the sea"}) as answer:
                 told = await answer.json()
                 assert (answer.status, told["code"], column in told["error"]) == (422, "apply_failed", True)
+
+
+async def test_webhook_is_answered_200_though_its_reason_does_not_fit(database_url, sql):
+    alter(sql, "video_generations", "MODIFY error VARCHAR(191) CHARACTER SET utf8mb3")
+    add(sql, "j1")
+    add(sql, "j2")
+    async with running(database_url, **UNASKED) as server:
+        sent = [webhook("j1", "failed") | {"error": "🎬" * 300}, webhook("j2", "generating")]
+        answers = await asyncio.gather(*(server.post(one) for one in sent))
+        assert [code for code, _ in answers] == [200, 200], answers
+    assert sql("SELECT status, error FROM video_generations ORDER BY id") == (
+        ("FAILED", "\ufffd" * 191),
+        ("PROCESSING", None),
+    )
+
+
+async def test_dead_letter_names_the_column_that_has_no_default(database_url, sql):
+    alter(sql, "video_files", "ADD COLUMN tenant VARCHAR(191) NOT NULL")
+    add(sql, "j1")
+    async with running(database_url, **UNASKED) as server:
+        code, body = await server.post(completion("j1", video("k/1")))
+        assert (code, body["code"], "tenant" in body["error"]) == (422, "apply_failed", True)
