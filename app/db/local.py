@@ -7,6 +7,7 @@ What lies in the data folder:
     mysql.alive   locked as long as the database program lives: it inherits the open file
     mysql.pid     the program's process id
     mysql.log     what the program has to say
+    tmp/          its temporary files
     run/          mode 0700, holds the socket. Whoever can open the socket is root in the database, so this
                   folder is its door (a folder in /tmp when the path is too long for a socket)
 """
@@ -85,7 +86,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 # All that the program gets of our environment, where the secrets of others are.
-_ENVIRONMENT = ("PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_ENVIRONMENT = ("PATH", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 _LONGEST_SOCKET_PATH = 103  # bytes on macOS; 107 on Linux
 _START_SECONDS = 60
@@ -166,6 +167,7 @@ class _Owned:
         self._answered = False
         self._process = process = _launch(
             self._program,
+            self._data_dir,
             self._log,
             self._alive,
             f"--datadir={self._data_dir / 'mysql'}",
@@ -243,7 +245,7 @@ async def _make_files(program: Path, data_dir: Path, log: IO[bytes], alive: IO[b
             sql.write(b"CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n")  # no password
             sql.writelines(script.read_bytes() for script in scripts)
             sql.seek(0)
-        process = _launch(program, log, alive, f"--datadir={new}", *how, stdin=sql)
+        process = _launch(program, data_dir, log, alive, f"--datadir={new}", *how, stdin=sql)
     try:
         await _until(lambda: process.poll() is not None, _START_SECONDS)
     finally:
@@ -255,6 +257,7 @@ async def _make_files(program: Path, data_dir: Path, log: IO[bytes], alive: IO[b
 
 def _launch(
     program: Path,
+    data_dir: Path,
     log: IO[bytes],
     alive: IO[bytes],
     *options: str,
@@ -264,8 +267,13 @@ def _launch(
     if program.is_relative_to(_UNPACKED):
         libraries = (*_UNPACKED.glob("usr/lib/*-linux-*"), *_UNPACKED.glob("lib/*-linux-*"))
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, libraries))
+    # In /tmp, a server that starts deletes the temporary tables of every other.
+    temporary = data_dir / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(mode=0o700)
     as_root = ["--user=root"] if os.geteuid() == 0 else []
-    command = [str(program), "--no-defaults", f"--basedir={program.parent.parent}", *options, *as_root]
+    own = (f"--basedir={program.parent.parent}", f"--tmpdir={temporary}")
+    command = [str(program), "--no-defaults", *own, *options, *as_root]
     return subprocess.Popen(  # noqa: S603 (no shell reads it, and the program is one that we found)
         [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command],
         stdin=stdin,

@@ -245,3 +245,8 @@ def test_set_up_looks_for_the_program_where_the_service_does() -> None:
     setup = (Path(__file__).parents[2] / "scripts" / "setup").read_text()
     for place in local._PLACES:
         assert place.removeprefix(f"{Path(__file__).parents[2]}/") in setup
+
+
+async def test_its_temporary_files_are_not_where_another_server_deletes_them(tmp_path: Path) -> None:
+    async with private_database(tmp_path) as url:
+        assert query(url, "SELECT @@tmpdir") == ((str(tmp_path / "tmp"),),)
