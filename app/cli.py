@@ -88,13 +88,15 @@ def serve(workers: int | None) -> None:
 def migrate(*, add_indexes: bool) -> None:
     """Bring the database up to date; safe on one that Prisma made."""
     from app.db import migrate as migrations
-    from app.db.health import examine
+    from app.db.health import columns_without_default, examine
 
     async def run(settings: Settings) -> int:
         async with database(settings) as url:
             report = await asyncio.to_thread(migrations.apply, url, add_indexes=add_indexes)
             _tell(report, add_indexes=add_indexes)
             await examine(url, settings.db_timeout)
+            for column in await columns_without_default(url, settings.db_timeout):
+                click.echo(f"warning    {column} has no default, so no row can be added there: give it one")
         return 0
 
     run_async(run(_settings()))

@@ -52,18 +52,29 @@ _DESCRIBED = (
 def _insert(table: str, no_row: str, columns: Sequence[str] = ()) -> str:
     listed = ", ".join(f"`{column}`" for column in columns)
     into = f"({listed}) " if listed else ""
-    return f"INSERT INTO {table} {into}SELECT {listed or '*'} FROM {table} WHERE {no_row}"
+    # IGNORE: a column of the site's that has no default is told by `rushes migrate`; what is there can be moved all the
+    # same.
+    return f"INSERT IGNORE INTO {table} {into}SELECT {listed or '*'} FROM {table} WHERE {no_row}"
 
 
 def _update(table: str, no_row: str, columns: Sequence[str]) -> str:
     return f"UPDATE {table} SET {', '.join(f'`{c}` = `{c}`' for c in columns)} WHERE {no_row}"
 
 
+_NEW_FILE = ("id", "generationId", "s3Key", *_DESCRIBED)
+
+_WITHOUT_DEFAULT = """
+SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ('video_generations', 'video_files') AND IS_NULLABLE = 'NO'
+  AND COLUMN_DEFAULT IS NULL AND EXTRA NOT LIKE '%auto_increment%' AND EXTRA NOT LIKE '%GENERATED%'
+ORDER BY TABLE_NAME, COLUMN_NAME
+"""
+
 # Each writing that we do to a table. In the site's own a user may have rights on some columns only.
 _WRITES = (
     _insert("video_generations", "id = ''", _ORDER),
     _update("video_generations", "id = ''", _MOVED),
-    _insert("video_files", "id = ''", ("id", "generationId", "s3Key", *_DESCRIBED)),
+    _insert("video_files", "id = ''", _NEW_FILE),
     _update("video_files", "id = ''", _DESCRIBED),
     _update("rushes_counter", "id = 0", ["value"]),
     _insert("rushes_events", "id = 0"),
@@ -111,6 +122,17 @@ async def examine(url: str, wait: float) -> None:
     finally:
         connection.close()
     refuse_engines(engines)
+
+
+async def columns_without_default(url: str, wait: float) -> list[str]:
+    """The site's own columns, as table.column, that have no default and get no value from us. Raises DatabaseError."""
+    connection = await connect(url, wait)
+    try:
+        rows = await connection.rows(_WITHOUT_DEFAULT)
+    finally:
+        connection.close()
+    ours = {"video_generations": _ORDER, "video_files": _NEW_FILE}
+    return [f"{table}.{column}" for table, column in rows if column not in ours[table]]
 
 
 class Health:

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 
 import pytest
-from pymysql.err import Error
 
 from app.db.columns import Columns
 from app.db.connection import connect
+from app.db.errors import ValuesRefusedError
 from app.db.transaction import Batch
 from app.wire import Typical
 from tests.conftest import running
+from tests.integration.test_commands import run
 from tests.integration.test_other_tables import UNASKED, add, alter
 from tests.integration.test_writer import delivery
 from tests.webhooks import completion, video, webhook
@@ -31,7 +32,7 @@ class Sender:
             batch = Batch([one], "fr", Typical(), create_unknown=True, columns=self.columns)
             try:
                 await batch.commit(self._connection)
-            except Error as error:
+            except ValuesRefusedError as error:
                 self.refusals += 1
                 if not await self.columns.learn(self._connection, error):
                     raise
@@ -148,7 +149,7 @@ async def test_job_is_made_though_its_order_names_what_the_sites_enum_has_not(se
 async def test_name_key_or_size_that_does_not_fit_is_refused_with_its_column(sender, sql, change, fields, column):
     alter(sql, "video_files", change)
     add(sql, "j1")
-    with pytest.raises(Error, match=column):
+    with pytest.raises(ValuesRefusedError, match=column):
         await sender.send(completion("j1", video("k/1", **fields)))
     assert row(sql, "status") == ("PENDING",)
 
@@ -198,3 +199,11 @@ async def test_dead_letter_names_the_column_that_has_no_default(database_url, sq
     async with running(database_url, **UNASKED) as server:
         code, body = await server.post(completion("j1", video("k/1")))
         assert (code, body["code"], "tenant" in body["error"]) == (422, "apply_failed", True)
+
+
+async def test_migrate_names_the_columns_for_which_there_is_no_value(database_url, sql, tmp_path):
+    alter(sql, "video_files", "ADD COLUMN tenant VARCHAR(191) NOT NULL")
+    alter(sql, "video_generations", "ADD COLUMN shop INT NOT NULL, ADD COLUMN note INT NOT NULL DEFAULT 1")
+    code, out, _ = await run(tmp_path, "migrate", DATABASE_URL=database_url)
+    told = [line for line in out.splitlines() if "no default" in line]
+    assert (code, [line.split()[1] for line in told]) == (0, ["video_files.tenant", "video_generations.shop"])
