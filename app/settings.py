@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import ByteSize, Field, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
@@ -28,10 +28,22 @@ _MOST = {
     "max_header_bytes": (1024 * 1024, "each connection may take as much memory"),
     "workers": (1024, "each is a process"),
 }
-_LEAST = {"max_header_bytes": (1024, "no token fits into less")}
+_OFTEN = (0.001, "whoever waits for less does nothing else")
+_LEAST: dict[str, tuple[float, str]] = {
+    "max_header_bytes": (1024, "no token fits into less"),
+    "ticket_ttl": (1, "no ticket would be good when it arrives"),
+    "parked_poll": _OFTEN,
+    "log_poll": _OFTEN,
+    "log_poll_with_redis": _OFTEN,
+    "stream_heartbeat": _OFTEN,
+    "websocket_ping": _OFTEN,
+}
 
 # Seconds. A year is more than anybody waits; what is reckoned with times far away leaves the calendar.
 Duration = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
+
+# More is meant as no limit, and neither the database nor a queue takes any number.
+Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 
 
 class SettingsError(Exception):
@@ -43,7 +55,7 @@ class Settings(BaseSettings):
 
     app_env: Literal["development", "production"] = "development"
     host: str = "127.0.0.1"
-    workers: PositiveInt = 1
+    workers: Count = 1
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     data_dir: Path = Path(".data")
     database_url: SecretStr | None = None
@@ -66,11 +78,11 @@ class Settings(BaseSettings):
 
     webhook_secret: SecretStr | None = None
     webhook_require_signature: bool = False
-    auth_failures_per_minute: PositiveInt = 30
+    auth_failures_per_minute: Count = 30
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
     unknown_job: Literal["park", "create"] = "park"
     parked_poll: Duration = 1.0
-    parked_per_round: PositiveInt = 100_000
+    parked_per_round: Count = 100_000
     stall_after: Duration = 600.0
     give_up_after: Duration = 86_400.0
     retention_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = 30.0
@@ -88,25 +100,25 @@ class Settings(BaseSettings):
     health_timeout: Duration = 2.0
     keep_alive: Duration = 75.0
     shutdown_grace: Duration = 8.0
-    max_http_connections: PositiveInt = 10_000
-    max_pending_webhooks: PositiveInt = 10_000
-    batch_max: PositiveInt = 500
+    max_http_connections: Count = 10_000
+    max_pending_webhooks: Count = 10_000
+    batch_max: Count = 500
     batch_max_bytes: Size = ByteSize(4 * 1024 * 1024)
     spool_max_bytes: Size = ByteSize(1024 * 1024 * 1024)
-    spool_tries: PositiveInt = 5
+    spool_tries: Count = 5
     answer_budget: Duration = 10.0
 
-    db_pool_size: PositiveInt = 8
+    db_pool_size: Count = 8
     db_timeout: Duration = 10.0
 
-    max_connections: PositiveInt = 20_000
-    max_connections_per_user: PositiveInt = 50
+    max_connections: Count = 20_000
+    max_connections_per_user: Count = 50
     stream_heartbeat: Duration = 15.0
     stream_last_words: Duration = 5.0
     # The kernel counts it in milliseconds, and not far.
     stream_dead_after: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 30.0
     websocket_ping: Duration = 25.0
-    websocket_max_messages: PositiveInt = 50
+    websocket_max_messages: Count = 50
     stream_max_buffer: Size = ByteSize(256 * 1024)
     stream_max_lag: Duration = 10.0
     stream_end_completed: Duration = 2.0
@@ -115,7 +127,7 @@ class Settings(BaseSettings):
     log_poll_with_redis: Duration = 3.0
     redis_buffer_max: Size = ByteSize(4 * 1024 * 1024)
     redis_message_max: Size = ByteSize(256 * 1024)
-    ring_size: PositiveInt = 20_000
+    ring_size: Count = 20_000
 
     @field_validator("database_url")
     @classmethod
@@ -271,11 +283,7 @@ def _check_addresses(settings: Settings) -> None:
         ("GENERATOR_URL", settings.generator_url),
         ("AUTH_JWKS_URL", settings.auth_jwks_url),
     ):
-        try:
-            usable = address is None or (URL(address).absolute and URL(address).scheme in ("http", "https"))
-        except ValueError:
-            usable = False
-        if not usable:
+        if address is not None and not values.is_web_address(address):
             raise SettingsError(f"{name} must be an http:// or https:// address.")
     public = URL(settings.public_url or "")
     if public.raw_user or public.raw_password or public.raw_query_string or public.raw_fragment:

@@ -63,6 +63,20 @@ def origin(text: str) -> str:
     raise ValueError("an origin is a scheme and a host like https://app.example, without a path; not * and not null")
 
 
+def is_web_address(text: str) -> bool:
+    """Whether it is an http:// or https:// address, with a host that can be one."""
+    try:
+        url = URL(text)
+        return (
+            url.scheme in ("http", "https")
+            and _ORIGIN_HOST.fullmatch(url.raw_host or "") is not None
+            and url.port != 0
+            and not re.search(r"\s", text)
+        )
+    except ValueError:
+        return False
+
+
 def cookie_name(text: str) -> str:
     """RFC 6265, 4.1.1."""
     if not _TOKEN.fullmatch(text):
@@ -121,8 +135,8 @@ def why_weak(secret: str) -> str | None:
     """What makes a secret easy to guess, as the end of a sentence."""
     if not secret.strip():
         return "is blank"
-    if len(secret) < SECRET_MIN:
+    if len(secret.strip()) < SECRET_MIN:
         return f"is too short to be safe; it needs {SECRET_MIN} characters or more"
-    if len(set(secret)) == 1:
+    if len(set(secret.strip())) == 1:
         return "is one character again and again, which is no secret"
     return None

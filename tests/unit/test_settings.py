@@ -114,3 +114,13 @@ def test_claim_that_makes_admins_is_ours_by_default_only_with_our_own_secret(mon
     monkeypatch.delenv("AUTH_JWT_SECRET")
     monkeypatch.delenv("AUTH_ADMIN_CLAIM")
     assert start(monkeypatch, {"AUTH_JWKS_URL": "https://issuer.example/jwks"}).admin_claim is None
+
+
+_NUMBERS = [name for name, field in Settings.model_fields.items() if field.annotation in (int, float)]
+
+
+@pytest.mark.parametrize("name", _NUMBERS)
+def test_number_that_means_nothing_is_refused_whatever_it_is_for(monkeypatch, name):
+    for value in ("-1", "9" * 25, "9" * 5000, "nan", "inf", "1e400", "ten", "0x10", "1,000"):
+        with pytest.raises(SettingsError, match=name.upper()):
+            start(monkeypatch, {name.upper(): value})
