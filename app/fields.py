@@ -60,13 +60,25 @@ def object_or_none(value: object) -> object:
     return value if isinstance(value, dict) else None
 
 
-def text_or_none(value: object) -> object:
-    return value if isinstance(value, str) else None
+def text_or_none(value: object) -> str | None:
+    """Half an emoji is no text: no database takes it, and no browser finds anything by it."""
+    if not isinstance(value, str):
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value or None
+
+
+def _ratio(value: object) -> object:
+    return value if value is None else text_or_none(value) or USUAL_RATIO
 
 
 _TRUE = (True, "true", "True", "TRUE")  # 1 is equal to True, and 0 to False
 _FALSE = (False, "false", "False", "FALSE")
 _DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
+USUAL_RATIO = "16:9"
 # Four months: more is a mistake, and would be one in every estimate made from it.
 SECONDS_MAX = 10_000_000
 
@@ -80,8 +92,9 @@ Flag = Annotated[bool | None, PlainValidator(_flag, json_schema_input_type=_Flag
 DescribedMoment = Annotated[int | None, PlainValidator(_described_time, json_schema_input_type=Any)]
 
 Text = Annotated[str, Field(min_length=1)]
-# With a length to look at, pydantic refuses what is no Unicode.
-Link = Annotated[str, Field(min_length=0)] | None
+Link = Annotated[str | None, PlainValidator(text_or_none, json_schema_input_type=str | Any)]
+"""An address or a path: what is none counts as missing."""
+Ratio = Annotated[Text, BeforeValidator(_ratio, json_schema_input_type=Text | Any)]
 _Natural = Annotated[int, Field(ge=0)]
 Natural = Annotated[_Natural, BeforeValidator(number, json_schema_input_type=_Natural)]
 _Seconds = Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)]

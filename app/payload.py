@@ -15,11 +15,13 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainValid
 from app import errors, lenient, named
 from app.fields import (
     SECONDS_MAX,
+    USUAL_RATIO,
     DescribedMoment,
     Flag,
     Link,
     Moment,
     Natural,
+    Ratio,
     Seconds,
     Span,
     Text,
@@ -27,7 +29,6 @@ from app.fields import (
     object_or_none,
     say_other_names,
     seconds_or_none,
-    text_or_none,
     without_nulls,
     words,
 )
@@ -172,7 +173,7 @@ class VideoV1(BaseModel):
     size: Annotated[Natural, Field(validation_alias="file_size")]
     duration: Annotated[Seconds, Field(validation_alias="duration_seconds")]
     format: Text
-    aspect_ratio: Text
+    aspect_ratio: Ratio
     dimensions: Dimensions
     created_at: DescribedMoment = None
 
@@ -190,7 +191,7 @@ class VideoV2(VideoV1):
 
     url: Link = None
     key: Annotated[Text, Field(validation_alias=AliasChoices("s3_key", "file_path"))]
-    file_path: Annotated[Link, BeforeValidator(text_or_none, json_schema_input_type=Any)] = None
+    file_path: Link = None
 
     _without_nulls = model_validator(mode="before")(without_nulls)
 
@@ -206,7 +207,7 @@ class VideoV3(VideoV2):
     size: Annotated[Natural, Field(validation_alias=AliasChoices("size_bytes", "file_size"))]
     duration: Annotated[Span, Field(validation_alias=AliasChoices("duration", "duration_seconds"))]
     format: Text = "mp4"
-    aspect_ratio: Text = "16:9"
+    aspect_ratio: Ratio = USUAL_RATIO
     dimensions: Dimensions = Dimensions(width=1920, height=1080)
 
     def link(self) -> str | None:

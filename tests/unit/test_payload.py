@@ -100,6 +100,38 @@ def test_s3_key_and_url_make_it_v2():
     assert (update.version, update.files[0].s3_key, update.files[0].url) == ("v2", "k/sunset.mp4", "https://files/2")
 
 
+@pytest.mark.parametrize(
+    ("document", "version"),
+    [
+        (webhook_of_a_step(), "v1"),
+        (webhook_of_a_step(user_id="u1"), "v3"),
+        (webhook_of_a_step() | {"message": "m"}, "v3"),
+        (webhook_of_a_step() | {"error": "e"}, "v3"),
+        *((webhook_of_a_step(videos=[{}, {name: 1}]), "v3") for name in ("size_bytes", "duration", "s3_url")),
+        *((webhook_of_a_step(videos=[{}, {name: 1}]), "v2") for name in ("s3_key", "url")),
+        (webhook_of_a_step(videos=[{"file_path": 1, "s3_kez": 1}]), "v1"),
+        (webhook_of_a_step(videos=[{"s3_key": 1, "duration": 1}]), "v3"),
+    ],
+)  # fmt: skip
+def test_version_is_found_by_each_of_its_fields(document, version):
+    assert payload.parse(body(document)).version == version
+
+
+def test_of_two_names_of_a_field_the_newer_counts():
+    both = V3_VIDEO | {"duration": 8, "duration_seconds": 9, "file_size": 6, "file_path": "p", "file_url": "https://f"}
+    file = payload.parse(body(with_video(both))).files[0]
+    assert (file.duration_seconds, file.size, file.s3_key, file.url) == (8, 5, "k/sunset.mp4", "https://files/3")
+    assert payload.parse(body(with_video(both | {"url": "https://u"}))).files[0].url == "https://u"
+    assert payload.parse(body(with_video(V2_VIDEO | {"file_url": "https://f"}))).files[0].url == "https://files/2"
+
+
+def test_error_is_told_before_the_message_and_the_message_without_one():
+    sent = {"job_id": "j", "status": "failed", "content_type": "video", "message": "m"}
+    assert payload.parse(body(sent)).error == "m"
+    assert payload.parse(body(sent | {"error": ""})).error == "m"
+    assert payload.parse(body(sent | {"error": "e"})).error == "e"
+
+
 @pytest.mark.parametrize(("sent", "whole"), [(8, 8), (8.5, 9), ("8.0", 8), ("8s", 8), ("8.4s", 8), (0, 0)])
 def test_v3_duration_is_read_in_all_its_forms(sent, whole):
     update = payload.parse(body(with_video(V3_VIDEO | {"duration": sent}, user_id="u1")))
@@ -408,11 +440,30 @@ def test_paid_video_is_not_refused_for_what_json_does_not_have_in_its_descriptio
         assert order["prompt"] == "caf\u00e9 \ufffd"
 
 
-@pytest.mark.parametrize("name", ["file_path", "filename", "format", "file_url", "aspect_ratio"])
+@pytest.mark.parametrize("name", ["file_path", "filename", "format"])
 def test_name_or_key_that_is_no_text_is_refused_and_not_altered(name):
     raw = body(changed(f"data.videos.0.{name}", "ODD")).replace(b'"ODD"', HALF)
     with pytest.raises(InvalidPayloadError, match=name):
         payload.parse(raw)
+
+
+@pytest.mark.parametrize("odd", [b"5", b"true", b"{}", b'["x"]', b'""', b"NaN", HALF])
+@pytest.mark.parametrize(
+    ("video", "name"),
+    [
+        (V1["data"]["videos"][0], "file_url"), (V1["data"]["videos"][0], "aspect_ratio"),
+        (V2_VIDEO, "url"), (V2_VIDEO, "file_url"), (V2_VIDEO, "file_path"), (V2_VIDEO, "aspect_ratio"),
+        *((V3_VIDEO | {"duration": 8}, name) for name in ("s3_url", "url", "file_url", "file_path", "aspect_ratio")),
+    ],
+)  # fmt: skip
+def test_paid_video_is_taken_though_its_address_path_or_ratio_is_none(video, name, odd):
+    if name == "aspect_ratio" and odd == b"NaN" and "size_bytes" not in video:
+        return  # that is null, so it is missing, and required
+    raw = body(with_video(video | {name: "ODD"})).replace(b'"ODD"', odd)
+    file = payload.parse(raw).files[0]
+    sent = {"s3_url", "url", "file_url"} & video.keys() - {name}
+    assert (file.url, file.aspect_ratio) == (next((video[n] for n in sent if video[n]), None), "16:9")
+    assert file.path == file.s3_key
 
 
 @pytest.mark.parametrize("name", ["file_size", "duration_seconds"])
