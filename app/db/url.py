@@ -1,11 +1,15 @@
 """DATABASE_URL, and what it says."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from app.db import tls
 
 _FORM = "DATABASE_URL must look like mysql://user:password@host:port/database."
+
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[\w.-]+)?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def parameters(url: str) -> dict[str, Any]:
@@ -15,25 +19,30 @@ def parameters(url: str) -> dict[str, Any]:
     """
     try:
         parts = urlsplit(url)
+        named = (parts.path.lstrip("/"), parts.username or "root", parts.password or "")
+        database, user, password = (unquote(text, errors="strict") for text in named)
     except ValueError:
         raise ValueError(_FORM) from None
-    database = unquote(parts.path.lstrip("/"))
-    if parts.scheme not in ("mysql", "mariadb") or not database:
+    if parts.scheme not in ("mysql", "mariadb") or not database or _CONTROL.search(database + user):
         raise ValueError(_FORM)
+    if not _HOST.fullmatch(parts.hostname or "localhost"):
+        raise ValueError("DATABASE_URL has a host that can be none; a socket is named by ?socket=….")
     if "#" in url:
         # What follows is no part of an address: a demand for TLS would be lost.
         raise ValueError("DATABASE_URL has a # that is not percent-encoded; write %23.")
     try:
-        port = parts.port or 3306
+        port = 3306 if parts.port is None else parts.port
     except ValueError:
-        raise ValueError("DATABASE_URL has a port that is not a number.") from None
+        port = 0
+    if port == 0:
+        raise ValueError("DATABASE_URL has a port that is not a number from 1 to 65535.")
     query = parse_qsl(parts.query, keep_blank_values=True)
     found: dict[str, Any] = {
         "host": parts.hostname or "localhost",
         "port": port,
-        "user": unquote(parts.username or "root"),
+        "user": user,
         # Both clients send a text as Latin-1; servers know passwords as UTF-8.
-        "password": unquote(parts.password or "").encode().decode("latin-1"),
+        "password": password.encode().decode("latin-1"),
         "db": database,
     }
     socket_path = _socket(query)

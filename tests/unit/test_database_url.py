@@ -123,3 +123,42 @@ def test_parameter_about_tls_that_is_not_known_never_goes_unnoticed(before, word
     assume(before or after)
     with pytest.raises(ValueError, match="DATABASE_URL"):
         said(f"{quote(before + word + after)}={quote(value, errors='replace')}")
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("mysql://u:hush@h:0/x", "port that is not a number"),
+        ("mysql://u:hush@h:70000/x", "port that is not a number"),
+        ("mysql://u:hush@h:many/x", "port that is not a number"),
+        ("mysql://u:hush@one,two/x", "host that can be none"),
+        ("mysql://u:hush@h /x", "host that can be none"),
+        ("mysql://u:hush@%2Frun%2Fmysqld.sock/x", r"socket is named by \?socket="),
+        ("mysql://u:hush%ff@h/x", "must look like"),
+        ("mysql://u%00:hush@h/x", "must look like"),
+        ("mysql://u:hush@h/x%0A", "must look like"),
+        ("mysql://u:hush@h", "must look like"),
+        ("mysql://u:hush@h/", "must look like"),
+        ("mysql+pymysql://u:hush@h/x", "must look like"),
+        ("mysql://u:hush@[::1/x", "must look like"),
+    ],
+)
+def test_address_at_which_nothing_can_be_is_refused_instead_of_being_waited_for(url, sentence):
+    with pytest.raises(ValueError, match=sentence) as refused:
+        parameters(url)
+    assert "hush" not in str(refused.value)
+    assert str(refused.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("Db.example", "db.example", 3306),
+        ("my_db-1:1", "my_db-1", 1),
+        ("[::1]:3307", "::1", 3307),
+        ("", "localhost", 3306),
+    ],
+)
+def test_address_is_read(address, host, port):
+    found = parameters(f"mariadb://me%40home:p%2Fw@{address}/a%20site")
+    assert (found["host"], found["port"], found["user"], found["db"]) == (host, port, "me@home", "a site")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app import payload
 from app.payload import InvalidPayloadError
-from app.times import microseconds
+from app.times import microseconds, moment
 
 V1 = {
     "job_id": "cm123abc456",
@@ -376,6 +376,13 @@ def test_time_is_read_however_senders_write_it(path, sent):
     assert (update.timestamp, update.generated_at, update.files[0].created_at) == (1761229800_000_000,) * 3
 
 
+@pytest.mark.parametrize(
+    ("sent", "year"), [(2_100_000_000, 2036), ("4102444800", 2100), (2_100_000_000_000, 2036), (31_536_000_000, 1971)]
+)
+def test_seconds_and_milliseconds_since_1970_are_told_apart(sent, year):
+    assert moment(payload.parse(body(changed("timestamp", sent))).timestamp).year == year
+
+
 @pytest.mark.parametrize("path", ["timestamp", "data.generated_at", "data.videos.0.created_at"])
 @pytest.mark.parametrize("sent", ["", " ", None])
 def test_empty_text_is_no_time(path, sent):
@@ -438,6 +445,20 @@ def test_paid_video_is_not_refused_for_what_json_does_not_have_in_its_descriptio
     order["prompt"].encode()
     if name == "prompt_used" and odd is HALF:
         assert order["prompt"] == "caf\u00e9 \ufffd"
+
+
+def test_half_an_emoji_in_the_name_of_a_description_is_mended_too():
+    raw = body(changed("data.metadata.ODD", 1)).replace(b'"ODD"', HALF)
+    assert payload.parse(raw).metadata["caf\u00e9 \ufffd"] == 1
+
+
+def test_body_that_begins_with_a_byte_order_mark_is_read():
+    assert payload.parse(b"\xef\xbb\xbf" + body(V1)).files
+
+
+def test_name_of_the_model_is_cut_to_what_its_column_holds():
+    update = payload.parse(body(changed("data.metadata", {"model_name": "m" * 500, "model_version": "9" * 500})))
+    assert (update.model, update.model_version) == ("m" * 191, "9" * 191)
 
 
 @pytest.mark.parametrize("name", ["file_path", "filename", "format"])
