@@ -3,6 +3,9 @@
 import itertools
 import secrets
 
+# A job of such an id could not be read: /api/videos/user is the gallery, and /api/videos/.. to clients /api/.
+RESERVED = ("user", "generate", ".", "..")
+
 _BASE36 = bytes(b"0123456789abcdefghijklmnopqrstuvwxyz"[byte % 36] for byte in range(256))
 
 

@@ -16,7 +16,7 @@ from app.db.errors import DatabaseAwayError, PacketTooLargeError, RetryableError
 from app.db.sql import Raw, bind, literal, update_rows
 from app.db.standing import JobRow, Standing, file_keys_json
 from app.db.webhooks import SETTLED, Delivery, Outcome, Received, Record
-from app.ids import cuid
+from app.ids import RESERVED, cuid
 from app.times import now, sql
 from app.video import StatusUpdate, VideoFile
 from app.wire import LogEvent, Typical, event_data, event_name, gallery_file
@@ -264,7 +264,7 @@ class Batch:
 
     def _made(self, update: StatusUpdate, body: bytes) -> JobRow | None:
         """A new job for an update that names its owner, where that is wanted and nobody has its id."""
-        if not self._create_unknown or update.user_id is None:
+        if not self._create_unknown or update.user_id is None or update.job_id in RESERVED:
             return None
         if update.job_id in self._standing.held or update.job_id in self._standing.spelled_otherwise:
             return None

@@ -15,6 +15,7 @@ from app.db.videos import BadCursorError, Generation, NewJob, Registered, Unknow
 from app.db.webhooks import made_here
 from app.errors import ApiError
 from app.generator import GeneratorError
+from app.ids import RESERVED
 from app.keys import COMMITTED, GENERATOR, PARKED, SETTINGS, TYPICAL, VIDEOS, WRITER
 from app.routes.http import as_model, read_json_body, read_model, read_query, reply
 from app.routes.webhooks import authorized_body, names_secret
@@ -25,12 +26,8 @@ Upto8 = Annotated[int, Field(ge=1, le=8)]
 Upto600 = Annotated[int, Field(ge=1, le=600)]
 
 
-# A job of such an id could not be read: /api/videos/user is the gallery, and /api/videos/.. to clients /api/.
-_RESERVED: list[Any] = ["user", "generate", ".", ".."]
-
-
 def _free(job_id: str) -> str:
-    if job_id in _RESERVED:
+    if job_id in RESERVED:
         raise ValueError(f"{job_id} is an address of its own under /api/videos")
     return job_id
 
@@ -58,7 +55,9 @@ class Order(BaseModel):
 class Registration(Order):
     """A job whose generation somebody else starts."""
 
-    job_id: Annotated[Short, AfterValidator(_free), Field(json_schema_extra={"not": {"enum": _RESERVED}})] | None = None
+    job_id: Annotated[Short, AfterValidator(_free), Field(json_schema_extra={"not": {"enum": [*RESERVED]}})] | None = (
+        None
+    )
     user_id: Short | None = None
     organization_id: Short | None = None
 

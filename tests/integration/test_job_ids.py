@@ -6,8 +6,10 @@ from urllib.parse import quote
 import pytest
 from yarl import URL
 
+from tests.conftest import running
 from tests.integration.test_videos import order
 from tests.streams import events
+from tests.webhooks import webhook
 
 PARTS = [
     *"/?#%&+;:@=.~\\'\"<>{}[]|^`*!$,_- ab0\t\n\r\x00\x01\x7f\x85\xa0éßİ中😀\u200b\u2028\ufeff\u202e",
@@ -43,7 +45,17 @@ async def test_every_id_that_is_accepted_can_be_read_and_listened_to(server):
     assert accepted > 100
 
 
-@pytest.mark.parametrize("job_id", [".", "..", "user", "generate"])
+ADDRESSES = [".", "..", "user", "generate"]
+
+
+@pytest.mark.parametrize("job_id", ADDRESSES)
 async def test_id_whose_address_is_another_is_refused(server, job_id):
     code, body = await order(server, job_id=job_id)
     assert (code, body["details"][0]["field"]) == (400, "job_id")
+
+
+async def test_webhook_makes_no_job_whose_address_is_another(database_url, sql):
+    async with running(database_url, unknown_job="create") as server:
+        for job_id in ADDRESSES:
+            assert (await server.post(webhook(job_id, "generating", data={"user_id": "u1"})))[0] == 404
+    assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)

@@ -1,7 +1,7 @@
 """The rules: whatever the order, whatever the repetition, one row."""
 
 from dataclasses import replace
-from itertools import permutations
+from itertools import combinations, permutations
 
 import pytest
 from hypothesis import given, settings
@@ -129,6 +129,33 @@ def test_at_equal_times_the_later_stage_wins():
     video.apply(job, update("processing", 1), NOW, "fr")
     assert video.apply(job, update("generating", 1), NOW, "fr") is not None
     assert video.apply(job, update("processing", 1), NOW, "fr") is None
+
+
+def test_stages_of_one_time_have_their_order():
+    stages = [
+        *(update(status, 1) for status in ("pending", "processing", "generating", "downloading", "completed")),
+        update("failed", 1, error="quota"),
+        update("completed", 1, has_data=True, files=(file("a"),)),
+    ]
+    for earlier, later in combinations(stages, 2):
+        job = fresh()
+        assert video.apply(job, earlier, NOW, "fr") is not None
+        assert video.apply(job, later, NOW, "fr") is not None
+        assert video.apply(job, earlier, NOW, "fr") is None
+
+
+def test_completion_with_no_file_ranks_as_a_failure():
+    nothing = update("completed", 1, has_data=True)
+    for other in (update("completed", 1), update("downloading", 1)):
+        job = fresh()
+        assert video.apply(job, nothing, NOW, "fr") is not None
+        assert video.apply(job, other, NOW, "fr") is None
+    keys = []
+    for one in (nothing, update("failed", 1, error="quota")):
+        job = fresh()
+        video.apply(job, one, NOW, "fr")
+        keys.append(job.key[:3])
+    assert keys[0] == keys[1]
 
 
 def test_full_tie_is_stale():
