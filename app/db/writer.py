@@ -229,8 +229,7 @@ class Writer:
                 # So it is not for one of these: one way down is enough to see whether that has changed.
                 random.shuffle(halves)
                 await self._later_if_possible(halves.pop(), BusyError("nothing passes at the moment"))
-            for half in halves:
-                await self._write(half)
+            await self._write_in_time(halves, error)
             return
         delivery = waiting[0].delivery
         if isinstance(error, PacketTooLargeError) and not delivery.payload_omitted:
@@ -243,6 +242,11 @@ class Writer:
             self._connection.close()  # the next session asks anew how much the server takes
         log.warning("webhook_not_written", webhook_id=delivery.id, error=str(error))
         await self._later_if_possible(waiting, error)
+
+    async def _write_in_time(self, halves: list[list[Waiting]], error: Exception) -> None:
+        """Who has waited for as long as he may goes to the disk untried: it need not be his that takes so long."""
+        for half in halves:
+            await self._write(await self._put_off(half, BusyError(f"it was late because of another: {error}")))
 
     async def _later_if_possible(self, waiting: list[Waiting], error: DatabaseError) -> None:
         """Those that may still wait are tried again after a while. What is on disk is for the drainer to try."""
@@ -285,8 +289,7 @@ class Writer:
         """One update must not fail the others: halves find it, and alone it becomes a dead letter."""
         if len(waiting) > 1:
             middle = len(waiting) // 2
-            await self._write(waiting[:middle])
-            await self._write(waiting[middle:])
+            await self._write_in_time([waiting[:middle], waiting[middle:]], error)
             return
         if waiting[0].delivery.failure is None and await self._fits_now(error):
             await self._write(waiting)
