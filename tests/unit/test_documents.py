@@ -130,3 +130,8 @@ def test_every_table_of_ours_is_in_the_architecture():
     }
     rows = re.findall(r"^\| `(rushes_\w+)` \|", (ROOT / "docs/architecture.md").read_text(), flags=re.MULTILINE)
     assert sorted(rows) == sorted(made)
+
+
+def test_the_records_of_decisions_are_numbered_one_after_the_other():
+    records = re.findall(r"^## (\d+)\. ", (ROOT / "docs/decisions.md").read_text(), flags=re.MULTILINE)
+    assert records == [str(number) for number in range(1, len(records) + 1)]
