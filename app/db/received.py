@@ -13,8 +13,8 @@ from app.db import set_aside
 from app.db.connection import Row
 from app.db.errors import BusyError, DatabaseAwayError, RetryableError
 from app.db.pool import Pool
+from app.db.preview import Preview
 from app.db.sql import bind
-from app.db.transaction import Batch
 from app.db.webhooks import Delivery, to_try_again
 from app.db.writer import Writer
 from app.times import microseconds, rfc3339
@@ -160,14 +160,14 @@ class ReceivedWebhooks:
         return int(count), newest or ""
 
     async def preview(self, webhook: WholeWebhook) -> dict[str, Any]:
-        """What a replay would do, as `Batch.preview` tells it. Nothing is written."""
+        """What a replay would do, as `Preview` tells it. Nothing is written."""
         if webhook.error_code == set_aside.CODE and not webhook.body:
             return {"outcome": None, "code": set_aside.CODE, "error": "Only the server that holds it has its payload."}
         # An estimate of its own: the server's must not learn from what did not happen.
-        batch = Batch([webhook.delivery()], self._language, Typical(), create_unknown=self._create_unknown)
+        preview = Preview([webhook.delivery()], self._language, Typical(), create_unknown=self._create_unknown)
         try:
             async with self._pool.connection() as connection:
-                found = await batch.preview(connection)
+                found = await preview.read(connection)
         except (DatabaseAwayError, RetryableError):
             raise
         except Exception as error:  # noqa: BLE001 - what our own code stumbles over is dead, and must be looked at

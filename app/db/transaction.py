@@ -1,14 +1,12 @@
 """One transaction over a batch of deliveries: read and lock, decide, write, commit. Two round trips."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import orjson
 
-from app import payload, times, video
+from app import payload, video
 from app.db import log
 from app.db.columns import Columns
 from app.db.connection import Connection, Statement
@@ -51,8 +49,6 @@ ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), 
 """
 
 _CREATED_AT = "(SELECT createdAt FROM video_generations WHERE id = %s)"
-
-_COLUMNS_NOW = "SELECT %s FROM video_generations WHERE id = %s"
 
 _COMMITTED = "SELECT attempts FROM rushes_webhooks WHERE id = %s FOR UPDATE"
 
@@ -113,7 +109,7 @@ class Batch:
                 raise UnknownOutcomeError from error
             raise
         except BaseException as error:
-            await _undo(connection)
+            await undo(connection)
             if self._sent and isinstance(error, RetryableError) and not error.is_contention:
                 # It may have been the COMMIT that failed, and some servers do not say whether for all of it.
                 raise UnknownOutcomeError from error
@@ -143,54 +139,6 @@ class Batch:
         size = sum(len(statement) + _BETWEEN for statement in statements)
         if size > self._packet_max:
             raise PacketTooLargeError(f"{size} bytes at once are more than max_allowed_packet, {self._packet_max}")
-
-    async def preview(self, connection: Connection) -> dict[str, Any]:
-        """What `commit` would do with the one delivery of this batch; nothing is written, and no lock stays.
-
-        {"outcome", "code", "error", "makes_job", "columns": {name: {"old", "new"}}, "files_added", "files_refreshed"},
-        files in the gallery's form. "outcome" is None while another session holds the job. What the database refuses
-        when it is written, a value too large for its column, is not seen here.
-        Raises RetryableError or DatabaseAwayError.
-        """
-        (delivery,) = self.deliveries
-        old: dict[str, Any] = {}
-        new: dict[str, Any] = {}
-        try:
-            answers = await connection.run_text(*self._standing.begin(self.deliveries, looks=self.looks))
-            if not self._standing.load(answers):
-                await self._standing.read_rest(connection)
-            files = {key: file for job in self._standing.jobs.values() for key, file in job.gallery.items()}
-            self._decide(delivery)
-            row = next((job for job in self._standing.jobs.values() if job.changed), None)
-            makes_job = row is not None and row.prompt is not None
-            if row is not None and makes_job:
-                new = {"authorId": row.author_id, "prompt": row.prompt} | row.columns
-                old = dict.fromkeys(new)
-            elif row is not None and row.columns:
-                new = row.columns
-                names = Raw(", ".join(new).encode())
-                (values,) = await connection.rows(bind(_COLUMNS_NOW, names, row.id))
-                old = dict(zip(new, values, strict=True))
-        finally:
-            await _undo(connection)
-        outcome = self.outcomes.get(delivery.id)
-        added, refreshed = [], []
-        if row is not None:
-            added = [{"s3_key": key} | row.gallery[key] for key in sorted(row.inserted)]
-            for file in added:
-                del file["id"]  # the replay makes another
-            refreshed = [
-                {"s3_key": key, "columns": _differences(files[key], row.gallery[key])} for key in sorted(row.refreshed)
-            ]
-        return {
-            "outcome": outcome.kind if outcome else None,
-            "code": outcome.code if outcome else "job_held",
-            "error": outcome.error if outcome else "Another program holds the job's row at this moment.",
-            "makes_job": makes_job,
-            "columns": _differences(old, new),
-            "files_added": added,
-            "files_refreshed": refreshed,
-        }
 
     async def was_committed(self, connection: Connection) -> bool:
         """Whether a commit of unknown outcome happened. The read locks: a plain one would miss a
@@ -387,26 +335,8 @@ def _complete_file(row: JobRow, file: VideoFile) -> None:
         row.refreshed[key] = row.refreshed.get(key, {}) | {"fileUrl": file.url, "fileSize": file.size}
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The names whose values differ, each with both, fit for JSON."""
-    found = {}
-    for name, value in new.items():
-        before, after = _for_json(old[name]), _for_json(value)
-        if before != after:
-            found[name] = {"old": before, "new": after}
-    return found
-
-
-def _for_json(value: Any) -> Any:
-    """What a column of any type gave."""
-    if isinstance(value, datetime):
-        return times.rfc3339(times.microseconds(value))
-    if isinstance(value, Decimal):
-        return float(value)
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
-async def _undo(connection: Connection) -> None:
+async def undo(connection: Connection) -> None:
+    """Ends the transaction without a trace, or the session."""
     if not connection.closed:
         try:
             await connection.run("ROLLBACK")
