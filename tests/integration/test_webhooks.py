@@ -225,6 +225,17 @@ async def test_body_over_the_limit_is_refused(server, sql, declared):
     assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
 
 
+async def test_body_over_the_limit_is_refused_also_where_it_comes_whole_and_undeclared(database_url, sql):
+    async with running(database_url, max_body_bytes=100) as server:
+        head = "POST /api/webhooks/video-completion HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n65\r\n{' ' * 101}\r\n0\r\n\r\n".encode())
+        answer = await reader.readline()
+        writer.close()
+        assert answer.split()[1] == b"413"
+    assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
+
+
 async def test_secrets_are_not_kept_with_the_headers(server, sql):
     await server.post(webhook("x", "pending"), {"X-Webhook-Secret": "hush", "Authorization": "hush", "X-Kept": "yes"})
     ((headers,),) = sql("SELECT headers FROM rushes_webhooks")

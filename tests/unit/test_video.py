@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import video
+from app.times import moment
 from app.video import Job, StatusUpdate, VideoFile
 
 NOW = 1_761_230_000_000_000
@@ -129,6 +130,21 @@ def test_at_equal_times_the_later_stage_wins():
     video.apply(job, update("processing", 1), NOW, "fr")
     assert video.apply(job, update("generating", 1), NOW, "fr") is not None
     assert video.apply(job, update("processing", 1), NOW, "fr") is None
+
+
+def test_completion_without_data_says_that_files_are_awaited():
+    row, _, _ = stored([(update("completed", 1), NOW)])
+    assert row["message"] == "Génération terminée, en attente des fichiers"
+
+
+def test_completion_stores_when_it_was_generated_and_the_usual_model_where_none_is_told():
+    sent = update("completed", 1, has_data=True, files=(file("a"),), generated_at=NOW - 7 * SECOND)
+    row, _, _ = stored([(sent, NOW)])
+    assert (row["model"], row["modelVersion"]) == ("veo-2.0-generate-001", "2.0")
+    assert row["completedAt"] == moment(NOW - 7 * SECOND)
+    row, _, _ = stored([(replace(sent, generated_at=None, model="veo-3", model_version="3.1"), NOW)])
+    assert (row["model"], row["modelVersion"]) == ("veo-3", "3.1")
+    assert row["completedAt"] == moment(NOW + SECOND)
 
 
 def test_stages_of_one_time_have_their_order():
