@@ -51,6 +51,8 @@ def parameters(url: str) -> dict[str, Any]:
     encryption = tls.context(query, by_socket=socket_path is not None)
     if encryption is not None:
         found["ssl"] = encryption
+    elif socket_path is not None:
+        found["host"] = socket_path  # which nobody asks then, but errors name
     return found
 
 

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from app.db.connection import connect
+from app.db.errors import UnreachableError
 from app.db.url import parameters
 
 CA = quote(str(Path(__file__).with_name("ca.pem")))
@@ -100,6 +102,11 @@ def test_what_is_less_than_checked_or_not_understood_is_refused_with_a_sentence(
 @pytest.mark.parametrize("name", ["socket", "unix_socket"])
 def test_socket_is_found_under_both_of_its_names(name):
     assert said(f"{name}=%2Frun%2Fmy%20sql.sock")["unix_socket"] == "/run/my sql.sock"
+
+
+async def test_socket_that_is_not_there_is_named():
+    with pytest.raises(UnreachableError, match="/run/nobody/my.sock"):
+        await connect("mysql://u:hush@db.example/x?socket=/run/nobody/my.sock", 5)
 
 
 @given(st.text(min_size=1).filter(lambda text: not any("\ud800" <= c <= "\udfff" for c in text)))
