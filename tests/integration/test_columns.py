@@ -14,6 +14,7 @@ from tests.conftest import running
 from tests.integration.test_commands import run
 from tests.integration.test_other_tables import UNASKED, add, alter
 from tests.integration.test_writer import delivery
+from tests.servers import is_mysql
 from tests.webhooks import completion, video, webhook
 
 
@@ -84,7 +85,9 @@ async def test_tables_of_three_byte_characters_take_a_whole_job(sender, sql):
     sent["data"]["metadata"] |= {"prompt_used": "mer 🌊", "model_name": "veo 🎬"}
     assert await sender.send(sent) == "applied"
     assert row(sql, "status", "prompt", "model") == ("COMPLETED", "mer \ufffd", "veo \ufffd")
-    assert sql("SELECT JSON_UNQUOTE(JSON_EXTRACT(metadata, '$.prompt_used')) FROM video_files") == (("mer \ufffd",),)
+    # JSON of MySQL holds any character, whatever the table's character set; MariaDB's is a text of the table's.
+    kept = "mer 🌊" if is_mysql() else "mer \ufffd"
+    assert sql("SELECT JSON_UNQUOTE(JSON_EXTRACT(metadata, '$.prompt_used')) FROM video_files") == ((kept,),)
 
 
 async def test_video_is_taken_though_its_metadata_or_its_path_is_too_long(sender, sql):
