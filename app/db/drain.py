@@ -26,6 +26,9 @@ _EVERY = 0.5
 _LOOK_ASIDE = 1.0
 _REST_MIN, _REST_MAX = 0.5, 4.0
 
+# Of those aside, as many as the smallest max_allowed_packet of use takes.
+_ASKED_AT_ONCE = 200
+
 # So many that fail, and none that passes: it is the database that has something.
 _MANY = 20
 
@@ -95,7 +98,10 @@ class Drainer:
         if not await self._reachable():
             return
         if self._spool.set_aside and time.monotonic() - self._looked_aside > _LOOK_ASIDE:
-            await self._look_aside()
+            try:
+                await self._look_aside()
+            except DatabaseError as error:  # the others are not to wait for that
+                log.warning("set_aside_not_looked_at", error=str(error))
             self._looked_aside = time.monotonic()
         held: set[str] = set()
         while self._spool.pending and await self._some(held) and await self._reachable():
@@ -174,15 +180,17 @@ class Drainer:
 
     async def _look_aside(self) -> None:
         """What was done to those that lie aside: those to be tried again are, those that are over are removed."""
-        changes = await set_aside.changes(await self._connected(), self._spool.set_aside)
-        if changes.over:
-            await self._remove(changes.over)
-        for webhook_id in changes.asked:
-            self._failing.pop(webhook_id, None)
-            await self._spool.put_back(webhook_id)
-            log.info("webhook_tried_again", webhook_id=webhook_id)
-        if changes.over or changes.asked:
-            await set_aside.release(await self._connected(), [*changes.over, *changes.asked])
+        aside = sorted(self._spool.set_aside)
+        for start in range(0, len(aside), _ASKED_AT_ONCE):
+            changes = await set_aside.changes(await self._connected(), aside[start : start + _ASKED_AT_ONCE])
+            if changes.over:
+                await self._remove(changes.over)
+            for webhook_id in changes.asked:
+                self._failing.pop(webhook_id, None)
+                await self._spool.put_back(webhook_id)
+                log.info("webhook_tried_again", webhook_id=webhook_id)
+            if changes.over or changes.asked:
+                await set_aside.release(await self._connected(), [*changes.over, *changes.asked])
 
     async def _connected(self) -> Connection:
         if self._session is None or self._session.closed:

@@ -154,3 +154,20 @@ class Cutting(Gate):
             pass
         finally:
             writer.close()
+
+
+async def test_what_cannot_be_asked_about_those_aside_does_not_keep_the_others_on_disk(database_url, sql):
+    """The table is locked, or broken, or a right was taken away."""
+    async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
+        await poisoned(server, sql)
+        spool = server.app[SPOOL]
+        await until(lambda: spool.set_aside)
+        await mend(sql)
+        sql("RENAME TABLE rushes_set_aside TO elsewhere")
+        try:
+            break_table(sql, "video_generations", 1030, "OLD.id = 'good'")
+            assert (await server.post(webhook("good", "generating")))[0] == 202
+            await mend(sql)
+            await until(lambda: ("good", "PROCESSING") in sql(STATES))
+        finally:
+            sql("RENAME TABLE elsewhere TO rushes_set_aside")
