@@ -22,6 +22,9 @@ from app.wire import LogEvent, Typical
 
 _LISTED = 100
 
+# Outcomes of a replay that are told also among many.
+_NOT_DONE = ("dead", "busy", "queued")
+
 Database = AbstractAsyncContextManager[str]
 Answer = dict[str, Any]
 
@@ -82,9 +85,9 @@ async def replay(database: Database, settings: Settings, webhook_ids: Sequence[s
 
             answers = await _with_progress("replaying", count, some)
     for answer in answers:
-        if webhook_ids or answer["outcome"] in ("dead", "busy"):
+        if webhook_ids or answer["outcome"] in _NOT_DONE:
             click.echo(_told(answer))
-    counted = Counter(answer["outcome"] for answer in answers if "message" not in answer or answer["outcome"] == "busy")
+    counted = Counter(a["outcome"] for a in answers if "message" not in a or a["outcome"] in _NOT_DONE)
     if counted or not webhook_ids:
         click.echo(f"{counted.total()} replayed" + _listed(counted))
     return 1 if counted["dead"] or counted["busy"] else 0

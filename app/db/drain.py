@@ -2,8 +2,8 @@
 
 What cannot be written keeps nobody waiting behind it. A webhook that fails is left alone for a while, longer each time,
 and the others go on; one that failed so often that it will never be written is set aside (`set_aside.py`). A failure
-while others passed is the webhook's own. Where none passes it may be the database's: then it counts half, and not at
-all when many fail.
+while others passed is the webhook's own. Where many fail it may be the database's: then it counts a tenth. Where none
+passes it counts half, and not at all when many fail.
 """
 
 import asyncio
@@ -29,8 +29,10 @@ _REST_MIN, _REST_MAX = 0.5, 4.0
 # Of those aside, as many as the smallest max_allowed_packet of use takes.
 _ASKED_AT_ONCE = 200
 
-# So many that fail, and none that passes: it is the database that has something.
+# So many that fail: it may be the database that has something.
 _MANY = 20
+# What a failure counts where so many fail while others pass, as where a table of two is broken.
+_ONE_OF_MANY = 0.1
 
 
 @dataclass(slots=True)
@@ -144,9 +146,10 @@ class Drainer:
         failing.passed = passed
         failing.times += 1
         failing.not_before = time.monotonic() + min(_REST_MIN * 2 ** min(failing.times - 1, 10), _REST_MAX)
+        few = len(self._failing) <= _MANY
         if failing.others_pass:
-            failing.own += 1
-        elif own and len(self._failing) <= _MANY:
+            failing.own += 1 if few else _ONE_OF_MANY
+        elif own and few:
             failing.own += 0.5
         if failing.own >= self._tries_max and await self._set_aside(delivery, failing.times, error):
             del self._failing[delivery.id]
@@ -172,7 +175,8 @@ class Drainer:
         if outcome in SETTLED:
             await self._remove([delivery.id])  # it was applied meanwhile
             return True
-        await self._spool.put_aside(delivery.id)
+        if twins := await self._spool.put_aside(delivery.id):
+            await set_aside.release(await self._connected(), twins)
         named = delivery.update or delivery.named
         job_id = named.job_id if named else None
         log.error("webhook_set_aside", webhook_id=delivery.id, job_id=job_id, tries=tries, error=str(error))

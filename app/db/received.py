@@ -189,7 +189,7 @@ class ReceivedWebhooks:
             if await set_aside.ask(self._pool, webhook.id):
                 return _left(webhook, "queued", "The server that holds it on its disk will try it again.")
             if not webhook.body:
-                return _left(webhook, webhook.outcome, "No server holds it any more, and its payload was not kept.")
+                return _left(webhook, webhook.outcome, "No server that holds it answers, and its payload was not kept.")
         delivery = webhook.delivery()
         outcome = await writer.submit(delivery)
         if outcome.kind == "duplicate":

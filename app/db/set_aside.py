@@ -13,7 +13,7 @@ from app.db.errors import DatabaseError, PacketTooLargeError
 from app.db.pool import Pool
 from app.db.sql import bind
 from app.db.webhooks import SETTLED, Delivery
-from app.times import now, sql6
+from app.times import microseconds, now, sql6
 
 CODE = "set_aside"
 
@@ -32,7 +32,7 @@ UPDATE rushes_webhooks SET outcome = 'dead', attempts = attempts + %s, error_cod
 
 _HOLD = """
 INSERT INTO rushes_set_aside (webhook_id, spool_id, created_at) VALUES %s
-ON DUPLICATE KEY UPDATE spool_id = VALUES(spool_id), asked_at = NULL
+ON DUPLICATE KEY UPDATE asked_at = NULL
 """
 
 # Over is what was applied since, is dead of another reason, or was purged.
@@ -44,11 +44,14 @@ FROM rushes_set_aside s LEFT JOIN rushes_webhooks w ON w.id = s.webhook_id WHERE
 
 _RELEASE = "DELETE FROM rushes_set_aside WHERE spool_id IN %s"
 
-_ASK = "UPDATE rushes_set_aside SET asked_at = %s WHERE webhook_id = %s"
-_THERE = "SELECT 1 FROM rushes_set_aside WHERE webhook_id = %s"
+_ASK = "UPDATE rushes_set_aside SET asked_at = %s WHERE webhook_id = %s AND asked_at IS NULL"
+_ASKED = "SELECT MAX(asked_at) FROM rushes_set_aside WHERE webhook_id = %s"
+
+# Seconds. A process that has not done by then what it was asked for is gone, with its disk.
+_ANSWERED = 10.0
 
 _COUNT = """
-SELECT COUNT(*) FROM rushes_set_aside s JOIN rushes_webhooks w ON w.id = s.webhook_id
+SELECT COUNT(DISTINCT w.id) FROM rushes_set_aside s JOIN rushes_webhooks w ON w.id = s.webhook_id
 WHERE w.outcome = 'dead' AND w.error_code = %s
 """
 
@@ -124,9 +127,9 @@ async def release(connection: Connection, spool_ids: Collection[str]) -> None:
 
 
 async def ask(pool: Pool, webhook_id: str) -> bool:
-    """Has the process that holds it try it again; False when none does. Raises DatabaseError."""
-    *_, found = await pool.run(bind(_ASK, sql6(now()), webhook_id), bind(_THERE, webhook_id))
-    return bool(found)
+    """Has the process that holds it try it again; False when none does, or none has done it. Raises DatabaseError."""
+    *_, ((asked_at,),) = await pool.run(bind(_ASK, sql6(now()), webhook_id), bind(_ASKED, webhook_id))
+    return asked_at is not None and now() - microseconds(asked_at) < _ANSWERED * 1e6
 
 
 async def count(pool: Pool) -> int:

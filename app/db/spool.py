@@ -113,9 +113,10 @@ class Spool:
         again all the same, unless this process dies first, and the next call tries again."""
         await self._run(self._remove, ids)
 
-    async def put_aside(self, webhook_id: str) -> None:
-        """Sets one aside: it is handed out no more, and stays. An older one with the same content makes room for it."""
-        await self._run(self._put_aside, webhook_id)
+    async def put_aside(self, webhook_id: str) -> list[str]:
+        """Sets one aside: it is handed out no more, and stays. Older ones with the same content make room for it: their
+        ids."""
+        return await self._run(self._put_aside, webhook_id)
 
     async def put_back(self, webhook_id: str) -> None:
         """Has one that was set aside handed out again."""
@@ -223,7 +224,7 @@ class Spool:
                     db.execute("VACUUM")
                     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _put_aside(self, webhook_id: str) -> None:
+    def _put_aside(self, webhook_id: str) -> list[str]:
         with self._disk() as db:
             twins = [row[0] for row in db.execute(_TWINS, (webhook_id, webhook_id))]
             with files.transaction(db):
@@ -231,6 +232,7 @@ class Spool:
             self.pending -= changed
             self.set_aside |= {webhook_id} if changed else set()
         self._remove(twins)
+        return twins
 
     def _put_back(self, webhook_id: str) -> None:
         with self._disk() as db:

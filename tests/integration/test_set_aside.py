@@ -2,9 +2,11 @@
 
 import asyncio
 
+from app.db import set_aside
 from app.keys import SPOOL
 from tests.conftest import running
 from tests.integration.test_away import Gate
+from tests.integration.test_commands import run
 from tests.integration.test_passing_errors import break_table, mend
 from tests.integration.test_writer import until
 from tests.webhooks import completion, video, webhook
@@ -156,6 +158,34 @@ class Cutting(Gate):
             writer.close()
 
 
+async def replay(server, webhook_id):
+    async with server.session.post(f"{server.url}/api/admin/webhooks/{webhook_id}/replay") as answer:
+        return answer.status, await answer.json()
+
+
+async def the_dead_one(server):
+    _, listed = await server.get("/api/admin/webhooks?outcome=dead")
+    (found,) = listed["webhooks"]
+    return found["id"]
+
+
+async def test_when_its_server_is_gone_with_its_disk_it_is_applied_from_the_payload_in_the_database(
+    database_url, sql, monkeypatch
+):
+    monkeypatch.setattr(set_aside, "_ANSWERED", 0.3)
+    async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
+        await poisoned(server, sql)
+        await until(lambda: server.app[SPOOL].set_aside)
+    await mend(sql)
+    async with running(database_url) as other:
+        webhook_id = await the_dead_one(other)
+        assert (await replay(other, webhook_id))[1]["outcome"] == "queued"
+        await asyncio.sleep(0.5)  # nobody did anything
+        assert (await replay(other, webhook_id))[1]["outcome"] == "applied"
+        assert ("poison", "PROCESSING") in sql(STATES)
+        assert (await other.get("/readyz"))[1]["status"] == "ready"
+
+
 async def test_what_cannot_be_asked_about_those_aside_does_not_keep_the_others_on_disk(database_url, sql):
     """The table is locked, or broken, or a right was taken away."""
     async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
@@ -171,3 +201,35 @@ async def test_what_cannot_be_asked_about_those_aside_does_not_keep_the_others_o
             await until(lambda: ("good", "PROCESSING") in sql(STATES))
         finally:
             sql("RENAME TABLE elsewhere TO rushes_set_aside")
+
+
+async def test_two_processes_that_hold_the_same_one_leave_it_aside(database_url, sql):
+    async with (
+        running(database_url, answer_budget=0.5, spool_tries=1) as one,
+        running(database_url, answer_budget=0.5, spool_tries=1) as two,
+    ):
+        await poisoned(one, sql)
+        sent = webhook("poison", "downloading")
+        assert [(await server.post(sent))[0] for server in (one, two)] == [202, 202]
+        spools = [server.app[SPOOL] for server in (one, two)]
+        await until(lambda: all(spool.set_aside and not spool.pending for spool in spools), seconds=20)
+        tries = "SELECT SUM(attempts) FROM rushes_webhooks"
+        before = sql(tries)
+        await asyncio.sleep(3)  # several looks at what lies aside
+        assert sql(tries) == before
+        await mend(sql)
+        _, listed = await one.get("/api/admin/webhooks?outcome=dead")
+        for found in listed["webhooks"]:
+            await replay(one, found["id"])
+        await until(lambda: all(s.app[SPOOL].bytes == 0 for s in (one, two)), seconds=20)
+        assert ("poison", "PROCESSING") in sql(STATES)
+
+
+async def test_replay_from_the_terminal_tells_of_each_that_lies_aside(database_url, sql, tmp_path):
+    async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
+        await poisoned(server, sql)
+        await until(lambda: server.app[SPOOL].set_aside)
+        code, out, _ = await run(tmp_path, "dead", "replay", "--all", DATABASE_URL=database_url)
+        assert (code, "1 replayed: 1 queued" in out, "will try it again" in out) == (0, True, True)
+        await mend(sql)
+        await until(lambda: ("poison", "PROCESSING") in sql(STATES))
