@@ -88,6 +88,10 @@ def parse(body: bytes, max_depth: int = DEPTH_MAX) -> StatusUpdate:
     except ValidationError as error:
         told = _named(*named.in_object(document), _version(document)[0])
         raise InvalidPayloadError(errors.details(error), told) from None
+    except Exception as error:
+        message = f"the body cannot be read ({type(error).__name__})"
+        told = _named(*named.in_object(document), None)
+        raise InvalidPayloadError([{"field": "", "message": message}], told) from error
 
 
 def _named(job_id: str | None, status: str | None, version: str | None = None) -> Named | None:

@@ -101,7 +101,9 @@ def _written(text: str) -> datetime:
     leap = second == "60"
     clock += f":{'59' if leap else second or '00'}.{(fraction or '0')[:6]:<06}"
     offset = f"{hours}:{minutes or '00'}" if hours else "+00:00"
-    return datetime.fromisoformat(f"{date}T{clock}{offset}") + timedelta(seconds=leap)
+    found_at = datetime.fromisoformat(f"{date}T{clock}{offset}")
+    _within(found_at.year, 0)  # the second after the last year's last is none
+    return found_at + timedelta(seconds=leap)
 
 
 def _since_1970(number: float) -> int:

@@ -389,3 +389,13 @@ async def test_dead_letter_names_its_job_though_the_body_is_no_json(server, sql)
         code, body = await server.post(raw)
         assert (code, body["code"], body["job_id"]) == (400, "invalid_payload", "cut"), at
     assert sql("SELECT job_id, outcome FROM rushes_webhooks") == (("cut", "dead"), ("cut", "dead"))
+
+
+async def test_paid_video_of_the_end_of_time_is_taken_and_a_webhook_of_then_is_invalid(server):
+    await server.register("j1")
+    last = "9999-12-31T23:59:60Z"
+    code, body = await server.post(webhook("j1", "generating", at=last))
+    assert (code, body["code"]) == (400, "invalid_payload")
+    sent = completion("j1", video("k/1", created_at=last))
+    sent["data"]["generated_at"] = last
+    assert (await server.post(sent))[1]["num_videos"] == 1

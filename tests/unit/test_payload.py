@@ -642,3 +642,11 @@ def test_no_body_does_anything_but_parse_or_be_refused(changes, where):
             payload.parse(one)
         except InvalidPayloadError as error:
             assert error.details
+
+
+def test_what_our_own_code_stumbles_over_is_kept_as_invalid_and_names_its_job(monkeypatch):
+    """A 500 would keep nothing of a paid video."""
+    monkeypatch.setattr(payload, "_upgrade", lambda _document: 1 // 0)
+    with pytest.raises(payload.InvalidPayloadError, match="cannot be read \\(ZeroDivisionError\\)") as caught:
+        payload.parse(b'{"job_id": "j1", "status": "completed"}')
+    assert caught.value.named.job_id == "j1"

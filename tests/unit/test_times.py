@@ -54,3 +54,9 @@ def test_what_is_no_time_is_refused(sent):
 @pytest.mark.parametrize("found", [None, "", "0000-00-00 00:00:00", "2025-00-10 00:00:00", 5, b"x"])
 def test_what_a_column_gave_that_is_no_time_is_none(found):
     assert times.stored(found) is None
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:60Z", "9999-12-31T23:59:60-23:59", "0001-01-01T00:00:60+23:59"])
+def test_leap_second_at_the_ends_of_the_calendar_is_no_time_and_no_error_of_another_kind(text):
+    with pytest.raises(ValueError, match="between the years"):
+        times.read(text)
