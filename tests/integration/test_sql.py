@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.db.connection import connect
+from app.db.errors import RetryableError, ValuesRefusedError
 from app.db.sql import bind, literal, update_rows
 from tests.servers import is_mysql
 
@@ -52,13 +53,20 @@ async def test_long_and_many_answers_are_read_whole(database_url):
     connection.close()
 
 
-async def test_session_goes_on_after_a_statement_that_failed(database_url):
+async def test_session_goes_on_after_values_that_were_refused(database_url):
     connection = await connect(database_url, 10)
     for _ in range(3):
-        with pytest.raises(Exception, match="no_such_table"):
-            await connection.run_text("SELECT 1", "SELECT * FROM no_such_table", "SELECT 2")
+        with pytest.raises(ValuesRefusedError, match="Duplicate entry"):
+            await connection.run_text("SELECT 1", "INSERT INTO rushes_counter (id, value) VALUES (1, 0)", "SELECT 2")
         assert await connection.run_text("SELECT 3") == [[("3",)]]
     connection.close()
+
+
+async def test_session_ends_with_an_error_that_another_session_may_not_have(database_url):
+    connection = await connect(database_url, 10)
+    with pytest.raises(RetryableError, match="no_such_table"):
+        await connection.run_text("SELECT 1", "SELECT * FROM no_such_table", "SELECT 2")
+    assert connection.closed
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {"a": 1}])

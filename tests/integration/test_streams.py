@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 import struct
+import time
 from contextlib import suppress
 
 import aiohttp
@@ -109,11 +110,12 @@ async def test_crowd_that_comes_back_to_a_restarted_server_is_served_by_a_few_re
             async with events(server.session, f"{server.url}/events/j{number % 40}", 40) as source:
                 assert (await source.next()).data["job_id"] == f"j{number % 40}"
 
-        before = selects(sql)
+        before, began = selects(sql), time.monotonic()
         for number in range(200):
             group.create_task(come_back(number))
-    # The follower's looks into the log, and those of the tasks that look after jobs, are among them.
-    assert selects(sql) - before < 100
+    # Three for all who ask within 10 ms, however long the machine takes to take them in: one by one they were 600. The
+    # follower's looks into the log, and those of the tasks that look after jobs, are among them.
+    assert selects(sql) - before < min(3 * (time.monotonic() - began) / 0.01 + 20, 400)
 
 
 def selects(sql) -> int:

@@ -85,14 +85,16 @@ async def test_late_webhook_is_stale_and_does_not_move_a_video_back(server, sql)
     assert sql("SELECT status FROM video_generations") == (("COMPLETED",),)
 
 
-async def test_webhook_for_an_unknown_job_is_kept_and_tried_again_in_its_own_row(server, sql):
-    sent = webhook("late", "generating")
-    code, body = await server.post(sent)
-    webhook_id = body.pop("webhook_id")
-    assert (code, body) == (404, {"error": "VideoGeneration not found", "code": "unknown_job", "job_id": "late"})
-    sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('late', 'p', 'dev', NOW(3))")
-    code, body = await server.post(sent)
-    assert (code, body["progress"], body["webhook_id"]) == (200, 50, webhook_id)
+async def test_webhook_for_an_unknown_job_is_kept_and_tried_again_in_its_own_row(database_url, sql):
+    # Nobody looks for its job meanwhile.
+    async with running(database_url, parked_poll=3600.0) as server:
+        sent = webhook("late", "generating")
+        code, body = await server.post(sent)
+        webhook_id = body.pop("webhook_id")
+        assert (code, body) == (404, {"error": "VideoGeneration not found", "code": "unknown_job", "job_id": "late"})
+        sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('late', 'p', 'dev', NOW(3))")
+        code, body = await server.post(sent)
+        assert (code, body["progress"], body["webhook_id"]) == (200, 50, webhook_id)
     assert sql("SELECT id, outcome, attempts FROM rushes_webhooks") == ((webhook_id, "applied", 2),)
 
 
