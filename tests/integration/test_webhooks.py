@@ -8,6 +8,7 @@ from urllib.parse import quote
 import orjson
 import pytest
 
+from app.db.leader import Leader
 from app.times import moment, now, rfc3339
 from tests.conftest import running
 from tests.webhooks import completion, video, webhook
@@ -86,8 +87,9 @@ async def test_late_webhook_is_stale_and_does_not_move_a_video_back(server, sql)
 
 
 async def test_webhook_for_an_unknown_job_is_kept_and_tried_again_in_its_own_row(database_url, sql):
-    # Nobody looks for its job meanwhile.
-    async with running(database_url, parked_poll=3600.0) as server:
+    leader = Leader(database_url)
+    assert await leader.leads()  # so that nobody else looks for its job meanwhile
+    async with running(database_url) as server:
         sent = webhook("late", "generating")
         code, body = await server.post(sent)
         webhook_id = body.pop("webhook_id")
