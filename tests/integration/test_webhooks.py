@@ -97,6 +97,7 @@ async def test_webhook_for_an_unknown_job_is_kept_and_tried_again_in_its_own_row
         sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('late', 'p', 'dev', NOW(3))")
         code, body = await server.post(sent)
         assert (code, body["progress"], body["webhook_id"]) == (200, 50, webhook_id)
+    leader.close()
     assert sql("SELECT id, outcome, attempts FROM rushes_webhooks") == ((webhook_id, "applied", 2),)
 
 
