@@ -6,6 +6,7 @@ What checks a setting raises ValueError with the end of a sentence that begins w
 import ipaddress
 import re
 import socket
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ByteSize, Field
@@ -110,6 +111,7 @@ def can_be_bound(host: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=64)  # where nobody signs in it is asked of the Host of each request
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach the address."""
     if host == "localhost":
