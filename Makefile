@@ -3,6 +3,8 @@
 
 # Arguments for the last command of a target, as in: make test ARGS="-k resume"
 ARGS ?=
+# The suite runs in as many processes as there are cores, four at most; each starts its own database.
+SPREAD = -n auto --maxprocesses 4 --dist worksteal
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' Makefile
@@ -17,15 +19,15 @@ run: ## Set up, start a private MariaDB and serve on 127.0.0.1:8080; Ctrl-C stop
 
 test: ## Set up what tests need too (a browser, Redis) and run all of them
 	@scripts/setup test
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest $(SPREAD) $(ARGS)
 
 test-mysql: ## Run the integration tests on MySQL, of Debian unstable's package, which is unpacked into .local
 	@scripts/setup test
-	@folder=$$(scripts/server mysql) && PATH="$$folder:$$PATH" .venv/bin/pytest $(or $(ARGS),tests/integration)
+	@folder=$$(scripts/server mysql) && PATH="$$folder:$$PATH" .venv/bin/pytest $(SPREAD) $(or $(ARGS),tests/integration)
 
 test-mariadb: ## The same on the MariaDB of Debian 13
 	@scripts/setup test
-	@folder=$$(scripts/server mariadb) && PATH="$$folder:$$PATH" .venv/bin/pytest $(or $(ARGS),tests/integration)
+	@folder=$$(scripts/server mariadb) && PATH="$$folder:$$PATH" .venv/bin/pytest $(SPREAD) $(or $(ARGS),tests/integration)
 
 check: ## Formatting, lint, types, direction of imports
 	@scripts/setup check
