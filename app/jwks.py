@@ -116,7 +116,7 @@ async def _download(url: str) -> bytes:
 
 
 def _signing_keys(body: bytes) -> list[jwt.PyJWK]:
-    """Those that we can verify with: symmetric keys, and kinds that are not known, are left out.
+    """Those that we can verify with: what is symmetric, private, of a kind that is not known, or no key, is left out.
 
     Raises for what is no set of keys. An empty one is: its issuer has withdrawn them all.
     """
@@ -130,6 +130,8 @@ def _signing_keys(body: bytes) -> list[jwt.PyJWK]:
 def _signing_key(stated: Any) -> jwt.PyJWK | None:
     try:
         key = jwt.PyJWK.from_dict(stated)
-    except jwt.PyJWTError:
+    except Exception:  # noqa: BLE001 - whatever stands there, the other keys are good
         return None
-    return key if key.algorithm_name in PUBLIC_KEY_ALGORITHMS and key.public_key_use in (None, "sig") else None
+    # Whoever reads the private half that is published here could sign too.
+    usable = key.algorithm_name in PUBLIC_KEY_ALGORITHMS and key.public_key_use in (None, "sig") and "d" not in stated
+    return key if usable else None

@@ -227,6 +227,7 @@ class Issuer:
         self.answers.set()
         self.asked = 0
         self.names_keys = True
+        self.listed_before: list[object] = []
 
     def add(self, kid: str) -> None:
         self.keys[kid] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -247,7 +248,7 @@ class Issuer:
             | {"use": "sig", "alg": "RS256"}
             for kid, key in self.keys.items()
         ]
-        return web.Response(body=orjson.dumps({"keys": keys}), content_type="application/json")
+        return web.Response(body=orjson.dumps({"keys": self.listed_before + keys}), content_type="application/json")
 
 
 @pytest.fixture
@@ -383,6 +384,26 @@ async def test_token_that_names_no_key_is_tried_with_each(database_url, issuer):
     async with by_jwks(database_url, issuer) as server:
         assert [await gallery(server, issuer.token(kid, named=False)) for kid in "abc"] == [200] * 3
         assert issuer.asked == 1
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "x", [], {"kty": "RSA", "alg": ["RS256"]}, {"kty": [], "alg": {}}, {"kty": "RSA", "use": {}}]
+)
+async def test_entry_that_is_no_key_keeps_nobody_from_signing_in_with_the_others(database_url, issuer, odd):
+    issuer.add("a")
+    issuer.listed_before = [odd]
+    async with by_jwks(database_url, issuer) as server:
+        assert [await gallery(server, issuer.token("a", named=named)) for named in (True, False)] == [200, 200]
+
+
+async def test_key_whose_private_half_is_published_signs_nobody_in_and_keeps_nobody_out(database_url, issuer):
+    issuer.add("a")
+    leaked = Issuer()
+    leaked.add("b")
+    issuer.listed_before = [RSAAlgorithm.to_jwk(leaked.keys["b"], as_dict=True) | {"kid": "b"}]
+    async with by_jwks(database_url, issuer) as server:
+        assert await gallery(server, leaked.token("b")) == 401
+        assert [await gallery(server, issuer.token("a", named=named)) for named in (True, False)] == [200, 200]
 
 
 async def test_issuer_that_withdraws_all_keys_is_believed(database_url, issuer):
