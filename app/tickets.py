@@ -4,14 +4,13 @@ They are signed with a key that is for nothing else, so that neither passes for 
 from the database.
 """
 
-import math
 import time
 from typing import Any
 
 import jwt
 
 from app.db.ticket_key import TicketKey
-from app.tokens import BAD_SIGNATURE, Identity, TokenError, check_form, check_name, reason_of
+from app.tokens import BAD_SIGNATURE, Identity, TokenError, check_date, check_form, check_name, reason_of
 
 _FOR = "rushes:stream"
 # Seconds by which the clocks of two machines may differ.
@@ -58,7 +57,7 @@ class Tickets:
     def _identity(self, claims: dict[str, Any]) -> Identity:
         now = time.time()
         organization, admin = claims.get("org"), claims.get("admin")
-        exp, until = _number(claims["exp"]), _number(claims["until"])
+        exp, until = check_date(claims["exp"]), check_date(claims["until"])
         if exp > now + self._seconds + _CLOCKS:
             raise TokenError("valid for too long")
         if until <= now:
@@ -82,9 +81,3 @@ def _claims(ticket: str, key: bytes) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - nothing that a stranger sends may be more than refused
         raise TokenError(reason_of(error)) from None
     return claims
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise TokenError("malformed")
-    return float(value)

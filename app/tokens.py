@@ -3,6 +3,7 @@
 The algorithm is fixed by the settings, never by the token (RFC 8725, 3.1).
 """
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -137,7 +138,7 @@ class Tokens:
                 "verify_nbf": False,
             },
         )
-        if not float(claims.get("nbf", 0)) <= time.time() + _AHEAD_MAX:
+        if check_date(claims.get("nbf", 0)) > time.time() + _AHEAD_MAX:
             raise TokenError("not valid yet")
         if self._parties and claims.get("azp") not in self._parties:
             raise TokenError("wrong authorized party")
@@ -149,7 +150,7 @@ class Tokens:
             user_id,
             _organization(claims),
             admin=user_id in self._admins or self._is_admin(claims),
-            expires_at=float(claims["exp"]),
+            expires_at=check_date(claims["exp"]),
         )
 
     def _is_admin(self, claims: dict[str, Any]) -> bool:
@@ -201,6 +202,13 @@ def check_form(token: str) -> None:
     """RFC 7515: base64url without padding. The library also reads what has some. Raises TokenError."""
     if not _FORM.fullmatch(token):
         raise TokenError("malformed")
+
+
+def check_date(value: Any) -> float:
+    """RFC 7519, NumericDate: seconds since 1970. The library also reads text. Raises TokenError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TokenError("malformed")
+    return float(value)
 
 
 def check_name(value: Any) -> str:
