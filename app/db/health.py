@@ -61,6 +61,10 @@ def _update(table: str, no_row: str, columns: Sequence[str]) -> str:
     return f"UPDATE {table} SET {', '.join(f'`{c}` = `{c}`' for c in columns)} WHERE {no_row}"
 
 
+# An id that nobody has. Empty will not do: by its collation, a job of spaces has that; and senders are the user of no
+# name, with all that they registered.
+_NO = "'rushes looks whether it may write'"
+
 _NEW_FILE = ("id", "generationId", "s3Key", *_DESCRIBED)
 
 _WITHOUT_DEFAULT = """
@@ -72,25 +76,25 @@ ORDER BY TABLE_NAME, COLUMN_NAME
 
 # Each writing that we do to a table. In the site's own a user may have rights on some columns only.
 _WRITES = (
-    _insert("video_generations", "id = ''", _ORDER),
-    _update("video_generations", "id = ''", _MOVED),
-    _insert("video_files", "id = ''", _NEW_FILE),
-    _update("video_files", "id = ''", _DESCRIBED),
+    _insert("video_generations", f"id = {_NO}", _ORDER),
+    _update("video_generations", f"id = {_NO}", _MOVED),
+    _insert("video_files", f"id = {_NO}", _NEW_FILE),
+    _update("video_files", f"id = {_NO}", _DESCRIBED),
     _update("rushes_counter", "id = 0", ["value"]),
     _insert("rushes_events", "id = 0"),
     "DELETE FROM rushes_events WHERE id = 0",
-    _insert("rushes_webhooks", "id = ''"),
-    _update("rushes_webhooks", "id = ''", ["outcome"]),
-    "DELETE FROM rushes_webhooks WHERE id = ''",
-    _insert("rushes_jobs", "job_id = ''"),
-    _update("rushes_jobs", "job_id = ''", ["status"]),
-    "DELETE FROM rushes_jobs WHERE job_id = ''",
-    _insert("rushes_requests", "user_id = ''"),
-    "DELETE FROM rushes_requests WHERE user_id = ''",
+    _insert("rushes_webhooks", f"id = {_NO}"),
+    _update("rushes_webhooks", f"id = {_NO}", ["outcome"]),
+    f"DELETE FROM rushes_webhooks WHERE id = {_NO}",
+    _insert("rushes_jobs", f"job_id = {_NO}"),
+    _update("rushes_jobs", f"job_id = {_NO}", ["status"]),
+    f"DELETE FROM rushes_jobs WHERE job_id = {_NO}",
+    _insert("rushes_requests", f"user_id = {_NO}"),
+    f"DELETE FROM rushes_requests WHERE user_id = {_NO}",
     _insert("rushes_ticket_key", "id = 0"),
-    _insert("rushes_set_aside", "spool_id = ''"),
-    _update("rushes_set_aside", "spool_id = ''", ["asked_at"]),
-    "DELETE FROM rushes_set_aside WHERE spool_id = ''",
+    _insert("rushes_set_aside", f"spool_id = {_NO}"),
+    _update("rushes_set_aside", f"spool_id = {_NO}", ["asked_at"]),
+    f"DELETE FROM rushes_set_aside WHERE spool_id = {_NO}",
 )
 
 

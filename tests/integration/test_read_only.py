@@ -1,11 +1,12 @@
 """A database that answers, and takes nothing: it has failed over to a replica, has too many guests, or a full disk."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pymysql
 import pytest
 
+from app.db.health import examine
 from app.db.url import parameters
 from app.keys import SPOOL
 from tests.conftest import running
@@ -83,3 +84,26 @@ async def test_webhook_that_cannot_even_be_recorded_as_dead_is_queued_and_applie
         await until(
             lambda: sql("SELECT error_code FROM rushes_webhooks WHERE outcome = 'dead'") == (("invalid_payload",),)
         )
+
+
+async def test_look_whether_the_database_can_be_written_to_touches_no_row_that_is_there(server, database_url, sql):
+    """Not a job whose id a database takes for none, and none of the requests that senders are remembered by."""
+    await server.register(" ")
+    assert (await server.post(webhook(" ", "generating")))[0] == 200
+    sql("INSERT INTO rushes_requests VALUES ('', 'a', 'j1', NOW(3), NULL)")
+    tables = ("video_generations", "rushes_jobs", "rushes_requests", "rushes_webhooks", "rushes_events")
+    with _holding(database_url, tables):
+        await examine(database_url, 5)
+
+
+@contextmanager
+def _holding(database_url, tables):
+    arguments = parameters(database_url)
+    with pymysql.connect(
+        unix_socket=arguments["unix_socket"], user=arguments["user"], database=arguments["db"]
+    ) as other:
+        cursor = other.cursor()
+        for table in tables:
+            cursor.execute(f"SELECT * FROM {table} FOR UPDATE")
+            assert cursor.fetchall(), table
+        yield
