@@ -78,7 +78,9 @@ async def generate(request: web.Request) -> web.Response:
     repeated = None if key is None else Request(who.user_id, key, _digest(order, who.user_id))
     job_id, how = await _register(request, _new_job(order, None, who.user_id, who.organization_id), repeated)
     made = how == "made"
-    _, job = await _visible(request, who, job_id)
+    _, job = await request.app[VIDEOS].with_head(job_id)
+    if job is None or not who.may_see(job.author_id, job.organization_id):
+        raise _gone(job_id)
     if made:
         await _hand_over(request, job, order)
     elif job.state == "FAILED":
@@ -124,7 +126,7 @@ async def register(request: web.Request) -> web.Response:
         await request.app[PARKED].apply_for(job_id)
     job = await request.app[VIDEOS].get(job_id)
     if job is None and how == "known":
-        raise ApiError(409, "deleted", "The job that this request made is gone.", job_id=job_id)
+        raise _gone(job_id)
     if job is None or (how != "made" and job.author_id != author):
         raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
     return reply({"job_id": job.id} | job.detail(request.app[TYPICAL]), 201 if how == "made" else 200)
@@ -164,6 +166,10 @@ async def _visible(request: web.Request, who: Identity, job_id: str) -> tuple[in
     if job is None or not who.may_see(job.author_id, job.organization_id):
         raise errors.not_found()
     return head, job
+
+
+def _gone(job_id: str) -> ApiError:
+    return ApiError(409, "deleted", "The job that this request made is gone.", job_id=job_id)
 
 
 def _new_job(order: Order, job_id: str | None, author_id: str, organization_id: str | None) -> NewJob:

@@ -54,6 +54,17 @@ async def test_same_order_in_other_words_is_the_same(server):
     assert len({body["job_id"] for _, body in answers}) == 1
 
 
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM video_generations", "UPDATE video_generations SET authorId = 'u9', organizationId = NULL"]
+)
+async def test_order_of_a_job_that_is_gone_or_somebody_elses_is_told_so_and_makes_no_other(guarded, sql, change):
+    _, first = await order(guarded, GENERATE, KEY | bearer("u1"))
+    sql(change)
+    code, body = await order(guarded, GENERATE, KEY | bearer("u1"))
+    assert (code, body["code"], body["job_id"]) == (409, "deleted", first["job_id"])
+    assert sql("SELECT COUNT(*) FROM rushes_requests") == ((1,),)
+
+
 async def test_two_orders_with_one_key_at_once_make_one_job(server, sql):
     answers = await asyncio.gather(*(order(server, GENERATE, KEY, prompt=f"sea {n % 2}") for n in range(8)))
     assert sorted(code for code, _ in answers) == [202] * 4 + [422] * 4
