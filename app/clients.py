@@ -8,6 +8,9 @@ Network = IPv4Network | IPv6Network
 
 _MINUTE = 60.0
 
+# Entries of X-Forwarded-For that are looked at. No chain of proxies is as long; what a client writes is before them.
+_HOPS_MAX = 30
+
 # 192.0.2.1, 192.0.2.1:80, [2001:db8::1], [2001:db8::1]:80 or 2001:db8::1
 _ENTRY = re.compile(r"\[(?P<v6>[^\]]*)\](?::[0-9]{1,5})?|(?P<v4>[0-9.]+)(?::[0-9]{1,5})?|(?P<bare>[^\[\]]+)")
 
@@ -21,13 +24,13 @@ def client_address(peer: str, forwarded_for: str | None, trusted: tuple[Network,
     """The address of who asks: `peer`, or what trusted proxies say of it.
 
     From the right, where the nearest proxy wrote, the first address of `X-Forwarded-For` that is no trusted proxy.
-    What is no address ends the walk, and counts for the proxy that passed it on. Several such headers must be joined
-    by commas, in order: the first alone may be the sender's own invention.
+    What is no address ends the walk, and counts for the proxy that passed it on; 30 entries end it too. Several such
+    headers must be joined by commas, in order: the first alone may be the sender's own invention.
     """
     address = _address(peer)
     if address is None:
         return peer
-    for entry in reversed((forwarded_for or "").split(",")):
+    for entry in reversed((forwarded_for or "").rsplit(",", _HOPS_MAX)[-_HOPS_MAX:]):
         if not any(address in network for network in trusted):
             break
         before = _address(entry.strip())

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app import clients
 from app.clients import FailureLimit, client_address, parse_networks
 
 PROXIES = parse_networks("10.0.0.0/8, 2001:db8:aaaa::/48, 192.0.2.9")
@@ -34,6 +35,21 @@ def test_what_the_client_wrote_into_the_header_itself_is_not_reached():
 
 def test_where_all_are_proxies_the_farthest_is_the_client():
     assert client_address("10.0.0.1", "10.0.0.3, 10.0.0.2", PROXIES) == "10.0.0.3"
+
+
+def test_no_more_than_thirty_entries_are_walked_however_long_the_header_is():
+    chain = [f"10.0.{number // 200}.{number % 200}" for number in range(10_000)]
+    assert client_address("10.0.0.1", ", ".join(["203.0.113.5", *chain[:29]]), PROXIES) == "203.0.113.5"
+    assert client_address("10.0.0.1", ", ".join(["203.0.113.5", *chain[:30]]), PROXIES) == chain[0]
+    assert client_address("10.0.0.1", ",".join(["203.0.113.5", *chain]), PROXIES) == chain[-30]
+
+
+def test_a_long_header_costs_what_thirty_entries_cost(monkeypatch):
+    looked_at = []
+    real = clients._address
+    monkeypatch.setattr(clients, "_address", lambda text: looked_at.append(text) or real(text))
+    client_address("10.0.0.1", "10.1.1.1," * 100_000 + "10.1.1.1", PROXIES)
+    assert len(looked_at) == 31
 
 
 @pytest.mark.parametrize(
