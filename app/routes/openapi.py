@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from app.keys import SETTINGS
@@ -86,9 +86,10 @@ class OfCompletion(Envelope):
 
 
 class Resume(BaseModel):
-    """Where an earlier stream ended; the header Last-Event-ID wins."""
+    """Where an earlier stream ended; the header Last-Event-ID wins, of the queries the greater."""
 
     last_event_id: str = ""
+    of_polyfills: str = Field("", alias="lastEventId")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         app[HUB], transport, sse.wire_of(request), who.user_id, job_id, who.may_see, _expires_at(who)
     )
     first = await _first(request, who, job_id)
-    raw = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
+    raw = _resumed_from(request)
     last_id = await app[STREAMS].resume_from(raw)
     if last_id is not None and job_id is not None and await _is_over(request, job_id, first, last_id):
         return web.Response(status=204, headers={"Cache-Control": "no-store"})
@@ -76,7 +76,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
         if error.status != 404:  # noqa: PLR2004
             raise
         return await _refuse(request, response, _NO_SUCH_JOB, str(error))
-    raw = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
+    raw = _resumed_from(request)
     last_id = await app[STREAMS].resume_from(raw)
     try:
         app[HUB].admit(subscriber)
@@ -108,6 +108,22 @@ async def _first(request: web.Request, who: Identity, job_id: str | None) -> Sna
     if job_id is not None and not (first.events and who.may_see(*first.events[0].owner)):
         raise errors.not_found()
     return first
+
+
+def _resumed_from(request: web.Request) -> str | None:
+    """The id of the last event that the client has, as it says, None at its first connect.
+
+    The header wins. Of queries the greatest id does: polyfills of EventSource add theirs, and repeat that of the page's
+    address, which is old by then.
+    """
+    said = [id_ for name in ("last_event_id", "lastEventId") for id_ in request.query.getall(name, ()) if id_]
+    return request.headers.get("Last-Event-ID") or max(said, key=_number, default=None)
+
+
+def _number(event_id: str) -> int:
+    """An id's place in the log, before the hyphen if it has one; -1 if it is no id."""
+    number = event_id.partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else -1  # noqa: PLR2004 - 63 bits
 
 
 def _to_nobody() -> web.Response:

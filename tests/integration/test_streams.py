@@ -91,6 +91,41 @@ async def test_resume_sends_every_event_since_in_order_and_no_other(server, as_q
         assert [e.id for e in await source.take(3)] == [3, 4, 6]
 
 
+@pytest.mark.parametrize(
+    ("query", "header", "seen"),
+    [
+        ("lastEventId=2", None, [50, 75]),
+        ("last_event_id=1&lastEventId=2", None, [50, 75]),
+        ("last_event_id=2&lastEventId=1", None, [50, 75]),
+        ("last_event_id=1-7f3a&lastEventId=2", None, [50, 75]),
+        ("last_event_id=3&lastEventId=x", None, [75]),
+        ("last_event_id=&lastEventId=3", None, [75]),
+        ("last_event_id=3&last_event_id=1", None, [75]),
+        ("last_event_id=3&lastEventId=3", "2", [50, 75]),
+        ("last_event_id=1&lastEventId=1", "3", [75]),
+    ],
+)
+@pytest.mark.parametrize("websocket", [False, True])
+async def test_header_wins_over_the_queries_and_of_those_the_greater(server, websocket, query, header, seen):
+    """Polyfills of EventSource resume by `lastEventId`, and repeat the page's own `last_event_id`, old by then."""
+    await server.register("j1")
+    await moved(server, "j1", "processing", "generating", "downloading")
+    if websocket:
+        headers = {} if header is None else {"Last-Event-ID": header}
+        async with server.session.ws_connect(f"{server.url}/ws/j1?{query}", headers=headers) as ws:
+            assert [(await ws.receive_json(timeout=10))["data"]["progress"] for _ in seen] == seen
+    else:
+        async with events(server.session, f"{server.url}/events/j1?{query}", header) as source:
+            assert [e.data["progress"] for e in await source.take(len(seen))] == seen
+
+
+@pytest.mark.parametrize("query", ["lastEventId=x", "last_event_id=x&lastEventId=y", "lastEventId=99&last_event_id=1"])
+async def test_query_that_is_no_id_or_ahead_gets_a_reset(server, query):
+    await server.register("j1")
+    async with events(server.session, f"{server.url}/events/j1?{query}") as source:
+        assert [e.event for e in await source.take(2)] == ["reset", "progress"]
+
+
 async def test_resume_reads_the_log_when_memory_has_forgotten(database_url):
     async with running(database_url, ring_size=2) as server:
         await server.register("j1")
