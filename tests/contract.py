@@ -20,13 +20,14 @@ def described() -> dict:
 
 
 @functools.cache
-def validator(route: str, status: int):
-    """Of the answers of a route; None if it may not answer so."""
+def validator(route: str, status: int, kind: str):
+    """Of the answers of a route, by media type; None if it may not answer so."""
     method, path = route.split()
     answer = described()["paths"][path][method.lower()]["responses"].get(str(status))
-    if answer is None:
+    content = (answer or {}).get("content", {})
+    if kind not in content:
         return None
-    schema = next(iter(answer.get("content", {"": {}}).values())).get("schema", {})
+    schema = content[kind].get("schema", {})
     return jsonschema_rs.Draft202012Validator(schema | {"components": described()["components"]}, validate_formats=True)
 
 
@@ -40,15 +41,16 @@ def contract(broken: list[str]):
         route = f"{request.method} {resource.canonical}" if resource else ""
         # An empty 200 goes to nobody: the client has left, or a stream has taken its socket over.
         if route in OPERATIONS and isinstance(response, web.Response) and response.body:
-            broken.extend(_differences(route, response.status, response.body))
+            broken.extend(_differences(route, response))
         return response
 
     return check
 
 
-def _differences(route: str, status: int, body: bytes) -> list[str]:
-    found = validator(route, status)
+def _differences(route: str, response: web.Response) -> list[str]:
+    status, body = response.status, response.body
+    found = validator(route, status, response.content_type)
     if found is None:
-        return [f"{route} answers {status}, which is not described: {body[:300]!r}"]
-    errors = found.iter_errors(json.loads(body))
+        return [f"{route} answers {status} {response.content_type}, which is not described: {body[:300]!r}"]
+    errors = found.iter_errors(json.loads(body)) if response.content_type == "application/json" else ()
     return [f"{route} {status}: {error.instance_path}: {error.message}" for error in errors]

@@ -60,7 +60,18 @@ class Source:
 
 @asynccontextmanager
 async def events(session: ClientSession, url: str, last_id: int | str | None = None, **kwargs) -> AsyncIterator[Source]:
-    headers = {} if last_id is None else {"Last-Event-ID": str(last_id)}
+    headers = kwargs.pop("headers", {}) | ({} if last_id is None else {"Last-Event-ID": str(last_id)})
     async with session.get(url, headers=headers, timeout=None, **kwargs) as response:
         assert response.status == 200, await response.text()
         yield Source(response, None if last_id is None else str(last_id))
+
+
+async def later(session: ClientSession, url: str, **kwargs) -> str:
+    """Why a stream cannot be opened now, told in the one way after which an EventSource comes back."""
+    async with events(session, url, **kwargs) as source:
+        assert source.response.headers["Content-Type"] == "text/event-stream"
+        assert source.response.headers["Cache-Control"] == "no-store, no-transform"
+        assert (await source.rest(), source.last_id) == ([], None)
+        assert 2000 <= source.retry <= 5000
+        [comment] = source.comments
+        return comment.removeprefix(": later ")

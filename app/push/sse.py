@@ -24,5 +24,17 @@ async def open_stream(request: web.Request, headers: dict[str, str]) -> None:
     response = web.StreamResponse(headers=HEADERS | headers)
     response.force_close()
     await response.prepare(request)
+    await response.write(_greeting("rushes"))
+
+
+def later(code: str, headers: dict[str, str]) -> web.Response:
+    """An answer instead of a stream that cannot be opened now: the reason as a comment, when to come back, and the end.
+
+    Without an id, the client goes on from where it was. An EventSource gives up for good on any other status.
+    """
+    return web.Response(body=_greeting(f"later {code}"), headers=HEADERS | headers)
+
+
+def _greeting(comment: str) -> bytes:
     retry = random.randint(2000, 5000)  # noqa: S311 - spreads reconnects, guards nothing
-    await response.write(b": rushes\n\nretry: %d\n\n" % retry)
+    return b": %b\n\nretry: %d\n\n" % (comment.encode(), retry)

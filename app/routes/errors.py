@@ -36,10 +36,11 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except Exception as error:  # noqa: BLE001 - the last place to turn it into an answer
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response()  # to nobody: the client has gone
-        return _answer(_as_api_error(error, request))
+        return _answer(as_api_error(error, request))
 
 
-def _as_api_error(error: Exception, request: web.Request) -> ApiError:
+def as_api_error(error: Exception, request: web.Request) -> ApiError:
+    """What the caller is told of it. What is nobody's but ours is logged."""
     match error:
         case ApiError():
             return error

@@ -108,7 +108,7 @@ class Operation:
 _STREAM = Operation(
     "Server-Sent Events of all the caller's jobs: what is, then each committed change",
     {200: "text/event-stream"},
-    (401, 403, 429, 503),
+    (401, 403),
     query=Resume,
     who=_LISTENER,
     headers=("Last-Event-ID",),
@@ -137,7 +137,7 @@ OPERATIONS = {
     "GET /events/{job_id}": Operation(
         "Server-Sent Events of one job",
         _STREAM.answers,
-        (204, 401, 403, 404, 429, 503),
+        (204, 401, 403, 404),
         query=Resume,
         who=_LISTENER,
         headers=_STREAM.headers,

@@ -14,6 +14,7 @@ from app.push.hub import LimitError
 from app.push.stream import Snapshot
 from app.push.subscriber import Subscriber, take_over
 from app.routes import cors
+from app.routes.errors import as_api_error
 from app.routes.http import VARY
 from app.times import now
 from app.tokens import Identity
@@ -22,8 +23,24 @@ from app.wire import Typical
 _TOO_MANY, _NO_SUCH_JOB, _NOT_SIGNED_IN = 4429, 4404, 4401
 
 
+# Of answers that say not now.
+_TOO_MANY_REQUESTS, _OURS = 429, 500
+
+
 async def events(request: web.Request) -> web.StreamResponse:
-    """Server-Sent Events of all the caller's jobs, or of one."""
+    """Server-Sent Events of all the caller's jobs, or of one. What may pass is told as `later`."""
+    try:
+        return await _events(request)
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception as error:
+        told = as_api_error(error, request)
+        if told.status != _TOO_MANY_REQUESTS and told.status < _OURS:
+            raise
+        return sse.later(told.body["code"], {"Vary": VARY})
+
+
+async def _events(request: web.Request) -> web.StreamResponse:
     app = request.app
     who = await identify(request, ticket=True)
     job_id = request.match_info.get("job_id")
@@ -40,9 +57,8 @@ async def events(request: web.Request) -> web.StreamResponse:
         return web.Response(status=204, headers={"Cache-Control": "no-store"})
     try:
         app[HUB].admit(subscriber)
-    except LimitError as error:
-        status = 503 if error.whole else 429
-        raise ApiError(status, "too_many_connections", f"There are {error}.", retry_after=5) from None
+    except LimitError:
+        return sse.later("too_many_connections", {"Vary": VARY})
     try:
         await sse.open_stream(request, cors.allowed(request) | {"Vary": VARY})
         take_over(request, subscriber)

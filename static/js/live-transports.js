@@ -15,6 +15,10 @@ export class Refused extends Error {
   }
 }
 
+// A stream that cannot be opened now says so in its first comment, since an EventSource gives up on any other status.
+const LATER = ": later ";
+const LATER_STATUS = { too_many_connections: 429 };
+
 /** The connection was made, and nothing came: something between here and the server keeps it back. */
 export class Silent extends Error {}
 
@@ -33,14 +37,22 @@ export async function sse(address, { signal, headers, credentials, opened, take,
     const response = await fetch(address, { headers: accept, credentials, cache: "no-store", signal: abort.signal });
     if (response.status === 204) return "over";
     if (!response.ok) throw new Refused(response.status, await refusalOf(response));
-    const read = parser(take, retry);
+    let began = false;
+    let later = null;
+    let wait = 0;
+    const begin = (line) => {
+      began = true;
+      if (line.startsWith(LATER)) later = line.slice(LATER.length);
+      else opened();
+    };
+    const read = parser(take, (milliseconds) => retry((wait = milliseconds)), begin);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let first = true; ; first = false) {
+    for (;;) {
       const { value, done } = await reader.read();
-      if (done && first) throw new Error("the stream ended before it began");
+      if (done && !began) throw new Error("the stream ended before it began");
+      if (done && later !== null) throw putOff(later, wait);
       if (done) return "ended";
       heard();
-      if (first) opened();
       read(value);
     }
   } finally {
@@ -50,9 +62,15 @@ export async function sse(address, { signal, headers, credentials, opened, take,
   }
 }
 
-/** Takes text in any pieces. The server ends its lines with \n, and each event has one line of data. */
-function parser(take, retry) {
+function putOff(code, milliseconds) {
+  return new Refused(LATER_STATUS[code] ?? 503, { message: `Not now (${code}).`, code, retryAfter: milliseconds / 1000 });
+}
+
+/** Takes text in any pieces, and tells `begin` the first line. The server ends its lines with \n, and each event has one
+ *  line of data. */
+function parser(take, retry, begin) {
   let rest = "";
+  let first = true;
   let frame = { id: null, event: null, data: null };
   const field = (line) => {
     const colon = line.indexOf(": ");
@@ -66,6 +84,8 @@ function parser(take, retry) {
     const lines = (rest + text).split("\n");
     rest = lines.pop();
     for (const line of lines) {
+      if (first) begin(line);
+      first = false;
       if (line !== "") {
         field(line);
       } else if (frame.id !== null || frame.event !== null) {

@@ -263,6 +263,43 @@ async def test_refusal_is_told_whatever_its_body(page, server, body):
     assert await tab.evaluate("[states[0].error?.status, states[0].error?.message]") == [503, "HTTP 503"]
 
 
+async def test_stream_that_is_to_come_later_is_never_live_and_tried_less_and_less(database_url, page):
+    async with running(database_url, max_connections_per_user=1) as server, ClientSession() as other:
+        await server.register("j1")
+        async with other.get(f"{server.url}/events") as taken:
+            tab = await follow(await open_tab(page, server.url))
+            await until(tab, "states.filter(({ state }) => state === 'offline').length === 2")
+            assert not await tab.evaluate("states.some(({ state }) => state === 'live')")
+            assert await tab.evaluate("[states.at(-1).error.status, states.at(-1).error.code]") == [
+                429,
+                "too_many_connections",
+            ]
+            assert await tab.evaluate("states.at(-1).retryIn") >= 2_000
+            taken.close()
+        await moved(server, "j1")
+        assert await ids(tab, 2) == [1, 2]
+
+
+async def test_browsers_own_event_source_comes_back_to_a_server_that_was_full(database_url, page):
+    async with running(database_url, max_connections=1) as server, ClientSession() as other:
+        await server.register("j1")
+        async with other.get(f"{server.url}/events") as taken:
+            tab = await open_tab(page, server.url)
+            await tab.evaluate(
+                """() => {
+                  window.seen = [];
+                  window.errors = [];
+                  const source = new EventSource("/events");
+                  source.onerror = () => errors.push(source.readyState);
+                  source.addEventListener("progress", ({ data }) => seen.push(JSON.parse(data).job_id));
+                }"""
+            )
+            await until(tab, "errors.length > 0")
+            taken.close()
+        await until(tab, "seen.length > 0")
+        assert await tab.evaluate("[seen, errors.every((state) => state === EventSource.CONNECTING)]") == [["j1"], True]
+
+
 async def test_job_that_was_deleted_while_followed_promises_no_new_try(page, server, sql):
     await server.register("theirs", user_id="u2")
     tab = await following(page, server.url, "theirs")

@@ -19,7 +19,7 @@ from tests.integration.test_away import Gate, drained
 from tests.integration.test_commands import free_port, run, serving
 from tests.integration.test_commands import until as until_so
 from tests.servers import is_mysql
-from tests.streams import events
+from tests.streams import events, later
 from tests.webhooks import webhook
 
 SECRET = "the secret of the senders"
@@ -53,7 +53,9 @@ async def test_server_that_starts_before_its_database_takes_webhooks_and_begins_
         assert await server.get("/readyz") == (503, {"status": "degraded", "database": "out of reach"})
         assert (await server.get("/api/webhooks/video-completion"))[1]["status"] == "degraded"
         assert (await server.get("/healthz"))[0] == 200
-        for path in ("/api/videos/user", "/api/videos/j1", "/events", "/api/admin/webhooks"):
+        for path in ("/events", "/events/j1"):
+            assert await later(server.session, server.url + path) == "unavailable"
+        for path in ("/api/videos/user", "/api/videos/j1", "/api/admin/webhooks"):
             async with server.session.get(server.url + path) as answer:
                 assert (answer.status, int(answer.headers["Retry-After"]) > 0) == (503, True), path
         await shut.open()

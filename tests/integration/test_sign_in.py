@@ -15,6 +15,7 @@ from jwt.utils import base64url_encode
 
 from tests.conftest import running
 from tests.integration.test_commands import run
+from tests.streams import later
 
 SECRET = "a secret of thirty-two characters"
 SENDERS = "hush say all of the senders"
@@ -316,7 +317,9 @@ async def test_good_tokens_are_told_to_come_back_while_no_keys_were_ever_fetched
     async with by_jwks(database_url, issuer, jwks_cool_down=3600) as server:
         assert await asyncio.gather(*(gallery(server, good) for _ in range(50))) == [503] * 50
         assert issuer.asked == 1
-        for path in ("/api/videos/user", "/events", "/ws"):
+        for path in ("/events", "/events/mine"):
+            assert await later(server.session, server.url + path, headers=good) == "unavailable"
+        for path in ("/api/videos/user", "/ws"):
             headers = good | {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
             headers["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
             async with server.session.get(server.url + path, headers=headers) as answer:

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from app.db.errors import DatabaseAwayError
-from app.keys import FOLLOWER, HUB, LOG
+from app.keys import FOLLOWER, HUB, LOG, STREAMS
 from tests.conftest import running
-from tests.streams import events
+from tests.streams import events, later
 from tests.webhooks import completion, video, webhook
 
 
@@ -234,16 +234,34 @@ async def test_idle_stream_gets_comments(database_url):
             assert len(source.comments) > before
 
 
-async def test_too_many_streams_of_one_user_are_refused(database_url):
-    async with running(database_url, max_connections_per_user=1) as server:
+@pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_user"])
+async def test_too_many_streams_are_told_to_come_later(database_url, limit):
+    async with running(database_url, **{limit: 1}) as server:
         async with events(server.session, f"{server.url}/events"):
-            async with server.session.get(f"{server.url}/events") as refused:
-                assert refused.status == 429
-                assert refused.headers["Retry-After"]
+            assert await later(server.session, f"{server.url}/events") == "too_many_connections"
             async with server.session.ws_connect(f"{server.url}/ws") as socket_:
                 assert (await socket_.receive()).data == 4429
         async with events(server.session, f"{server.url}/events") as in_place_of_the_one_that_left:
             assert await in_place_of_the_one_that_left.next()
+
+
+async def test_page_of_another_origin_may_read_that_it_is_to_come_later(database_url):
+    other = {"Origin": "https://shop.example"}
+    async with running(database_url, max_connections=1, cors_origins=("https://shop.example",)) as server:
+        async with events(server.session, f"{server.url}/events"):
+            async with server.session.get(f"{server.url}/events", headers=other) as answer:
+                assert ": later too_many_connections\n\nretry: " in await answer.text()
+                assert answer.headers["Access-Control-Allow-Origin"] == other["Origin"]
+                assert "Origin" in answer.headers["Vary"]
+
+
+async def test_stream_that_fails_for_a_reason_of_ours_is_told_to_come_later(server, monkeypatch, capfd):
+    monkeypatch.setattr(server.app[STREAMS], "resume_from", fail)
+    assert await later(server.session, f"{server.url}/events") == "internal"
+
+
+async def fail(_):
+    raise ValueError("something of ours")
 
 
 async def frozen_client(server, path):
