@@ -9,31 +9,64 @@ _NAMES = re.compile(
     r"secret|token|signature|cookie|passw|passphrase|passcode|credential|session|jwt|oidc|saml|assertion|bearer|hmac"
     r"|auth(?!or(?!i[sz]))"  # not: author, authority
     r"|principal|private|csrf|xsrf|nonce"
-    r"|key(?![a-z])"
-    r"|(?<![a-z])(sig|sign|pwd|pass|otp|pin|ticket|sid|sas|mac|cert)(?![a-z])"
+    r"|(?<!mon)key(s|id|string)?(?![a-z])"
+    r"|(?<![a-z])(sig|sign|pwd|pw|pass|otp|pin|ticket|sid|sess|sas|mac|cert|tok|sk)(?![a-z])"
+    r"|sec-websocket-protocol"  # where browsers' clients put a token, having no other place
 )
 _HARMLESS = {"idempotency-key"}
 
 # Under whatever name: a scheme of HTTP with what it takes, the beginning of a JSON Web Token, a secret that signs, a
-# password in an address.
+# password in an address, a secret by its name in a query or a connection string, keys of the best-known services.
 _VALUES = re.compile(
-    r"\s*(?:bearer|basic|digest|negotiate|hmac)\s|.*(?:\bey[JK][\w-]{8,}\.|\bwhsec_|://[^/\s]*:[^/\s]*@)",
+    r"\s*(?:bearer|basic|digest|negotiate|hmac)\s"
+    r"|.*(?:\bey[JK][\w-]{8,}\.|\bwhsec_|://[^/\s:]*:[^/\s@]*@"
+    r"|(?:secret|token|passw(?:or)?d|pwd|signature|\bsig|key)\s*=\s*[^\s&;]"
+    r"|\bgh[opsu]_\w{16}|\bgithub_pat_|\bglpat-|\b[rs]k_(?:live|test)_|\bxox[a-z]-|\bAKIA\w{12}|\bAIza[\w-]{16})",
     re.IGNORECASE | re.DOTALL,
 )
-# One of these is in every value that the above matches; found in a hundredth of the time.
-_MARKS = ("eyj", "eyk", "whsec_", "@", "bearer", "basic", "digest", "negotiate", "hmac")
+# One of these is in every value that the above matches, or one of those that come with such a character; found in a
+# hundredth of the time.
+_MARKS = (
+    "eyj",
+    "eyk",
+    "whsec_",
+    "@",
+    "bearer",
+    "basic",
+    "digest",
+    "negotiate",
+    "hmac",
+    "glpat-",
+    "xox",
+    "akia",
+    "aiza",
+)
+_MARKS_WITH = {
+    "=": ("secret", "token", "passw", "pwd", "sig", "key"),
+    "_": ("gho_", "ghp_", "ghs_", "ghu_", "github_pat_", "k_live_", "k_test_"),
+}
+
+# Characters of all values that are looked through, and kept: a search takes its time, and nobody else is served then.
+_TOGETHER_MAX = 16 * 1024
 
 # A shorter secret is found as the whole value only: as a part it may be anything.
 _PART_MIN = 6
 
 
 def kept(headers: Iterable[tuple[str, str]], secrets: Sequence[str]) -> dict[str, str]:
-    """By names in lower case, without those that may hold a secret, or do hold one of `secrets`."""
-    found = {name: value for given, value in headers if not _tells_of_secret(name := given.lower())}
+    """By names in lower case, without those that may hold a secret, or do hold one of `secrets`, and those that are too
+    much."""
+    found: dict[str, str] = {}
+    room = _TOGETHER_MAX
+    for given, value in headers:
+        name = given.lower()
+        if len(value) <= room and not _tells_of_secret(name):
+            found[name] = value
+            room -= len(value)
     together = "\n".join(found.values())
     lower = together.lower()
     # Nearly always there is nothing to look for in each of them.
-    if any(mark in lower for mark in _MARKS) or any(secret in together for secret in secrets):
+    if _may_hold_secret(lower) or any(secret in together for secret in secrets):
         return {name: value for name, value in found.items() if not _is_secret(value, secrets)}
     return found
 
@@ -42,6 +75,12 @@ def kept(headers: Iterable[tuple[str, str]], secrets: Sequence[str]) -> dict[str
 def _tells_of_secret(name: str) -> bool:
     """Senders use the same names each time, and the search takes longer than all else here."""
     return name not in _HARMLESS and _NAMES.search(name) is not None
+
+
+def _may_hold_secret(lower: str) -> bool:
+    return any(mark in lower for mark in _MARKS) or any(
+        character in lower and any(mark in lower for mark in marks) for character, marks in _MARKS_WITH.items()
+    )
 
 
 def _is_secret(value: str, secrets: Sequence[str]) -> bool:

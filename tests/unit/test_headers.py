@@ -1,5 +1,7 @@
 """Headers are kept with a webhook, to be looked at by admins; secrets among them are not, whatever they are called."""
 
+import time
+
 import pytest
 
 from app.headers import kept
@@ -19,6 +21,7 @@ OURS = ("hushhushplainsecret", "x")
         "X-Session-Id", "X-Sid", "Cf-Access-Jwt-Assertion", "X-Jwt", "X-Vault-Token", "X-Gitlab-Token", "X-CSRFToken",
         "X-Xsrf", "Client-Secret", "X-Hmac-Sha256", "X-Sig", "X-Ms-Client-Principal", "X-Otp", "X-Ticket",
         "X-Forwarded-Access-Token", "X-Goog-Iap-Jwt-Assertion", "Bearer", "X-Private", "Ssl-Client-Cert", "SECRET",
+        "X-Api-Keys", "X-Keys", "X-AccessKeyId", "X-KeyString", "X-Pw", "X-Sess", "X-Tok", "Sec-WebSocket-Protocol",
     ],
 )  # fmt: skip
 def test_header_whose_name_tells_of_a_secret_is_not_kept(name):
@@ -33,6 +36,8 @@ def test_header_whose_name_tells_of_a_secret_is_not_kept(name):
         ("Idempotency-Key", "k1"), ("X-Request-Id", "3f2a"), ("traceparent", "00-4bf9-00f0-01"), ("X-Author", "bob"),
         ("X-Forwarded-For", "203.0.113.9"), ("X-Retry-Count", "2"), ("X-Keyboard", "qwerty"), ("Date", "Sat"),
         ("X-Forwarded-Proto", "https"), ("X-Signal", "1"), ("X-Machine", "m1"), ("Origin", "https://a.example"),
+        ("Referer", "https://a.example/?page=2&keyword=sea"), ("tracestate", "rojo=00f067aa0ba902b7"),
+        ("X-Note", "a token, a secret, a password"), ("X-Monkeys", "3"), ("X-Skill", "1"),
     ],
 )  # fmt: skip
 def test_harmless_header_is_kept_as_it_came(name, value):
@@ -44,6 +49,10 @@ def test_harmless_header_is_kept_as_it_came(name, value):
     [
         OURS[0], f"  {OURS[0]} ", f"Token {OURS[0]}", f"a={OURS[0]};", "x", "Bearer abc", "basic dTpw", JWT, f"v={JWT}",
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "https://user:pass@files.example/", "Digest username=u",
+        "https://a.example/?a=b&token=t", "/jobs?api_key=k", "/jobs?X-Amz-Signature=5f", "Server=h;Password=p",
+        "pwd = p", "user=u client_secret=s", "AccountKey=a2V5", "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+        "github_pat_11AAB",
+        "glpat-abcdefgh", "sk_live_abcdefgh", "xoxb-1-2-abc", "AKIAIOSFODNN7EXAMPLE", "AIzaSyA1234567890abcdefghijk",
     ],
 )  # fmt: skip
 def test_secret_is_not_kept_under_a_harmless_name_either(value):
@@ -52,3 +61,12 @@ def test_secret_is_not_kept_under_a_harmless_name_either(value):
 
 def test_other_headers_stay_beside_one_that_is_left_out():
     assert kept([("X-Api-Key", "a"), ("X-Note", "b")], OURS) == {"x-note": "b"}
+
+
+@pytest.mark.parametrize("value", ["@://" + ":" * 8000, "@://" + "a:" * 4000, "eyJ" * 2700, "key" + " " * 8000 + "@"])
+def test_headers_made_to_be_slow_are_looked_through_in_a_moment(value):
+    began = time.process_time()
+    found = kept([(f"x-{n}", value) for n in range(100)], OURS)
+    assert time.process_time() - began < 0.5
+    assert len(found) <= 2
+    assert kept([("a", "b" * 17_000), ("c", "d")], OURS) == {"c": "d"}
