@@ -21,6 +21,7 @@ _OK, _NULL, _EOF, _ERR = 0x00, 0xFB, 0xFE, 0xFF
 _EOF_MAX = 9
 _MORE_RESULTS = 0x0008
 _WHOLE_PACKET = 0xFFFFFF
+_PACKET_HEAD = 4  # bytes: a length in three, then a sequence number
 _READ_MAX = 65_536
 
 
@@ -42,13 +43,16 @@ class Answers:
         buffer = self._buffer
         buffer += data
         at, end = 0, len(buffer)
-        while end - at >= 4:  # noqa: PLR2004 - length in three bytes, then a sequence number
+        while end - at >= _PACKET_HEAD:
             size = buffer[at] | buffer[at + 1] << 8 | buffer[at + 2] << 16
-            if size == _WHOLE_PACKET:
-                raise InternalError(0, "a row of 16 MiB or more is not expected here")
-            if end - at - 4 < size:
+            if end - at - _PACKET_HEAD < size:
                 break
-            start = at + 4
+            if size == _WHOLE_PACKET:
+                size = _join(buffer, at)
+                if not size:
+                    break
+                end = len(buffer)
+            start = at + _PACKET_HEAD
             at = start + size
             if self._packet(buffer, start, at):
                 return True
@@ -87,6 +91,24 @@ class Answers:
         insert_id, at = _integer(buffer, at)
         self.results.append([(str(insert_id),)])
         return not (buffer[at] | buffer[at + 1] << 8) & _MORE_RESULTS
+
+
+def _join(buffer: bytearray, at: int) -> int:
+    """Makes one packet of the parts that one of 16 MiB or more comes in: its size, 0 while not all are there."""
+    heads = []
+    size = _WHOLE_PACKET
+    end = at
+    while size == _WHOLE_PACKET:
+        if len(buffer) - end < _PACKET_HEAD:
+            return 0
+        heads.append(end)
+        size = int.from_bytes(buffer[end : end + 3], "little")
+        end += _PACKET_HEAD + size
+    if len(buffer) < end:
+        return 0
+    for head in reversed(heads[1:]):
+        del buffer[head : head + _PACKET_HEAD]
+    return end - at - _PACKET_HEAD * len(heads)
 
 
 class Reading(asyncio.Protocol):
