@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -11,11 +11,35 @@ from app.times import rfc3339, stored
 from app.video import FINISHED
 
 
+class EventId(NamedTuple):
+    """What a client goes on after: an event's number in the log, and the digits that tell this event from another one
+    of that number. Its text is what clients are given; without digits, where they are not known, the number alone."""
+
+    number: int
+    digits: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.number}-{self.digits}" if self.digits else str(self.number)
+
+
+BEFORE_ALL = EventId(0, "0")
+
+
+class Found(NamedTuple):
+    """What the log says about a number: the digits of its event, None if that is not there any more, or not yet; and
+    that it has every event with floor < id <= head."""
+
+    digits: str | None
+    floor: int
+    head: EventId
+
+
 @dataclass(slots=True)
 class LogEvent:
     """One committed change: a row of the log. `data` is the JSON that both transports send.
 
-    `id` is 0 until the commit gives it its place.
+    `id` is 0 until the commit gives it its place. `digits` tell it from another one that was given the same, in a
+    history of the log that was taken back.
     """
 
     id: int
@@ -24,6 +48,11 @@ class LogEvent:
     organization_id: str | None
     event: str
     data: bytes
+    digits: str = ""
+
+    @property
+    def event_id(self) -> EventId:
+        return EventId(self.id, self.digits)
 
     @property
     def owner(self) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.streams import events
+from tests.streams import events, number_of
 from tests.webhooks import webhook
 
 Choose = Callable[[], tuple[aiohttp.ClientSession, str]]
@@ -25,7 +25,7 @@ class Hopper:
 
     def __init__(self, choose: Choose, seed: int) -> None:
         self.seen: list[int] = []
-        self.last_id: int | None = None
+        self.last_id: str | None = None
         self.broken = 0
         self.arrived = asyncio.Event()
         self._choose = choose
@@ -33,7 +33,7 @@ class Hopper:
 
     async def run(self, until: Callable[[], int | None]) -> None:
         """Until it has the event of that id, once there is one."""
-        while until() is None or self.last_id is None or self.last_id < until():
+        while until() is None or self.last_id is None or number_of(self.last_id) < until():
             session, url = self._choose()
             try:
                 async with events(session, f"{url}/events", self.last_id) as source:
@@ -54,9 +54,9 @@ class Hopper:
                 continue  # within a snapshot, which has one id, at its end
             if self.last_id is not None:
                 self.seen.append(event.id)
-            self.last_id = int(source.last_id)
+            self.last_id = source.last_id
             self.arrived.set()
-            if self.last_id == until():
+            if number_of(self.last_id) == until():
                 return
         if self._random.random() < 0.3:
             # Leaves as a phone does that lost its network: without a word.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,9 +13,19 @@ from aiohttp import ClientResponse, ClientSession
 
 @dataclass
 class Event:
+    """`id` is the number of the event's id, `full_id` all of it."""
+
     id: int | None
     event: str | None
     data: Any
+    full_id: str | None = None
+
+
+def number_of(event_id: str) -> int:
+    """Of an id as the server gives it: 1042 of 1042-7f3a1b22."""
+    number, digits = re.fullmatch(r"([0-9]+)-([0-9a-f]+)", event_id).groups()
+    assert (number == "0") == (digits == "0")
+    return int(number)
 
 
 @dataclass
@@ -42,7 +53,8 @@ class Source:
                 elif fields:
                     self.last_id = fields.get("id", self.last_id)
                     data = json.loads(fields["data"]) if "data" in fields else None
-                    return Event(int(fields["id"]) if "id" in fields else None, fields.get("event"), data)
+                    full_id = fields.get("id")
+                    return Event(full_id and number_of(full_id), fields.get("event"), data, full_id)
             return None
 
     async def take(self, count: int) -> list[Event]:

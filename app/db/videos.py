@@ -22,7 +22,7 @@ from app.db.requests import Request
 from app.db.sql import bind, exact
 from app.ids import cuid
 from app.times import microseconds, moment, now, rfc3339, sql6, stored
-from app.wire import LogEvent, Typical, event_data, event_name, stored_file, whole, words
+from app.wire import EventId, LogEvent, Typical, event_data, event_name, stored_file, whole, words
 
 _COLUMNS = """
 SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,
@@ -180,33 +180,33 @@ class Videos:
         """One job in any state, found by its exact id."""
         return (await self.with_head(job_id))[1]
 
-    async def with_head(self, job_id: str) -> tuple[int, Generation | None]:
+    async def with_head(self, job_id: str) -> tuple[EventId, Generation | None]:
         """The log's head and the job, in one read view."""
         return await self._jobs.get(job_id)
 
-    async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[int, Generation | None]]:
+    async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, Generation | None]]:
         jobs, files = bind(f"{_COLUMNS} WHERE g.id IN %s", job_ids), bind(_FILES, job_ids)
         head, rows, videos = (await self._pool.run(*_VIEW, log.HEAD, jobs, files, "COMMIT"))[2:5]
         # The database compares without regard to case: what was found is not always what was asked for.
         found = {g.id: g for g in _generations(rows, videos)}
-        return {job_id: (int(head[0][0]), found.get(job_id)) for job_id in job_ids}
+        return {job_id: (log.head_of(head), found.get(job_id)) for job_id in job_ids}
 
-    async def unfinished_with_head(self, author_id: str) -> tuple[int, list[Generation]]:
+    async def unfinished_with_head(self, author_id: str) -> tuple[EventId, list[Generation]]:
         """The log's head and the author's unfinished jobs, oldest first, in one read view."""
         return await self._users.get(author_id)
 
-    async def _read_unfinished(self, author_ids: Sequence[str]) -> dict[str, tuple[int, list[Generation]]]:
+    async def _read_unfinished(self, author_ids: Sequence[str]) -> dict[str, tuple[EventId, list[Generation]]]:
         jobs = bind(f"{_COLUMNS} {_UNFINISHED}", author_ids, [exact(author_id) for author_id in author_ids])
         head, rows = (await self._pool.run(*_VIEW, log.HEAD, jobs, "COMMIT"))[2:4]
         found: dict[str, list[Generation]] = {author_id: [] for author_id in author_ids}
         for generation in sorted(_generations(rows, ()), key=lambda g: (g.created_at, g.id)):
             if generation.author_id in found:
                 found[generation.author_id].append(generation)
-        return {author_id: (int(head[0][0]), jobs) for author_id, jobs in found.items()}
+        return {author_id: (log.head_of(head), jobs) for author_id, jobs in found.items()}
 
     async def gallery(
         self, author_id: str, limit: int, cursor: str | None
-    ) -> tuple[int, list[Generation], list[Generation], str | None]:
+    ) -> tuple[EventId, list[Generation], list[Generation], str | None]:
         """(head, a page of completed jobs newest first, unfinished jobs, next cursor), in one read view.
 
         Unfinished jobs come with the first page only. Raises BadCursorError.
@@ -232,7 +232,7 @@ class Videos:
         found = _generations(shown, files)
         more = len(rows) > limit
         next_cursor = _encode(shown[-1][14], shown[-1][0]) if more else None
-        return int(head[0][0]), found, _unfinished(active, author_id), next_cursor
+        return log.head_of(head), found, _unfinished(active, author_id), next_cursor
 
     async def register(self, new: NewJob, request: Request | None = None) -> tuple[str, Registered, list[LogEvent]]:
         """(id, what became of it, the log's new rows).
@@ -298,8 +298,8 @@ class Videos:
 
     async def typical_seconds(self) -> float | None:
         """The mean processing time among the newest events' completions; None when there are none."""
-        head = int((await self._pool.rows(log.HEAD))[0][0])
-        rows = await self._pool.rows(bind(_TYPICAL, max(0, head - 2000)))
+        head = log.head_of(await self._pool.rows(log.HEAD))
+        rows = await self._pool.rows(bind(_TYPICAL, max(0, head.number - 2000)))
         return None if rows[0][0] is None else float(rows[0][0])
 
 

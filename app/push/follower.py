@@ -15,7 +15,7 @@ import structlog
 
 from app.push.hub import Hub
 from app.push.ring import Ring
-from app.wire import LogEvent
+from app.wire import BEFORE_ALL, EventId, Found, LogEvent
 
 log = structlog.get_logger(__name__)
 
@@ -26,13 +26,13 @@ _AHEAD_MAX = 10_000
 class LogReader(Protocol):
     """The log in the database."""
 
-    async def head(self) -> int: ...
+    async def head(self) -> EventId: ...
 
     async def after(
         self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None
     ) -> list[LogEvent]: ...
 
-    async def bounds(self) -> tuple[int, int]: ...
+    async def look_up(self, number: int) -> Found: ...
 
 
 class Follower:
@@ -53,7 +53,7 @@ class Follower:
         ring_size: int,
         settle: float = 0.005,
     ) -> None:
-        self.last_id = 0
+        self._last = BEFORE_ALL
         self._reader = reader
         self._hub = hub
         self._poll = poll
@@ -70,18 +70,24 @@ class Follower:
 
     async def start(self) -> None:
         """Follows from the log's present head. Raises what the reader raises."""
-        self.last_id, self._ring = await self._read_newest()
+        self._last, self._ring = await self._read_newest()
 
-    async def _read_newest(self) -> tuple[int, Ring]:
+    @property
+    def last_id(self) -> int:
+        return self._last.number
+
+    async def _read_newest(self) -> tuple[EventId, Ring]:
         """The log's head and the newest events up to it: whom the last process lost comes back for them."""
         head, ring = await self._reader.head(), Ring(self._ring_size)
-        last_id = max(0, head - self._ring_size)
-        while last_id < head:
-            events = await self._reader.after(last_id, min(_READ, head - last_id))
+        last = head
+        position = max(0, head.number - self._ring_size)
+        while position < head.number:
+            events = await self._reader.after(position, min(_READ, head.number - position))
             for event in events:
                 ring.append(event)
-            last_id = events[-1].id if events else head
-        return last_id, ring
+                last = event.event_id
+            position = events[-1].id if events else head.number
+        return last, ring
 
     def offer(self, events: list[LogEvent]) -> None:
         """Committed events, in any order, with any repetition."""
@@ -89,7 +95,7 @@ class Follower:
             if event.id > self.last_id:
                 if len(self._ahead) < _AHEAD_MAX:
                     self._ahead[event.id] = event
-            elif (sent := self._ring.get(event.id)) is not None and sent.data != event.data:
+            elif (sent := self._ring.get(event.id)) is not None and sent.digits != event.digits:
                 self._contradicted = True
         self._wake.set()
 
@@ -116,6 +122,13 @@ class Follower:
         if event_id >= self.last_id:
             return []
         return self._ring.since(event_id, limit, job_id=job_id, author_id=author_id)
+
+    def digits_of(self, number: int) -> str | None:
+        """Those of the event that was sent under that number; None when memory does not know."""
+        if number == self._last.number:
+            return self._last.digits or None
+        event = self._ring.get(number)
+        return None if event is None else event.digits
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -158,7 +171,7 @@ class Follower:
 
     async def _deliver(self, event: LogEvent) -> None:
         self._ring.append(event)
-        self.last_id = event.id
+        self._last = event.event_id
         await self._hub.publish(event)
 
     async def _read_log(self) -> None:
@@ -166,12 +179,12 @@ class Follower:
         # News come after their commit: what is in the log by now was told, and what is not there was never committed.
         told = set(self._ahead)
         while True:
-            sent = self._ring.get(self.last_id)
-            events = await self._reader.after(self.last_id - (sent is not None), _READ)
-            full = len(events) == _READ
-            if not await self._is_still_there(sent, events):
+            found = await self._reader.look_up(self.last_id)
+            if not self._is_still_there(found):
                 await self._start_over("log_taken_back")
                 return
+            events = await self._reader.after(self.last_id, _READ)
+            full = len(events) == _READ
             self._was_away = self._contradicted = False
             for event in events:
                 if event.id == self.last_id + 1:
@@ -185,17 +198,16 @@ class Follower:
         for event_id in told:
             self._ahead.pop(event_id, None)
 
-    async def _is_still_there(self, sent: LogEvent | None, events: list[LogEvent]) -> bool:
+    def _is_still_there(self, found: Found) -> bool:
         """Whether the log still has what was sent last. A crash of the database can take back what was visible but
         not yet on its disk, and give its id to another event."""
-        if sent is not None and events and events[0].id == sent.id:
-            return events[0].data == sent.data
-        # It was purged, or never seen.
-        return bool(events) or await self._reader.head() >= self.last_id
+        if found.digits is None or not self._last.digits:  # it was purged, or never seen
+            return found.head.number >= self.last_id
+        return found.digits == self._last.digits
 
     async def _start_over(self, why: str) -> None:
         log.warning(why, last_id=self.last_id)
-        self.last_id, self._ring = await self._read_newest()
+        self._last, self._ring = await self._read_newest()
         self._ahead.clear()
         self._was_away = self._contradicted = False
         self._hub.reset()

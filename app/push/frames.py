@@ -3,7 +3,7 @@
 import struct
 from enum import IntEnum
 
-from app.wire import LogEvent
+from app.wire import EventId, LogEvent
 
 _TEXT = 0x81
 _CLOSE = 0x88
@@ -30,24 +30,28 @@ class Frames:
 
     def on(self, wire: Wire) -> bytes:
         if not self.made[wire]:
-            self.made[wire] = event_frame(wire, self.event, self.event.id)
+            self.made[wire] = event_frame(wire, self.event, self.event.event_id)
         return self.made[wire]
 
 
-def event_frame(wire: Wire, event: LogEvent, event_id: int | None) -> bytes:
+def event_frame(wire: Wire, event: LogEvent, event_id: EventId | None) -> bytes:
     """Without an id, it does not move the client's last event id."""
     if wire is Wire.WEBSOCKET:
-        shown = b"null" if event_id is None else b"%d" % event_id
+        shown = b"null" if event_id is None else b'"%s"' % _text(event_id)
         return websocket_frame(b'{"id":%s,"event":"%s","data":%s}' % (shown, event.event.encode(), event.data))
-    name = b"" if event_id is None else b"id: %d\n" % event_id
+    name = b"" if event_id is None else b"id: %s\n" % _text(event_id)
     return _body(wire, b"%sevent: %s\ndata: %s\n\n" % (name, event.event.encode(), event.data))
 
 
-def id_frame(wire: Wire, event_id: int) -> bytes:
+def id_frame(wire: Wire, event_id: EventId) -> bytes:
     """Sets the client's last event id, and dispatches nothing."""
     if wire is Wire.WEBSOCKET:
-        return websocket_frame(b'{"id":%d}' % event_id)
-    return _body(wire, b"id: %d\n\n" % event_id)
+        return websocket_frame(b'{"id":"%s"}' % _text(event_id))
+    return _body(wire, b"id: %s\n\n" % _text(event_id))
+
+
+def _text(event_id: EventId) -> bytes:
+    return str(event_id).encode()
 
 
 def reset_frame(wire: Wire) -> bytes:

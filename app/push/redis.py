@@ -35,6 +35,7 @@ _EVENT_BYTES = 256
 _Id = Annotated[int, Field(gt=0, lt=1 << 63)]
 _Name = Annotated[str, Field(max_length=191)]
 _Kind = Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
+_Digits = Annotated[str, Field(pattern=r"^[0-9a-f]{1,32}$")]
 _Data = Annotated[str, Field(pattern=r"^\{[^\r\n]*\}$")]  # a line end would begin another field of the stream
 
 
@@ -50,7 +51,9 @@ def check_url(url: str) -> None:
 
 
 class News(BaseModel):
-    """A message: events, in the order of their ids; or, when they are too many, none but the `last` of those ids."""
+    """A message: events, in the order of their ids, and the digits of each; or, when they are too many, none but the
+    `last` of those ids. Digits stand beside the events, where versions without them pass over them; what such a version
+    says is no more than the `last` of its ids."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -58,12 +61,14 @@ class News(BaseModel):
     version: Literal[1]
     last: _Id
     events: list[tuple[_Id, _Name, _Name, _Name | None, _Kind, _Data]]
+    digits: list[_Digits] = []
 
 
 def encode(sender: str, last: int, events: list[LogEvent]) -> bytes:
     """A message. `sender` comes first, so that a process knows its own by their beginning."""
     rows = [(e.id, e.job_id, e.author_id, e.organization_id, e.event, e.data.decode()) for e in events]
-    return orjson.dumps({"sender": sender, "version": 1, "last": last, "events": rows})
+    digits = [e.digits for e in events]
+    return orjson.dumps({"sender": sender, "version": 1, "last": last, "events": rows, "digits": digits})
 
 
 def decode(message: bytes) -> tuple[int, list[LogEvent]]:
@@ -73,7 +78,8 @@ def decode(message: bytes) -> tuple[int, list[LogEvent]]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    return news.last, [LogEvent(*row[:5], row[5].encode()) for row in news.events]
+    told = zip(news.events, news.digits, strict=True) if len(news.events) == len(news.digits) else ()
+    return news.last, [LogEvent(*row[:5], row[5].encode(), digits) for row, digits in told]
 
 
 class Bus:

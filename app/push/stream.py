@@ -6,6 +6,7 @@ while it is replayed is read from the log again.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from app.push.follower import Follower, LogReader
 from app.push.frames import event_frame, id_frame, reset_frame
 from app.push.hub import Hub
 from app.push.subscriber import Closing, Subscriber
-from app.wire import LogEvent
+from app.wire import EventId, LogEvent
 
 log = structlog.get_logger(__name__)
+
+# Without digits, as earlier versions gave them. The number fits 63 bits.
+_ID = re.compile(r"([0-9]{1,18})(?:-([0-9a-f]{1,32}))?")
 
 _REPLAY = 200
 _RESTARTS_AT_ONCE = 100
@@ -31,7 +35,7 @@ class Snapshot:
     `moved_ago` tells how long the job has been in its state, in seconds.
     """
 
-    head: int
+    head: EventId
     events: list[LogEvent]
     moved_ago: float = 0.0
 
@@ -57,17 +61,22 @@ class Streams:
         hub.restart = self._restart
 
     async def resume_from(self, raw: str | None) -> int | None:
-        """The id to go on after, or None when the log cannot tell what came since: not an id, ahead, or purged.
+        """The id to go on after, or None when the log cannot tell what came since: not an id, ahead, purged, or that of
+        an event that the log has lost, and given its number to another.
 
         Ahead is judged by the log itself: this process may not have followed so far yet.
         """
-        if raw is None or not (raw.isascii() and raw.isdigit() and len(raw) < 19):  # noqa: PLR2004 - fits 63 bits
+        found = _ID.fullmatch(raw or "")
+        if found is None:
             return None
-        last_id = int(raw)
-        if last_id <= self._follower.last_id and self._follower.since(last_id, 1) is not None:
-            return last_id
-        floor, head = await self._reader.bounds()
-        return last_id if floor <= last_id <= head else None
+        number, digits = int(found[1]), found[2]
+        if number <= self._follower.last_id and self._follower.since(number, 1) is not None:
+            sent = self._follower.digits_of(number)
+            if digits is None or sent is not None:
+                return number if digits in (None, sent) else None
+        there, floor, head = await self._reader.look_up(number)
+        fits = digits is None or digits == there
+        return number if fits and floor <= number <= head.number else None
 
     async def begin(self, subscriber: Subscriber, first: Snapshot, last_id: int | None, *, reset: bool) -> None:
         """Brings a subscriber to live, or closes it. `last_id` is where it goes on; `reset` says that it cannot."""
@@ -90,7 +99,7 @@ class Streams:
                 self._hub.note_end(subscriber, first.events[-1], first.moved_ago)
             if subscriber.job_id is not None:
                 subscriber.owner = first.events[-1].owner
-            await self._replay(subscriber, last_id, first.head)
+            await self._replay(subscriber, last_id, first.head.number)
             if subscriber.epoch == self._hub.epoch:
                 break
             again = await self._start_over(subscriber)
@@ -113,7 +122,7 @@ class Streams:
             await subscriber.send(id_frame(wire, snapshot.head))
         else:
             self._hub.note_end(subscriber, snapshot.events[-1], snapshot.moved_ago)
-        return snapshot.head
+        return snapshot.head.number
 
     async def _replay(self, subscriber: Subscriber, position: int, head: int) -> None:
         """Everything after `position`, until the follower has no more. Events after `head` are news.
@@ -131,7 +140,7 @@ class Streams:
             for event in events:
                 if not _is_his(subscriber, event, news=event.id > head):
                     continue
-                await subscriber.send(event_frame(subscriber.wire, event, event.id))
+                await subscriber.send(event_frame(subscriber.wire, event, event.event_id))
                 if event.id > head:
                     self._hub.note_end(subscriber, event)
         subscriber.floor = max(subscriber.floor, position)

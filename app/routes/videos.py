@@ -20,6 +20,7 @@ from app.keys import COMMITTED, GENERATOR, PARKED, SETTINGS, TYPICAL, VIDEOS, WR
 from app.routes.http import as_model, read_json_body, read_model, read_query, reply
 from app.routes.webhooks import authorized_body, names_secret
 from app.tokens import Identity
+from app.wire import EventId
 
 Short = Annotated[str, Field(min_length=1, max_length=191)]
 Upto8 = Annotated[int, Field(ge=1, le=8)]
@@ -161,7 +162,7 @@ def _channel(who: Identity) -> str:
     return hashlib.blake2s(who.user_id.encode(), digest_size=8).hexdigest()
 
 
-async def _visible(request: web.Request, who: Identity, job_id: str) -> tuple[int, Generation]:
+async def _visible(request: web.Request, who: Identity, job_id: str) -> tuple[EventId, Generation]:
     head, job = await request.app[VIDEOS].with_head(job_id)
     if job is None or not who.may_see(job.author_id, job.organization_id):
         raise errors.not_found()

@@ -1,6 +1,7 @@
 // One stream that stays: it reconnects with its last id, waits longer after each failure, and takes another way when
 // something on the first one keeps events back.
 
+import { contradict, isNewer } from "./live-ids.js";
 import { poller } from "./live-state.js";
 import { Silent, sse, websocket } from "./live-transports.js";
 
@@ -16,7 +17,7 @@ export class Connection {
   #jobId;
   #unfinished;
   #to;
-  #lastEventId = 0;
+  #lastEventId = "0";
   #stop = new AbortController();
   #attempt = new AbortController();
   #via = "sse";
@@ -130,7 +131,7 @@ export class Connection {
     if (event === "reset") {
       this.stop();
       this.#to.reset();
-    } else if (id > this.#lastEventId && !this.#stop.signal.aborted) {
+    } else if (isNewer(id, this.#lastEventId) && !this.#stop.signal.aborted) {
       this.#lastEventId = id;
       this.#to.take({ id, events: event === null ? [] : [{ id, event, data }] });
     }
@@ -142,7 +143,12 @@ export class Connection {
       const batch = await read();
       if (signal.aborted) throw signal.reason;
       if (this.#state !== "live") this.#opened();
-      if (batch.id > this.#lastEventId) {
+      if (contradict(batch.id, this.#lastEventId)) {
+        this.stop();
+        this.#to.reset();
+        throw signal.reason;
+      }
+      if (isNewer(batch.id, this.#lastEventId)) {
         this.#lastEventId = batch.id;
         this.#to.take(batch);
       }

@@ -6,6 +6,7 @@
 // has nothing twice.
 
 import { Connection } from "./live-connection.js";
+import { isNewer } from "./live-ids.js";
 
 const KEPT = 500; // batches that a leader can repeat without asking the server
 
@@ -32,8 +33,8 @@ class Feed {
   #leader = null; // whose batches continue what this tab has
   #ring = [];
   #unfinished = new Set(); // jobs whose end polling would not see: it reads a list of those that go on
-  #from = 0; // the ring has everything after this id …
-  #position = 0; // … up to this one
+  #from = "0"; // the ring has everything after this id …
+  #position = "0"; // … up to this one
   #state = { state: "connecting", via: null, error: null, retryIn: null };
   #life = null;
 
@@ -122,11 +123,11 @@ class Feed {
   }
 
   #welcome(tab, after, unfinished) {
-    if (after < this.#from) {
+    if (isNewer(this.#from, after)) {
       this.#expect(unfinished);
       this.#rewind(after);
     }
-    const batches = this.#ring.filter((batch) => batch.id > after);
+    const batches = this.#ring.filter((batch) => isNewer(batch.id, after));
     this.#say({ type: "welcome", to: tab, batches, state: plain(this.#state) });
   }
 
@@ -159,7 +160,7 @@ class Feed {
   }
 
   #catchUp(after) {
-    if (after < this.#from) {
+    if (isNewer(this.#from, after)) {
       if (this.#connection !== null) return this.#rewind(after);
       this.#from = this.#position = after;
       this.#ring = [];
@@ -169,7 +170,7 @@ class Feed {
   }
 
   #take(batch) {
-    if (batch.id <= this.#position) return;
+    if (!isNewer(batch.id, this.#position)) return;
     this.#position = batch.id;
     this.#ring.push(batch);
     if (this.#ring.length > KEPT) this.#from = this.#ring.shift().id;
@@ -182,7 +183,7 @@ class Feed {
       else this.#unfinished.delete(data.job_id);
     }
     for (const listener of [...this.#listeners]) {
-      if (batch.id <= listener.lastEventId) continue;
+      if (!isNewer(batch.id, listener.lastEventId)) continue;
       listener.lastEventId = batch.id;
       listener.take(batch);
     }

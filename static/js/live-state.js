@@ -49,14 +49,14 @@ export class Api {
   /** One job: { id, events, channel, own }. */
   async job(jobId) {
     const job = await this.get(`/api/videos/${encodeURIComponent(jobId)}`);
-    const id = Number(job.last_event_id);
+    const id = job.last_event_id;
     return { id, events: [eventOf(job, id)], channel: job.channel, own: job.own };
   }
 
   /** The caller's unfinished jobs: { id, events, channel, own }. */
   async unfinished() {
     const page = await this.get("/api/videos/user?limit=1");
-    const id = Number(page.last_event_id);
+    const id = page.last_event_id;
     return { id, events: page.active.map((job) => eventOf(job, id)), channel: page.channel, own: true };
   }
 }

@@ -1,5 +1,5 @@
 // The ways by which events come. Each runs until its connection ends, tells `opened` that it works, and gives `take` every
-// frame: { id, event, data }, where `id` is a number or null. What they resolve to is "ended", or "over" when the job's
+// frame: { id, event, data }, where `id` is text or null. What they resolve to is "ended", or "over" when the job's
 // stream has nothing more to tell, ever, or "again" when a new connection must take over without delay.
 
 import { refusalOf } from "./refusal.js";
@@ -75,7 +75,7 @@ function parser(take, retry, begin) {
   const field = (line) => {
     const colon = line.indexOf(": ");
     const value = line.slice(colon + 2);
-    if (line.startsWith("id: ")) frame.id = Number(value);
+    if (line.startsWith("id: ")) frame.id = value;
     if (line.startsWith("event: ")) frame.event = value;
     if (line.startsWith("data: ")) frame.data = JSON.parse(value);
     if (line.startsWith("retry: ")) retry(Number(value));

@@ -38,7 +38,7 @@ export function subscribe(jobId, options = {}) {
 }
 
 class Subscription {
-  lastEventId = 0;
+  lastEventId = "0";
   unfinished = [];
   #jobId;
   #options;
@@ -60,7 +60,7 @@ class Subscription {
     this.#own = own;
     this.#api = new Api({ base, token, ticket, credentials });
     if (lastEventId === undefined) this.#begin();
-    else this.#listen(Number(lastEventId), channel);
+    else this.#listen(String(lastEventId), channel);
   }
 
   stop() {

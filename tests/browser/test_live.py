@@ -53,10 +53,10 @@ async def until(tab: Page, condition: str, seconds: float = 20) -> None:
 async def ids(tab: Page, last: int) -> list[int]:
     """The ids of all it was told, once it has been told the last."""
     try:
-        await until(tab, f"seen.some(event => event.id >= {last})")
+        await until(tab, f"seen.some(event => parseInt(event.id) >= {last})")
     except TimeoutError:
         pytest.fail(f"{await tab.evaluate('[seen.map(e => e.id), states]')}")
-    return await tab.evaluate("seen.map(event => event.id)")
+    return await tab.evaluate("seen.map(event => parseInt(event.id))")
 
 
 async def moved(server, job_id: str, times: int = 1) -> None:
@@ -231,7 +231,7 @@ async def test_log_that_was_taken_back_gives_the_state_again_to_every_tab(page, 
     sql("UPDATE rushes_counter SET value = 1")
     await moved(server, "j1")
     for tab in tabs:
-        await until(tab, "seen.at(-1).id === 2")
+        await until(tab, "parseInt(seen.at(-1).id) === 2")
 
 
 async def test_unknown_job_is_offline_for_good(page, server):

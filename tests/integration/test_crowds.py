@@ -148,7 +148,7 @@ async def test_burst_of_events_with_one_listener_each_lets_others_take_their_tur
         await source.next()
         waiting = asyncio.create_task(others())
         for number in range(1, 1001):
-            await server.app[HUB].publish(LogEvent(number, f"j{number}", "dev", None, "progress", b"{}"))
+            await server.app[HUB].publish(LogEvent(number, f"j{number}", "dev", None, "progress", b"{}", "ab"))
         waiting.cancel()
         assert turns >= 10
         assert [event.id for event in await source.take(1000)] == list(range(1, 1001))

@@ -4,6 +4,7 @@ import asyncio
 import random
 from contextlib import asynccontextmanager, suppress
 
+import orjson
 import pytest
 
 from app.keys import BUS, FOLLOWER, LOG
@@ -218,10 +219,21 @@ async def test_malformed_messages_are_ignored_and_do_not_end_the_link(database_u
 
 def test_message_says_what_was_committed():
     sent = [
-        LogEvent(7, "j\u00e9", "u", None, "progress", b'{"a":"\\n\xc3\xa9"}'),
-        LogEvent(8, "j", "u", "o", "failed", b"{}"),
+        LogEvent(7, "j\u00e9", "u", None, "progress", b'{"a":"\\n\xc3\xa9"}', "7f3a"),
+        LogEvent(8, "j", "u", "o", "failed", b"{}", "0b"),
     ]
     assert decode(encode("me", 8, sent)) == (8, sent)
+
+
+def test_events_of_a_version_that_tells_no_digits_are_only_known_to_exist():
+    row = b'[8,"j1","dev",null,"progress","{}"]'
+    assert decode(b'{"sender":"x","version":1,"last":8,"events":[%b]}' % row) == (8, [])
+
+
+def test_message_is_understood_by_a_version_that_knows_no_digits():
+    told = orjson.loads(encode("me", 7, [LogEvent(7, "j", "u", None, "progress", b"{}", "7f3a")]))
+    assert told["version"] == 1
+    assert told["events"] == [[7, "j", "u", None, "progress", "{}"]]
 
 
 async def test_two_installations_on_one_redis_do_not_mix(database_url, mariadb, redis):

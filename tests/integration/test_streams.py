@@ -13,7 +13,7 @@ import pytest
 from app.db.errors import DatabaseAwayError
 from app.keys import FOLLOWER, HUB, LOG, STREAMS
 from tests.conftest import running
-from tests.streams import events, later
+from tests.streams import events, later, number_of
 from tests.webhooks import completion, video, webhook
 
 
@@ -405,31 +405,32 @@ async def test_websocket_tells_the_same_as_sse(server):
     async with server.session.ws_connect(f"{server.url}/ws/j1") as socket_:
         async with events(server.session, f"{server.url}/events/j1") as source:
             first = await socket_.receive_json()
-            assert (first["id"], first["event"]) == (1, "progress")
+            assert (number_of(first["id"]), first["event"]) == (1, "progress")
             assert first["data"] == (await source.next()).data
             await moved(server, "j1", "generating")
             second, same = await socket_.receive_json(), await source.next()
-            assert second == {"id": same.id, "event": same.event, "data": same.data}
+            assert second == {"id": same.full_id, "event": same.event, "data": same.data}
 
 
 async def test_websocket_snapshot_has_null_ids_but_for_the_last(server):
     await server.register("a")
     await server.register("b")
     async with server.session.ws_connect(f"{server.url}/ws") as socket_:
-        assert [(await socket_.receive_json())["id"] for _ in range(2)] == [None, 2]
+        assert (await socket_.receive_json())["id"] is None
+        assert number_of((await socket_.receive_json())["id"]) == 2
 
 
 async def test_websocket_resumes(server):
     await server.register("j1")
     await moved(server, "j1", "processing", "generating")
     async with server.session.ws_connect(f"{server.url}/ws/j1?last_event_id=1") as socket_:
-        assert [(await socket_.receive_json())["id"] for _ in range(2)] == [2, 3]
+        assert [number_of((await socket_.receive_json())["id"]) for _ in range(2)] == [2, 3]
     header = {"Last-Event-ID": "2"}
     async with server.session.ws_connect(f"{server.url}/ws/j1?last_event_id=1", headers=header) as socket_:
-        assert (await socket_.receive_json())["id"] == 3  # the header wins
+        assert number_of((await socket_.receive_json())["id"]) == 3  # the header wins
     async with server.session.ws_connect(f"{server.url}/ws/j1?last_event_id=77") as socket_:
         assert await socket_.receive_json() == {"id": None, "event": "reset", "data": {}}
-        assert (await socket_.receive_json())["id"] == 3
+        assert number_of((await socket_.receive_json())["id"]) == 3
 
 
 async def test_websocket_of_a_finished_job_ends_after_its_state(database_url):
@@ -513,12 +514,12 @@ class Wanderer:
         self.path = path
         self.random = random.Random(seed)
         self.seen: list[int] = []
-        self.last_id: int | None = None
+        self.last_id: str | None = None
         self.arrived = asyncio.Event()
 
     async def visit(self, server, until: int) -> None:
         async with aiohttp.ClientSession() as session:
-            while self.last_id is None or self.last_id < until:
+            while self.last_id is None or number_of(self.last_id) < until:
                 leave_after = self.random.randint(1, 6)
                 async with events(session, server().url + self.path, self.last_id) as source:
                     for _ in range(leave_after):
@@ -529,9 +530,9 @@ class Wanderer:
                             continue  # within a snapshot, which has one id, at its end
                         if self.last_id is not None:
                             self.seen.append(event.id)
-                        self.last_id = int(source.last_id)
+                        self.last_id = source.last_id
                         self.arrived.set()
-                        if self.last_id >= until:
+                        if number_of(self.last_id) >= until:
                             return
                     if self.random.random() < 0.3:
                         self._break(source)
