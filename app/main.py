@@ -15,6 +15,7 @@ from app.db.leader import Leader
 from app.db.log import Log
 from app.db.pool import Pool
 from app.db.received import ReceivedWebhooks
+from app.db.register import Registrar
 from app.db.retention import Retention
 from app.db.spool import Spool, SpoolError
 from app.db.ticket_key import TicketKey
@@ -36,6 +37,7 @@ from app.keys import (
     POOL,
     RECEIVED,
     REFUSALS,
+    REGISTRAR,
     SETTINGS,
     SPOOL,
     STREAMS,
@@ -77,7 +79,8 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         database_url, app[POOL], wait=settings.db_timeout, may_migrate=settings.app_env == "development"
     )
     app[LOG] = Log(app[POOL])
-    app[VIDEOS] = Videos(app[POOL], settings.app_language)
+    app[VIDEOS] = Videos(app[POOL])
+    app[REGISTRAR] = Registrar(app[POOL], settings.app_language)
     app[RECEIVED] = ReceivedWebhooks(app[POOL], settings.app_language, create_unknown=settings.unknown_job == "create")
     app[TYPICAL] = Typical()
     app[TOKENS] = _tokens(settings)
@@ -203,7 +206,7 @@ async def _opening(app: web.Application) -> AsyncIterator[None]:
     async def begin() -> None:
         # Streams are let in after this, so none can join before the follower knows where it is.
         await app[FOLLOWER].start()
-        app[TYPICAL].observe(await Videos(app[FOLLOWING], app[SETTINGS].app_language).typical_seconds())
+        app[TYPICAL].observe(await Videos(app[FOLLOWING]).typical_seconds())
         app[WRITER].drain()
 
     await app[OPENING].start(begin)

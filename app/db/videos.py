@@ -1,27 +1,21 @@
-"""Jobs as the pages and streams read them, and how one is registered."""
+"""Jobs as the pages read them."""
 
-import asyncio
 import base64
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from app import video
-from app.db import log, requests
+from app.db import log
 from app.db.batched import Batched
-from app.db.columns import Columns
 from app.db.connection import Connection, Row
-from app.db.errors import DuplicateKeyError, MissingRowError, RetryableError, ValuesRefusedError
 from app.db.pool import Pool
-from app.db.requests import Request
 from app.db.sql import bind, exact
-from app.ids import cuid
-from app.times import microseconds, moment, now, rfc3339, sql6, stored
+from app.times import microseconds, rfc3339, sql6, stored
 from app.wire import EventId, LogEvent, Typical, event_data, event_name, stored_file, whole, words
 
 _COLUMNS = """
@@ -54,27 +48,10 @@ _VIEW = (
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
 
-_REGISTER = """
-INSERT INTO video_generations (id, prompt, inputImageBase64, aspectRatio, numberOfVideos, durationSeconds,
-  personGeneration, status, progress, message, authorId, organizationId, createdAt, updatedAt)
-VALUES (%s, %s, %s, %s, %s, %s, %s, 'PENDING', 0, %s, %s, %s, %s, %s)
-"""
-
 _TYPICAL = """
 SELECT AVG(g.processingTime) FROM rushes_events e JOIN video_generations g ON g.id = e.job_id
 WHERE e.id > %s AND e.event = 'completed'
 """
-
-# A key that an earlier job of this id has left behind is not this job's.
-_FORGET_KEY = "DELETE FROM rushes_jobs WHERE job_id = %s AND CAST(job_id AS BINARY) = %s"
-
-_TRIES = 4
-
-Registered = Literal["made", "known", "taken"]
-
-
-class UnknownOwnerError(Exception):
-    """The site's own tables know no such user or organization."""
 
 
 class BadCursorError(ValueError):
@@ -151,28 +128,11 @@ class Generation:
         return LogEvent(0, self.id, self.author_id, self.organization_id, event_name(self.state), data)
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """What is registered. `number_of_videos` and the rest are stored as they come."""
-
-    id: str | None
-    author_id: str
-    organization_id: str | None
-    prompt: str
-    aspect_ratio: str
-    number_of_videos: int
-    duration_seconds: int
-    person_generation: str
-    input_image_base64: str | None
-
-
 class Videos:
-    """Reads and registers jobs. Every method raises DatabaseAwayError."""
+    """Reads jobs. Every method raises DatabaseAwayError."""
 
-    def __init__(self, pool: Pool, language: str) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._language = language
-        self._columns = Columns()
         self._jobs = Batched(self._read_jobs, _READ_AT_ONCE)
         self._users = Batched(self._read_unfinished, _READ_AT_ONCE)
 
@@ -234,85 +194,11 @@ class Videos:
         next_cursor = _encode(shown[-1][14], shown[-1][0]) if more else None
         return log.head_of(head), found, _unfinished(active, author_id), next_cursor
 
-    async def register(self, new: NewJob, request: Request | None = None) -> tuple[str, Registered, list[LogEvent]]:
-        """(id, what became of it, the log's new rows).
-
-        Nothing is made when the same request came before ("known"), or when the id is "taken": then the caller looks
-        who has it. Raises UnknownOwnerError, RetryableError, ValuesRefusedError, and KeyReusedError for another request
-        of that key.
-        """
-        async with self._pool.connection() as connection:
-            if request is not None and (known := await requests.find(connection, request)) is not None:
-                return known, "known", []
-            job_id = new.id or cuid()
-            for tries in itertools.count(1):
-                try:
-                    return job_id, "made", await self._insert(connection, job_id, new, request)
-                except RetryableError:
-                    if connection.closed or tries == _TRIES:
-                        raise
-                    await connection.run("ROLLBACK")
-                    await asyncio.sleep(0.05 * tries)
-                except MissingRowError as error:
-                    await connection.run("ROLLBACK")
-                    raise UnknownOwnerError(new.author_id) from error
-                except DuplicateKeyError:
-                    await connection.run("ROLLBACK")
-                    break
-                except ValuesRefusedError as error:
-                    await connection.run("ROLLBACK")
-                    if tries == _TRIES or not await self._columns.learn(connection, error):
-                        raise
-            if request is not None and (known := await _known_by_now(connection, request, job_id)) is not None:
-                return known, "known", []
-            return job_id, "taken", []
-
-    async def _insert(
-        self, connection: Connection, job_id: str, new: NewJob, request: Request | None
-    ) -> list[LogEvent]:
-        at = now()
-        message = video.MESSAGES[self._language]["pending"]
-        data = event_data(
-            job_id=job_id, status="pending", state="PENDING", progress=0, message=message,
-            occurred_at=at, error=None, eta_seconds=None, videos=[],
-        )  # fmt: skip
-        events = [LogEvent(0, job_id, new.author_id, new.organization_id, "progress", data)]
-        told = self._columns.fit("video_generations", {"prompt": new.prompt, "message": message})
-        insert = bind(
-            _REGISTER,
-            job_id, told["prompt"], new.input_image_base64, new.aspect_ratio, new.number_of_videos,
-            new.duration_seconds, new.person_generation, told["message"], new.author_id, new.organization_id,
-            moment(at), moment(at),
-        )  # fmt: skip
-        remember = [] if request is None else [requests.remember(request, job_id, at)]
-        results = await connection.run_text(
-            "START TRANSACTION",
-            insert,
-            bind(_FORGET_KEY, job_id, exact(job_id)),
-            *remember,
-            *log.append(events, at),
-            "COMMIT",
-        )
-        log.number(events, int(results[-3][0][0] or 0))
-        return events
-
     async def typical_seconds(self) -> float | None:
         """The mean processing time among the newest events' completions; None when there are none."""
         head = log.head_of(await self._pool.rows(log.HEAD))
         rows = await self._pool.rows(bind(_TYPICAL, max(0, head.number - 2000)))
         return None if rows[0][0] is None else float(rows[0][0])
-
-
-async def _known_by_now(connection: Connection, request: Request, job_id: str) -> str | None:
-    """The job of the same request, made meanwhile; None if the id is taken by another's. This one is remembered then:
-    sent again when the id is free, it must not make what it did not make now."""
-    known = await requests.find(connection, request)
-    if known is None:
-        try:
-            await connection.run(requests.remember(request, job_id, now()))
-        except DuplicateKeyError:
-            known = await requests.find(connection, request)
-    return known
 
 
 async def _files_of(connection: Connection, rows: tuple[Row, ...]) -> tuple[Row, ...]:

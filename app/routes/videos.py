@@ -10,13 +10,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 
 from app import errors, fields, times
 from app.auth import NotSignedInError, identify
+from app.db.register import NewJob, Registered, UnknownOwnerError
 from app.db.requests import KeyReusedError, Request, of_sender
-from app.db.videos import BadCursorError, Generation, NewJob, Registered, UnknownOwnerError
+from app.db.videos import BadCursorError, Generation
 from app.db.webhooks import made_here
 from app.errors import ApiError
 from app.generator import GeneratorError
 from app.ids import RESERVED
-from app.keys import COMMITTED, GENERATOR, PARKED, SETTINGS, TYPICAL, VIDEOS, WRITER
+from app.keys import COMMITTED, GENERATOR, PARKED, REGISTRAR, SETTINGS, TYPICAL, VIDEOS, WRITER
 from app.routes.http import as_model, read_json_body, read_model, read_query, reply
 from app.routes.webhooks import authorized_body, names_secret
 from app.tokens import Identity
@@ -195,7 +196,7 @@ def _digest(order: Order, author: str) -> bytes:
 
 async def _register(request: web.Request, new: NewJob, repeated: Request | None) -> tuple[str, Registered]:
     try:
-        job_id, how, events = await request.app[VIDEOS].register(new, repeated)
+        job_id, how, events = await request.app[REGISTRAR].register(new, repeated)
     except UnknownOwnerError:
         raise ApiError(422, "unknown_owner", "The database knows no such user or organization.") from None
     except KeyReusedError:

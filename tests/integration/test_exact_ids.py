@@ -106,4 +106,4 @@ async def test_unfinished_jobs_of_both_are_told_apart_in_one_read(pool, server):
     await server.register("theirs", user_id=TWIN)
     await server.register("mine")
     for author, job in ((TWIN, "theirs"), ("dev", "mine")):
-        assert [found.id for found in (await Videos(pool, "fr").unfinished_with_head(author))[1]] == [job]
+        assert [found.id for found in (await Videos(pool).unfinished_with_head(author))[1]] == [job]

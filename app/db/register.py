@@ -1,0 +1,133 @@
+"""How a job is registered: its row, its first event, and the request that it came by, in one transaction."""
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+from typing import Literal
+
+from app import video
+from app.db import log, requests
+from app.db.columns import Columns
+from app.db.connection import Connection
+from app.db.errors import DuplicateKeyError, MissingRowError, RetryableError, ValuesRefusedError
+from app.db.pool import Pool
+from app.db.requests import Request
+from app.db.sql import bind, exact
+from app.ids import cuid
+from app.times import moment, now
+from app.wire import LogEvent, event_data
+
+_REGISTER = """
+INSERT INTO video_generations (id, prompt, inputImageBase64, aspectRatio, numberOfVideos, durationSeconds,
+  personGeneration, status, progress, message, authorId, organizationId, createdAt, updatedAt)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 'PENDING', 0, %s, %s, %s, %s, %s)
+"""
+
+# A key that an earlier job of this id has left behind is not this job's.
+_FORGET_KEY = "DELETE FROM rushes_jobs WHERE job_id = %s AND CAST(job_id AS BINARY) = %s"
+
+_TRIES = 4
+
+Registered = Literal["made", "known", "taken"]
+
+
+class UnknownOwnerError(Exception):
+    """The site's own tables know no such user or organization."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is registered. `number_of_videos` and the rest are stored as they come."""
+
+    id: str | None
+    author_id: str
+    organization_id: str | None
+    prompt: str
+    aspect_ratio: str
+    number_of_videos: int
+    duration_seconds: int
+    person_generation: str
+    input_image_base64: str | None
+
+
+class Registrar:
+    """Registers jobs. Every method raises DatabaseAwayError."""
+
+    def __init__(self, pool: Pool, language: str) -> None:
+        self._pool = pool
+        self._language = language
+        self._columns = Columns()
+
+    async def register(self, new: NewJob, request: Request | None = None) -> tuple[str, Registered, list[LogEvent]]:
+        """(id, what became of it, the log's new rows).
+
+        Nothing is made when the same request came before ("known"), or when the id is "taken": then the caller looks
+        who has it. Raises UnknownOwnerError, RetryableError, ValuesRefusedError, and KeyReusedError for another request
+        of that key.
+        """
+        async with self._pool.connection() as connection:
+            if request is not None and (known := await requests.find(connection, request)) is not None:
+                return known, "known", []
+            job_id = new.id or cuid()
+            for tries in itertools.count(1):
+                try:
+                    return job_id, "made", await self._insert(connection, job_id, new, request)
+                except RetryableError:
+                    if connection.closed or tries == _TRIES:
+                        raise
+                    await connection.run("ROLLBACK")
+                    await asyncio.sleep(0.05 * tries)
+                except MissingRowError as error:
+                    await connection.run("ROLLBACK")
+                    raise UnknownOwnerError(new.author_id) from error
+                except DuplicateKeyError:
+                    await connection.run("ROLLBACK")
+                    break
+                except ValuesRefusedError as error:
+                    await connection.run("ROLLBACK")
+                    if tries == _TRIES or not await self._columns.learn(connection, error):
+                        raise
+            if request is not None and (known := await _known_by_now(connection, request, job_id)) is not None:
+                return known, "known", []
+            return job_id, "taken", []
+
+    async def _insert(
+        self, connection: Connection, job_id: str, new: NewJob, request: Request | None
+    ) -> list[LogEvent]:
+        at = now()
+        message = video.MESSAGES[self._language]["pending"]
+        data = event_data(
+            job_id=job_id, status="pending", state="PENDING", progress=0, message=message,
+            occurred_at=at, error=None, eta_seconds=None, videos=[],
+        )  # fmt: skip
+        events = [LogEvent(0, job_id, new.author_id, new.organization_id, "progress", data)]
+        told = self._columns.fit("video_generations", {"prompt": new.prompt, "message": message})
+        insert = bind(
+            _REGISTER,
+            job_id, told["prompt"], new.input_image_base64, new.aspect_ratio, new.number_of_videos,
+            new.duration_seconds, new.person_generation, told["message"], new.author_id, new.organization_id,
+            moment(at), moment(at),
+        )  # fmt: skip
+        remember = [] if request is None else [requests.remember(request, job_id, at)]
+        results = await connection.run_text(
+            "START TRANSACTION",
+            insert,
+            bind(_FORGET_KEY, job_id, exact(job_id)),
+            *remember,
+            *log.append(events, at),
+            "COMMIT",
+        )
+        log.number(events, int(results[-3][0][0] or 0))
+        return events
+
+
+async def _known_by_now(connection: Connection, request: Request, job_id: str) -> str | None:
+    """The job of the same request, made meanwhile; None if the id is taken by another's. This one is remembered then:
+    sent again when the id is free, it must not make what it did not make now."""
+    known = await requests.find(connection, request)
+    if known is None:
+        try:
+            await connection.run(requests.remember(request, job_id, now()))
+        except DuplicateKeyError:
+            known = await requests.find(connection, request)
+    return known
