@@ -77,7 +77,8 @@ def _ratio(value: object) -> object:
 
 _TRUE = (True, "true", "True", "TRUE")  # 1 is equal to True, and 0 to False
 _FALSE = (False, "false", "False", "FALSE")
-_DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*s?\s*$"
+# White space stands where it can be matched in one way only: in two it is tried in as many as it is long.
+_DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*(s\s*)?$"
 USUAL_RATIO = "16:9"
 # Four months: more is a mistake, and would be one in every estimate made from it.
 SECONDS_MAX = 10_000_000

@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 # Not a redirect: a POST would be sent on as a GET, to a page that says 200 to anything.
 _DONE = range(200, 300)
 _ANSWER_MAX = 1024 * 1024
+_VALUES_MAX = 50_000
 _REMEMBERED_MAX = 1000
 _REASON_MAX = 500
 
@@ -91,6 +92,8 @@ class HttpGenerator:
                 body = await _begin(answer)
                 if len(body) > _ANSWER_MAX:
                     raise GeneratorError(f"The generation backend answered with more than {_ANSWER_MAX} bytes.")
+            if lenient.has_more_values(body, _VALUES_MAX):
+                raise GeneratorError(f"The generation backend answered with more than {_VALUES_MAX} values.")
             found = lenient.read(body)
         except (ClientError, TimeoutError) as error:
             raise GeneratorError(f"The generation backend did not answer ({type(error).__name__}).") from error
@@ -117,7 +120,7 @@ async def _begin(answer: ClientResponse) -> bytes:
 def _reason(body: bytes) -> str | None:
     """The backend's own words, by the names that its webhooks have for them; None if there are none."""
     try:
-        said = lenient.read(body)
+        said = None if lenient.has_more_values(body, _VALUES_MAX) else lenient.read(body)
     except orjson.JSONDecodeError:
         return None
     words = [said.get("error"), said.get("message")] if isinstance(said, dict) else []

@@ -10,6 +10,7 @@ import orjson
 import structlog
 from yarl import URL
 
+from app import lenient
 from app.values import is_safe_to_fetch
 
 log = structlog.get_logger(__name__)
@@ -17,6 +18,7 @@ log = structlog.get_logger(__name__)
 PUBLIC_KEY_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 _MAX_BYTES = 1024 * 1024
+_VALUES_MAX = 10_000
 _SECONDS = 5.0
 # Of a set, and so of the keys that a token without `kid` is tried with.
 _KEYS_MAX = 32
@@ -120,6 +122,8 @@ def _signing_keys(body: bytes) -> list[jwt.PyJWK]:
 
     Raises for what is no set of keys. An empty one is: its issuer has withdrawn them all.
     """
+    if lenient.has_more_values(body, _VALUES_MAX):
+        raise ValueError(f"more than {_VALUES_MAX} values")
     listed: list[Any] = orjson.loads(body)["keys"]
     found = [key for key in map(_signing_key, listed[:_KEYS_MAX]) if key is not None]
     if listed and not found:

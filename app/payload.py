@@ -59,15 +59,22 @@ class InvalidPayloadError(Exception):
 DEPTH_MAX = 200
 """Levels of nesting. orjson reads 1,024 and writes 254, and what was read may have to be written."""
 
+VALUES_MAX = 10_000_000
+"""Values of a body: as many as the longest one can have."""
+
 VIDEOS_MAX = 100
 """Files of one webhook: they are written in one packet, and are all in one event, for each browser a frame."""
 
 
-def parse(body: bytes, max_depth: int = DEPTH_MAX) -> StatusUpdate:
+def parse(body: bytes, max_depth: int = DEPTH_MAX, max_values: int = VALUES_MAX) -> StatusUpdate:
     """The update a webhook's raw body stands for. Raises InvalidPayloadError.
 
     `max_depth` is at most `DEPTH_MAX`: how many objects and lists may stand one in another, the body itself being one.
+    `max_values` is how many values there may be, as `lenient.has_more_values` counts them.
     """
+    if lenient.has_more_values(body, max_values):
+        message = f"the body has more than {max_values} values"
+        raise InvalidPayloadError([{"field": "", "message": message}], _named(*named.in_text(body)))
     try:
         document = lenient.read(body)
     except orjson.JSONDecodeError as error:

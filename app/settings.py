@@ -11,7 +11,7 @@ from yarl import URL
 from app import values
 from app.clients import Network, parse_networks
 from app.db.url import parameters
-from app.payload import DEPTH_MAX
+from app.payload import DEPTH_MAX, VALUES_MAX
 from app.signature import PREFIX, check_secrets
 from app.values import Size
 from app.values import is_loopback as is_loopback  # noqa: PLC0414 - those who have settings ask it of them
@@ -93,6 +93,7 @@ class Settings(BaseSettings):
 
     max_body_bytes: Size = ByteSize(1024 * 1024)
     max_json_depth: Annotated[int, Field(ge=8, le=DEPTH_MAX)] = 64
+    max_json_values: Annotated[int, Field(ge=2000, le=VALUES_MAX)] = 50_000
     max_image_body_bytes: Size = ByteSize(10 * 1024 * 1024)
     body_timeout: Duration = 10.0
     max_header_bytes: Size = ByteSize(8190)

@@ -95,11 +95,12 @@ def _unauthorized(request: web.Request) -> ApiError:
 def _delivery(request: web.Request, body: bytes) -> tuple[Delivery, list[dict[str, str]]]:
     received_at = times.receipt()
     webhook_id = request.headers.get("webhook-id") or None
-    kept = headers.kept(request.headers.items(), _own_secrets(request.app[SETTINGS]))
+    settings = request.app[SETTINGS]
+    kept = headers.kept(request.headers.items(), _own_secrets(settings))
     details: list[dict[str, str]] = []
     update, failure, named = None, None, None
     try:
-        update = payload.parse(body, request.app[SETTINGS].max_json_depth)
+        update = payload.parse(body, settings.max_json_depth, settings.max_json_values)
     except payload.InvalidPayloadError as error:
         failure, details, named = ("invalid_payload", str(error)), error.details, error.named
     told = update or named

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from tests.conftest import running
+from tests.webhooks import webhook
 
 
 async def connected(server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -99,3 +100,13 @@ async def test_connections_beyond_the_limit_are_told_and_streams_do_not_count(da
         assert (await server.get("/healthz"))[0] == 200
         for _, writer in [*streams, *idle, (late, late_writer)]:
             writer.close()
+
+
+async def test_webhook_of_too_many_values_is_refused_and_kept_and_an_order_is_refused(server, sql):
+    await server.register("j1")
+    many = {"x": [{}] * 200_000}
+    code, body = await server.post(webhook("j1", "generating") | many)
+    assert (code, body["code"], "50000 values" in body["error"]) == (400, "invalid_payload", True)
+    assert sql("SELECT job_id, outcome FROM rushes_webhooks WHERE id = %s", body["webhook_id"]) == (("j1", "dead"),)
+    async with server.session.post(f"{server.url}/api/videos", json={"prompt": "the sea"} | many) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, "invalid_request")

@@ -70,3 +70,10 @@ def test_headers_made_to_be_slow_are_looked_through_in_a_moment(value):
     assert time.process_time() - began < 0.5
     assert len(found) <= 2
     assert kept([("a", "b" * 17_000), ("c", "d")], OURS) == {"c": "d"}
+
+
+@pytest.mark.parametrize("value", ["://" + ":" * 8000 + " @", "-eyJaaaaaaaa" * 680, "x" * 8000 + "@", " " * 8000 + "@"])
+def test_long_header_costs_no_more_than_its_length(value):
+    began = time.perf_counter()
+    kept(((f"x-{number}", value) for number in range(128)), [])
+    assert time.perf_counter() - began < 1  # seconds; it took a minute

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from datetime import datetime
 
 import orjson
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import payload
+from app import lenient, payload
 from app.payload import InvalidPayloadError
 from app.times import microseconds, moment
 
@@ -650,3 +651,47 @@ def test_what_our_own_code_stumbles_over_is_kept_as_invalid_and_names_its_job(mo
     with pytest.raises(payload.InvalidPayloadError, match="cannot be read \\(ZeroDivisionError\\)") as caught:
         payload.parse(b'{"job_id": "j1", "status": "completed"}')
     assert caught.value.named.job_id == "j1"
+
+
+def test_duration_with_much_white_space_costs_no_more_than_its_length():
+    sent = with_video(V3_VIDEO | {"duration": "8" + " " * 30_000 + "x"})
+    began = time.perf_counter()
+    assert refused(sent) == ["data.videos.0.duration"]
+    assert time.perf_counter() - began < 1  # seconds; it took eight, and with the longest body hours
+
+
+@pytest.mark.parametrize("many", [b"[%b{}]", b"[%b[]]", b"[%b0]", b'{%b"":0}', b"[%bNaN]"])
+def test_more_values_than_allowed_are_refused_before_they_are_read(many, monkeypatch):
+    value = many[:-1].rpartition(b"%b")[2]
+    raw = b'{"job_id":"j","status":"failed","content_type":"video","x":' + many % ((value + b",") * 1000) + b"}"
+    assert payload.parse(raw, max_values=2100).job_id == "j"
+    monkeypatch.setattr(
+        payload.lenient, "read", lambda read: orjson.loads(read) if len(read) < 9 else pytest.fail(read)
+    )
+    with pytest.raises(InvalidPayloadError, match="the body has more than 900 values") as error:
+        payload.parse(raw, max_values=900)
+    assert error.value.named == ("j", "failed", None)
+
+
+@pytest.mark.parametrize("text", ["a, b, " * 1000, '\\",[{' * 1000, "\\", '"', '\\"' * 999 + "\\"])
+def test_commas_and_brackets_of_a_text_are_no_values(text):
+    sent = {"job_id": "j", "status": "failed", "content_type": "video", "error": text, "x": [text]}
+    assert payload.parse(body(sent), max_values=20).error == text
+
+
+@given(
+    st.recursive(
+        st.none() | st.text(max_size=9),
+        lambda inner: st.lists(inner, max_size=9) | st.dictionaries(st.text(max_size=3), inner, max_size=9),
+    )
+)
+def test_count_of_values_is_never_less_than_they_are_and_at_most_twice_as_many(value):
+    raw, count = orjson.dumps(value), _count(value)
+    assert not lenient.has_more_values(raw, 2 * count)
+    if count > 1:
+        assert lenient.has_more_values(raw, count - 2)
+
+
+def _count(value) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count, inner))
