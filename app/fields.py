@@ -72,7 +72,7 @@ def text_or_none(value: object) -> str | None:
 
 
 def _ratio(value: object) -> object:
-    return value if value is None else text_or_none(value) or USUAL_RATIO
+    return value if value is None else (text_or_none(value) or USUAL_RATIO)[:_RATIO_MAX]
 
 
 _TRUE = (True, "true", "True", "TRUE")  # 1 is equal to True, and 0 to False
@@ -80,6 +80,7 @@ _FALSE = (False, "false", "False", "FALSE")
 # White space stands where it can be matched in one way only: in two it is tried in as many as it is long.
 _DURATION = r"^\s*\d{1,9}(\.\d{1,9})?\s*(s\s*)?$"
 USUAL_RATIO = "16:9"
+_RATIO_MAX = 191  # characters, what the column holds
 # Four months: more is a mistake, and would be one in every estimate made from it.
 SECONDS_MAX = 10_000_000
 
@@ -96,8 +97,11 @@ Text = Annotated[str, Field(min_length=1)]
 Link = Annotated[str | None, PlainValidator(text_or_none, json_schema_input_type=str | Any)]
 """An address or a path: what is none counts as missing."""
 Ratio = Annotated[Text, BeforeValidator(_ratio, json_schema_input_type=Text | Any)]
-_Natural = Annotated[int, Field(ge=0)]
-Natural = Annotated[_Natural, BeforeValidator(number, json_schema_input_type=_Natural)]
+_Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+Bytes = Annotated[_Bytes, BeforeValidator(number, json_schema_input_type=_Bytes)]
+"""As many as the widest column of a site's holds; a column as Prisma makes it holds 2 GiB, and says so itself."""
+_Pixels = Annotated[int, Field(ge=0, lt=2**31)]
+Pixels = Annotated[_Pixels, BeforeValidator(number, json_schema_input_type=_Pixels)]
 _Seconds = Annotated[float, Field(ge=0, le=SECONDS_MAX, allow_inf_nan=False)]
 Seconds = Annotated[_Seconds, BeforeValidator(number, json_schema_input_type=_Seconds)]
 _Span = _Seconds | Annotated[str, Field(pattern=_DURATION)]

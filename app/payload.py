@@ -16,11 +16,12 @@ from app import errors, lenient, named
 from app.fields import (
     SECONDS_MAX,
     USUAL_RATIO,
+    Bytes,
     DescribedMoment,
     Flag,
     Link,
     Moment,
-    Natural,
+    Pixels,
     Ratio,
     Seconds,
     Span,
@@ -155,8 +156,8 @@ _COPIES_MAX = 4 * 1024 * 1024
 
 
 class Dimensions(BaseModel):
-    width: Natural
-    height: Natural
+    width: Pixels
+    height: Pixels
 
 
 class Envelope(BaseModel):
@@ -181,7 +182,7 @@ class VideoV1(BaseModel):
     filename: Text
     file_url: Link = None
     key: Annotated[Text, Field(validation_alias="file_path")]
-    size: Annotated[Natural, Field(validation_alias="file_size")]
+    size: Annotated[Bytes, Field(validation_alias="file_size")]
     duration: Annotated[Seconds, Field(validation_alias="duration_seconds")]
     format: Text
     aspect_ratio: Ratio
@@ -215,7 +216,7 @@ class VideoV2(VideoV1):
 
 class VideoV3(VideoV2):
     s3_url: Link = None
-    size: Annotated[Natural, Field(validation_alias=AliasChoices("size_bytes", "file_size"))]
+    size: Annotated[Bytes, Field(validation_alias=AliasChoices("size_bytes", "file_size"))]
     duration: Annotated[Span, Field(validation_alias=AliasChoices("duration", "duration_seconds"))]
     format: Text = "mp4"
     aspect_ratio: Ratio = USUAL_RATIO

@@ -1,12 +1,15 @@
-"""Columns of the site's tables that hold less than what we write: a text that only explains is made to fit.
+"""Columns of the site's tables that hold less than what we write: a text that only explains is made to fit, and what
+is no description is refused before it is sent: a batch that the database refuses is found out about in halves.
 
 Nothing is asked for until a column has refused something, so tables as Prisma makes them cost nothing.
 """
 
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from pymysql.constants import ER
@@ -15,6 +18,7 @@ from app.db.connection import Connection
 from app.db.errors import ValuesRefusedError
 from app.db.sql import Raw, bind
 from app.times import moment, now, sql
+from app.video import VideoFile
 
 # What describes a job or a file. Names, keys, sizes and states are no descriptions: they are never altered.
 _DESCRIBING = {
@@ -22,8 +26,15 @@ _DESCRIBING = {
         "prompt", "error", "message", "model", "modelVersion", "processingTime", "generationTime", "downloadTime",
         "completedAt", "aspectRatio", "durationSeconds", "personGeneration",
     },
-    "video_files": {"metadata", "filePath", "createdAt"},
+    "video_files": {"metadata", "filePath", "createdAt", "aspectRatio"},
 }  # fmt: skip
+
+_FILES = {
+    "s3Key": attrgetter("s3_key"), "filename": attrgetter("filename"), "fileUrl": attrgetter("url"),
+    "fileSize": attrgetter("size"), "format": attrgetter("format"), "durationSeconds": attrgetter("duration_seconds"),
+    "width": attrgetter("width"), "height": attrgetter("height"),
+}  # fmt: skip
+"""Of video_files, the columns that hold what is no description, and what they get."""
 
 _COLUMNS = """
 SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, CHARACTER_MAXIMUM_LENGTH, CHARACTER_OCTET_LENGTH,
@@ -43,8 +54,9 @@ _REFUSALS = {
 # `site`.`video_generations`.`error`, 'error', 'video_files.metadata'; before it may stand what the sender wrote.
 _NAMED = re.compile(r"[Cc]olumn (?:`[^`]*`\.)*[`'](?:\w+\.)?(\w+)[`']")
 
-# Seconds for which it is believed: the site may widen its columns.
+# Seconds for which it is believed: the site may widen its columns. What is refused for it is asked for again soon.
 _BELIEVED = 3600.0
+_BELIEVED_TO_REFUSE = 5.0
 
 _WHOLE_NUMBERS = {"tinyint": 2**7, "smallint": 2**15, "mediumint": 2**23, "int": 2**31, "bigint": 2**63}
 _CODECS = {"latin1": "cp1252", "ascii": "ascii"}
@@ -79,6 +91,22 @@ class Column:
             return None if self.nullable else self._nothing()
         return value
 
+    def refuses(self, value: Any) -> bool:
+        """Whether the column surely does not take it; what is not known here is left to the database."""
+        if value is None:
+            return not self.nullable
+        if isinstance(value, int):
+            return value >= self._bound() * (2 if "unsigned" in self.definition and self.kind != "decimal" else 1)
+        if not isinstance(value, str) or self.charset is None or self.length is None or self.octets is None:
+            return False
+        value = value.rstrip(" ")  # what is too long by spaces only is cut by the database itself
+        return (
+            len(value) > self.length
+            or (self.charset.startswith("utf8") and len(value.encode()) > self.octets)
+            or (self.charset in _BASIC_PLANE and _BEYOND.search(value) is not None)
+            or (self.charset == "ascii" and not value.isascii())
+        )
+
     def _nothing(self) -> Any:
         if self.charset is not None:
             return ""
@@ -111,33 +139,56 @@ class Column:
 _TIMESTAMP_ENDS = 2038
 
 
+def _shown(value: Any) -> str:
+    return f"a text of {len(value)} characters" if isinstance(value, str) else "null" if value is None else f"{value}"
+
+
 class Columns:
     """What is known of them since one refused something."""
 
     def __init__(self) -> None:
         self._known: dict[str, dict[str, Column]] = {}
         self._until = 0.0
+        self._of_files: dict[str, Column] = {}
+        self._refuses_until = 0.0
 
     async def learn(self, connection: Connection, error: Exception) -> bool:
-        """Whether what `error` refuses only describes, and may be taken if it is tried again now.
+        """Whether what `error` refuses only describes, and may be taken if it is tried again now. If it is of a file
+        and does not, `refusal` knows of it from now on.
 
         Raises DatabaseAwayError or RetryableError.
         """
         if not isinstance(error, ValuesRefusedError) or error.number not in _REFUSALS:
             return False
         named = _NAMED.findall(error.sentence)
-        if not named or not any(named[-1] in columns for columns in _DESCRIBING.values()):
+        if not named or not any(named[-1] in columns for columns in (*_DESCRIBING.values(), _FILES)):
             return False
+        of_files: dict[str, Column] = {}
         known: dict[str, dict[str, Column]] = {}
         for table, name, kind, definition, nullable, length, octets, charset, digits in await connection.rows(
             bind(_COLUMNS, list(_DESCRIBING))
         ):
+            column = Column(kind.lower(), definition.lower(), nullable == "YES", length, octets, charset, digits)
             if name in _DESCRIBING.get(table, ()):
-                column = Column(kind.lower(), definition, nullable == "YES", length, octets, charset, digits)
                 known.setdefault(table, {})[name] = column
-        news = known != self._known
-        self._known, self._until = known, time.monotonic() + _BELIEVED
+            elif table == "video_files" and name in _FILES:
+                of_files[name] = column
+        news = known != self._known and named[-1] not in _FILES
+        at = time.monotonic()
+        self._known, self._until = known, at + _BELIEVED
+        self._of_files, self._refuses_until = of_files, at + _BELIEVED_TO_REFUSE
         return news
+
+    def refusal(self, files: Iterable[VideoFile]) -> str | None:
+        """What a column of video_files is known not to take of these, in a sentence; None if nothing is."""
+        if self._of_files and time.monotonic() > self._refuses_until:
+            self._of_files = {}
+        for name, column in self._of_files.items():
+            value = _FILES[name]
+            for file in files:
+                if column.refuses(value(file)):
+                    return f"column '{name}' of video_files, {column.definition}, does not take {_shown(value(file))}"
+        return None
 
     def fit(self, table: str, row: dict[str, Any]) -> dict[str, Any]:
         """The row as its table takes it: texts that describe are cut, or have U+FFFD or ? for what its character set

@@ -188,14 +188,9 @@ class Batch:
             if update.job_id in self._standing.held:
                 return None
             return Outcome("parked", row.id, "unknown_job", "VideoGeneration not found")
-        for file in update.files:
-            if self._standing.key_owner.get(file.s3_key, job_row.id) != job_row.id:
-                return Outcome(
-                    "dead",
-                    row.id,
-                    "key_conflict",
-                    f"s3_key {file.s3_key} already belongs to {self._standing.key_owner[file.s3_key]}",
-                )
+        refused = self._refusal(job_row, update.files)
+        if refused is not None:
+            return Outcome("dead", row.id, *refused)
         change = video.apply(job_row.job, update, row.received_at, self._language)
         if change is None:
             return Outcome("stale", row.id, status=job_row.job.status, state=job_row.job.state)
@@ -209,6 +204,16 @@ class Batch:
             progress=job.progress,
             num_videos=len(job_row.gallery),
         )
+
+    def _refusal(self, row: JobRow, files: tuple[VideoFile, ...]) -> tuple[str, str] | None:
+        """(code, sentence) of what is known to keep these files from being stored."""
+        for key in (file.s3_key for file in files):
+            owner = self._standing.key_owner.get(key, row.id)
+            if owner != row.id:
+                return "key_conflict", f"s3_key {key} already belongs to {owner}"
+        # Alone, the database itself is asked: the column may be another one by now.
+        why = self._columns.refusal(files) if len(self.deliveries) > 1 else None
+        return None if why is None else ("apply_failed", why)
 
     def _made(self, update: StatusUpdate, body: bytes) -> JobRow | None:
         """A new job for an update that names its owner, where that is wanted and nobody has its id."""

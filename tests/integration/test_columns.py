@@ -13,7 +13,7 @@ from app.wire import Typical
 from tests.conftest import running
 from tests.integration.test_commands import run
 from tests.integration.test_other_tables import UNASKED, add, alter
-from tests.integration.test_writer import delivery
+from tests.integration.test_writer import delivery, kinds, writing
 from tests.servers import is_mysql
 from tests.webhooks import completion, video, webhook
 
@@ -210,3 +210,73 @@ async def test_migrate_names_the_columns_for_which_there_is_no_value(database_ur
     code, out, _ = await run(tmp_path, "migrate", DATABASE_URL=database_url)
     told = [line for line in out.splitlines() if "no default" in line]
     assert (code, [line.split()[1] for line in told]) == (0, ["video_files.tenant", "video_generations.shop"])
+
+
+WIDE = ("MODIFY fileSize BIGINT", {"file_size": 3_000_000_000})
+
+
+def count_of_transactions(sql) -> int:
+    rows = sql("SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_commit', 'Com_rollback')")
+    return sum(int(count) for _, count in rows)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"file_size": 3_000_000_000}, {"filename": "f" * 192}, {"format": "f" * 192}, {"s3_key": "k" * 192},
+    ],
+)  # fmt: skip
+async def test_many_that_a_column_refuses_at_once_cost_few_tries_and_hold_up_nobody(database_url, sql, wrong):
+    names = [f"j{number}" for number in range(500)]
+    add(sql, "good")
+    for name in names:
+        add(sql, name)
+    async with writing(database_url) as harness:
+        before = count_of_transactions(sql)
+        bad = [
+            completion(name, video(f"k/{name}", **wrong | ({"s3_key": f"{name:k<192}"} if "s3_key" in wrong else {})))
+            for name in names
+        ]
+        outcomes = await harness.submit(*bad[:250], completion("good", video("k/good")), *bad[250:])
+        assert kinds(outcomes) == ["dead"] * 250 + ["applied"] + ["dead"] * 250
+        assert {outcome.code for outcome in outcomes} == {"apply_failed", None}
+        column = {"file_size": "fileSize", "s3_key": "s3Key"}.get(next(iter(wrong)), next(iter(wrong)))
+        assert all(column in (outcome.error or "") for outcome in outcomes if outcome.kind == "dead")
+        assert count_of_transactions(sql) - before < 40  # each by itself they were a thousand
+    assert sql("SELECT s3Key FROM video_files") == (("k/good",),)
+
+
+async def test_dead_letter_is_applied_by_a_replay_as_soon_as_its_column_is_wide_enough(database_url, sql):
+    change, fields = WIDE
+    async with running(database_url, **UNASKED) as server:
+        answers = []
+        for name in ("j1", "j2"):
+            await server.register(name)
+        sent = [completion(name, video(f"k/{name}", **fields)) for name in ("j1", "j2")]
+        answers = await asyncio.gather(*(server.post(one) for one in sent))
+        assert {code for code, _ in answers} == {422}
+        alter(sql, "video_files", change)
+        for _, answer in answers:
+            url = f"{server.url}/api/admin/webhooks/{answer['webhook_id']}/replay"
+            async with server.session.post(url) as replayed:
+                assert (await replayed.json())["outcome"] == "applied"
+    assert sql("SELECT fileSize FROM video_files") == ((3_000_000_000,), (3_000_000_000,))
+
+
+@pytest.mark.parametrize(
+    ("column", "most"),
+    [("INT", 2**31 - 1), ("INT UNSIGNED", 2**32 - 1), ("BIGINT", 2**63 - 1), ("DECIMAL(12,2)", 10**10 - 1)],
+)  # fmt: skip
+async def test_what_a_column_takes_is_never_refused_without_asking_it(database_url, sql, column, most):
+    alter(sql, "video_files", f"MODIFY fileSize {column}", "MODIFY filename VARCHAR(5)")
+    for name in ("j1", "j2", "j3"):
+        add(sql, name)
+    sent = [
+        completion("j1", video("k/1", filename="x" * 6)),
+        completion("j2", video("k/2", filename="x", file_size=most)),
+        completion("j3", video("k/3", filename="x" * 5 + "   ")),
+    ]
+    async with writing(database_url) as harness:
+        assert kinds(await harness.submit(*sent)) == ["dead", "applied", "applied"]
+        again = [completion("j2", video("k/4", filename="x", file_size=most), at="2025-10-23T15:00:00Z"), sent[0]]
+        assert kinds(await harness.submit(*again)) == ["applied", "dead"]

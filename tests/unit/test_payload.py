@@ -695,3 +695,15 @@ def test_count_of_values_is_never_less_than_they_are_and_at_most_twice_as_many(v
 def _count(value) -> int:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + sum(map(_count, inner))
+
+
+@pytest.mark.parametrize(
+    ("path", "most"), [("file_size", 2**63 - 1), ("dimensions.width", 2**31 - 1), ("dimensions.height", 2**31 - 1)]
+)
+def test_size_that_no_column_holds_is_refused_by_its_field(path, most):
+    assert payload.parse(body(changed(f"data.videos.0.{path}", most)))
+    assert refused(changed(f"data.videos.0.{path}", most + 1)) == [f"data.videos.0.{path}"]
+
+
+def test_ratio_that_is_too_long_is_cut_since_it_only_describes():
+    assert payload.parse(body(changed("data.videos.0.aspect_ratio", "1" * 300))).files[0].aspect_ratio == "1" * 191
