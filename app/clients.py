@@ -64,7 +64,7 @@ class FailureLimit:
 
     def allow(self, address: str, now: float) -> float | None:
         """None if this failure may be answered 401, else the seconds to wait, for 429."""
-        times = self._failures.get(_counted_as(address))
+        times = self._failures.get(counted_as(address))
         if times is None or len(times) < self._per_minute:
             return None
         wait = times[0] + _MINUTE - now
@@ -72,7 +72,7 @@ class FailureLimit:
 
     def record(self, address: str, now: float) -> None:
         """Counts a failure that is answered 401. One answered 429 is not counted, so that the wait holds."""
-        counted = _counted_as(address)
+        counted = counted_as(address)
         self._failures.setdefault(counted, deque(maxlen=self._per_minute)).append(now)
         self._failures.move_to_end(counted)
         if len(self._failures) > self._max_addresses:
@@ -103,7 +103,8 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     return address.ipv4_mapped or IPv6Address(int(address))
 
 
-def _counted_as(address: str) -> str:
+def counted_as(address: str) -> str:
+    """Under which name an address is counted: of IPv6 its /64, which is one household's or machine's."""
     parsed = _address(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Address(int(parsed) >> 64 << 64))

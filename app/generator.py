@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 import structlog
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
 from yarl import URL
 
 from app import lenient
@@ -65,7 +65,8 @@ class HttpGenerator:
     def __init__(self, url: str, wait: float, language: str) -> None:
         self._url = url.rstrip("/") + "/api/videos/"
         self._texts = _NOT_STARTED[language]
-        self._session = ClientSession(timeout=ClientTimeout(total=wait))
+        # Orders are bounded by user before they get here. A queue in the session would count for the time-out of all.
+        self._session = ClientSession(connector=TCPConnector(limit=0), timeout=ClientTimeout(total=wait))
 
     async def start(self, order: dict[str, Any]) -> None:
         try:

@@ -22,6 +22,7 @@ from app.push.redis import Bus
 from app.push.stream import Streams
 from app.refusals import Refusals
 from app.settings import Settings
+from app.shares import Shares
 from app.tickets import Tickets
 from app.tokens import Tokens
 from app.wire import LogEvent, Typical
@@ -39,6 +40,9 @@ PARKED = web.AppKey("parked", Parked)
 LEADER = web.AppKey("leader", Leader)
 WRITER = web.AppKey("writer", Writer)
 FAILURES = web.AppKey("failures", FailureLimit)
+UNPROVEN = web.AppKey("unproven", Shares)
+UPLOADS = web.AppKey("uploads", Shares)
+ORDERS = web.AppKey("orders", Shares)
 HUB = web.AppKey("hub", Hub)
 STREAMS = web.AppKey("streams", Streams)
 FOLLOWER = web.AppKey("follower", Follower)

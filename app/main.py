@@ -33,6 +33,7 @@ from app.keys import (
     LEADER,
     LOG,
     OPENING,
+    ORDERS,
     PARKED,
     POOL,
     RECEIVED,
@@ -44,6 +45,8 @@ from app.keys import (
     TICKETS,
     TOKENS,
     TYPICAL,
+    UNPROVEN,
+    UPLOADS,
     VIDEOS,
     WRITER,
 )
@@ -60,6 +63,7 @@ from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.routes.http import name_server
 from app.settings import Settings
+from app.shares import Shares
 from app.tickets import Tickets
 from app.tokens import Tokens
 from app.wire import LogEvent, Typical
@@ -87,6 +91,11 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[TICKETS] = Tickets(TicketKey(app[POOL]), settings.ticket_ttl)
     app[REFUSALS] = Refusals()
     app[FAILURES] = FailureLimit(settings.auth_failures_per_minute)
+    longest = max(settings.max_body_bytes, settings.max_image_body_bytes)
+    unproven = max(settings.max_unproven_bytes, longest)
+    app[UNPROVEN] = Shares(unproven, max(unproven // 4, longest))
+    app[UPLOADS] = Shares(max(settings.max_upload_bytes, longest), max(settings.max_upload_bytes_per_user, longest))
+    app[ORDERS] = Shares(settings.max_orders, settings.max_orders_per_user)
     app[HUB] = _hub(settings)
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
     app[FOLLOWING] = Pool(database_url, 1, settings.db_timeout)

@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     retention_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = 30.0
     generator_url: str | None = None
     generator_timeout: Duration = 30.0
+    max_orders: Count = 1000
+    max_orders_per_user: Count = 50
     simulated_step: Duration = 3.0
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
@@ -95,6 +97,9 @@ class Settings(BaseSettings):
     max_json_depth: Annotated[int, Field(ge=8, le=DEPTH_MAX)] = 64
     max_json_values: Annotated[int, Field(ge=2000, le=VALUES_MAX)] = 50_000
     max_image_body_bytes: Size = ByteSize(10 * 1024 * 1024)
+    max_unproven_bytes: Size = ByteSize(64 * 1024 * 1024)
+    max_upload_bytes: Size = ByteSize(512 * 1024 * 1024)
+    max_upload_bytes_per_user: Size = ByteSize(64 * 1024 * 1024)
     body_timeout: Duration = 10.0
     max_header_bytes: Size = ByteSize(8190)
     header_timeout: Duration = 10.0

@@ -1,6 +1,7 @@
 """What handlers share: reading a bounded body, answering JSON."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import orjson
@@ -42,8 +43,11 @@ def is_json(media_type: str) -> bool:
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
-async def read_json_body(request: web.Request, limit: int) -> bytes:
-    """The raw body. Raises ApiError 415, 413 without reading on past `limit` bytes, or 408."""
+async def read_json_body(request: web.Request, limit: int, take: Callable[[int], None] = lambda _size: None) -> bytes:
+    """The raw body. Raises ApiError 415, 413 without reading on past `limit` bytes, or 408.
+
+    `take` is told of the bytes as they come, before they are kept, and may raise.
+    """
     if not is_json(request.content_type):
         raise ApiError(415, "not_json", "Send the body as Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -62,6 +66,7 @@ async def read_json_body(request: web.Request, limit: int) -> bytes:
     try:
         async with asyncio.timeout(seconds):
             while data := await request.content.readany():
+                take(len(data))
                 body += data
                 if len(body) > limit:
                     raise _too_large(limit)

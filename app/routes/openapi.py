@@ -147,7 +147,7 @@ OPERATIONS = {
     "POST /api/videos/generate": Operation(
         "Have a video made",
         {202: schemas.Started},
-        (*_BODY, 401, 403, 409, 422, 502, 503),
+        (*_BODY, 401, 403, 409, 422, 429, 502, 503),
         body=(videos.Order,),
         who=_SIGNED_IN,
         headers=("Idempotency-Key",),

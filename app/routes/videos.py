@@ -1,7 +1,8 @@
 """The jobs of the pages: registering, generating, reading."""
 
 import hashlib
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import orjson
@@ -14,18 +15,32 @@ from app.db.register import NewJob, Registered, UnknownOwnerError
 from app.db.requests import KeyReusedError, Request, of_sender
 from app.db.videos import BadCursorError, Generation
 from app.db.webhooks import made_here
-from app.errors import ApiError
+from app.errors import RETRY_AFTER, ApiError
 from app.generator import GeneratorError
 from app.ids import RESERVED
-from app.keys import COMMITTED, GENERATOR, PARKED, REGISTRAR, SETTINGS, TYPICAL, VIDEOS, WRITER
-from app.routes.http import as_model, read_json_body, read_model, read_query, reply
+from app.keys import COMMITTED, GENERATOR, ORDERS, PARKED, REGISTRAR, SETTINGS, TYPICAL, UPLOADS, VIDEOS, WRITER
+from app.routes.http import as_model, read_json_body, read_query, reply
 from app.routes.webhooks import authorized_body, names_secret
+from app.shares import NoShareError, Shares
 from app.tokens import Identity
 from app.wire import EventId
 
 Short = Annotated[str, Field(min_length=1, max_length=191)]
 Upto8 = Annotated[int, Field(ge=1, le=8)]
 Upto600 = Annotated[int, Field(ge=1, le=600)]
+
+
+_TOO_MANY = ApiError(
+    429, "too_many_orders", "Too many of your orders are under way; wait for their answers.", retry_after=RETRY_AFTER
+)
+_CROWDED = ApiError(
+    503, "too_many_orders", "Too many orders are under way; try again shortly.", retry_after=RETRY_AFTER
+)
+
+_TOO_MUCH = ApiError(
+    429, "too_much_uploaded", "Too much of yours is on its way; wait for its answers.", retry_after=RETRY_AFTER
+)
+_FULL = ApiError(503, "too_much_uploaded", "Too much is on its way; try again shortly.", retry_after=RETRY_AFTER)
 
 
 def _free(job_id: str) -> str:
@@ -73,7 +88,24 @@ class GalleryPage(BaseModel):
 
 async def generate(request: web.Request) -> web.Response:
     who = await identify(request)
-    order = await read_model(request, Order, request.app[SETTINGS].max_image_body_bytes)
+    with _holding(request.app[ORDERS], who, _TOO_MANY, _CROWDED) as take:
+        take(1)
+        with _holding(request.app[UPLOADS], who, _TOO_MUCH, _FULL) as take_bytes:
+            return await _generate(request, who, take_bytes)
+
+
+@contextmanager
+def _holding(shares: Shares, who: Identity, too_much: ApiError, full: ApiError) -> Iterator[Callable[[int], None]]:
+    """Gives what takes so much more for this user, until the end, and raises one of the errors."""
+    try:
+        with shares.holding(who.user_id) as take:
+            yield take
+    except NoShareError as error:
+        raise full if error.whole else too_much from None
+
+
+async def _generate(request: web.Request, who: Identity, take: Callable[[int], None]) -> web.Response:
+    order = as_model(await read_json_body(request, request.app[SETTINGS].max_image_body_bytes, take), Order)
     key = request.headers.get("Idempotency-Key") or None
     if key is not None and not (key.isascii() and len(key) <= 191):  # noqa: PLR2004
         raise ApiError(400, "invalid_request", "Idempotency-Key may have at most 191 characters, all of them ASCII.")
@@ -99,10 +131,16 @@ async def generate(request: web.Request) -> web.Response:
 async def register(request: web.Request) -> web.Response:
     limit = request.app[SETTINGS].max_image_body_bytes
     # A wrong secret is refused, and counted, also of a user who is signed in: nobody may guess at it here.
-    by_secret = names_secret(request)
-    who = None if by_secret else await identify(request)
-    body = await (authorized_body(request, limit) if by_secret else read_json_body(request, limit))
-    order = as_model(body, Registration)
+    if names_secret(request):
+        return await _register_order(request, None, await authorized_body(request, limit))
+    who = await identify(request)
+    with _holding(request.app[UPLOADS], who, _TOO_MUCH, _FULL) as take:
+        return await _register_order(request, who, await read_json_body(request, limit, take))
+
+
+async def _register_order(request: web.Request, who: Identity | None, body: bytes) -> web.Response:
+    """`who` is None where a sender asks."""
+    order, by_secret = as_model(body, Registration), who is None
     if by_secret and order.user_id is None:
         with suppress(NotSignedInError):
             who = await identify(request)

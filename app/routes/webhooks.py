@@ -9,17 +9,23 @@ from aiohttp import web
 
 from app import headers, ids, payload, signature, times
 from app.auth import NotSignedInError, refuse_strangers
-from app.clients import client_address
+from app.clients import client_address, counted_as
 from app.db.webhooks import Delivery, Outcome
 from app.errors import RETRY_AFTER, ApiError
-from app.keys import FAILURES, SETTINGS, WRITER
+from app.keys import FAILURES, SETTINGS, UNPROVEN, WRITER
 from app.routes.http import read_json_body, reply
 from app.routes.ops import OK, database
 from app.settings import Settings
+from app.shares import NoShareError
 
 PATH = "/api/webhooks/video-completion"
 
 _QUEUED = "It could not be written to the database yet; it is safe on local disk and will be applied."
+
+# Whether a signature is good is known once the whole body is there: until then anybody may be sending it.
+_UNPROVEN = "Too many signed bodies are on their way; try again shortly, or send X-Webhook-Secret."
+_CROWDED = ApiError(503, "too_much_unproven", _UNPROVEN, retry_after=RETRY_AFTER)
+_OF_ONE = ApiError(429, "too_much_unproven", _UNPROVEN, retry_after=RETRY_AFTER)
 
 _REFUSED = {"unknown_job": 404, "invalid_payload": 400, "key_conflict": 409, "apply_failed": 422}
 
@@ -68,11 +74,15 @@ async def authorized_body(request: web.Request, limit: int) -> bytes:
         return await read_json_body(request, limit)
     if not signature.may_verify(request.headers, settings.webhook_secrets, time.time()):
         raise _unauthorized(request)
-    body = await read_json_body(request, limit)
-    now, required = time.time(), settings.webhook_require_signature
-    if not signature.verify(request.headers, body, settings.webhook_secrets, now, require_signature=required):
-        raise _unauthorized(request)
-    return body
+    try:
+        with request.app[UNPROVEN].holding(counted_as(_address(request))) as take:
+            body = await read_json_body(request, limit, take)
+            now, required = time.time(), settings.webhook_require_signature
+            if not signature.verify(request.headers, body, settings.webhook_secrets, now, require_signature=required):
+                raise _unauthorized(request)
+            return body
+    except NoShareError as error:
+        raise _CROWDED if error.whole else _OF_ONE from None
 
 
 def names_secret(request: web.Request) -> bool:
@@ -81,10 +91,13 @@ def names_secret(request: web.Request) -> bool:
     return bool(request.app[SETTINGS].webhook_secrets) and ("X-Webhook-Secret" in sent or "webhook-signature" in sent)
 
 
-def _unauthorized(request: web.Request) -> ApiError:
-    settings, at = request.app[SETTINGS], time.monotonic()
+def _address(request: web.Request) -> str:
     forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
-    address = client_address(request.remote or "", forwarded or None, settings.trusted_proxies)
+    return client_address(request.remote or "", forwarded or None, request.app[SETTINGS].trusted_proxies)
+
+
+def _unauthorized(request: web.Request) -> ApiError:
+    address, at = _address(request), time.monotonic()
     wait = request.app[FAILURES].allow(address, at)
     if wait is not None:
         return ApiError(429, "too_many_failures", "Too many failed authentications.", retry_after=ceil(wait))

@@ -1,12 +1,18 @@
 """Clients that take their time, or come in masses."""
 
 import asyncio
+import re
+import time
 from urllib.parse import urlsplit
 
 import orjson
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
+from app.keys import UNPROVEN, UPLOADS
 from tests.conftest import running
+from tests.integration.test_sign_in import SECRET, bearer
 from tests.webhooks import webhook
 
 
@@ -110,3 +116,119 @@ async def test_webhook_of_too_many_values_is_refused_and_kept_and_an_order_is_re
     assert sql("SELECT job_id, outcome FROM rushes_webhooks WHERE id = %s", body["webhook_id"]) == (("j1", "dead"),)
     async with server.session.post(f"{server.url}/api/videos", json={"prompt": "the sea"} | many) as answer:
         assert (answer.status, (await answer.json())["code"]) == (400, "invalid_request")
+
+
+# -- What one user or a stranger holds
+
+
+LONG = 1_000_000
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+async def begun(
+    server, path: str, headers: dict, sent: int = LONG
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A request whose body lacks its last byte."""
+    reader, writer = await connected(server)
+    lines = {"Host": "h", "Content-Type": "application/json", "Content-Length": str(LONG + 1)} | headers
+    writer.write(f"POST {path} HTTP/1.1\r\n".encode() + "".join(f"{k}: {v}\r\n" for k, v in lines.items()).encode())
+    writer.write(b"\r\n" + b" " * sent)
+    await writer.drain()
+    return reader, writer
+
+
+def made_up() -> dict:
+    return {"webhook-id": "m", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,bm9uZQ=="}
+
+
+async def answered(reader: asyncio.StreamReader) -> tuple[int, str]:
+    """The same of an answer after which the connection stays: the rest of the body may still come."""
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(int(re.search(rb"Content-Length: (\d+)", head)[1]))
+    return int(head.split()[1]), orjson.loads(body)["code"]
+
+
+async def held(server, key, least: int) -> None:
+    async with asyncio.timeout(10):
+        while server.app[key]._total < least:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("path", ["/api/videos", "/api/webhooks/video-completion"])
+async def test_bodies_that_nobody_vouches_for_share_a_budget_and_a_known_sender_is_not_refused_by_it(
+    database_url, path
+):
+    settings = {"webhook_secret": SIGNING, "trusted_proxies": "127.0.0.0/8", "max_unproven_bytes": 8 * 1024 * 1024}
+    async with running(database_url, **settings, max_image_body_bytes=LONG + 1) as server:
+        strangers = [await begun(server, path, made_up() | {"X-Forwarded-For": f"192.0.2.{n // 2}"}) for n in range(8)]
+        await held(server, UNPROVEN, 8 * LONG)
+        of_one = await begun(server, path, made_up() | {"X-Forwarded-For": "192.0.2.0"})
+        assert await answered(of_one[0]) == (429, "too_much_unproven")
+        another = await begun(server, path, made_up() | {"X-Forwarded-For": "192.0.2.99"})
+        assert await answered(another[0]) == (503, "too_much_unproven")
+        known = await begun(server, path, {"X-Webhook-Secret": SIGNING})
+        known[1].write(b"!")
+        assert await answered(known[0]) in [(400, "invalid_request"), (400, "invalid_payload")]
+        for _, writer in [*strangers, of_one, another, known]:
+            writer.close()
+        await held_nothing(server, UNPROVEN)
+
+
+async def held_nothing(server, key) -> None:
+    async with asyncio.timeout(10):
+        while server.app[key]._total or server.app[key]._held:
+            await asyncio.sleep(0.01)
+
+
+async def test_bodies_of_one_user_are_bounded_and_those_of_others_go_on(database_url):
+    settings = {"auth_jwt_secret": SECRET, "max_upload_bytes_per_user": 2 * 1024 * 1024}
+    async with running(database_url, **settings, max_image_body_bytes=LONG + 1) as server:
+        mine = [await begun(server, "/api/videos", bearer("u1")) for _ in range(2)]
+        await held(server, UPLOADS, 2 * LONG)
+        for path in ("/api/videos", "/api/videos/generate"):
+            more = await begun(server, path, bearer("u1"))
+            assert await answered(more[0]) == (429, "too_much_uploaded")
+            more[1].close()
+        other = await begun(server, "/api/videos", bearer("u2"))
+        other[1].write(b"!")
+        assert await answered(other[0]) == (400, "invalid_request")
+        for _, writer in [*mine, other]:
+            writer.close()
+        await held_nothing(server, UPLOADS)
+
+
+async def test_slow_orders_of_one_user_do_not_fail_those_of_another(database_url):
+    """The backend says nothing to the one; more of his than a session of aiohttp has connections are under way."""
+    asked, gate = [], asyncio.Event()
+
+    async def slow(request):
+        order = await request.json()
+        asked.append(order["user_id"])
+        if order["user_id"] == "u1":
+            await gate.wait()
+        return web.json_response({})
+
+    backend = web.Application()
+    backend.router.add_post("/api/videos/generate", slow)
+    settings = {"auth_jwt_secret": SECRET, "max_orders_per_user": 110, "generator_timeout": 20}
+    async with (
+        TestServer(backend) as started,
+        running(database_url, generator_url=str(started.make_url("/")), **settings) as server,
+    ):
+
+        async def order(user: str) -> tuple[int, str | None]:
+            url = f"{server.url}/api/videos/generate"
+            async with ClientSession() as session:
+                async with session.post(url, json={"prompt": "the sea"}, headers=bearer(user)) as answer:
+                    return answer.status, (await answer.json()).get("code")
+
+        of_one = [asyncio.create_task(order("u1")) for _ in range(110)]
+        async with asyncio.timeout(30):
+            while len(asked) < 110:
+                await asyncio.sleep(0.01)
+        assert await order("u1") == (429, "too_many_orders")
+        assert await order("u2") == (202, None)
+        gate.set()
+        assert {await one for one in of_one} == {(202, None)}
+        assert await order("u1") == (202, None)
