@@ -1,9 +1,10 @@
 """The `rushes` command."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, closing, nullcontext
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +22,23 @@ class Failure(click.ClickException):
         click.secho(f"rushes: {self.format_message()}", fg="red", err=True, file=file)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """What the machine refuses us, as room for our output, is a sentence too. (Of a reader who has gone, click ends
+        without a word.)"""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            named = f"{error.filename}: " if error.filename else ""
+            Failure(f"{named}{error.strerror or error}").show()
+            # Python would write at its end what could not be written now, and say so in its own words.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise SystemExit(1) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rushes", message="rushes %(version)s")
 def main() -> None:
     """AI video status webhooks in, the browser updated the moment they are committed."""
 
@@ -126,13 +143,19 @@ def token(user: str, org: str | None, ttl: int, *, admin: bool) -> None:
 
     import jwt
 
-    from app.values import is_exact_name
+    from app.tokens import TokenError, check_name
 
     settings = _settings()
     if settings.auth_jwt_secret is None:
         raise Failure("AUTH_JWT_SECRET is not set, so there is nothing to sign a token with.")
-    if not all(name and is_exact_name(name) for name in (user, org or user)):
-        raise Failure("A user or organization is named without spaces at the ends, and in characters that can be seen.")
+    try:
+        for name in (user, user if org is None else org):
+            check_name(name)
+    except TokenError:
+        raise Failure(
+            "A user or organization has a name of at most 191 characters, all of which can be seen, "
+            "without spaces at the ends."
+        ) from None
     at = int(time.time())
     claim, value = settings.admin_claim or ("role", "admin")
     optional = {

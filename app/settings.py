@@ -233,6 +233,9 @@ def load() -> Settings:
                 for e in error.errors(include_url=False, include_context=False, include_input=False)
             )
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise SettingsError(f"the file .env cannot be read: {why}.") from None
     return settings
 
 

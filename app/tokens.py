@@ -6,6 +6,7 @@ The algorithm is fixed by the settings, never by the token (RFC 8725, 3.1).
 import math
 import re
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from app.jwks import PUBLIC_KEY_ALGORITHMS, KeysAwayError, KeySet
 from app.values import is_exact_name
 
 _SYMMETRIC = ["HS256"]
+# How long a secret must be is for our settings to say; the library would tell it in every process that meets a token.
+warnings.filterwarnings("ignore", "The HMAC key is", module="jwt")
 _FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _ID_MAX = 191  # characters, as the columns that hold them
 # Seconds that an issuer's clock may be ahead of ours.
