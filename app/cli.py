@@ -253,14 +253,18 @@ def purge() -> None:
     run_async(run(_settings()))
 
 
+# As Envelope of app/payload.py has them, which takes long to import.
+_STATUSES = ("pending", "processing", "generating", "downloading", "completed", "failed")
+
+
 @main.command()
 @click.argument("url", required=False)
 @click.option("--job-id", required=True)
-@click.option("--status", required=True)
+@click.option("--status", required=True, type=click.Choice(_STATUSES, case_sensitive=False))
 @click.option("--data", help="The data object, as JSON.")
 @click.option("--attempts", default=6, show_default=True, type=click.IntRange(min=1))
 def send(url: str | None, job_id: str, status: str, data: str | None, attempts: int) -> None:
-    """Post one webhook to URL, by default the server here, with retries on 5xx, 429 and connection errors.
+    """Post one webhook to URL, by default the server here, with retries on 5xx, 429, 408 and connection errors.
 
     The secret, if one is needed, is the first in WEBHOOK_SECRET that signs, or else the first.
     """
@@ -277,12 +281,15 @@ def send(url: str | None, job_id: str, status: str, data: str | None, attempts: 
 def smoke(url: str | None, user: str, token: str | None) -> None:
     """Check the server at URL, by default the one here, with the nine checks of the product document.
 
-    Exit 1 if any fails. The secret, if one is needed, is the first in WEBHOOK_SECRET that signs, or else the first.
+    Exit 1 if any fails. Where one must sign in and no token is given, nothing is read back, and so it says. What it
+    makes stays, and is named at the end. The secret, if one is needed, is the first in WEBHOOK_SECRET that signs, or
+    else the first.
     """
+    from app.smoke import NoServerError
     from app.smoke import smoke as run
 
     settings = _settings()
     try:
         run_async(run(url or settings.local_url, settings, user=user, token=token))
-    except ValueError as error:
+    except (NoServerError, ValueError) as error:
         raise Failure(str(error)) from None

@@ -39,7 +39,7 @@ def deliver(
 
     NaN and Infinity in it, which JSON does not have, are sent as null.
 
-    A `secret` that starts with `whsec_` signs (Standard Webhooks), any other is sent as it is. 5xx, 429 and lost
+    A `secret` that starts with `whsec_` signs (Standard Webhooks), any other is sent as it is. 5xx, 429, 408 and lost
     connections are tried again: after half a second, then twice as long each time, up to 30 s and with jitter, or after
     what `Retry-After` asks for. A redirect is not followed: it is a refusal, and its body here is a sentence that names
     the other address. The `webhook-id` stays the same, so an update that arrived after all is not applied
@@ -53,11 +53,12 @@ def deliver(
         asked = 0.0
         try:
             status, answer, asked = _post(endpoint(url), body, proof(webhook_id, body, secret), timeout)
-            if status < 500 and status != 429:  # noqa: PLR2004
+            if status < 500 and status not in (408, 429):  # noqa: PLR2004
                 return status, answer
             reason = f"{status}: {answer[:200]}"
         except (OSError, http.client.HTTPException) as error:
-            reason = str(getattr(error, "reason", error)) or type(error).__name__
+            why = getattr(error, "reason", error)
+            reason = getattr(why, "strerror", None) or str(why) or type(error).__name__
         if attempt < attempts:
             wait = max(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25), asked)  # noqa: S311
             if on_retry is not None:

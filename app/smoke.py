@@ -3,15 +3,17 @@
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
 import orjson
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout
 
 from app.deliver import endpoint, proof
+from app.reasons import reason
 from app.routes.webhooks import PATH
+from app.send import OTHER_SECRET
 from app.settings import Settings
 from app.times import now, rfc3339
 
@@ -20,9 +22,17 @@ class CheckFailed(Exception):  # noqa: N818 - reads as what it is
     """What came back is not what was expected."""
 
 
+class NoServerError(Exception):
+    """There is nothing to check. The message is a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server under test, and the jobs made for the test on it."""
+    """The server under test, and the jobs made for the test on it.
+
+    `left` are those that were made; `unread` those that could not be read back, once for each time; `refusals` the
+    posts that were taken for a stranger's.
+    """
 
     session: ClientSession
     url: str
@@ -30,18 +40,26 @@ class Server:
     job_id: str
     failing_id: str
     secret: str | None
+    signed_in: bool
+    left: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
 
     async def register(self, job_id: str) -> None:
         order = {"job_id": job_id, "user_id": self.user, "prompt": "rushes smoke"}
         code, body = await self.post(order, "/api/videos")
         _expect(code in (200, 201), f"registering a job was answered {code} {body}")
+        self.left.append(job_id)
 
     async def post(self, body: dict[str, Any], path: str = PATH) -> tuple[int, dict[str, Any]]:
         """As a sender does: with the secret, or signed by it."""
         sent = orjson.dumps(body)
         headers = proof(f"smoke_{hashlib.sha256(sent).hexdigest()[:32]}", sent, self.secret)
         async with self.session.post(self.url + path, data=sent, headers=headers, allow_redirects=False) as answer:
-            return answer.status, await answer.json()
+            code, came = answer.status, await answer.json()
+        if code == 401:  # noqa: PLR2004
+            self.refusals.append(path)
+        return code, came
 
     async def status(self, job_id: str, status: str, **more: Any) -> dict[str, Any]:
         """A webhook that must be taken; the answer's body."""
@@ -52,10 +70,16 @@ class Server:
         return body
 
     async def job(self, job_id: str) -> dict[str, Any] | None:
-        """The job as pages see it; None where this needs somebody to sign in."""
+        """The job as pages see it; None where this takes a token and there is none."""
         async with self.session.get(f"{self.url}/api/videos/{job_id}") as answer:
             if answer.status == 401:  # noqa: PLR2004
+                _expect(not self.signed_in, "the token was refused")
+                self.unread.append(job_id)
                 return None
+            _expect(
+                answer.status != 404 or not self.signed_in,  # noqa: PLR2004
+                "reading the job was answered 404: it is no job of the token's user: --user says whose they are",
+            )
             _expect(answer.status == 200, f"reading the job was answered {answer.status}")  # noqa: PLR2004
             found: dict[str, Any] = await answer.json()
             return found
@@ -65,23 +89,55 @@ Check = Callable[[Server], Awaitable[str]]
 
 
 async def smoke(url: str, settings: Settings, *, user: str = "smoke", token: str | None = None) -> int:
-    """Prints one line a check; exit code 1 if any fails. Raises ValueError for an address that cannot be one."""
+    """Prints one line a check; exit code 1 if any fails.
+
+    Raises ValueError for an address that cannot be one, NoServerError where no server of ours answers.
+    """
     endpoint(url)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    passed = 0
     async with ClientSession(headers=headers, timeout=ClientTimeout(total=30)) as session:
         name = f"smoke-{secrets.token_hex(6)}"
-        server = Server(session, url.rstrip("/"), user, name, name + "-failing", settings.sending_secret)
+        server = Server(session, url.rstrip("/"), user, name, name + "-failing", settings.sending_secret, bool(token))
+        await _meet(server)
+        passed = 0
         for number, (title, check) in enumerate(_CHECKS, start=1):
+            unread = len(server.unread)
             try:
                 came = await check(server)
             except (CheckFailed, ClientError, TimeoutError, ValueError) as error:
                 click.echo(f"{click.style('FAIL', fg='red')}  {number}  {title}: {error or type(error).__name__}")
             else:
                 passed += 1
+                came += ", not read back" if len(server.unread) > unread else ""
                 click.echo(f"{click.style('ok', fg='green')}    {number}  {title}: {came}")
-    click.echo(f"{passed} of {len(_CHECKS)}")
+    unread = len(server.unread)
+    click.echo(
+        f"{passed} of {len(_CHECKS)}" + (f", {unread} of them not read back: that takes --token" if unread else "")
+    )
+    _tell_rest(server)
     return 0 if passed == len(_CHECKS) else 1
+
+
+async def _meet(server: Server) -> None:
+    """Raises NoServerError."""
+    try:
+        async with server.session.get(server.url + PATH, allow_redirects=False) as answer:
+            status, kind, to = answer.status, answer.content_type, answer.headers.get("Location")
+    except (ClientError, TimeoutError) as error:
+        why = reason(error.os_error if isinstance(error, ClientConnectorError) else error)
+        raise NoServerError(f"nothing answers at {server.url}: {why}") from None
+    if to is not None:
+        raise NoServerError(f"{server.url} sends on to {to}: give the address of the server itself")
+    if kind != "application/json":
+        raise NoServerError(f"what answers at {server.url} is no rushes ({status} {kind})")
+
+
+def _tell_rest(server: Server) -> None:
+    if server.refusals:
+        click.echo(f"rushes: {OTHER_SECRET}", err=True)
+    if server.left:
+        sent = "" if server.refusals else ", with their files and webhooks, and one dead letter, which was invalid"
+        click.echo(f"It leaves behind, for the user {server.user}: {' and '.join(server.left)}{sent}.")
 
 
 def webhook(job_id: str, status: str, *, data: dict[str, Any] | None = None, at: str | None = None) -> dict[str, Any]:

@@ -54,7 +54,13 @@ def shell(folder, command: str, **settings) -> subprocess.CompletedProcess:
     """Runs it with the shell's `rushes` being ours."""
     script = f'rushes() {{ "{sys.executable}" -m app "$@"; }}; {command}'
     return subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=environment(**settings), capture_output=True, text=True, timeout=60
+        ["bash", "-c", script],
+        check=False,
+        cwd=folder,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
