@@ -129,7 +129,10 @@ def _tell(report: Any, *, add_indexes: bool) -> None:
     for statement in report.missing_indexes:
         click.echo(f"{'added' if add_indexes else 'missing'}    {statement};")
     if report.missing_indexes and not add_indexes:
-        click.echo("The gallery is slow without them on a large table; `rushes migrate --add-indexes` makes them.")
+        click.echo(
+            "The gallery is slow without them on a large table, and stalled jobs are found late; "
+            "`rushes migrate --add-indexes` makes them."
+        )
 
 
 @main.command()

@@ -7,48 +7,30 @@ import asyncio
 import contextlib
 import json
 import random
-import time
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from app import lenient, payload, times
-from app.db.connection import Row
+from app.db.asked import Asked, AskedJobs, Job
 from app.db.errors import BusyError, DatabaseAwayError, RetryableError
 from app.db.leader import Leader
 from app.db.pool import Pool
-from app.db.sql import bind
 from app.db.webhooks import Delivery, made_here
 from app.db.writer import Writer
 from app.generator import Generator, GeneratorError
-from app.video import status_word
-from app.wire import whole
 
 log = structlog.get_logger(__name__)
 
-# The index that our queries want on this table holds all that is asked for: the rows are not touched.
-_UNFINISHED = """
-SELECT id FROM video_generations
-WHERE status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING') AND (createdAt < %s OR createdAt IS NULL)
-LIMIT %s
-"""
-
-_JOBS = """
-SELECT g.id, g.status, g.progress, g.updatedAt, g.createdAt, k.job_id, k.status, k.updated_at
-FROM video_generations g LEFT JOIN rushes_jobs k
-  ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) <=> g.createdAt
-WHERE g.id IN %s
-"""
-
-_UNFINISHED_MAX = 50_000
-_PAGE = 500
 _PER_ROUND = 100
 _AT_ONCE = 4
 # So often in a row must the backend fail to answer: that both of us were just started is no reason to give up.
 _SILENT_MIN = 3
 _FIRST_PAUSE_MAX, _PAUSE_MAX = 60.0, 3600.0
-_RUNNING = ("PENDING", "PROCESSING", "GENERATING", "DOWNLOADING")
+_JITTER = 0.2
+# So many times a round looks for more, when those that are due have moved or finished.
+_LOOKS = 5
 
 _GIVEN_UP = {
     "fr": {
@@ -60,26 +42,6 @@ _GIVEN_UP = {
         "silent": "The generation backend does not answer; given up after {span} without news.",
     },
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """An unfinished job: the last word about it, and when it came (microseconds)."""
-
-    job_id: str
-    status: str
-    moved_at: int
-
-
-@dataclass(slots=True)
-class _Asked:
-    """How often a job was asked for since it stands as it does, when next (monotonic), and what was last sent on."""
-
-    moved_at: int
-    tries: int = 0
-    silent: int = 0
-    not_before: float = 0.0
-    dedup_key: str | None = None
 
 
 class Reconciler:
@@ -101,7 +63,6 @@ class Reconciler:
         stall_after: float,
         give_up_after: float,
     ) -> None:
-        self._pool = pool
         self._writer = writer
         self._generator = generator
         self._leader = leader
@@ -109,7 +70,7 @@ class Reconciler:
         self._stall_after = stall_after
         self._give_up_after = give_up_after
         self._every = min(max(stall_after / 20, 0.1), 30.0)
-        self._asked: dict[str, _Asked] = {}
+        self._jobs = AskedJobs(pool, stall_after=stall_after, longest=_PAUSE_MAX * (1 + _JITTER))
         self._silence = 0
 
     async def run(self) -> None:
@@ -117,52 +78,41 @@ class Reconciler:
         await self._leader.repeat("reconciliation", self._round, self._every)
 
     async def _round(self) -> None:
-        stalled = await self._stalled()
-        self._asked = {job.job_id: self._asked_for(job) for job in stalled}
-        at = time.monotonic()
-        due = [job for job in stalled if self._asked[job.job_id].not_before <= at]
-        # The longest due first. Among those never asked for, the newest: a database that we adopt may hold old ones
-        # by the thousand.
-        due.sort(key=lambda job: (self._asked[job.job_id].not_before, -job.moved_at))
+        await self._jobs.find()
+        for _ in range(_LOOKS):
+            due, more = await self._jobs.due(_PER_ROUND)
+            if due:
+                await self._ask_for(due)
+            if due or not more:
+                return
+
+    async def _ask_for(self, due: list[Asked]) -> None:
+        # Their turn is noted before it begins: nobody is asked for again at once, whatever ends this process.
+        await self._jobs.save([replace(asked, tries=asked.tries + 1, due_at=self._next(asked)) for asked in due])
         self._silence = 0
         gate = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as asking:
-            for job in due[:_PER_ROUND]:
-                asking.create_task(self._ask(job, gate))
+            for asked in due:
+                asking.create_task(self._ask(asked, gate))
+        await self._jobs.save(due)
 
-    def _asked_for(self, job: _Job) -> _Asked:
-        known = self._asked.get(job.job_id)
-        return known if known is not None and known.moved_at == job.moved_at else _Asked(job.moved_at)
-
-    async def _stalled(self) -> list[_Job]:
-        before = times.now() - int(self._stall_after * 1e6)
-        rows = await self._pool.rows(bind(_UNFINISHED, times.sql(before), _UNFINISHED_MAX))
-        found: list[_Job] = []
-        for start in range(0, len(rows), _PAGE):
-            found += await self._unfinished([row[0] for row in rows[start : start + _PAGE]])
-        return [job for job in found if job.moved_at < before]
-
-    async def _unfinished(self, job_ids: list[str]) -> list[_Job]:
-        rows = await self._pool.rows(bind(_JOBS, job_ids))
-        return [_job(row) for row in rows if row[1] in _RUNNING]
-
-    async def _ask(self, job: _Job, gate: asyncio.Semaphore) -> None:
+    async def _ask(self, asked: Asked, gate: asyncio.Semaphore) -> None:
         async with gate:
             if self._silence >= _AT_ONCE:
                 return  # nobody answers: the others keep their turn
-            asked = self._asked[job.job_id]
+            job = asked.job
+            asked.due_at = self._next(asked)
             asked.tries += 1
-            self._rest(job, asked)
             try:
                 delivery = await self._answer(job, asked)
-                if delivery is not None and delivery.dedup_key != asked.dedup_key:
+                if delivery is not None and delivery.dedup_key != asked.told:
                     await self._apply(job, delivery)
-                    asked.dedup_key = delivery.dedup_key
+                    asked.told = delivery.dedup_key
             except Exception as error:
                 known = isinstance(error, (DatabaseAwayError, RetryableError, BusyError))
                 log.warning("stalled_job_not_reconciled", job_id=job.job_id, error=str(error), exc_info=not known)
 
-    async def _apply(self, job: _Job, delivery: Delivery) -> None:
+    async def _apply(self, job: Job, delivery: Delivery) -> None:
         outcome = await self._writer.submit(delivery)
         word = delivery.update.status if delivery.update else None
         if outcome.kind in ("stale", "duplicate") and word in ("completed", "failed"):
@@ -171,7 +121,7 @@ class Reconciler:
             outcome = await self._writer.submit(made_here(timeless, "reconciled", unique=True))
         log.info("stalled_job_reconciled", job_id=job.job_id, status=word, outcome=outcome.kind)
 
-    async def _answer(self, job: _Job, asked: _Asked) -> Delivery | None:
+    async def _answer(self, job: Job, asked: Asked) -> Delivery | None:
         """What is to be applied, None when there is nothing new."""
         answer = None
         try:
@@ -194,12 +144,12 @@ class Reconciler:
             return None
         return delivery
 
-    async def _give_up(self, job: _Job, why: str) -> Delivery | None:
+    async def _give_up(self, job: Job, why: str) -> Delivery | None:
         """The failure of a job without news for too long, None while there is time."""
         if times.now() - job.moved_at < self._give_up_after * 1e6:
             return None
         # A webhook may have come while the backend was asked.
-        if job not in await self._unfinished([job.job_id]):
+        if (await self._jobs.unfinished([job.job_id])).get(job.job_id) != job:
             return None
         document = {
             "job_id": job.job_id,
@@ -212,11 +162,13 @@ class Reconciler:
         }
         return made_here(_body(document), "reconciled")
 
-    def _rest(self, job: _Job, asked: _Asked) -> None:
-        pause = min(min(self._stall_after, _FIRST_PAUSE_MAX) * 2.0 ** min(asked.tries - 1, 20), _PAUSE_MAX)
-        pause *= random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
-        left = self._give_up_after - (times.now() - job.moved_at) / 1e6
-        asked.not_before = time.monotonic() + (min(pause, left) if left > 0 else pause)
+    def _next(self, asked: Asked) -> int:
+        """When it is due after it was asked for now, in microseconds."""
+        at = times.now()
+        pause = min(min(self._stall_after, _FIRST_PAUSE_MAX) * 2.0 ** min(asked.tries, 20), _PAUSE_MAX)
+        pause *= random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - not a secret
+        left = self._give_up_after - (at - asked.job.moved_at) / 1e6
+        return at + int((min(pause, left) if left > 0 else pause) * 1e6)
 
 
 def webhook_of(job_id: str, answer: dict[str, Any]) -> bytes:
@@ -265,14 +217,6 @@ def _told_time(answer: dict[str, Any]) -> Any:
 def _body(document: dict[str, Any]) -> bytes:
     """As orjson does not write it: with lone surrogates where the answer has them, for payload.py to judge."""
     return json.dumps(document).encode()
-
-
-def _job(row: Row) -> _Job:
-    job_id, state, progress, updated_at, created_at, key_of, word, moved_at = row
-    if key_of != job_id:  # also where only the collation found one
-        seen = times.stored(updated_at) or 0, times.stored(created_at) or 0
-        return _Job(job_id, status_word(state, whole(progress)), max(seen))
-    return _Job(job_id, word, times.microseconds(moved_at))
 
 
 def _span(seconds: float) -> str:

@@ -95,6 +95,11 @@ _WRITES = (
     _insert("rushes_set_aside", f"spool_id = {_NO}"),
     _update("rushes_set_aside", f"spool_id = {_NO}", ["asked_at"]),
     f"DELETE FROM rushes_set_aside WHERE spool_id = {_NO}",
+    _insert("rushes_asked", f"job_id = {_NO}"),
+    _update("rushes_asked", f"job_id = {_NO}", ["due_at"]),
+    f"DELETE FROM rushes_asked WHERE job_id = {_NO}",
+    _insert("rushes_places", f"name = {_NO}"),
+    _update("rushes_places", f"name = {_NO}", ["place"]),
 )
 
 

@@ -24,5 +24,6 @@ CREATE TABLE IF NOT EXISTS `video_generations` (
   `updatedAt` DATETIME(3) NOT NULL,
   `completedAt` DATETIME(3) NULL,
   PRIMARY KEY (`id`),
-  INDEX `video_generations_authorId_status_createdAt_idx` (`authorId`, `status`, `createdAt`)
+  INDEX `video_generations_authorId_status_createdAt_idx` (`authorId`, `status`, `createdAt`),
+  INDEX `video_generations_createdAt_idx` (`createdAt`)
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;

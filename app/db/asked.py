@@ -1,0 +1,249 @@
+"""Which unfinished jobs are to be asked for now, found without a look at the others, however many there are.
+
+`rushes_asked` has a row for each job that was unfinished long after it was made, with the time at which it is due. Two
+walks over the site's table bring them in, a bounded number of rows at a time. One follows `createdAt`, where an index
+has it: it comes upon a job as soon as that is old enough, and upon each one once. The other goes over all by id, slowly
+and again and again, for what another program dates otherwise, takes back or inserts late.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+from pymysql.constants import ER
+
+from app import times
+from app.db import places
+from app.db.answers import TextRow
+from app.db.connection import Row
+from app.db.errors import RetryableError
+from app.db.pool import Pool
+from app.db.sql import Raw, bind, exact
+from app.video import status_word
+from app.wire import whole
+
+_RUNNING = ("PENDING", "PROCESSING", "GENERATING", "DOWNLOADING")
+
+# Rows that go through the loop at once, in 1 to 3 ms.
+_PAGE = 200
+# Rows in a round: of those that grew old enough since the last one, by `createdAt`; and of all, by id. Where the first
+# walk has no index to go by, the second one is all there is.
+_BY_TIME = 10_000
+_BY_ID, _BY_ID_ALONE = 2_000, 10_000
+# Rows that one statement passes over; all of them may be unfinished, and come through the loop.
+_STRETCH = 500
+# How far back the first walk begins where it was never before, in microseconds. The other one brings the rest.
+_FIRST_LOOK = 24 * 3600 * 1_000_000
+
+_INDEX = """
+SELECT INDEX_NAME FROM information_schema.STATISTICS
+WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'video_generations' AND COLUMN_NAME = 'createdAt'
+  AND SEQ_IN_INDEX = 1 AND INDEX_TYPE = 'BTREE' LIMIT 1
+"""
+
+# Two statements, of which each is one range of the index: together, in an OR, they would not be.
+_OF_THIS_TIME = """
+SELECT id, createdAt, status FROM video_generations FORCE INDEX (%s)
+WHERE createdAt = %s AND id > %s ORDER BY id LIMIT %s
+"""
+_AFTER_THIS_TIME = """
+SELECT id, createdAt, status FROM video_generations FORCE INDEX (%s)
+WHERE createdAt > %s AND createdAt <= %s ORDER BY createdAt, id LIMIT %s
+"""
+
+_END = "SELECT id FROM video_generations WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s"
+
+_UNKNOWN = """
+SELECT g.id FROM video_generations g
+LEFT JOIN rushes_asked a ON a.job_id = CAST(CONVERT(g.id USING utf8mb4) AS BINARY)
+WHERE g.id > %s AND g.status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING') AND a.job_id IS NULL
+"""
+_UP_TO = " AND g.id <= %s"
+_OLD = " AND (g.createdAt < %s OR g.createdAt IS NULL)"
+
+_STANDING = """
+SELECT g.id, g.status, g.progress, g.updatedAt, g.createdAt, k.job_id, k.status, k.updated_at
+FROM video_generations g LEFT JOIN rushes_jobs k
+  ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) <=> g.createdAt
+WHERE g.id IN %s
+"""
+
+_DUE = """
+SELECT job_id, moved_at, due_at, tries, silent, told FROM rushes_asked
+WHERE asked = %s AND due_at <= %s ORDER BY due_at {} LIMIT %s
+"""
+
+# The clock was set back, or STALL_AFTER was a longer time: nothing of today's is due as late as that.
+_MISDATED = "UPDATE rushes_asked SET due_at = %s WHERE asked IN (0, 1) AND due_at > %s LIMIT 500"
+
+_NOTE = "INSERT INTO rushes_asked (job_id, moved_at, asked, due_at, tries, silent, told) VALUES %s"
+_KNOWN = "ON DUPLICATE KEY UPDATE job_id = VALUES(job_id)"
+_SAVED = """
+ON DUPLICATE KEY UPDATE moved_at = VALUES(moved_at), asked = VALUES(asked), due_at = VALUES(due_at),
+  tries = VALUES(tries), silent = VALUES(silent), told = VALUES(told)
+"""
+_FORGET = "DELETE FROM rushes_asked WHERE job_id IN %s"
+
+_ID_MAX = 764  # bytes, of rushes_asked.job_id
+
+_TIME, _ID = "asked.time", "asked.id"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An unfinished job: the last word about it, and when it came (microseconds)."""
+
+    job_id: str
+    status: str
+    moved_at: int
+
+
+@dataclass(slots=True)
+class Asked:
+    """How often a job was asked for since it stands as it does, how often in vain, and the key of what was last sent
+    on; when it is due (microseconds)."""
+
+    job: Job
+    due_at: int
+    tries: int = 0
+    silent: int = 0
+    told: str | None = None
+
+
+class AskedJobs:
+    """Every method raises DatabaseError. `stall_after` and `longest`, the longest pause there is, are in seconds."""
+
+    def __init__(self, pool: Pool, *, stall_after: float, longest: float) -> None:
+        self._pool = pool
+        self._stall = int(stall_after * 1e6)
+        self._ahead = int(max(stall_after, longest) * 1e6) + 1_000_000
+
+    async def find(self) -> None:
+        """Takes note of unfinished jobs that have become old."""
+        index = await self._index()
+        old = times.sql6(times.now() - self._stall)
+        try:
+            if index is not None:
+                await self._walk_by_time(index, old)
+        except RetryableError as error:
+            if error.number != ER.KEY_DOES_NOT_EXITS:
+                raise
+            index = None  # it is there, and not to be used
+        await self._walk_by_id(_BY_ID_ALONE if index is None else _BY_ID, None if index is None else old)
+
+    async def due(self, limit: int) -> tuple[list[Asked], bool]:
+        """(at most `limit` stalled jobs that are due, whether there may be more)
+
+        Of those never asked for the newest, of those asked for the longest due, and of those never asked for the
+        oldest, in turn: none of them waits for all of another kind.
+        """
+        at = times.now()
+        _, *found = await self._pool.run(
+            bind(_MISDATED, at, at + self._ahead),
+            bind(_DUE.format("DESC"), 0, at, limit),
+            bind(_DUE.format("ASC"), 1, at, limit),
+            bind(_DUE.format("ASC"), 0, at, limit),
+        )
+        rows = {row[0]: row for row in chain(*zip_longest(*found)) if row is not None}
+        looked_at = [*rows.values()][:limit]
+        stalled: list[Asked] = []
+        for start in range(0, len(looked_at), _PAGE):
+            stalled += await self._look(looked_at[start : start + _PAGE])
+        return stalled, len(rows) > len(looked_at) or len(looked_at) == limit
+
+    async def unfinished(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Where those of them stand that are unfinished, by their exact ids."""
+        rows = await self._texts(bind(_STANDING, job_ids)) if job_ids else []
+        found = {str(row[0]): _job(row) for row in rows if row[1] in _RUNNING}
+        return {job_id: found[job_id] for job_id in job_ids if job_id in found}
+
+    async def save(self, asked: Iterable[Asked]) -> None:
+        if rows := [_row(one) for one in asked]:
+            await self._pool.run(bind(_NOTE, rows) + _SAVED.encode())
+
+    async def _index(self) -> Raw | None:
+        rows = await self._pool.rows(_INDEX)
+        return Raw(b"`%b`" % str(rows[0][0]).replace("`", "``").encode()) if rows else None
+
+    async def _walk_by_time(self, index: Raw, old: str) -> None:
+        at, last_id = await places.place(self._pool, _TIME) or (times.sql6(times.now() - self._stall - _FIRST_LOOK), "")
+        if at > old:  # the clock was set back
+            at, last_id = old, ""
+            await places.keep(self._pool, _TIME, [at, last_id])
+        for _ in range(_BY_TIME // _PAGE):
+            async with self._pool.connection() as connection:
+                same, later = await connection.run_text(
+                    bind(_OF_THIS_TIME, index, at, last_id, _PAGE),
+                    bind(_AFTER_THIS_TIME, index, at, old, _PAGE),
+                )
+            rows = (same + later)[:_PAGE]
+            await self._note([str(row[0]) for row in rows if row[2] in _RUNNING])
+            if rows:
+                last_id, at = str(rows[-1][0]), str(rows[-1][1])
+                await places.keep(self._pool, _TIME, [at, last_id])
+            if len(rows) < _PAGE:
+                return
+
+    async def _walk_by_id(self, most: int, old: str | None) -> None:
+        began = last = await places.place(self._pool, _ID) or ""
+        for _ in range(most // _STRETCH):
+            end = await self._pool.rows(bind(_END, last, _STRETCH - 1))
+            look = bind(_UNKNOWN, last)
+            look += bind(_UP_TO, end[0][0]) if end else b""
+            look += bind(_OLD, old) if old is not None else b""
+            unknown = [str(row[0]) for row in await self._texts(look)]
+            for start in range(0, len(unknown), _PAGE):
+                await self._note(unknown[start : start + _PAGE])
+            last = str(end[0][0]) if end else ""
+            if not end:
+                break
+        if last != began:
+            await places.keep(self._pool, _ID, last)
+
+    async def _texts(self, statement: bytes) -> list[TextRow]:
+        async with self._pool.connection() as connection:
+            return (await connection.run_text(statement))[0]
+
+    async def _note(self, job_ids: list[str]) -> None:
+        # A site's ids may be longer than ours.
+        jobs = (await self.unfinished([job_id for job_id in job_ids if len(exact(job_id)) <= _ID_MAX])).values()
+        if rows := [_row(self._never_asked(job)) for job in jobs]:
+            await self._pool.run(bind(_NOTE, rows) + b" " + _KNOWN.encode())
+
+    def _never_asked(self, job: Job) -> Asked:
+        """Not due later than STALL_AFTER from now, though another program's clock may be ahead."""
+        return Asked(job, min(job.moved_at, times.now()) + self._stall)
+
+    async def _look(self, rows: list[Row]) -> list[Asked]:
+        """Those that are stalled; of the others, what is known of them is put right."""
+        spelled = [row[0].decode() for row in rows]
+        jobs = await self.unfinished(spelled)
+        stalled, moved = [], []
+        at = times.now()
+        for job_id, (_, moved_at, due_at, tries, silent, told) in zip(spelled, rows, strict=True):
+            job = jobs.get(job_id)
+            if job is None:
+                continue
+            same = job.moved_at == moved_at
+            asked = Asked(job, due_at, tries, silent, told) if same else self._never_asked(job)
+            if job.moved_at < at - self._stall:
+                stalled.append(asked)
+            else:
+                moved.append(self._never_asked(job))
+        await self.save(moved)
+        if gone := [exact(job_id) for job_id in spelled if job_id not in jobs]:
+            await self._pool.run(bind(_FORGET, gone))
+        return stalled
+
+
+def _row(asked: Asked) -> list[object]:
+    job = asked.job
+    return [exact(job.job_id), job.moved_at, asked.tries > 0, asked.due_at, asked.tries, asked.silent, asked.told]
+
+
+def _job(row: TextRow) -> Job:
+    job_id, state, progress, updated_at, created_at, key_of, word, moved_at = row
+    if key_of != job_id or word is None or moved_at is None:  # also where only the collation found one
+        seen = times.stored(updated_at) or 0, times.stored(created_at) or 0
+        return Job(str(job_id), status_word(str(state), whole(progress)), max(seen))
+    return Job(str(job_id), word, times.microseconds_of(moved_at))

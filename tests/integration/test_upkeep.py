@@ -1,0 +1,368 @@
+"""Upkeep costs what is due, and not what lies there: the rows that the database reads are counted."""
+
+# ruff: noqa: F811 - the fixture
+
+import contextlib
+import os
+
+import pytest
+
+from app import times
+from app.db import health, set_aside
+from app.db.connection import connect
+from app.db.leader import Leader
+from app.db.log import Log
+from app.db.pool import Pool
+from app.db.videos import Videos
+from app.generator import HttpGenerator
+from app.main import _hub
+from app.parked import Parked
+from app.push.follower import Follower
+from app.reconcile import Reconciler
+from app.settings import Settings
+from tests.integration.test_reconcile import add_stalled, answer, backend  # noqa: F401 - a fixture
+from tests.integration.test_retention import add_events, add_webhooks
+from tests.integration.test_writer import Harness, delivery, kinds, writing
+from tests.webhooks import webhook
+
+# `make chaos` sets RUSHES_CHAOS, and runs this file too.
+MANY = 200_000 if os.environ.get("RUSHES_CHAOS") else 20_000
+
+# Rows more than before are within this of none: an index is entered at another page.
+FEW = 60
+
+
+async def nothing() -> None:
+    pass
+
+
+class Counting:
+    """Counts the rows that the database reads, for whomever: nobody else uses it meanwhile."""
+
+    def __init__(self, sql) -> None:
+        self._sql = sql
+
+    async def cost(self, step) -> int:
+        """The rows read for it. It is done once before: the first time may ask for what never changes."""
+        await step()
+        return await self._of(step) - await self._of(nothing)
+
+    async def _of(self, step) -> int:
+        before = self._read()
+        await step()
+        return self._read() - before
+
+    def _read(self) -> int:
+        return sum(int(value) for _, value in self._sql(r"SHOW GLOBAL STATUS LIKE 'Handler\_read\_%'"))
+
+
+@pytest.fixture
+def counting(sql):
+    return Counting(sql)
+
+
+@pytest.fixture
+async def pool(database_url):
+    made = Pool(database_url, 4, 10.0)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def leader(database_url):
+    made = Leader(database_url)
+    yield made
+    made.close()
+
+
+@contextlib.asynccontextmanager
+async def reconciler(url: str, backend, harness: Harness, pool, leader, **options):
+    generator = HttpGenerator(backend.url, 5.0, "en")
+    options = {"language": "fr", "stall_after": 600.0, "give_up_after": 864_000.0} | options
+    yield Reconciler(pool, harness.writer, generator, leader, **options)
+    await generator.close()
+
+
+def add_heap(sql, count: int, start: int = 1, *, status="PENDING", days=3, minutes=0):
+    """Jobs of long ago, all of one time, as a database may hold that we adopt."""
+    sql(
+        "INSERT INTO video_generations (id, prompt, authorId, status, createdAt, updatedAt)"
+        f" SELECT CONCAT('heap', LPAD(seq, 7, '0')), 'p', CONCAT('u', seq MOD 97), %s,"
+        f" UTC_TIMESTAMP(3) - INTERVAL {days * 1440 + minutes} MINUTE,"
+        f" UTC_TIMESTAMP(3) - INTERVAL {days * 1440 + minutes} MINUTE"
+        f" FROM seq_{start}_to_{start + count - 1}",
+        status,
+    )
+
+
+@pytest.mark.parametrize("kind", ["never asked for", "asked for lately", "finished"])
+async def test_round_of_reconciliation_costs_the_same_whatever_lies_there(
+    database_url,
+    sql,
+    backend,
+    counting,
+    pool,
+    leader,
+    kind,
+):
+    def add(start: int) -> None:
+        add_heap(sql, MANY, start, status="COMPLETED" if kind == "finished" else "PENDING")
+        if kind == "asked for lately":
+            sql("INSERT IGNORE INTO rushes_asked SELECT id, 1, 1, %s, 1, 0, NULL FROM video_generations",
+                times.now() + 3_600_000_000)  # fmt: skip
+
+    backend.jobs = {f"heap{n:07}": answer(f"heap{n:07}", "pending") for n in range(1, 2 * MANY + 1)}
+    async with writing(database_url) as harness:
+        async with reconciler(database_url, backend, harness, pool, leader) as made:
+            costs = [await counting.cost(made._round)]
+            for start in (1, MANY + 1):
+                add(start)
+                costs.append(await counting.cost(made._round))
+    # Some rows are looked at each time, to find what other programs made; so many, and not one more.
+    assert costs[2] < costs[1] + 1000, costs
+    assert costs[1] < 12_000, costs
+
+
+async def test_job_that_has_just_stalled_does_not_wait_behind_those_of_long_ago_nor_they_behind_it(
+    database_url,
+    sql,
+    backend,
+    pool,
+    leader,
+):
+    add_heap(sql, MANY)
+    add_stalled(sql, *(f"new{n:03}" for n in range(150)), seconds=700)
+    add_stalled(sql, "newest", seconds=601)
+    async with writing(database_url) as harness:
+        async with reconciler(database_url, backend, harness, pool, leader) as made:
+            await made._round()
+    assert "newest" in backend.asked[:4]
+    assert sum(name.startswith("new") for name in backend.asked) == 50
+    assert sum(name.startswith("heap") for name in backend.asked) == 50
+
+
+async def test_jobs_of_long_ago_are_found_a_page_at_a_time_until_all_are(
+    database_url,
+    sql,
+    backend,
+    pool,
+    leader,
+    monkeypatch,
+):
+    monkeypatch.setattr("app.db.asked._BY_ID", 1000)
+    monkeypatch.setattr("app.db.asked._STRETCH", 500)
+    add_heap(sql, 2400)
+    known = []
+    async with writing(database_url) as harness:
+        for _ in range(4):  # each in another process, as after a change of leader
+            async with reconciler(database_url, backend, harness, pool, leader) as made:
+                await made._jobs.find()
+            known += sql("SELECT COUNT(*) FROM rushes_asked")
+    assert known == [(1000,), (2000,), (2400,), (2400,)]
+
+
+async def test_many_jobs_of_one_time_are_all_found_by_it(
+    database_url,
+    sql,
+    backend,
+    pool,
+    leader,
+    monkeypatch,
+):
+    monkeypatch.setattr("app.db.asked._BY_ID", 0)
+    add_heap(sql, 1000, days=0, minutes=30)
+    add_stalled(sql, "later", seconds=700)
+    async with writing(database_url) as harness:
+        async with reconciler(database_url, backend, harness, pool, leader) as made:
+            await made._jobs.find()
+    assert sql("SELECT COUNT(*) FROM rushes_asked") == ((1001,),)
+
+
+@pytest.mark.parametrize("what", ["no index", "an index that may not be used"])
+async def test_jobs_are_found_without_an_index_too(database_url, sql, backend, pool, leader, what):
+    index = "video_generations_createdAt_idx"
+    if what == "no index":
+        sql(f"DROP INDEX {index} ON video_generations")
+    else:
+        mysql = "MariaDB" not in sql("SELECT VERSION()")[0][0]
+        sql(f"ALTER TABLE video_generations ALTER INDEX {index} {'INVISIBLE' if mysql else 'IGNORED'}")
+    add_stalled(sql, "j1", seconds=700)
+    async with writing(database_url) as harness:
+        async with reconciler(database_url, backend, harness, pool, leader) as made:
+            await made._round()
+    assert backend.asked == ["j1"]
+
+
+async def test_restarted_server_does_not_ask_again_at_once(database_url, sql, backend, pool, leader):
+    backend.jobs["j1"] = answer("j1", "pending")
+    add_stalled(sql, "j1", seconds=700)
+    async with writing(database_url) as harness:
+        for _ in range(3):
+            async with reconciler(database_url, backend, harness, pool, leader) as made:
+                await made._round()
+    assert backend.asked == ["j1"]
+
+
+async def test_job_that_moved_since_it_was_noted_is_left_alone_until_it_has_stalled_again(
+    database_url,
+    sql,
+    backend,
+    pool,
+    leader,
+):
+    add_stalled(sql, "j1", seconds=700)
+    async with writing(database_url) as harness:
+        async with reconciler(database_url, backend, harness, pool, leader) as made:
+            await made._jobs.find()
+            assert kinds(await harness.submit(webhook("j1", "generating"))) == ["applied"]
+            await made._round()
+            assert backend.asked == []
+            ((due_at, moved_at),) = sql("SELECT due_at, moved_at FROM rushes_asked")
+            assert due_at == moved_at + 600_000_000
+            sql("UPDATE rushes_jobs SET updated_at = updated_at - INTERVAL 700 SECOND")
+            sql("UPDATE rushes_asked SET due_at = due_at - 700000000")
+            await made._round()
+    assert backend.asked == ["j1"]
+
+
+async def test_job_that_another_program_ended_or_deleted_is_forgotten_unasked(
+    database_url,
+    sql,
+    backend,
+    pool,
+    leader,
+):
+    add_stalled(sql, "ended", "deleted", "spelled", seconds=700)
+    async with writing(database_url) as harness:
+        async with reconciler(database_url, backend, harness, pool, leader) as made:
+            await made._jobs.find()
+            sql("UPDATE video_generations SET status = 'FAILED' WHERE id = 'ended'")
+            sql("DELETE FROM video_generations WHERE id = 'deleted'")
+            sql("UPDATE video_generations SET id = 'SPELLED' WHERE id = 'spelled'")
+            await made._round()
+    assert backend.asked == ["SPELLED"]
+    assert sql("SELECT job_id FROM rushes_asked") == ((b"SPELLED",),)
+
+
+async def test_clock_that_was_ahead_keeps_nobody_waiting(database_url, sql, backend, pool, leader):
+    ahead = times.now() + 9 * 3600 * 1_000_000
+    sql("INSERT INTO rushes_places VALUES ('asked.time', %s)", f'["{times.sql6(ahead)}", "z"]')
+    add_stalled(sql, "known", "new", seconds=700)
+    sql("INSERT INTO rushes_asked VALUES ('known', 1, 1, %s, 5, 0, NULL)", ahead)
+    async with writing(database_url) as harness:
+        async with reconciler(database_url, backend, harness, pool, leader) as made:
+            await made._round()
+            add_stalled(sql, "newer", seconds=600)
+            await made._round()
+    assert sorted(backend.asked) == ["known", "new", "newer"]
+
+
+async def test_another_program_s_clock_that_is_ahead_delays_its_jobs_by_no_more_than_that(
+    database_url,
+    sql,
+    backend,
+    pool,
+    leader,
+):
+    add_stalled(sql, "j1", seconds=700)
+    sql("UPDATE video_generations SET updatedAt = UTC_TIMESTAMP(3) + INTERVAL 2 HOUR")
+    async with writing(database_url) as harness:
+        async with reconciler(database_url, backend, harness, pool, leader) as made:
+            await made._round()
+    ((due_at,),) = sql("SELECT due_at FROM rushes_asked")
+    assert due_at <= times.now() + 600_000_000
+    assert backend.asked == []
+
+
+async def test_ids_that_only_bytes_tell_apart_are_each_asked_for(database_url, sql, backend, pool, leader):
+
+    names = ["é", "日本", "a'b\\", "x" * 191]
+    add_stalled(sql, *names, seconds=700)
+    backend.jobs = {name: answer(name, "pending") for name in names}
+    async with writing(database_url) as harness:
+        async with reconciler(database_url, backend, harness, pool, leader) as made:
+            for _ in range(2):
+                await made._round()
+    assert sorted(backend.asked) == sorted(names)
+
+
+async def test_look_for_parked_webhooks_costs_the_same_whatever_lies_there(database_url, sql, counting, pool, leader):
+    async with writing(database_url) as harness:
+        parked = Parked(pool, harness.writer, leader, poll=1.0, per_round=100_000)
+        assert kinds(await harness.submit(webhook("nobody", "generating"))) == ["parked"]
+        before = await counting.cost(parked._round)
+        add_webhooks(sql, MANY, 1)
+        add_heap(sql, MANY)
+        assert await counting.cost(parked._round) < before + FEW
+
+
+async def test_start_of_the_follower_costs_what_its_ring_holds(sql, counting, pool):
+    hub = _hub(Settings(_env_file=None))
+    follower = Follower(Log(pool), hub, poll=1.0, poll_with_bus=1.0, ring_size=1000)
+    add_events(sql, 1000, 1)
+    before = await counting.cost(follower.start)
+    add_events(sql, MANY, 1, start=1001)
+    assert await counting.cost(follower.start) < before + FEW
+
+
+async def test_estimate_at_the_start_costs_the_same_whatever_lies_there(sql, counting, pool):
+    videos = Videos(pool, "en")
+    add_heap(sql, 3000, status="COMPLETED")
+    sql("UPDATE video_generations SET processingTime = 60")
+    add_events(sql, 3000, 1)
+    sql("UPDATE rushes_events SET event = 'completed', job_id = CONCAT('heap', LPAD(id, 7, '0'))")
+    before = await counting.cost(videos.typical_seconds)
+    assert before < 10_000
+    assert await videos.typical_seconds() == 60.0
+    add_heap(sql, MANY, 3001, status="COMPLETED")
+    add_events(sql, MANY, 1, start=3001)
+    sql("UPDATE rushes_events SET event = 'completed', job_id = CONCAT('heap', LPAD(id, 7, '0'))")
+    assert await counting.cost(videos.typical_seconds) < before + FEW
+
+
+async def test_look_whether_the_database_is_well_costs_the_same_whatever_lies_there(database_url, sql, counting, pool):
+    async def look() -> None:
+        await health.examine(database_url, 10.0)
+        await Log(pool).head()
+        await set_aside.count(pool)
+
+    before = await counting.cost(look)
+    add_webhooks(sql, MANY, 1, "dead")
+    add_events(sql, MANY, 1)
+    add_heap(sql, MANY)
+    assert await counting.cost(look) < before + FEW
+
+
+async def test_webhook_from_the_spool_costs_the_same_whatever_lies_there(database_url, sql, counting):
+    async with writing(database_url) as harness:
+        numbers = iter(range(1000))
+
+        async def drain() -> None:
+            """As the drainer hands it on: it may be there already."""
+            sent = delivery(webhook("j1", "generating", at=times.rfc3339(times.now()), data={"n": next(numbers)}))
+            sent.again = True
+            assert (await harness.writer.submit(sent)).kind == "applied"
+
+        add_stalled(sql, "j1")
+        before = await counting.cost(drain)
+        add_webhooks(sql, MANY, 1)
+        add_events(sql, MANY, 1, start=100)
+        add_heap(sql, MANY)
+        assert await counting.cost(drain) < before + FEW
+
+
+async def test_look_after_what_is_set_aside_costs_the_same_whatever_lies_there(database_url, sql, counting):
+    connection = await connect(database_url, 10.0)
+    sql("INSERT INTO rushes_set_aside VALUES (%s, %s, NULL, UTC_TIMESTAMP(6))", "a" * 32, "b" * 32)
+
+    async def look() -> None:
+        await set_aside.changes(connection, ["b" * 32])
+
+    before = await counting.cost(look)
+    add_webhooks(sql, MANY, 1, "dead")
+    sql(
+        "INSERT INTO rushes_set_aside SELECT LPAD(HEX(seq), 32, '0'), LPAD(HEX(seq), 32, '0'), NULL, UTC_TIMESTAMP(6)"
+        f" FROM seq_1_to_{MANY}"
+    )
+    assert await counting.cost(look) < before + FEW
+    connection.close()
