@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from app.db import places
 from app.db.errors import RetryableError
 from app.db.leader import Leader
 from app.db.pool import Pool
@@ -29,6 +30,9 @@ _LONG, _SHORT = 0.02, 0.01
 _PAUSE_MIN, _PAUSE_MAX = 0.005, 0.5
 _TRIES = 5
 _PAGE = 500
+# Keys that a round of the server's looks at: those of a million jobs in a week. A key whose job is gone does no harm.
+_KEYS_MAX = 5_000
+_KEYS_PLACE = "retention.keys"
 
 _DELETED = "SELECT ROW_COUNT()"
 
@@ -45,12 +49,7 @@ _DELETE_EVENTS = "DELETE FROM rushes_events WHERE id BETWEEN %s AND %s"
 
 _KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id > %s ORDER BY job_id LIMIT %s"
 
-_AFTER = "(user_id > %s OR (user_id = %s AND idempotency_key > %s))"
-_UP_TO = "(user_id < %s OR (user_id = %s AND idempotency_key <= %s))"
-_LAST_OF_REQUESTS = f"""
-SELECT user_id, idempotency_key FROM rushes_requests WHERE {_AFTER} ORDER BY user_id, idempotency_key LIMIT 1 OFFSET %s
-"""
-_DELETE_REQUESTS = f"DELETE FROM rushes_requests WHERE created_at < %s AND {_AFTER}"
+_DELETE_REQUESTS = "DELETE FROM rushes_requests WHERE created_at < %s ORDER BY created_at LIMIT %s"
 
 
 class Retention:
@@ -73,18 +72,25 @@ class Retention:
         await self._leader.repeat("retention", self._purge_and_tell, self._every)
 
     async def purge(self) -> dict[str, int]:
-        """Deletes now; how many rows, by what they are. Raises DatabaseAwayError or RetryableError."""
+        """Deletes all of it now; how many rows, by what they are. Raises DatabaseAwayError or RetryableError."""
+        return await self._purge(self._purge_keys)
+
+    async def purge_some(self) -> dict[str, int]:
+        """The same, but of the keys it looks at the next ones only."""
+        return await self._purge(self._purge_next_keys)
+
+    async def _purge(self, purge_keys: Callable[[], Awaitable[int]]) -> dict[str, int]:
         before = sql(now() - int(self._days * _DAY_US))
         self.longest = 0.0
         return {
             "webhooks": await self._purge_webhooks(before),
             "events": await self._purge_events(before),
-            "jobs": await self._purge_keys(),
+            "jobs": await purge_keys(),
             "requests": await self._purge_requests(sql(now() - max(int(self._days * _DAY_US), _CAPTURED_US))),
         }
 
     async def _purge_and_tell(self) -> None:
-        deleted = await self.purge()
+        deleted = await self.purge_some()
         if any(deleted.values()):
             log.info("purged", **deleted, longest_ms=round(self.longest * 1000, 1))
 
@@ -118,15 +124,28 @@ class Retention:
                 return total
 
     async def _purge_keys(self) -> int:
-        total, last = 0, ""
-        while True:
-            keys = [row[0] for row in await self._pool.rows(bind(_KEYS, last, _PAGE))]
-            if keys:
-                total += await self._again(partial(self._delete_keys, keys))
-            if len(keys) < _PAGE:
-                return total
-            last = keys[-1]
-            await asyncio.sleep(_PAUSE_MIN)
+        total, last = await self._look_at_keys("")
+        while last:
+            deleted, last = await self._look_at_keys(last)
+            total += deleted
+        return total
+
+    async def _purge_next_keys(self) -> int:
+        total, last = 0, await places.place(self._pool, _KEYS_PLACE) or ""
+        for _ in range(_KEYS_MAX // _PAGE):
+            deleted, last = await self._look_at_keys(last)
+            total += deleted
+            if not last:
+                break
+        await places.keep(self._pool, _KEYS_PLACE, last)
+        return total
+
+    async def _look_at_keys(self, last: str) -> tuple[int, str]:
+        """(how many of the next page's keys are deleted, the last of that page; "" at the end)"""
+        keys = [row[0] for row in await self._pool.rows(bind(_KEYS, last, _PAGE))]
+        deleted = await self._again(partial(self._delete_keys, keys)) if keys else 0
+        await asyncio.sleep(_PAUSE_MIN)
+        return deleted, keys[-1] if len(keys) == _PAGE else ""
 
     async def _delete_keys(self, keys: list[str]) -> int:
         """Looks first without locks, then again with the keys locked: a job of that id may have come meanwhile,
@@ -149,15 +168,13 @@ class Retention:
             return deleted
 
     async def _purge_requests(self, before: str) -> int:
-        self._rows = _ROWS
-        total, user, key = 0, "", ""
+        total, self._rows = 0, _ROWS
         while True:
-            end = await self._pool.rows(bind(_LAST_OF_REQUESTS, user, user, key, self._rows - 1))
-            delete = bind(_DELETE_REQUESTS, before, user, user, key)
-            if not end:
-                return total + await self._delete(delete)
-            user, key = end[0]
-            total += await self._delete(delete + b" AND " + bind(_UP_TO, user, user, key))
+            most = self._rows
+            deleted = await self._delete(bind(_DELETE_REQUESTS, before, most))
+            total += deleted
+            if deleted < most:
+                return total
 
     async def _delete(self, statement: bytes) -> int:
         """Runs one short DELETE, lets others go first, and takes more or fewer rows the next time."""

@@ -91,6 +91,21 @@ async def test_key_goes_with_its_job_and_other_keys_stay(retention, sql, databas
     assert kept == set(names) - {"j7", "j650"}
 
 
+async def test_server_looks_at_the_next_keys_each_time_and_at_the_end_from_the_start_again(
+    retention, sql, database_url, monkeypatch
+):
+    monkeypatch.setattr("app.db.retention._PAGE", 20)
+    monkeypatch.setattr("app.db.retention._KEYS_MAX", 100)
+    names = [f"j{n:03}" for n in range(250)]
+    add_jobs(sql, *names)
+    async with writing(database_url) as harness:
+        await harness.submit(*(webhook(name, "generating") for name in names))
+    sql("DELETE FROM video_generations WHERE id IN ('j050', 'j150', 'j240')")
+    assert [(await retention.purge_some())["jobs"] for _ in range(3)] == [1, 1, 1]
+    sql("DELETE FROM video_generations WHERE id = 'j000'")
+    assert (await retention.purge_some())["jobs"] == 1
+
+
 async def test_remembered_requests_go_when_they_are_old(retention, sql):
     for days, start in ((31, 1), (1, 1501)):
         sql(

@@ -13,6 +13,7 @@ from app.db.connection import connect
 from app.db.leader import Leader
 from app.db.log import Log
 from app.db.pool import Pool
+from app.db.retention import Retention
 from app.db.videos import Videos
 from app.generator import HttpGenerator
 from app.main import _hub
@@ -294,6 +295,29 @@ async def test_look_for_parked_webhooks_costs_the_same_whatever_lies_there(datab
         add_webhooks(sql, MANY, 1)
         add_heap(sql, MANY)
         assert await counting.cost(parked._round) < before + FEW
+
+
+async def test_retention_costs_the_same_whatever_is_young(sql, counting, pool, leader):
+    retention = Retention(pool, leader, days=30)
+    costs = [await counting.cost(retention._purge_and_tell)]
+    for start in (1, MANY + 1):
+        add_webhooks(sql, MANY, 1, start=start)
+        add_events(sql, MANY, 1, start=start)
+        add_heap(sql, MANY, start)
+        sql(
+            "INSERT INTO rushes_jobs SELECT id, 'pending', 0, 1, 0, '', NULL, createdAt, createdAt"
+            " FROM video_generations WHERE id >= %s",
+            f"heap{start:07}",
+        )
+        sql(
+            "INSERT INTO rushes_requests (user_id, idempotency_key, job_id, created_at)"
+            f" SELECT CONCAT('u', seq MOD 7), CONCAT('k', seq), 'j1', UTC_TIMESTAMP(3)"
+            f" FROM seq_{start}_to_{start + MANY - 1}"
+        )
+        costs.append(await counting.cost(retention._purge_and_tell))
+    # Some keys of jobs are looked at each time; so many, and not one more.
+    assert costs[2] < costs[1] + 1000, costs
+    assert costs[1] < 12_000, costs
 
 
 async def test_start_of_the_follower_costs_what_its_ring_holds(sql, counting, pool):
