@@ -22,12 +22,11 @@ SELECT id FROM rushes_webhooks FORCE INDEX (rushes_webhooks_outcome)
 WHERE outcome = 'parked' AND id > %s ORDER BY id LIMIT 1 OFFSET %s
 """
 
-# Put into the collation of the site's column, so that its primary key can be used. As binary, since DISTINCT takes no
-# notice of spaces at the end of text.
+# Put into the collation of the site's column, so that its primary key can be used.
 _WITH_JOB = """
-SELECT DISTINCT CAST(w.job_id AS BINARY), g.id FROM rushes_webhooks w FORCE INDEX (rushes_webhooks_outcome)
+SELECT w.id, w.job_id, g.id FROM rushes_webhooks w FORCE INDEX (rushes_webhooks_outcome)
 STRAIGHT_JOIN video_generations g ON g.id = CONVERT(w.job_id USING %s) COLLATE %s
-WHERE w.outcome = 'parked' AND w.id > %s AND w.id <= %s
+WHERE w.outcome = 'parked' AND w.id > %s AND w.id <= %s ORDER BY w.id LIMIT %s
 """
 
 _COLLATION = """
@@ -42,6 +41,8 @@ WHERE job_id = %s AND CAST(job_id AS BINARY) = %s AND outcome = 'parked' AND id 
 
 # Rows that one statement looks through, in about 20 ms.
 _PAGE = 10_000
+# Of those whose job is there, so many come through the loop at once.
+_FOUND = 500
 _JOBS_AT_ONCE = 16
 # Seconds that a job is left alone which another program holds; meanwhile its webhooks may wait on disk.
 _REST = 60.0
@@ -91,29 +92,31 @@ class Parked:
         for _ in range(-(-self._per_round // _PAGE)):
             end = await self._read(bind(_END_OF_PAGE, self._last_id, _PAGE - 1))
             until = str(end[0][0]) if end else LAST_ID
-            await self._look(self._last_id, until)
-            self._last_id = until if end else ""
+            while self._last_id < until:
+                self._last_id = await self._look(self._last_id, until)
             if not end:
+                self._last_id = ""
                 return
 
     async def _read(self, statement: bytes) -> list[tuple[str | None, ...]]:
         async with self._pool.connection() as connection:
             return (await connection.run_text(statement))[0]
 
-    async def _look(self, after: str, until: str) -> None:
-        """Starts to apply the webhooks of those jobs that are there now."""
+    async def _look(self, after: str, until: str) -> str:
+        """Starts to apply the webhooks of those jobs that are there now; the id up to which it has looked."""
         if not self._collation:
             self._collation = [Raw(str(name).encode()) for name in (await self._read(_COLLATION.encode()))[0]]
-        rows = await self._read(bind(_WITH_JOB, *self._collation, after, until))
+        rows = await self._read(bind(_WITH_JOB, *self._collation, after, until, _FOUND))
         # Compared here: to the site's collation other spellings are the same.
-        present = {job_id for job_id, spelled in rows if job_id is not None and job_id == spelled}
+        present = {job_id for _, job_id, spelled in rows if job_id is not None and job_id == spelled}
         for job_id in sorted(present - self._applying.keys() - self._resting.keys()):
             if len(self._applying) >= _JOBS_AT_ONCE:
                 await asyncio.wait(self._applying.values(), return_when=asyncio.FIRST_COMPLETED, timeout=self._poll)
             if len(self._applying) >= _JOBS_AT_ONCE:
-                return  # each of these jobs is held by somebody: the next round goes on
+                return until  # each of these jobs is held by somebody: the next round goes on
             task = self._applying[job_id] = asyncio.create_task(self._apply_in_round(job_id))
             task.add_done_callback(partial(self._applied, job_id))
+        return str(rows[-1][0]) if len(rows) == _FOUND else until
 
     def _applied(self, job_id: str, _task: asyncio.Task[int]) -> None:
         self._applying.pop(job_id, None)
