@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import hypothesis
 import pymysql
 import pytest
 from aiohttp import ClientSession, web
@@ -30,6 +31,9 @@ MIGRATIONS = sorted((Path(__file__).parents[1] / "app/db/migrations").glob("*.sq
 _numbers = itertools.count(1)
 
 logs.configure("error")
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_asyncio_loop_factories():
