@@ -10,6 +10,7 @@ from app.db.log import Log
 from app.db.pool import Pool
 from app.db.received import ReceivedWebhooks
 from app.db.register import Registrar
+from app.db.snapshots import Snapshots
 from app.db.spool import Spool
 from app.db.videos import Videos
 from app.db.writer import Writer
@@ -32,6 +33,7 @@ POOL = web.AppKey("pool", Pool)
 FOLLOWING = web.AppKey("following", Pool)
 OPENING = web.AppKey("opening", Opening)
 VIDEOS = web.AppKey("videos", Videos)
+SNAPSHOTS = web.AppKey("snapshots", Snapshots)
 REGISTRAR = web.AppKey("registrar", Registrar)
 LOG = web.AppKey("log", Log)
 SPOOL = web.AppKey("spool", Spool)

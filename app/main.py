@@ -17,6 +17,7 @@ from app.db.pool import Pool
 from app.db.received import ReceivedWebhooks
 from app.db.register import Registrar
 from app.db.retention import Retention
+from app.db.snapshots import Snapshots
 from app.db.spool import Spool, SpoolError
 from app.db.ticket_key import TicketKey
 from app.db.videos import Videos
@@ -40,6 +41,7 @@ from app.keys import (
     REFUSALS,
     REGISTRAR,
     SETTINGS,
+    SNAPSHOTS,
     SPOOL,
     STREAMS,
     TICKETS,
@@ -83,7 +85,8 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         database_url, app[POOL], wait=settings.db_timeout, may_migrate=settings.app_env == "development"
     )
     app[LOG] = Log(app[POOL])
-    app[VIDEOS] = Videos(app[POOL])
+    app[VIDEOS] = Videos(app[POOL], settings.list_max_bytes)
+    app[SNAPSHOTS] = Snapshots(app[POOL], settings.snapshot_max, settings.snapshot_max_bytes)
     app[REGISTRAR] = Registrar(app[POOL], settings.app_language)
     app[RECEIVED] = ReceivedWebhooks(app[POOL], settings.app_language, create_unknown=settings.unknown_job == "create")
     app[TYPICAL] = Typical()
@@ -106,7 +109,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         poll_with_bus=settings.log_poll_with_redis,
         ring_size=settings.ring_size,
     )
-    app[STREAMS] = Streams(app[HUB], app[FOLLOWER], app[LOG], partial(streams.snapshot, app[VIDEOS], app[TYPICAL]))
+    app[STREAMS] = Streams(app[HUB], app[FOLLOWER], app[LOG], partial(streams.snapshot, app[SNAPSHOTS], app[TYPICAL]))
     app[BUS] = _bus(settings, app[FOLLOWER])
     app[COMMITTED] = _committed(app[FOLLOWER], app[BUS])
     app[SPOOL] = Spool(settings.data_dir / "spool", settings.spool_max_bytes)
@@ -215,7 +218,7 @@ async def _opening(app: web.Application) -> AsyncIterator[None]:
     async def begin() -> None:
         # Streams are let in after this, so none can join before the follower knows where it is.
         await app[FOLLOWER].start()
-        app[TYPICAL].observe(await Videos(app[FOLLOWING]).typical_seconds())
+        app[TYPICAL].observe(await Videos(app[FOLLOWING], app[SETTINGS].list_max_bytes).typical_seconds())
         app[WRITER].drain()
 
     await app[OPENING].start(begin)

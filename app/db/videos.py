@@ -9,41 +9,43 @@ from typing import Any
 
 import orjson
 
-from app import video
 from app.db import log
 from app.db.batched import Batched
 from app.db.connection import Connection, Row
 from app.db.pool import Pool
+from app.db.rows import EXACTLY, KEY, newest_unfinished, number, present, text, that_fit
 from app.db.sql import bind, exact
 from app.times import microseconds, rfc3339, sql6, stored
-from app.wire import EventId, LogEvent, Typical, event_data, event_name, stored_file, whole, words
+from app.wire import EventId, Typical, stored_file, words
 
-_COLUMNS = """
+_COLUMNS = f"""
 SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,
   g.generationTime, g.downloadTime, g.aspectRatio, g.authorId, g.organizationId, g.createdAt, g.updatedAt,
   g.completedAt, k.status, k.at, k.updated_at
-FROM video_generations g LEFT JOIN rushes_jobs k
-  ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) <=> g.createdAt
+FROM video_generations g {KEY}
 """
 
-_FILES = """
+FILES = """
 SELECT generationId, id, filename, fileUrl, filePath, fileSize, format, durationSeconds, aspectRatio,
   width, height, createdAt
 FROM video_files WHERE generationId IN %s ORDER BY s3Key
 """
 
-# Beside what the index finds, which by the column's collation may be other users' too.
-_EXACTLY = "CAST(CONVERT(g.authorId USING utf8mb4) AS BINARY)"
+# What a job and its files take of an answer's bytes, beside the names of fields.
+_SIZE = " + ".join(["500", *(f"COALESCE(OCTET_LENGTH(g.{column}), 0)" for column in ("prompt", "message", "error"))])
 
-_UNFINISHED = f"""
-WHERE g.authorId IN %s AND g.status IN ('PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING') AND {_EXACTLY} IN %s
+_FILES_SIZE = """
+SELECT generationId, SUM(300 + COALESCE(OCTET_LENGTH(filename), 0) + COALESCE(OCTET_LENGTH(fileUrl), 0)
+  + COALESCE(OCTET_LENGTH(filePath), 0)) FROM video_files WHERE generationId IN %s GROUP BY generationId
 """
 
-# Jobs, or users, of whom a storm of clients that come back asks in one go.
-_READ_AT_ONCE = 200
+# Prompts of other programs' jobs may have megabytes.
+_READ_AT_ONCE = 20
+
+_ACTIVE_MAX = 200
 
 # One read view: what is read is what the log said at its head, no more and no less.
-_VIEW = (
+VIEW = (
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
@@ -62,8 +64,7 @@ class BadCursorError(ValueError):
 class Generation:
     """One job as read: its columns, and its files in the gallery's form.
 
-    `status` is the sender's last word, `at` the time of the update the job stands at and `moved_at` when
-    it got there by our clock; times are microseconds since 1970.
+    `status` is the sender's last word; times are microseconds since 1970.
     """
 
     id: str
@@ -83,8 +84,6 @@ class Generation:
     organization_id: str | None
     created_at: int
     completed_at: int | None
-    at: int
-    moved_at: int
     videos: list[dict[str, Any]]
 
     def gallery(self) -> dict[str, Any]:
@@ -112,29 +111,25 @@ class Generation:
             "error": self.error,
         }
 
-    def event(self, typical: Typical) -> LogEvent:
-        """The job's present state as an event without an id of its own."""
-        data = event_data(
-            job_id=self.id,
-            status=self.status,
-            state=self.state,
-            progress=self.progress,
-            message=self.message,
-            occurred_at=self.at,
-            error=self.error,
-            eta_seconds=typical.eta(self.state, self.progress),
-            videos=self.videos if self.state == "COMPLETED" else [],
-        )
-        return LogEvent(0, self.id, self.author_id, self.organization_id, event_name(self.state), data)
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Of the log's `head`: completed jobs, newest first, and on the first page the newest unfinished, oldest first."""
+
+    head: EventId
+    completed: list[Generation]
+    next_cursor: str | None
+    active: list[Generation]
+    active_more: bool
 
 
 class Videos:
-    """Reads jobs. Every method raises DatabaseAwayError."""
+    """Reads jobs, `most_bytes` of a list at a time. Every method raises DatabaseAwayError."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, most_bytes: int) -> None:
         self._pool = pool
+        self._most_bytes = most_bytes
         self._jobs = Batched(self._read_jobs, _READ_AT_ONCE)
-        self._users = Batched(self._read_unfinished, _READ_AT_ONCE)
 
     async def get(self, job_id: str) -> Generation | None:
         """One job in any state, found by its exact id."""
@@ -145,34 +140,19 @@ class Videos:
         return await self._jobs.get(job_id)
 
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, Generation | None]]:
-        jobs, files = bind(f"{_COLUMNS} WHERE g.id IN %s", job_ids), bind(_FILES, job_ids)
-        head, rows, videos = (await self._pool.run(*_VIEW, log.HEAD, jobs, files, "COMMIT"))[2:5]
+        jobs, files = bind(f"{_COLUMNS} WHERE g.id IN %s", job_ids), bind(FILES, job_ids)
+        head, rows, videos = (await self._pool.run(*VIEW, log.HEAD, jobs, files, "COMMIT"))[2:5]
         # The database compares without regard to case: what was found is not always what was asked for.
         found = {g.id: g for g in _generations(rows, videos)}
         return {job_id: (log.head_of(head), found.get(job_id)) for job_id in job_ids}
 
-    async def unfinished_with_head(self, author_id: str) -> tuple[EventId, list[Generation]]:
-        """The log's head and the author's unfinished jobs, oldest first, in one read view."""
-        return await self._users.get(author_id)
+    async def gallery(self, author_id: str, limit: int, cursor: str | None) -> Page:
+        """One page, in one read view. Either list ends early where it would have more bytes than it may.
 
-    async def _read_unfinished(self, author_ids: Sequence[str]) -> dict[str, tuple[EventId, list[Generation]]]:
-        jobs = bind(f"{_COLUMNS} {_UNFINISHED}", author_ids, [exact(author_id) for author_id in author_ids])
-        head, rows = (await self._pool.run(*_VIEW, log.HEAD, jobs, "COMMIT"))[2:4]
-        found: dict[str, list[Generation]] = {author_id: [] for author_id in author_ids}
-        for generation in sorted(_generations(rows, ()), key=lambda g: (g.created_at, g.id)):
-            if generation.author_id in found:
-                found[generation.author_id].append(generation)
-        return {author_id: (log.head_of(head), jobs) for author_id, jobs in found.items()}
-
-    async def gallery(
-        self, author_id: str, limit: int, cursor: str | None
-    ) -> tuple[EventId, list[Generation], list[Generation], str | None]:
-        """(head, a page of completed jobs newest first, unfinished jobs, next cursor), in one read view.
-
-        Unfinished jobs come with the first page only. Raises BadCursorError.
+        Raises BadCursorError.
         """
         # Exact here, not in code: rows that are not shown must not use up the limit, nor be told by the cursor.
-        where = f"WHERE g.authorId = %s AND g.status = 'COMPLETED' AND {_EXACTLY} = %s"
+        where = f"WHERE g.authorId = %s AND g.status = 'COMPLETED' AND {EXACTLY} = %s"
         values: list[str | bytes] = [author_id, exact(author_id)]
         if cursor is not None:
             created_at, last_id = _decode(cursor)
@@ -181,18 +161,40 @@ class Videos:
             else:
                 where += " AND (g.createdAt < %s OR g.createdAt IS NULL OR (g.createdAt = %s AND g.id < %s))"
                 values += [created_at, created_at, last_id]
-        page = bind(f"{_COLUMNS} {where} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
-        unfinished = bind(f"{_COLUMNS} {_UNFINISHED}", [author_id], [exact(author_id)])
-        first = unfinished if cursor is None else b"SELECT NULL LIMIT 0"
+        found = f"SELECT g.id, {_SIZE}, g.createdAt FROM video_generations g {where}"
+        page = bind(f"{found} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
+        first = newest_unfinished(author_id, _SIZE, _ACTIVE_MAX + 1) if cursor is None else b"SELECT NULL LIMIT 0"
         async with self._pool.connection() as connection:
-            head, rows, active = (await connection.run(*_VIEW, log.HEAD, page, first))[2:5]
-            shown = rows[:limit]
-            files = await _files_of(connection, shown)
+            head, rows, unfinished = (await connection.run(*VIEW, log.HEAD, page, first))[2:5]
+            shown = rows[: that_fit([row[1] for row in rows[:limit]], self._most_bytes)]
+            active = unfinished[: that_fit([row[1] for row in unfinished[:_ACTIVE_MAX]], self._most_bytes)]
+            shown, whole = await self._whole(connection, shown, active)
+        at = {generation.id: generation for generation in whole}
+        more = len(rows) > len(shown)
+        return Page(
+            head=log.head_of(head),
+            completed=[at[row[0]] for row in shown if row[0] in at],
+            next_cursor=_encode(shown[-1][2], shown[-1][0]) if more else None,
+            active=sorted((at[row[0]] for row in active if row[0] in at), key=lambda g: (g.created_at, g.id)),
+            active_more=len(unfinished) > len(active),
+        )
+
+    async def _whole(
+        self, connection: Connection, shown: tuple[Row, ...], active: tuple[Row, ...]
+    ) -> tuple[tuple[Row, ...], list[Generation]]:
+        """(those of the page that fit with their files too, all jobs that are to be shown). Ends the read view."""
+        if not shown and not active:
             await connection.run("COMMIT")
-        found = _generations(shown, files)
-        more = len(rows) > limit
-        next_cursor = _encode(shown[-1][14], shown[-1][0]) if more else None
-        return log.head_of(head), found, _unfinished(active, author_id), next_cursor
+            return shown, []
+        ids = [row[0] for row in shown]
+        jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", [*ids, *(row[0] for row in active)])
+        if not ids:
+            return shown, _generations((await connection.run(jobs, "COMMIT"))[0], ())
+        rows, sizes = await connection.run(jobs, bind(_FILES_SIZE, ids))
+        of_files = {job_id: int(size) for job_id, size in sizes}
+        shown = shown[: that_fit([row[1] + of_files.get(row[0], 0) for row in shown], self._most_bytes)]
+        files = (await connection.run(bind(FILES, [row[0] for row in shown]), "COMMIT"))[0]
+        return shown, _generations(rows, files)
 
     async def typical_seconds(self) -> float | None:
         """The mean processing time among the newest events' completions; None when there are none."""
@@ -201,58 +203,31 @@ class Videos:
         return None if rows[0][0] is None else float(rows[0][0])
 
 
-async def _files_of(connection: Connection, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    return await connection.rows(bind(_FILES, [row[0] for row in rows])) if rows else ()
-
-
-def _unfinished(rows: tuple[Row, ...], author_id: str) -> list[Generation]:
-    found = [g for g in _generations(rows, ()) if g.author_id == author_id]
-    return sorted(found, key=lambda g: (g.created_at, g.id))
+def files_of(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of FILES by job, in the gallery's form."""
+    videos: dict[str, list[dict[str, Any]]] = {}
+    for job_id, *fields, created_at in rows:
+        videos.setdefault(job_id, []).append(stored_file(fields, created_at))
+    return videos
 
 
 def _generations(rows: tuple[Row, ...], files: tuple[Row, ...]) -> list[Generation]:
-    videos: dict[str, list[dict[str, Any]]] = {}
-    for job_id, *fields, created_at in files:
-        videos.setdefault(job_id, []).append(stored_file(fields, created_at))
+    videos = files_of(files)
     return [_generation(row, videos.get(row[0], [])) for row in rows]
 
 
 def _generation(row: Row, videos: list[dict[str, Any]]) -> Generation:
-    """Other programs' rows may hold anything that their columns can: what is no number or time is shown as none."""
-    created_at, updated_at, completed_at = (stored(value) for value in row[14:17])
-    state, progress = video.state_of(row[2], ended=completed_at is not None), whole(row[3])
-    word, at, moved_at = row[17], row[18], stored(row[19])
-    if word is None or _contradicts(word, state):
-        word, at, moved_at = video.status_word(state, progress), None, completed_at or updated_at
-    known = created_at or updated_at or completed_at or 0
+    now = present(row[2], row[3], row[14:17], row[17:20])
     return Generation(
-        id=row[0], prompt=words(row[1]), state=state, status=word, progress=progress,
-        message=_text(row[4]), error=_text(row[5]),
+        id=row[0], prompt=words(row[1]), state=now.state, status=now.status, progress=now.progress,
+        message=text(row[4]), error=text(row[5]),
         model=words(row[6]), model_version=words(row[7]),
-        processing_time=_number(row[8]), generation_time=_number(row[9]), download_time=_number(row[10]),
+        processing_time=number(row[8]), generation_time=number(row[9]), download_time=number(row[10]),
         aspect_ratio=words(row[11]), author_id=words(row[12]), organization_id=row[13],
-        created_at=known,
-        completed_at=completed_at,
-        at=(updated_at or known) if at is None else at,
-        moved_at=moved_at or known,
+        created_at=now.created_at,
+        completed_at=now.completed_at,
         videos=videos,
     )  # fmt: skip
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else words(value)
-
-
-def _number(value: object) -> float | None:
-    try:
-        return value if value is None or isinstance(value, float) else float(str(value))
-    except ValueError:
-        return None
-
-
-def _contradicts(word: str, state: str) -> bool:
-    """Another program has moved the row since: then its own state is the one to tell."""
-    return (word == "failed") != (state == "FAILED") or (state == "COMPLETED" and word != "completed")
 
 
 # Also dates without a day or of zeros, which MySQL may hold and orders with the others.

@@ -78,9 +78,12 @@ class JobAsSeen(Job):
 
 
 class Gallery(TypedDict):
+    """`active_more`: there are older unfinished jobs beside those of `active`."""
+
     generations: list[Generation]
     next_cursor: str | None
     active: list[Job]
+    active_more: NotRequired[Literal[True]]
     last_event_id: str
     channel: str
 

@@ -6,9 +6,9 @@ from aiohttp import web
 
 from app import errors
 from app.auth import NotSignedInError, identify, is_own_origin
-from app.db.videos import Videos
+from app.db.snapshots import Snapshots
 from app.errors import ApiError
-from app.keys import HUB, LOG, STREAMS, TYPICAL, VIDEOS
+from app.keys import HUB, LOG, SNAPSHOTS, STREAMS, TYPICAL
 from app.push import sse, websocket
 from app.push.hub import LimitError
 from app.push.stream import Snapshot
@@ -108,19 +108,23 @@ async def socket(request: web.Request) -> web.StreamResponse:
     return _to_nobody()
 
 
-async def snapshot(videos: Videos, typical: Typical, job_id: str | None, user_id: str) -> Snapshot:
-    """The present state of a job, nothing if there is none; or else of the user's unfinished jobs."""
+async def snapshot(snapshots: Snapshots, typical: Typical, job_id: str | None, user_id: str) -> Snapshot:
+    """The present state of a job, nothing if there is none; or else of the user's newest unfinished jobs. The last of
+    these says whether there are more."""
     if job_id is None:
-        head, jobs = await videos.unfinished_with_head(user_id)
-        return Snapshot(head, [job.event(typical) for job in jobs])
-    head, job = await videos.with_head(job_id)
+        head, jobs, more = await snapshots.of_user(user_id)
+        events = [job.event(typical) for job in jobs]
+        if more and events:
+            events[-1].data = b'%b,"more":true}' % events[-1].data.removesuffix(b"}")
+        return Snapshot(head, events)
+    head, job = await snapshots.of_job(job_id)
     if job is None:
         return Snapshot(head, [])
     return Snapshot(head, [job.event(typical)], max(0, now() - job.moved_at) / 1e6)
 
 
 async def _first(request: web.Request, who: Identity, job_id: str | None) -> Snapshot:
-    first = await snapshot(request.app[VIDEOS], request.app[TYPICAL], job_id, who.user_id)
+    first = await snapshot(request.app[SNAPSHOTS], request.app[TYPICAL], job_id, who.user_id)
     if job_id is not None and not (first.events and who.may_see(*first.events[0].owner)):
         raise errors.not_found()
     return first

@@ -176,16 +176,18 @@ async def gallery(request: web.Request) -> web.Response:
     who = await identify(request)
     wanted = read_query(request, GalleryPage)
     try:
-        head, page, active, next_cursor = await request.app[VIDEOS].gallery(who.user_id, wanted.limit, wanted.cursor)
+        page = await request.app[VIDEOS].gallery(who.user_id, wanted.limit, wanted.cursor)
     except BadCursorError as error:
         raise ApiError(400, "invalid_request", f"{error}.") from None
     body: dict[str, Any] = {
-        "generations": [job.gallery() | {"status": "completed"} for job in page],
-        "next_cursor": next_cursor,
-        "active": [job.detail(request.app[TYPICAL]) for job in active],
-        "last_event_id": str(head),
+        "generations": [job.gallery() | {"status": "completed"} for job in page.completed],
+        "next_cursor": page.next_cursor,
+        "active": [job.detail(request.app[TYPICAL]) for job in page.active],
+        "last_event_id": str(page.head),
         "channel": _channel(who),
     }
+    if page.active_more:
+        body["active_more"] = True
     return reply(body)
 
 

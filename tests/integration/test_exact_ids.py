@@ -6,7 +6,7 @@ import pytest
 
 from app.db.log import Log
 from app.db.pool import Pool
-from app.db.videos import Videos
+from app.db.snapshots import Snapshots
 from tests.conftest import running
 from tests.integration.test_videos import order
 from tests.streams import events
@@ -106,4 +106,4 @@ async def test_unfinished_jobs_of_both_are_told_apart_in_one_read(pool, server):
     await server.register("theirs", user_id=TWIN)
     await server.register("mine")
     for author, job in ((TWIN, "theirs"), ("dev", "mine")):
-        assert [found.id for found in (await Videos(pool).unfinished_with_head(author))[1]] == [job]
+        assert [found.id for found in (await Snapshots(pool, 1000, 1_000_000).of_user(author))[1]] == [job]

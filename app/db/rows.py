@@ -1,0 +1,93 @@
+"""What the rows of jobs say. Other programs' rows may hold anything that their columns can: what is no number or time
+is shown as none."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from app import video
+from app.db.sql import bind, exact
+from app.times import stored
+from app.wire import whole, words
+
+KEY = """
+LEFT JOIN rushes_jobs k ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) <=> g.createdAt
+"""
+"""Joins to a job `g` where its webhooks have brought it. What an earlier job of its id has left is not this job's."""
+
+EXACTLY = "CAST(CONVERT(g.authorId USING utf8mb4) AS BINARY)"
+"""Beside what the index finds, which by the column's collation may be other users' too."""
+
+UNFINISHED = ("PENDING", "PROCESSING", "GENERATING", "DOWNLOADING")
+"""The states of jobs that go on."""
+
+_NEWEST = f"""
+(SELECT g.id, {{size}} AS size, g.createdAt FROM video_generations g
+WHERE g.authorId = %s AND g.status = %s AND {EXACTLY} = %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s)
+"""
+
+
+def newest_unfinished(author_id: str, size: str, most: int) -> bytes:
+    """A statement that gives (id, size, createdAt) of the author's newest unfinished jobs, newest first. `size` is SQL.
+
+    Each state by itself, since an index gives them in order only then: it is followed no further than `most` rows.
+    """
+    each = [bind(_NEWEST.format(size=size), author_id, state, exact(author_id), most) for state in UNFINISHED]
+    return b"%b ORDER BY createdAt DESC, id DESC LIMIT %d" % (b" UNION ALL ".join(each), most)
+
+
+class Present(NamedTuple):
+    """Where a job is. `status` is the sender's last word, `at` the time of the update it stands at, and `moved_at` when
+    it got there by our clock; times are microseconds since 1970."""
+
+    state: str
+    status: str
+    progress: int
+    at: int
+    moved_at: int
+    created_at: int
+    completed_at: int | None
+
+
+def present(status: object, progress: object, times: Sequence[object], key: Sequence[Any]) -> Present:
+    """`times` are createdAt, updatedAt and completedAt, `key` is status, at and updated_at in rushes_jobs."""
+    created_at, updated_at, completed_at = map(stored, times)
+    state, number = video.state_of(status, ended=completed_at is not None), whole(progress)
+    word, at, moved_at = key[0], key[1], stored(key[2])
+    if word is None or _contradicts(word, state):
+        word, at, moved_at = video.status_word(state, number), None, completed_at or updated_at
+    known = created_at or updated_at or completed_at or 0
+    return Present(
+        state=state,
+        status=word,
+        progress=number,
+        at=(updated_at or known) if at is None else int(at),
+        moved_at=moved_at or known,
+        created_at=known,
+        completed_at=completed_at,
+    )
+
+
+def _contradicts(word: str, state: str) -> bool:
+    """Another program has moved the row since: then its own state is the one to tell."""
+    return (word == "failed") != (state == "FAILED") or (state == "COMPLETED" and word != "completed")
+
+
+def text(value: object) -> str | None:
+    return None if value is None else words(value)
+
+
+def number(value: object) -> float | None:
+    try:
+        return value if value is None or isinstance(value, float) else float(str(value))
+    except ValueError:
+        return None
+
+
+def that_fit(sizes: Sequence[int], most: int) -> int:
+    """How many of the first fit into `most` bytes; one does, whatever it has."""
+    left = most
+    for place, size in enumerate(sizes):
+        left -= size
+        if left < 0 and place > 0:
+            return place
+    return len(sizes)

@@ -1,0 +1,174 @@
+"""Jobs as streams begin with them: their present state, and nothing that streams do not send."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.db import log
+from app.db.batched import Batched
+from app.db.connection import Row
+from app.db.pool import Pool
+from app.db.rows import EXACTLY, KEY, UNFINISHED, newest_unfinished, present, text, that_fit
+from app.db.sql import bind, exact
+from app.db.videos import FILES, VIEW, files_of
+from app.wire import EventId, LogEvent, Typical, event_data, event_name, words
+
+# No prompt: it may be longer than all else.
+_COLUMNS = f"""
+SELECT g.id, g.status, g.progress, LEFT(g.message, %s), LEFT(g.error, %s), g.authorId, g.organizationId,
+  g.createdAt, g.updatedAt, g.completedAt, k.status, k.at, k.updated_at
+FROM video_generations g {KEY}
+"""
+
+# Characters. Texts of an unfinished job are short, where other programs do not write them.
+_TEXT_MAX = 65_536
+_SHORT = 4096
+
+# Bytes of a frame without the texts.
+_FRAME = 400
+_SIZE = " + ".join(
+    [str(_FRAME), *(f"COALESCE(OCTET_LENGTH(LEFT(g.{column}, {_SHORT})), 0)" for column in ("message", "error"))]
+)
+
+_OF_USERS = f"""
+{_COLUMNS} WHERE g.authorId IN %s AND g.status IN {UNFINISHED} AND {EXACTLY} IN %s LIMIT %s
+"""
+
+# Jobs, or users, of whom a storm of clients that come back asks in one go.
+_READ_AT_ONCE = 200
+
+# Of all users that are read together; whoever has more by himself is read apart.
+_ROWS_AT_ONCE = 500
+_PAGE = 100
+_APART_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """One job as streams tell of it. `moved_at` is when it got into its state, in microseconds since 1970."""
+
+    id: str
+    state: str
+    status: str
+    progress: int
+    message: str | None
+    error: str | None
+    author_id: str
+    organization_id: str | None
+    created_at: int
+    at: int
+    moved_at: int
+    videos: list[dict[str, Any]]
+
+    def event(self, typical: Typical) -> LogEvent:
+        """The job's present state as an event without an id of its own."""
+        data = event_data(
+            job_id=self.id,
+            status=self.status,
+            state=self.state,
+            progress=self.progress,
+            message=self.message,
+            occurred_at=self.at,
+            error=self.error,
+            eta_seconds=typical.eta(self.state, self.progress),
+            videos=self.videos if self.state == "COMPLETED" else [],
+        )
+        return LogEvent(0, self.id, self.author_id, self.organization_id, event_name(self.state), data)
+
+
+UserState = tuple[EventId, list[JobState], bool]
+"""The log's head, unfinished jobs, oldest first, and whether there are more, older ones."""
+
+
+class Snapshots:
+    """Reads what streams begin with, for many at once: `most` of a user's unfinished jobs, and `most_bytes`.
+
+    Every method raises DatabaseAwayError.
+    """
+
+    def __init__(self, pool: Pool, most: int, most_bytes: int) -> None:
+        self._pool = pool
+        self._most = most
+        self._most_bytes = most_bytes
+        self._jobs = Batched(self._read_jobs, _READ_AT_ONCE)
+        self._users = Batched(self._read_users, _READ_AT_ONCE)
+        self._alone = Batched(self._read_one, 1)
+        # Users who had too many jobs to be read with others, when they were last read.
+        self._apart: OrderedDict[str, None] = OrderedDict()
+
+    async def of_job(self, job_id: str) -> tuple[EventId, JobState | None]:
+        """The log's head and the job, found by its exact id, in one read view."""
+        return await self._jobs.get(job_id)
+
+    async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, JobState | None]]:
+        jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", _TEXT_MAX, _TEXT_MAX, job_ids)
+        answers = await self._pool.run(*VIEW, log.HEAD, jobs, bind(FILES, job_ids), "COMMIT")
+        head, rows, files = answers[2:5]
+        videos = files_of(files)
+        # The database compares without regard to case: what was found is not always what was asked for.
+        found = {row[0]: _job(row, videos.get(row[0], ())) for row in rows}
+        return {job_id: (log.head_of(head), found.get(job_id)) for job_id in job_ids}
+
+    async def of_user(self, user_id: str) -> UserState:
+        """The newest of his unfinished jobs, in one read view with the log's head.
+
+        Who has many is read apart, one after the other, so that nobody else waits for that.
+        """
+        if user_id not in self._apart:
+            found = await self._users.get(user_id)
+            if found is not None:
+                return found
+            self._apart[user_id] = None
+            if len(self._apart) > _APART_MAX:
+                self._apart.popitem(last=False)
+        return await self._alone.get(user_id)
+
+    async def _read_users(self, user_ids: Sequence[str]) -> dict[str, UserState | None]:
+        """None for who has too many. The rows that are read are bounded, however many there are."""
+        exactly = [exact(user_id) for user_id in user_ids]
+        jobs = bind(_OF_USERS, _SHORT, _SHORT, user_ids, exactly, _ROWS_AT_ONCE + 1)
+        head, rows = (await self._pool.run(*VIEW, log.HEAD, jobs, "COMMIT"))[2:4]
+        if len(rows) > _ROWS_AT_ONCE:
+            if len(user_ids) == 1:
+                return {user_ids[0]: None}
+            half = len(user_ids) // 2
+            return await self._read_users(user_ids[:half]) | await self._read_users(user_ids[half:])
+        found: dict[str, list[JobState]] = {user_id: [] for user_id in user_ids}
+        for job in map(_job, rows):
+            if job.author_id in found:
+                found[job.author_id].append(job)
+        return {user_id: self._newest(log.head_of(head), jobs) for user_id, jobs in found.items()}
+
+    async def _read_one(self, user_ids: Sequence[str]) -> dict[str, UserState]:
+        """Of one user: which jobs, then these, page by page: long rows would hold the loop up, and use memory."""
+        (user_id,) = user_ids
+        newest = newest_unfinished(user_id, _SIZE, self._most + 1)
+        async with self._pool.connection() as connection:
+            head, found = (await connection.run(*VIEW, log.HEAD, newest))[2:4]
+            chosen = [row[0] for row in found[: min(self._most, that_fit([row[1] for row in found], self._most_bytes))]]
+            jobs: list[JobState] = []
+            for start in range(0, len(chosen), _PAGE):
+                page = bind(f"{_COLUMNS} WHERE g.id IN %s", _SHORT, _SHORT, chosen[start : start + _PAGE])
+                jobs += map(_job, await connection.rows(page))
+            await connection.run("COMMIT")
+        if len(found) <= _ROWS_AT_ONCE:
+            self._apart.pop(user_id, None)
+        at, jobs, _ = self._newest(log.head_of(head), [job for job in jobs if job.author_id == user_id])
+        return {user_id: (at, jobs, len(jobs) < len(found))}
+
+    def _newest(self, head: EventId, jobs: list[JobState]) -> UserState:
+        newest = sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)[: self._most]
+        sizes = [_FRAME + len((job.message or "").encode()) + len((job.error or "").encode()) for job in newest]
+        fit = that_fit(sizes, self._most_bytes)
+        return head, newest[:fit][::-1], fit < len(jobs)
+
+
+def _job(row: Row, videos: Sequence[dict[str, Any]] = ()) -> JobState:
+    now = present(row[1], row[2], row[7:10], row[10:13])
+    return JobState(
+        id=row[0], state=now.state, status=now.status, progress=now.progress,
+        message=text(row[3]), error=text(row[4]), author_id=words(row[5]), organization_id=row[6],
+        created_at=now.created_at, at=now.at, moved_at=now.moved_at,
+        videos=list(videos),
+    )  # fmt: skip
