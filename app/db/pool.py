@@ -17,6 +17,7 @@ class Pool:
         self._gate = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         self._barred = False
+        self._closed = False
 
     def bar(self) -> None:
         """Whoever asks gets DatabaseAwayError until `unbar`."""
@@ -40,12 +41,12 @@ class Pool:
             try:
                 yield connection
             except DatabaseAwayError:
-                self.close()  # what broke this session has most likely broken the idle ones
+                self._part_with_idle()  # what broke this session has most likely broken the idle ones
                 raise
             except BaseException:
                 connection.close()
                 raise
-            if connection.closed:
+            if connection.closed or self._closed:
                 connection.close()
             else:
                 self._idle.append(connection)
@@ -69,5 +70,10 @@ class Pool:
             return await connection.run(*statements)
 
     def close(self) -> None:
+        """Ends the sessions: those in use once they are given back, since a read may outlive whoever asked for it."""
+        self._closed = True
+        self._part_with_idle()
+
+    def _part_with_idle(self) -> None:
         while self._idle:
             self._idle.pop().close()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.db.connection import connect
 from app.db.errors import RetryableError, ValuesRefusedError
+from app.db.pool import Pool
 from app.db.sql import bind, literal, update_rows
 from tests.servers import is_mysql
 
@@ -152,3 +153,12 @@ async def test_answer_that_has_arrived_is_taken_when_looked_for(connection):
     assert await asked == [[("1",)]]
     connection.look()
     assert await connection.run_text("SELECT 2") == [[("2",)]]
+
+
+async def test_session_that_is_given_back_to_a_closed_pool_is_ended(database_url):
+    """Left open, it kept the loop of a server that stops from closing."""
+    pool = Pool(database_url, 1, 5.0)
+    async with pool.connection() as connection:
+        pool.close()
+        assert await connection.rows("SELECT 1") == ((1,),)
+    assert connection.closed
