@@ -59,11 +59,19 @@ def run_async(coroutine: Coroutine[Any, Any, int]) -> None:
     raise SystemExit(uvloop.run(coroutine))
 
 
+# Seconds. Whoever types a command learns by then that nothing answers; what the database does may take DB_TIMEOUT.
+_PATIENCE = 2.0
+
+
 @asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[str]:
-    """The database's URL; runs the private one where no other is set. What goes wrong with it is a Failure."""
+async def database(settings: Settings, *, waits: bool = False) -> AsyncIterator[str]:
+    """The database's URL; runs the private one where no other is set. What goes wrong with it is a Failure.
+
+    So is another one that cannot be reached at once, unless it `waits` for that by itself.
+    """
     from pymysql.err import Error
 
+    from app.db.connection import connect
     from app.db.errors import DatabaseError, judged
     from app.db.local import LocalDatabaseError, private_database
 
@@ -72,6 +80,8 @@ async def database(settings: Settings) -> AsyncIterator[str]:
         async with (
             private_database(settings.data_dir) if given is None else nullcontext(given.get_secret_value()) as url
         ):
+            if given is not None and not waits:
+                (await connect(url, settings.db_timeout, patience=min(_PATIENCE, settings.db_timeout))).close()
             yield url
     except (LocalDatabaseError, ValueError) as error:
         raise Failure(str(error)) from None
@@ -83,7 +93,7 @@ def _failure(error: "DatabaseError") -> Failure:
     from app.db.errors import RetryableError, ValuesRefusedError
 
     if isinstance(error, RetryableError) and error.lacks_table:
-        return Failure("the database has none of our tables yet; run `rushes migrate` first")
+        return Failure(f"the database lacks a table of ours ({error.sentence}); run `rushes migrate` first")
     if isinstance(error, (RetryableError, ValuesRefusedError)):
         return Failure(f"the database refuses us: {error.sentence}")
     return Failure(error.sentence)

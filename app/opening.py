@@ -11,7 +11,7 @@ import structlog
 from app.db import migrate
 from app.db.errors import DatabaseAwayError, RefusedError, RetryableError, UnfitError
 from app.db.health import Health, NotWritableError, examine
-from app.db.migrate import NotMigratedError
+from app.db.migrate import NotMigratedError, TableGoneError
 from app.db.pool import Pool
 
 log = structlog.get_logger(__name__)
@@ -20,19 +20,21 @@ AWAY = "out of reach"
 
 _EVERY = 0.5
 # A database that says nothing for so long is away: the start waits for the first look, and senders for the start.
-_SILENCE = 3.0
+_SILENCE = 2.0
 
 
 class Opening:
     """Bars `pool` until the database answers, lets us in, has our tables and would let us write to them.
 
-    `opened` is set from then on; until then `why` says what is missing, in words that anybody may read. `health` tells
+    `opened` is set from then on; until then `why` says what is missing, in words that anybody may read, and `told` in
+    those of the log. `health` tells
     whether it stays so.
     """
 
     def __init__(self, url: str, pool: Pool, *, wait: float, may_migrate: bool) -> None:
         self.opened = asyncio.Event()
         self.why: str | None = AWAY
+        self.told: str | None = None
         self.health = Health(url, min(wait, _SILENCE))
         self._url = url
         self._pool = pool
@@ -62,20 +64,19 @@ class Opening:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self, begin: Callable[[], Awaitable[None]]) -> None:
-        told = None
         while True:
             try:
                 await self._open(begin)
                 break
             except Exception as error:
                 self.why = why(error)
-                if not self._settle(error) and str(error) != told:
+                if not self._settle(error) and str(error) != self.told:
                     known = isinstance(error, DatabaseAwayError)
                     log.warning("database_not_usable", error=str(error), exc_info=not known)
-                    told = str(error)
+                    self.told = str(error)
             await asyncio.sleep(_EVERY)
         self._settle(None)
-        if told is not None:
+        if self.told is not None:
             log.info("database_usable")
 
     def _settle(self, error: Exception | None) -> bool:
@@ -122,10 +123,10 @@ class Opening:
 def why(error: Exception) -> str:
     """What is the matter with the database, in words that anybody may read."""
     match error:
+        case UnfitError() | TableGoneError():
+            return str(error)
         case NotMigratedError():
             return "not migrated: run `rushes migrate`"
-        case UnfitError():
-            return str(error)
         case NotWritableError():
             return "cannot be written to"
         case RefusedError():

@@ -7,8 +7,8 @@ import os
 import resource
 import signal
 import socket
-import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from aiohttp import web
 
 from app import logs
 from app.cli import Failure, database
+from app.keys import OPENING
 from app.main import create_app
 from app.push.redis import check_url
 from app.routes.webhooks import PATH
@@ -52,7 +53,7 @@ async def serve(settings: Settings) -> int:
     taken = _bind(settings)
     settings.port = taken.getsockname()[1]
     try:
-        async with database(settings) as url:
+        async with database(settings, waits=True) as url:
             welcome = partial(_welcome, settings)
             if settings.workers > 1:
                 await Workers(settings, url, taken, welcome).run(stop)
@@ -66,15 +67,23 @@ async def serve(settings: Settings) -> int:
 
 
 async def run_server(
-    settings: Settings, database_url: str, listening: socket.socket, stop: asyncio.Event, *, on_ready: Callable[[], Any]
+    settings: Settings,
+    database_url: str,
+    listening: socket.socket,
+    stop: asyncio.Event,
+    *,
+    on_ready: Callable[[str | None], Any],
 ) -> None:
-    """Serves in this process until `stop`, then ends cleanly."""
+    """Serves in this process until `stop`, then ends cleanly. `on_ready` is given what the database said, if it cannot
+    be used yet."""
     _make_room(settings)
-    runner = Runner(create_app(settings, database_url), shutdown_timeout=settings.shutdown_grace)
+    app = create_app(settings, database_url)
+    runner = Runner(app, shutdown_timeout=settings.shutdown_grace)
     try:
         await runner.setup()
         await web.SockSite(runner, listening, backlog=_BACKLOG).start()
-        on_ready()
+        opening = app[OPENING]
+        on_ready(None if opening.opened.is_set() else opening.told)
         # What start-up made stays; looking through it again and again would hold the loop.
         gc.collect()
         gc.freeze()
@@ -116,14 +125,23 @@ def _bind(settings: Settings) -> socket.socket:
     return taken
 
 
-def _welcome(settings: Settings) -> None:
+def _welcome(settings: Settings, trouble: str | None) -> None:
+    """Whoever may be reading: that nobody is does not end the server."""
     address = settings.local_url
-    click.echo(f"\n  Rushes is at {address}/   (Ctrl-C stops it)\n")
-    if settings.app_env == "development":
-        click.echo("  Open the page, then paste this into another terminal and watch the bar move:\n")
-        click.echo(
-            f"  curl -X POST {address}/api/videos/generate -H 'Content-Type: application/json' "
-            """-d '{"prompt": "A sunset over the ocean"}'\n"""
+    lines = [f"\n  Rushes is at {address}/   (Ctrl-C stops it)\n"]
+    if trouble is not None:
+        lines.append(
+            f"  {trouble}\n  Webhooks wait on disk, and jobs cannot be read, until the database can be used.\n"
         )
-        click.echo(f"  Webhooks go to {address}{PATH}\n")
-    sys.stdout.flush()
+    elif settings.app_env == "development":
+        lines += [
+            "  Open the page, then paste this into another terminal and watch the bar move:\n",
+            (
+                f"  curl -X POST {address}/api/videos/generate -H 'Content-Type: application/json' "
+                """-d '{"prompt": "A sunset over the ocean"}'\n"""
+            ),
+        ]
+    if settings.app_env == "development":
+        lines.append(f"  Webhooks go to {address}{PATH}\n")
+    with suppress(OSError):
+        click.echo("\n".join(lines))

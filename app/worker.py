@@ -1,6 +1,7 @@
 """One worker of `rushes serve --workers N`: `python -m app.worker CHANNEL ADDRESS`, two inherited descriptors.
 
-Over the channel comes what it is to serve; back goes one byte when it does. Its end is that of the supervisor.
+Over the channel comes what it is to serve; back goes one byte when it does, with what the database said if it cannot be
+used yet. Its end is that of the supervisor.
 """
 
 import asyncio
@@ -9,7 +10,6 @@ import pickle
 import signal
 import socket
 import sys
-from functools import partial
 
 import structlog
 
@@ -18,7 +18,7 @@ from app.cli import run_async
 from app.db.errors import DatabaseAwayError
 from app.serve import run_server
 from app.settings import Settings
-from app.workers import listen
+from app.workers import READY, TOLD_MAX, listen
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +43,12 @@ async def _work(settings: Settings, database_url: str, channel: socket.socket, l
         stop.set()
 
     loop.add_reader(channel, orphaned)
+
+    def ready(trouble: str | None) -> None:
+        channel.send(READY + (trouble or "").encode()[:TOLD_MAX])
+
     try:
-        await run_server(settings, database_url, listening, stop, on_ready=partial(channel.send, b"+"))
+        await run_server(settings, database_url, listening, stop, on_ready=ready)
     except DatabaseAwayError as error:
         log.error("worker_not_started", error=str(error))  # noqa: TRY400 - that is all there is to say
         return 1

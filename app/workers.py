@@ -34,6 +34,10 @@ _PAUSE_MIN, _PAUSE_MAX = 0.1, 5.0
 # So many failures in a row, with no other worker that serves, and it is no use.
 _FAILURES_MAX = 5
 
+# What a worker says once it serves, and how many bytes of a sentence may follow.
+READY = b"+"
+TOLD_MAX = 1000
+
 # Elsewhere the option lets several listen, but does not deal.
 _DEALS = sys.platform == "linux"
 
@@ -45,10 +49,11 @@ class WorkersError(Exception):
 
 
 class Workers:
-    """`on_ready` is called once, when every worker serves."""
+    """`on_ready` is called once, when every worker serves, with what the last of them heard from the database, if that
+    cannot be used yet."""
 
     def __init__(
-        self, settings: Settings, database_url: str, address: socket.socket, on_ready: Callable[[], None]
+        self, settings: Settings, database_url: str, address: socket.socket, on_ready: Callable[[str | None], None]
     ) -> None:
         self._told = pickle.dumps((settings, database_url))
         self._count = settings.workers
@@ -140,12 +145,13 @@ class Workers:
         channel.setblocking(False)
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(channel, self._told)
-        if not await loop.sock_recv(channel, 1):
+        told = await loop.sock_recv(channel, len(READY) + TOLD_MAX)
+        if not told:
             return
         self._serving.add(process)
         if len(self._serving) == self._count and not self._were_ready:
             self._were_ready = True
-            self._on_ready()
+            self._on_ready(told.removeprefix(READY).decode(errors="replace") or None)
 
 
 def _environment() -> dict[str, str]:

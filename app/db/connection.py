@@ -175,9 +175,9 @@ async def connect(url: str, wait: float, *, patience: float | None = None) -> Co
             # and all else is stated below, not left to what the two sides thought of each other at the door.
             raw = _Raw(**arguments, charset="utf8mb4", autocommit=None, connect_timeout=None)
             await raw._connect()  # noqa: SLF001 - as aiomysql.connect does with its own class
-    except (OSError, TimeoutError, OperationalError, InterfaceError) as error:
+    except Exception as error:  # what answers may be anything, and both clients stumble over it in many ways
         _raise_if_cancelled()
-        raise not_connected(error) from error
+        raise not_connected(error, arguments) from error
     connection = Connection(raw, wait if patience is None else patience)
     try:
         await _state(connection, arguments["db"], ceil(wait))

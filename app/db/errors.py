@@ -21,9 +21,13 @@ is late.
 """
 
 import ssl
+from collections.abc import Mapping
+from typing import Any
 
 from pymysql.constants import CR, ER
 from pymysql.err import Error, InterfaceError
+
+from app.reasons import reason
 
 # SQLSTATE classes that blame the values: data exception, integrity constraint violation, with check option violation,
 # and an exception that a trigger raises for itself.
@@ -181,15 +185,35 @@ def judged(error: Error) -> DatabaseError:
 NO_TLS = "DATABASE_URL asks for TLS, and the server does not offer it; set it up there, or take it out"
 
 
-def not_connected(error: Exception) -> UnreachableError:
-    """What a failed try to connect means, in a sentence without a password."""
-    if (why := _distrusted(error)) is not None:
-        return RefusedError(f"cannot connect to the database: {why}")
+def not_connected(error: Exception, arguments: Mapping[str, Any]) -> UnreachableError:
+    """What a failed try to connect means, in a sentence with the place and without a password.
+
+    `arguments` are those of the client that tried.
+    """
+    host, port = arguments["host"], arguments["port"]
+    place = arguments.get("unix_socket") or (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     code, why = (error.args[0], error.args[-1]) if error.args else (0, type(error).__name__)
-    if code == CR.CR_SSL_CONNECTION_ERROR:
+    distrust = _distrusted(error)
+    refused = distrust is not None or code in _REFUSED
+    if distrust is not None:
+        why = distrust
+    elif code == CR.CR_SSL_CONNECTION_ERROR:
         why = NO_TLS  # PyMySQL has other words for it
-    kind = RefusedError if code in _REFUSED else UnreachableError
-    return kind(f"cannot connect to the database: {why}")
+    elif not isinstance(error, Error) or code in _CLIENT or not code:
+        why = _machines_words(error, str(why))
+    return (RefusedError if refused else UnreachableError)(f"cannot connect to the database at {place}: {why}")
+
+
+def _machines_words(error: Exception, otherwise: str) -> str:
+    """Both clients put the reason into words of their own, which tell less."""
+    for cause in (getattr(error, "original_exception", None), error, error.__cause__, error.__context__):
+        if isinstance(cause, OSError):
+            return reason(cause)
+        if isinstance(cause, EOFError):
+            return "it ended the connection"
+    return (
+        otherwise if isinstance(error, Error) else f"what answers is neither MySQL nor MariaDB ({type(error).__name__})"
+    )
 
 
 def _distrusted(error: Exception) -> str | None:

@@ -16,7 +16,7 @@ from pymysql.constants import ER
 from app.db import session
 from app.db.connection import connect
 from app.db.errors import DatabaseAwayError, RetryableError, ValuesRefusedError
-from app.db.migrate import ENGINES, NotMigratedError, refuse_engines
+from app.db.migrate import ENGINES, NotMigratedError, TableGoneError, pending, refuse_engines
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +122,9 @@ async def examine(url: str, wait: float) -> None:
         raise
     except RetryableError as error:
         if error.lacks_table:
-            raise NotMigratedError(f"the database lacks a table ({error.sentence}); run `rushes migrate`") from error
+            lacking = await pending(url, wait)
+            sentence = f"the database lacks a table ({error.sentence}); run `rushes migrate`"
+            raise (NotMigratedError(sentence) if lacking else TableGoneError(error)) from error
         if error.lacks_right or error.number in _UNFIT:
             raise session.unfit(error, "what we write") from error
         raise NotWritableError(error.sentence, error.number) from error

@@ -58,6 +58,18 @@ class NotMigratedError(DatabaseAwayError):
     """The database lacks what this version needs."""
 
 
+class TableGoneError(NotMigratedError):
+    """A table is not there, though its migration was applied, so that `rushes migrate` would do nothing."""
+
+    def __init__(self, error: RetryableError) -> None:
+        """Of the error that says so: Table 'database.table' doesn't exist."""
+        table = error.sentence.partition("'")[2].partition("'")[0].rpartition(".")[2]
+        super().__init__(
+            f"the table {table} is gone, although its migration was applied: put it back from a backup, or have it "
+            "made anew, empty, by `DELETE FROM _yoyo_migration` and the command rushes migrate"
+        )
+
+
 def refuse_engines(rows: Iterable[tuple[Any, ...]]) -> None:
     """Takes the rows of ENGINES. Raises UnfitError for a table whose engine knows no transactions of our kind."""
     for table, engine in rows:
@@ -93,10 +105,13 @@ def _refuse_enforced(rows: Iterable[tuple[Any, ...]]) -> None:
             )
 
 
-def apply(url: str, *, add_indexes: bool = False) -> Report:
-    """Brings a database up to date; several at once wait for each other. Raises DatabaseAwayError, and
-    once it is connected pymysql's Error."""
-    with _session(url) as connection, connection.cursor() as cursor:
+def apply(url: str, *, add_indexes: bool = False, patience: float = 10.0) -> Report:
+    """Brings a database up to date; several at once wait for each other. `patience`, in seconds, is for the connection.
+
+    Raises UnreachableError; RefusedError and UnfitError, its kinds, when waiting would not help; TableGoneError;
+    another DatabaseAwayError when others migrate for too long; and once it is connected pymysql's Error.
+    """
+    with _session(url, patience) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK('rushes_migrate', 60)")
         if cursor.fetchone() != (1,):
             raise DatabaseAwayError("another migration has been running for a minute")
@@ -106,21 +121,83 @@ def apply(url: str, *, add_indexes: bool = False) -> Report:
         found = cursor.fetchall()
         refuse_engines(found)
         existing = [table for table, _ in found if not table.startswith("rushes_")]
-        with _backend(url) as backend:
-            # GET_LOCK is ours, so whoever left yoyo's own lock row behind is dead.
-            backend.break_lock()
-            wanted = backend.to_apply(read_migrations(str(_FOLDER)))
-            names = [m.id for m in wanted]
-            if wanted:
-                with backend.lock():
-                    backend.apply_migrations(wanted)
-        ticket_key.make(connection)
+        _clear_halves(cursor)
+        try:
+            names = _apply_pending(url, cursor)
+            ticket_key.make(connection)
+        except Exception as error:
+            _raise_otherwise(error)
+            raise
         missing = _missing_indexes(cursor)
         if add_indexes:
             for statement in missing:
                 cursor.execute(statement)
         adopted = existing if any("video" in name for name in names) else []
         return Report(names, adopted, missing)
+
+
+_HAS_VERSION = "SHOW TABLES LIKE '\\_yoyo\\_version'"
+
+# What a migration does, done to a table that is nobody's. yoyo passes over some of the errors, and then stumbles.
+_PROBE = (
+    "DROP TABLE IF EXISTS rushes_probe",
+    "CREATE TABLE rushes_probe (id INT PRIMARY KEY, other INT) ENGINE=InnoDB",
+    "INSERT INTO rushes_probe (id) VALUES (1)",
+    "ALTER TABLE rushes_probe ADD INDEX rushes_probe_other (other)",
+    "UPDATE rushes_probe SET other = 1",
+    "SELECT other FROM rushes_probe",
+    "DELETE FROM rushes_probe",
+    "DROP TABLE rushes_probe",
+)
+
+
+def _apply_pending(url: str, cursor: Any) -> list[str]:
+    """Names of the migrations that were applied."""
+    cursor.execute(_HAS_VERSION)
+    is_new = cursor.fetchone() is None
+    if is_new:
+        _try_rights(cursor)
+    with _backend(url) as backend:
+        # GET_LOCK is ours, so whoever left yoyo's own lock row behind is dead.
+        backend.break_lock()
+        wanted = backend.to_apply(read_migrations(str(_FOLDER)))
+        names = [m.id for m in wanted]
+        if wanted:
+            if not is_new:
+                _try_rights(cursor)
+            with backend.lock():
+                backend.apply_migrations(wanted)
+    return names
+
+
+def _try_rights(cursor: Any) -> None:
+    for statement in _PROBE:
+        cursor.execute(statement)
+
+
+def _clear_halves(cursor: Any) -> None:
+    """yoyo stumbles over tables of its own that it was making when it was ended. Nothing is recorded in them yet."""
+    cursor.execute("SHOW TABLES LIKE '\\_yoyo\\_%'")
+    found = {row[0] for row in cursor.fetchall()}
+    if "_yoyo_version" in found:
+        cursor.execute("SELECT COUNT(*) FROM _yoyo_version")
+        if cursor.fetchone() != (0,):
+            return
+    for table in found & {"_yoyo_migration", "_yoyo_log", "_yoyo_version"}:
+        cursor.execute(f"DROP TABLE {table}")
+
+
+def _raise_otherwise(error: BaseException) -> None:
+    """Raises what is at the bottom of an error, if that is more to the point: a right that is lacking, or a table."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, pymysql.err.Error):
+            found = judged(cause)
+            if isinstance(found, RetryableError) and found.lacks_right:
+                raise session.unfit(found, "what we make") from error
+            if isinstance(found, RetryableError) and found.lacks_table:
+                raise TableGoneError(found) from error
+        cause = cause.__cause__ or cause.__context__
 
 
 def _missing_indexes(cursor: Any) -> list[str]:
@@ -151,25 +228,31 @@ def _backend(url: str) -> Any:
 
 
 @contextmanager
-def _session(url: str) -> Iterator[Any]:
-    connection = _connect(url)
+def _session(url: str, patience: float) -> Iterator[Any]:
+    connection = _connect(url, patience)
     try:
         yield connection
     finally:
         connection.close()
 
 
-def _connect(url: str) -> Any:
+def _connect(url: str, patience: float = 10.0) -> Any:
     """A session as all of ours are. Raises UnreachableError."""
     arguments = parameters(url)
     arguments["database"] = arguments.pop("db")
     try:
         # Without a demand PyMySQL would take any certificate.
         connection = pymysql.connect(
-            **arguments, charset="utf8mb4", autocommit=None, connect_timeout=10, ssl_disabled="ssl" not in arguments
+            **arguments,
+            charset="utf8mb4",
+            autocommit=None,
+            connect_timeout=patience,
+            read_timeout=patience,
+            ssl_disabled="ssl" not in arguments,
         )
-    except pymysql.err.OperationalError as error:
-        raise not_connected(error) from error
+    except Exception as error:
+        raise not_connected(error, arguments) from error
+    connection._read_timeout = None  # type: ignore[attr-defined]  # noqa: SLF001 - a migration may take hours
     try:
         _state(connection, arguments["database"])
     except BaseException:

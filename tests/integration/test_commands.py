@@ -229,7 +229,7 @@ async def test_database_that_lacks_our_tables_or_gives_no_rights_is_told_in_one_
         url = f"mysql://{user}@localhost/{name}?unix_socket={unix_socket}"
         code, out, err = await run(tmp_path, *arguments, DATABASE_URL=url)
         assert (code, out, err.count("\n")) == (1, "", 1), err
-        assert err.startswith("rushes: the database ")
+        assert err.startswith("rushes: the database")
         assert told in err
 
 

@@ -149,7 +149,7 @@ async def test_what_waiting_does_not_mend_ends_the_start(database_url, sql):
 async def test_wrong_database_url_is_one_sentence_at_the_start(tmp_path, database_url, change, told):
     code, out, err = await run(tmp_path, "serve", PORT=free_port(), DATABASE_URL=database_url.replace(*change))
     assert (code, err.count("\n")) == (1, 1), err
-    assert err.startswith("rushes: cannot connect to the database: ")
+    assert err.startswith("rushes: cannot connect to the database at /")
     assert told in err
     assert "hush" not in out + err
 
