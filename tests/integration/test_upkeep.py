@@ -377,7 +377,7 @@ async def test_start_of_the_follower_costs_what_its_ring_holds(sql, counting, la
 
 
 async def test_estimate_at_the_start_costs_the_same_whatever_lies_there(sql, counting, pool):
-    videos = Videos(pool)
+    videos = Videos(pool, 1 << 20)
     add_heap(sql, 3000, status="COMPLETED")
     sql("UPDATE video_generations SET processingTime = 60")
     add_events(sql, 3000, 1)
