@@ -108,6 +108,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         poll=settings.log_poll,
         poll_with_bus=settings.log_poll_with_redis,
         ring_size=settings.ring_size,
+        ring_max_bytes=settings.ring_max_bytes,
     )
     app[STREAMS] = Streams(app[HUB], app[FOLLOWER], app[LOG], partial(streams.snapshot, app[SNAPSHOTS], app[TYPICAL]))
     app[BUS] = _bus(settings, app[FOLLOWER])

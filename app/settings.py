@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     redis_buffer_max: Size = ByteSize(4 * 1024 * 1024)
     redis_message_max: Size = ByteSize(256 * 1024)
     ring_size: Count = 20_000
+    ring_max_bytes: Size = ByteSize(64 * 1024 * 1024)
     snapshot_max: Count = 1_000
     snapshot_max_bytes: Size = ByteSize(2 * 1024 * 1024)
     list_max_bytes: Size = ByteSize(4 * 1024 * 1024)

@@ -39,7 +39,8 @@ class LogEvent:
     """One committed change: a row of the log. `data` is the JSON that both transports send.
 
     `id` is 0 until the commit gives it its place. `digits` tell it from another one that was given the same, in a
-    history of the log that was taken back.
+    history of the log that was taken back. `data` is empty of a row that cannot be shown: those whom it concerns are to
+    read the present state instead.
     """
 
     id: int
@@ -51,6 +52,10 @@ class LogEvent:
     digits: str = ""
 
     @property
+    def is_readable(self) -> bool:
+        return bool(self.data)
+
+    @property
     def event_id(self) -> EventId:
         return EventId(self.id, self.digits)
 
@@ -58,6 +63,18 @@ class LogEvent:
     def owner(self) -> tuple[str, str | None]:
         return self.author_id, self.organization_id
 
+
+class Part(NamedTuple):
+    """Events of the log, in order. `more`: there are, or may be, others after these. The log had every event after
+    `floor` when these were read."""
+
+    events: list[LogEvent]
+    more: bool
+    floor: int
+
+
+EVENT_MAX = 256 * 1024
+"""Bytes, of an event's data."""
 
 _WEEK = 7 * 86400
 

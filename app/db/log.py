@@ -1,8 +1,11 @@
 """The log: one row for each committed change, with ids that are dense and in the order of commits."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import cast
+
+import orjson
 
 from app import times
 from app.db.answers import TextRow
@@ -10,7 +13,7 @@ from app.db.batched import Batched
 from app.db.connection import Row
 from app.db.pool import Pool
 from app.db.sql import Raw, bind, exact, literal
-from app.wire import BEFORE_ALL, EventId, Found, LogEvent
+from app.wire import BEFORE_ALL, EVENT_MAX, EventId, Found, LogEvent, Part
 
 # The digits stand beside the id that they belong to: an earlier version moves the value alone.
 _TAKE_IDS = """
@@ -37,7 +40,25 @@ _DIGITS_OF = f"SELECT id, {_DIGITS} FROM rushes_events WHERE id IN %s"
 
 _NAME = "SELECT CONCAT(name, '/', DATABASE()) FROM rushes_log WHERE id = 1"
 
-_COLUMNS = "SELECT id, job_id, author_id, organization_id, event, data FROM rushes_events"
+# Bytes of data in a part, and of one event more.
+_PART_BYTES = 512 * 1024
+
+# As much as fits. What is larger than an event may be is not read at all, and its digits are the database's to make.
+_PART = f"""
+SELECT e.id, e.job_id, e.author_id, e.organization_id, e.event, LENGTH(e.data),
+  IF(LENGTH(e.data) > {EVENT_MAX}, NULL, e.data), IF(LENGTH(e.data) > {EVENT_MAX}, {_DIGITS}, NULL)
+FROM (
+  SELECT id, SUM(size) OVER (ORDER BY id) - size AS before_it FROM (
+    SELECT id, LEAST(LENGTH(data), {EVENT_MAX}) AS size FROM rushes_events WHERE %s ORDER BY id LIMIT %s
+  ) found
+) part JOIN rushes_events e ON e.id = part.id
+WHERE part.before_it < {_PART_BYTES} ORDER BY e.id
+"""
+
+_SIZES = "SELECT id, LENGTH(data) FROM rushes_events WHERE id > %s AND id <= %s ORDER BY id DESC"
+_SIZES_AT_ONCE = 500
+
+_NAME_OF_EVENT = re.compile(r"[a-z]{1,16}")
 
 # Parts of the log, or digits of events, that are read in one packet.
 _READ_AT_ONCE = 20
@@ -46,8 +67,8 @@ _LOOKED_UP_AT_ONCE = 200
 # (last_id, limit, job_id, author_id)
 _Part = tuple[int, int, str | None, str | None]
 
-# The columns, as text; only an organization may be missing.
-_EventRow = tuple[str, str, str, str | None, str, str]
+# As text: the columns, of which only an organization may be missing; bytes of data, the data, digits.
+_EventRow = tuple[str, str, str, str | None, str, str, str | None, str | None]
 
 
 def append(events: list[LogEvent], at: int) -> list[bytes]:
@@ -126,16 +147,31 @@ class Log:
         known |= {int(number or 0): digits for number, digits in rows}
         return {number: Found(known.get(number), floor, head) for number in numbers}
 
-    async def after(
-        self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None
-    ) -> list[LogEvent]:
-        """At most `limit` events with greater ids, in order: all, or one job's, or one author's."""
+    async def after(self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None) -> Part:
+        """At most `limit` events with greater ids, and about half a mebibyte of them: of all, of one job, or of one
+        author."""
         return await self._parts.get((last_id, limit, job_id, author_id))
 
-    async def _read_parts(self, parts: Sequence[_Part]) -> dict[_Part, list[LogEvent]]:
+    async def _read_parts(self, parts: Sequence[_Part]) -> dict[_Part, Part]:
         async with self._pool.connection() as connection:
-            answers = await connection.run_text(*(_select(part) for part in parts))
-        return {part: [_event(row) for row in rows] for part, rows in zip(parts, answers, strict=True)}
+            # What is there at the end was there when the parts were read.
+            *answers, last, oldest = await connection.run_text(*(_select(part) for part in parts), HEAD, _OLDEST)
+        floor = _floor(last, oldest)
+        return {part: _read(part, rows, floor) for part, rows in zip(parts, answers, strict=True)}
+
+    async def beginning(self, head: int, count: int, size: int) -> int:
+        """The id after which the newest events up to `head` begin: `count`, or as many as have about `size` bytes."""
+        last_id = head
+        while last_id > max(0, head - count) and size > 0:
+            first = max(0, head - count, last_id - _SIZES_AT_ONCE)
+            for _, length in await self._pool.rows(bind(_SIZES, first, last_id)):
+                size -= min(length, EVENT_MAX)
+                if size <= 0:
+                    break
+                last_id -= 1
+            else:
+                last_id = first
+        return last_id
 
 
 def _floor(last: Sequence[TextRow], oldest: Sequence[TextRow]) -> int:
@@ -146,18 +182,33 @@ def _floor(last: Sequence[TextRow], oldest: Sequence[TextRow]) -> int:
 
 def _select(part: _Part) -> bytes:
     last_id, limit, job_id, author_id = part
-    where = "id > %s"
-    values: list[int | str | bytes] = [last_id]
+    where = bind("id > %s", last_id)
     for column, value in (("job_id", job_id), ("author_id", author_id)):
         if value is not None:
             # Exact here, not in code: events of another spelling must not use up the limit.
-            where += f" AND {column} = %s AND CAST({column} AS BINARY) = %s"
-            values += [value, exact(value)]
-    return bind(f"{_COLUMNS} WHERE {where} ORDER BY id LIMIT %s", *values, limit)
+            where += bind(f" AND {column} = %s AND CAST({column} AS BINARY) = %s", value, exact(value))
+    return bind(_PART, Raw(where), limit)
+
+
+def _read(part: _Part, rows: list[TextRow], floor: int) -> Part:
+    size = sum(min(int(row[5] or 0), EVENT_MAX) for row in rows)
+    return Part([_event(row) for row in rows], len(rows) == part[1] or size >= _PART_BYTES, floor)
 
 
 def _event(row: TextRow) -> LogEvent:
-    event_id, job_id, author_id, organization_id, name, data = cast("_EventRow", row)
-    event = LogEvent(int(event_id), job_id, author_id, organization_id, name, data.encode())
-    event.digits = _digits(event)
+    event_id, job_id, author_id, organization_id, name, _, data, digits = cast("_EventRow", row)
+    event = LogEvent(int(event_id), job_id, author_id, organization_id, name, (data or "").encode())
+    event.digits = digits or _digits(event)
+    if not _can_be_shown(event):
+        event.data = b""
     return event
+
+
+def _can_be_shown(event: LogEvent) -> bool:
+    """Whether it is what we would write: a line end would begin another field of a stream."""
+    if not _NAME_OF_EVENT.fullmatch(event.event) or b"\n" in event.data or b"\r" in event.data:
+        return False
+    try:
+        return isinstance(orjson.loads(event.data), dict)
+    except orjson.JSONDecodeError:
+        return False

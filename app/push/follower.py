@@ -14,13 +14,14 @@ from typing import Protocol
 import structlog
 
 from app.push.hub import Hub
-from app.push.ring import Ring
-from app.wire import BEFORE_ALL, EventId, Found, LogEvent
+from app.push.ring import Ring, size_of
+from app.wire import BEFORE_ALL, EventId, Found, LogEvent, Part
 
 log = structlog.get_logger(__name__)
 
 _READ = 500
 _AHEAD_MAX = 10_000
+_AHEAD_BYTES = 16 * 1024 * 1024
 
 
 class LogReader(Protocol):
@@ -30,7 +31,9 @@ class LogReader(Protocol):
 
     async def after(
         self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None
-    ) -> list[LogEvent]: ...
+    ) -> Part: ...
+
+    async def beginning(self, head: int, count: int, size: int) -> int: ...
 
     async def look_up(self, number: int) -> Found: ...
 
@@ -38,9 +41,9 @@ class LogReader(Protocol):
 class Follower:
     """`last_id` is the newest event that the hub has; it only moves to the next id.
 
-    The newest `ring_size` events stay in memory, for streams that come back. After `poll` seconds of silence the log
-    is read, or after `poll_with_bus` while the bus brings the commits of other processes. `settle` is how many seconds
-    what is missing may take to arrive by itself.
+    The newest events, `ring_size` of them or about `ring_max_bytes`, stay in memory for streams that come back. After
+    `poll` seconds of silence the log is read, or after `poll_with_bus` while the bus brings the commits of other
+    processes. `settle` is how many seconds what is missing may take to arrive by itself.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Follower:
         poll: float,
         poll_with_bus: float,
         ring_size: int,
+        ring_max_bytes: int,
         settle: float = 0.005,
     ) -> None:
         self._last = BEFORE_ALL
@@ -60,9 +64,10 @@ class Follower:
         self._poll_with_bus = poll_with_bus
         self._settle = settle
         self._silence = poll
-        self._ring_size = ring_size
-        self._ring = Ring(ring_size)
+        self._ring_bounds = ring_size, ring_max_bytes
+        self._ring = Ring(*self._ring_bounds)
         self._ahead: dict[int, LogEvent] = {}
+        self._ahead_bytes = 0
         self._wake = asyncio.Event()
         self._must_read = False
         self._was_away = False
@@ -78,11 +83,11 @@ class Follower:
 
     async def _read_newest(self) -> tuple[EventId, Ring]:
         """The log's head and the newest events up to it: whom the last process lost comes back for them."""
-        head, ring = await self._reader.head(), Ring(self._ring_size)
+        head, ring = await self._reader.head(), Ring(*self._ring_bounds)
         last = head
-        position = max(0, head.number - self._ring_size)
+        position = await self._reader.beginning(head.number, *self._ring_bounds)
         while position < head.number:
-            events = await self._reader.after(position, min(_READ, head.number - position))
+            events = (await self._reader.after(position, min(_READ, head.number - position))).events
             for event in events:
                 ring.append(event)
                 last = event.event_id
@@ -93,11 +98,24 @@ class Follower:
         """Committed events, in any order, with any repetition."""
         for event in events:
             if event.id > self.last_id:
-                if len(self._ahead) < _AHEAD_MAX:
-                    self._ahead[event.id] = event
+                # What does not fit is read from the log, when its turn comes.
+                full = len(self._ahead) >= _AHEAD_MAX or self._ahead_bytes >= _AHEAD_BYTES
+                if not full or event.id == self.last_id + 1:
+                    self._keep(event)
             elif (sent := self._ring.get(event.id)) is not None and sent.digits != event.digits:
                 self._contradicted = True
         self._wake.set()
+
+    def _keep(self, event: LogEvent) -> None:
+        if event.id not in self._ahead:
+            self._ahead_bytes += size_of(event)
+        self._ahead[event.id] = event
+
+    def _take(self, event_id: int) -> LogEvent | None:
+        event = self._ahead.pop(event_id, None)
+        if event is not None:
+            self._ahead_bytes -= size_of(event)
+        return event
 
     def look(self) -> None:
         """Reads the log soon: it may hold what nobody has told."""
@@ -164,14 +182,16 @@ class Follower:
             await self._deliver_heard()
 
     async def _deliver_heard(self) -> None:
-        while (event := self._ahead.pop(self.last_id + 1, None)) is not None:
+        while (event := self._take(self.last_id + 1)) is not None:
             await self._deliver(event)
-        if self._ahead:
-            self._ahead = {i: e for i, e in self._ahead.items() if i > self.last_id}
+        for event_id in [i for i in self._ahead if i <= self.last_id]:
+            self._take(event_id)
 
     async def _deliver(self, event: LogEvent) -> None:
         self._ring.append(event)
         self._last = event.event_id
+        if not event.is_readable:
+            log.warning("event_unreadable", event_id=event.id, job_id=event.job_id)
         await self._hub.publish(event)
 
     async def _read_log(self) -> None:
@@ -183,20 +203,19 @@ class Follower:
             if not self._is_still_there(found):
                 await self._start_over("log_taken_back")
                 return
-            events = await self._reader.after(self.last_id, _READ)
-            full = len(events) == _READ
+            part = await self._reader.after(self.last_id, _READ)
             self._was_away = self._contradicted = False
-            for event in events:
+            for event in part.events:
                 if event.id == self.last_id + 1:
                     await self._deliver(event)
                 elif event.id > self.last_id:
                     # Ids are dense: a gap in the table itself was made by a purge that overtook us.
                     await self._start_over("log_purged_past_us")
                     return
-            if not full:
+            if not part.more:
                 break
         for event_id in told:
-            self._ahead.pop(event_id, None)
+            self._take(event_id)
 
     def _is_still_there(self, found: Found) -> bool:
         """Whether the log still has what was sent last. A crash of the database can take back what was visible but
@@ -209,6 +228,7 @@ class Follower:
         log.warning(why, last_id=self.last_id)
         self._last, self._ring = await self._read_newest()
         self._ahead.clear()
+        self._ahead_bytes = 0
         self._was_away = self._contradicted = False
         self._hub.reset()
         self.look()

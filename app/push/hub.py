@@ -40,7 +40,7 @@ class Hub:
 
     A client has `last_words` to take what waits for it when its stream ends; one whose machine acknowledges nothing for
     `dead_after` is gone. `epoch` counts how often the log was taken back; `restart` is called with those who were live
-    then.
+    then, or who miss what cannot be shown.
     """
 
     def __init__(
@@ -127,9 +127,12 @@ class Hub:
 
     async def publish(self, event: LogEvent) -> None:
         """Writes one event to all who listen. Events must come in the log's order."""
+        channel = _channel(event.job_id, "")
+        if not event.is_readable:
+            self._start_over(event.id, [channel, _channel(None, event.author_id)])
+            return
         frames = Frames(event)
         self._written += 1
-        channel = _channel(event.job_id, "")
         if self._owners.get(channel, event.owner) != event.owner:
             self._part_with_strangers(channel, event.owner)
         of_job = self._channels.get(channel)
@@ -139,6 +142,14 @@ class Hub:
         of_user = self._channels.get(_channel(None, event.author_id))
         if of_user:
             await self._write(frames, of_user, None)
+
+    def _start_over(self, event_id: int, channels: list[str]) -> None:
+        """Those who listen there miss an event that cannot be shown: they begin with the present state again."""
+        listening = [subscriber for channel in channels for subscriber in self._channels.get(channel, ())]
+        missing = [subscriber for subscriber in listening if subscriber.floor < event_id]
+        for subscriber in missing:
+            self.leave(subscriber)
+        self.restart(missing)
 
     def _part_with_strangers(self, channel: str, owner: Owner) -> None:
         """The job is not whose it was: whoever may not see it any more leaves before its next event."""

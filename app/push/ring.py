@@ -8,12 +8,23 @@ from app.wire import LogEvent
 _BY_ID = attrgetter("id")
 _TRIM = 64
 
+# What an event takes beside its data, at least.
+_EVENT_BYTES = 512
+
+
+def size_of(event: LogEvent) -> int:
+    """Bytes of memory, about."""
+    return len(event.data) + _EVENT_BYTES
+
 
 class Ring:
-    """Holds events with ids that follow each other, at most `size`; the oldest gives way."""
+    """Holds events with ids that follow each other: the newest, and before it at most `size` and about `max_bytes` in
+    all. `bytes` is how much they take."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, max_bytes: int) -> None:
+        self.bytes = 0
         self._size = size
+        self._max_bytes = max_bytes
         self._events: dict[int, LogEvent] = {}
         self._of_job: dict[str, _Line] = {}
         self._of_user: dict[str, _Line] = {}
@@ -27,16 +38,22 @@ class Ring:
             self._events.clear()
             self._of_job.clear()
             self._of_user.clear()
+            self.bytes = 0
         self._events[event.id] = event
+        self.bytes += size_of(event)
         for lines, key in ((self._of_job, event.job_id), (self._of_user, event.author_id)):
             line = lines.get(key)
             if line is None:
                 line = lines[key] = _Line()
             line.events.append(event)
-        oldest = self._events.pop(event.id - self._size, None)
-        if oldest is not None:
-            _drop_first(self._of_job, oldest.job_id)
-            _drop_first(self._of_user, oldest.author_id)
+        while len(self._events) > self._size or (self.bytes > self._max_bytes and len(self._events) > 1):
+            self._drop_oldest(event.id + 1 - len(self._events))
+
+    def _drop_oldest(self, event_id: int) -> None:
+        oldest = self._events.pop(event_id)
+        self.bytes -= size_of(oldest)
+        _drop_first(self._of_job, oldest.job_id)
+        _drop_first(self._of_user, oldest.author_id)
 
     def since(self, event_id: int, limit: int, *, job_id: str | None, author_id: str | None) -> list[LogEvent] | None:
         """At most `limit` events after `event_id`, of a job or else of a user; None when not all are here any more."""

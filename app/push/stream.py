@@ -99,8 +99,7 @@ class Streams:
                 self._hub.note_end(subscriber, first.events[-1], first.moved_ago)
             if subscriber.job_id is not None:
                 subscriber.owner = first.events[-1].owner
-            await self._replay(subscriber, last_id, first.head.number)
-            if subscriber.epoch == self._hub.epoch:
+            if await self._replay(subscriber, last_id, first.head.number) and subscriber.epoch == self._hub.epoch:
                 break
             again = await self._start_over(subscriber)
             if again is None:
@@ -124,8 +123,9 @@ class Streams:
             self._hub.note_end(subscriber, snapshot.events[-1], snapshot.moved_ago)
         return snapshot.head.number
 
-    async def _replay(self, subscriber: Subscriber, position: int, head: int) -> None:
-        """Everything after `position`, until the follower has no more. Events after `head` are news.
+    async def _replay(self, subscriber: Subscriber, position: int, head: int) -> bool:
+        """Everything after `position`, until the follower has no more. Events after `head` are news. False when some of
+        it cannot be had: it was purged meanwhile, or cannot be shown.
 
         Of one job, nothing of an earlier one of that id that was somebody else's; if it becomes somebody else's by the
         news, and is not his to see any more, that is the end.
@@ -134,16 +134,24 @@ class Streams:
         while position < self._follower.last_id and subscriber.why is None:
             upto = self._follower.last_id
             events = self._follower.since(position, _REPLAY, job_id=subscriber.job_id, author_id=author_id)
+            more = events is not None and len(events) == _REPLAY
             if events is None:
-                events = await self._reader.after(position, _REPLAY, job_id=subscriber.job_id, author_id=author_id)
-            position = events[-1].id if len(events) == _REPLAY else max([upto, *(e.id for e in events)])
+                events, more, floor = await self._reader.after(
+                    position, _REPLAY, job_id=subscriber.job_id, author_id=author_id
+                )
+                if floor > position:
+                    return False
+            position = events[-1].id if more else max([upto, *(e.id for e in events)])
             for event in events:
                 if not _is_his(subscriber, event, news=event.id > head):
                     continue
+                if not event.is_readable:
+                    return False
                 await subscriber.send(event_frame(subscriber.wire, event, event.event_id))
                 if event.id > head:
                     self._hub.note_end(subscriber, event)
         subscriber.floor = max(subscriber.floor, position)
+        return True
 
     def _restart(self, subscribers: list[Subscriber]) -> None:
         """Begins again with all of them, some at a time."""

@@ -159,9 +159,10 @@ def _expires_at(who: Identity) -> float | None:
 async def _is_over(request: web.Request, job_id: str, first: Snapshot, last_id: int) -> bool:
     """Whether the job's stream has ended and there is nothing to tell since: 204 stops an EventSource."""
     left = request.app[HUB].grace_left(first.events[-1], first.moved_ago)
-    return left == 0 and not await request.app[LOG].after(
-        last_id, 1, job_id=job_id, author_id=first.events[-1].author_id
-    )
+    if left != 0:
+        return False
+    since = await request.app[LOG].after(last_id, 1, job_id=job_id, author_id=first.events[-1].author_id)
+    return not since.events
 
 
 async def _refuse(request: web.Request, response: web.WebSocketResponse, code: int, why: str) -> web.StreamResponse:

@@ -132,7 +132,7 @@ async def test_database_and_we_make_the_same_digits_of_any_text(database_url, te
         await server.post(webhook(text, "failed") | {"error": text * 100})
     pool = Pool(database_url, 1, 5.0)
     log = Log(pool)
-    for event in await log.after(0, 10):
+    for event in (await log.after(0, 10)).events:
         assert (await log.look_up(event.id)).digits == event.digits
     assert await log.head() == EventId(2, event.digits)
     pool.close()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.push.follower import Follower
-from app.wire import BEFORE_ALL, EventId, Found, LogEvent
+from app.wire import BEFORE_ALL, EventId, Found, LogEvent, Part
 
 
 def event(number: int) -> LogEvent:
@@ -37,7 +37,10 @@ class Table:
     async def after(self, last_id, limit, *, job_id=None, author_id=None):
         self._check()
         await asyncio.sleep(0)
-        return self.events[last_id : last_id + limit]
+        return Part(self.events[last_id : last_id + limit], len(self.events) > last_id + limit, 0)
+
+    async def beginning(self, head, count, size):
+        return max(0, head - count)
 
     async def look_up(self, number: int) -> Found:
         self._check()
@@ -82,7 +85,9 @@ steps = st.lists(
 def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what, settle):
     async def play():
         table, hub = Table(), Recorder()
-        follower = Follower(table, hub, poll=0.001, poll_with_bus=0.003, ring_size=100, settle=settle)
+        follower = Follower(
+            table, hub, poll=0.001, poll_with_bus=0.003, ring_size=100, ring_max_bytes=1 << 20, settle=settle
+        )
         await follower.start()
         running = asyncio.create_task(follower.run())
         for name, value in what:
@@ -115,7 +120,9 @@ def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what, settle)
 
 
 async def follow(table, hub, **options):
-    follower = Follower(table, hub, **{"poll": 0.001, "poll_with_bus": 3.0, "ring_size": 20_000} | options)
+    follower = Follower(
+        table, hub, **{"poll": 0.001, "poll_with_bus": 3.0, "ring_size": 20_000, "ring_max_bytes": 1 << 30} | options
+    )
     await follower.start()
     return follower, asyncio.create_task(follower.run())
 
@@ -173,7 +180,7 @@ async def test_purge_that_overtook_us_resets_the_streams():
         table.commit()
 
     async def purged(last_id, limit, **_):
-        return [e for e in table.events if e.id > max(last_id, 2)]
+        return Part([e for e in table.events if e.id > max(last_id, 2)], False, 2)
 
     table.after = purged
     await until(lambda: hub.resets)
@@ -320,3 +327,21 @@ async def test_events_that_are_only_known_to_exist_are_read():
     follower.expect(1)
     await until(lambda: follower.last_id == 1)
     running.cancel()
+
+
+async def test_news_that_are_not_in_turn_are_kept_up_to_a_number_of_bytes_and_then_read_from_the_log():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600, settle=3600)
+    events = [table.commit() for _ in range(200)]
+    for one in events:
+        one.data = b"x" * 256 * 1024
+    await asyncio.sleep(0)
+    follower.offer(events[1:])
+    assert sum(len(one.data) for one in follower._ahead.values()) <= 17 * 1024 * 1024
+    follower.offer(events[:1])
+    await until(lambda: follower.last_id > 50)
+    follower.expect(200)
+    await until(lambda: follower.last_id == 200)
+    running.cancel()
+    assert hub.seen == list(range(1, 201))
+    assert (follower._ahead, follower._ahead_bytes) == ({}, 0)
