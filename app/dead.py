@@ -130,7 +130,9 @@ async def _received(database: Database, settings: Settings) -> AsyncIterator[tup
     """With the database's URL."""
     async with database as url:
         with closing(Pool(url, 2, settings.db_timeout)) as pool:
-            yield ReceivedWebhooks(pool, settings.app_language, create_unknown=_creates(settings)), url
+            most = settings.max_files_per_job
+            received = ReceivedWebhooks(pool, settings.app_language, create_unknown=_creates(settings), max_files=most)
+            yield received, url
 
 
 @asynccontextmanager
@@ -146,6 +148,7 @@ async def _writing(url: str, settings: Settings) -> AsyncIterator[Writer]:
         budget=settings.answer_budget,
         wait=settings.db_timeout,
         create_unknown=_creates(settings),
+        max_files=settings.max_files_per_job,
     )
     writer.start()
     try:

@@ -88,7 +88,12 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[VIDEOS] = Videos(app[POOL], settings.list_max_bytes)
     app[SNAPSHOTS] = Snapshots(app[POOL], settings.snapshot_max, settings.snapshot_max_bytes)
     app[REGISTRAR] = Registrar(app[POOL], settings.app_language)
-    app[RECEIVED] = ReceivedWebhooks(app[POOL], settings.app_language, create_unknown=settings.unknown_job == "create")
+    app[RECEIVED] = ReceivedWebhooks(
+        app[POOL],
+        settings.app_language,
+        create_unknown=settings.unknown_job == "create",
+        max_files=settings.max_files_per_job,
+    )
     app[TYPICAL] = Typical()
     app[TOKENS] = _tokens(settings)
     app[TICKETS] = Tickets(TicketKey(app[POOL]), settings.ticket_ttl)
@@ -305,6 +310,7 @@ def _writer(app: web.Application, database_url: str) -> Writer:
         spool=app[SPOOL],
         spool_tries=settings.spool_tries,
         create_unknown=settings.unknown_job == "create",
+        max_files=settings.max_files_per_job,
     )
 
 

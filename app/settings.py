@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     max_body_bytes: Size = ByteSize(1024 * 1024)
+    max_files_per_job: Count = 1000
     max_json_depth: Annotated[int, Field(ge=8, le=DEPTH_MAX)] = 64
     max_json_values: Annotated[int, Field(ge=2000, le=VALUES_MAX)] = 50_000
     max_image_body_bytes: Size = ByteSize(10 * 1024 * 1024)

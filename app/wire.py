@@ -76,6 +76,13 @@ class Part(NamedTuple):
 EVENT_MAX = 256 * 1024
 """Bytes, of an event's data."""
 
+FILES_MAX = 100
+"""Files in an event, or of a job in a list."""
+
+_ERROR_MAX = 64 * 1024  # bytes, as JSON
+_MESSAGE_MAX = 16 * 1024
+_FRAME = 256  # bytes, of all else around the files, and some more
+
 _WEEK = 7 * 86400
 
 
@@ -110,22 +117,44 @@ def event_data(
     occurred_at: int,
     error: str | None,
     eta_seconds: int | None,
-    videos: list[dict[str, Any]],
+    videos: Sequence[dict[str, Any]] | None = None,
+    num_videos: int = 0,
 ) -> bytes:
-    """The `data` of one event. `occurred_at` is in microseconds since 1970."""
-    return orjson.dumps(
-        {
-            "job_id": job_id,
-            "status": status,
-            "state": state,
-            "progress": progress,
-            "message": message,
-            "occurred_at": rfc3339(occurred_at),
-            "error": error,
-            "eta_seconds": eta_seconds,
-            "videos": videos,
-        }
-    )
+    """The `data` of one event, of `EVENT_MAX` at most. `occurred_at` is in microseconds since 1970. `videos`, where the
+    job is completed, are its files, or the first of `num_videos`: as many as fit are told."""
+    told: dict[str, Any] = {
+        "job_id": job_id,
+        "status": status,
+        "state": state,
+        "progress": progress,
+        "message": _clipped(message, _MESSAGE_MAX),
+        "occurred_at": rfc3339(occurred_at),
+        "error": _clipped(error, _ERROR_MAX),
+        "eta_seconds": eta_seconds,
+    }
+    if videos is None:
+        return orjson.dumps(told | {"videos": []})
+    files = [orjson.Fragment(file) for file in fitting(videos, EVENT_MAX - _FRAME - len(orjson.dumps(told)))]
+    return orjson.dumps(told | {"videos": files, "num_videos": max(num_videos, len(videos))})
+
+
+def fitting(files: Sequence[dict[str, Any]], room: int) -> list[bytes]:
+    """The first of the files as JSON: `FILES_MAX` at most, and as many as have `room` bytes together."""
+    found = []
+    for file in files[:FILES_MAX]:
+        encoded = orjson.dumps(file)
+        room -= len(encoded) + 1
+        if room < 0:
+            break
+        found.append(encoded)
+    return found
+
+
+def _clipped(text: str | None, most: int) -> str | None:
+    """The beginning of the text that has `most` bytes as JSON."""
+    while text is not None and 6 * len(text) > most and (size := len(orjson.dumps(text)) - 2) > most:
+        text = text[: len(text) * most // size]
+    return text
 
 
 def whole(value: object) -> int:

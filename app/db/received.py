@@ -15,6 +15,7 @@ from app.db.errors import BusyError, DatabaseAwayError, RetryableError
 from app.db.pool import Pool
 from app.db.preview import Preview
 from app.db.sql import bind
+from app.db.transaction import MAX_FILES
 from app.db.webhooks import Delivery, to_try_again
 from app.db.writer import Writer
 from app.times import microseconds, rfc3339
@@ -129,13 +130,14 @@ class WholeWebhook(Webhook):
 class ReceivedWebhooks:
     """Reads them, tries them again, discards them. Every method raises DatabaseAwayError and RetryableError.
 
-    `language` and `create_unknown` are the writer's, so that a preview tells what it would do.
+    `language`, `create_unknown` and `max_files` are the writer's, so that a preview tells what it would do.
     """
 
-    def __init__(self, pool: Pool, language: str, *, create_unknown: bool = False) -> None:
+    def __init__(self, pool: Pool, language: str, *, create_unknown: bool = False, max_files: int = MAX_FILES) -> None:
         self._pool = pool
         self._language = language
         self._create_unknown = create_unknown
+        self._max_files = max_files
 
     async def page(
         self, limit: int, *, before: str | None = None, outcomes: Sequence[str] = (), job_id: str | None = None
@@ -164,7 +166,13 @@ class ReceivedWebhooks:
         if webhook.error_code == set_aside.CODE and not webhook.body:
             return {"outcome": None, "code": set_aside.CODE, "error": "Only the server that holds it has its payload."}
         # An estimate of its own: the server's must not learn from what did not happen.
-        preview = Preview([webhook.delivery()], self._language, Typical(), create_unknown=self._create_unknown)
+        preview = Preview(
+            [webhook.delivery()],
+            self._language,
+            Typical(),
+            create_unknown=self._create_unknown,
+            max_files=self._max_files,
+        )
         try:
             async with self._pool.connection() as connection:
                 found = await preview.read(connection)

@@ -98,7 +98,7 @@ class Registrar:
         message = video.MESSAGES[self._language]["pending"]
         data = event_data(
             job_id=job_id, status="pending", state="PENDING", progress=0, message=message,
-            occurred_at=at, error=None, eta_seconds=None, videos=[],
+            occurred_at=at, error=None, eta_seconds=None,
         )  # fmt: skip
         events = [LogEvent(0, job_id, new.author_id, new.organization_id, "progress", data)]
         told = self._columns.fit("video_generations", {"prompt": new.prompt, "message": message})

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.db import log
+from app.db import files, log
 from app.db.batched import Batched
 from app.db.connection import Row
 from app.db.pool import Pool
 from app.db.rows import EXACTLY, KEY, UNFINISHED, newest_unfinished, present, text, that_fit
 from app.db.sql import bind, exact
-from app.db.videos import FILES, VIEW, files_of
+from app.db.videos import VIEW
 from app.wire import EventId, LogEvent, Typical, event_data, event_name, words
 
 # No prompt: it may be longer than all else.
@@ -60,6 +60,7 @@ class JobState:
     at: int
     moved_at: int
     videos: list[dict[str, Any]]
+    num_videos: int
 
     def event(self, typical: Typical) -> LogEvent:
         """The job's present state as an event without an id of its own."""
@@ -72,7 +73,8 @@ class JobState:
             occurred_at=self.at,
             error=self.error,
             eta_seconds=typical.eta(self.state, self.progress),
-            videos=self.videos if self.state == "COMPLETED" else [],
+            videos=self.videos if self.state == "COMPLETED" else None,
+            num_videos=self.num_videos,
         )
         return LogEvent(0, self.id, self.author_id, self.organization_id, event_name(self.state), data)
 
@@ -103,11 +105,11 @@ class Snapshots:
 
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, JobState | None]]:
         jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", _TEXT_MAX, _TEXT_MAX, job_ids)
-        answers = await self._pool.run(*VIEW, log.HEAD, jobs, bind(FILES, job_ids), "COMMIT")
-        head, rows, files = answers[2:5]
-        videos = files_of(files)
+        answers = await self._pool.run(*VIEW, log.HEAD, jobs, files.first_of(list(job_ids)), "COMMIT")
+        head, rows, videos = answers[2:5]
+        shown = files.shown(videos)
         # The database compares without regard to case: what was found is not always what was asked for.
-        found = {row[0]: _job(row, videos.get(row[0], ())) for row in rows}
+        found = {row[0]: _job(row, *shown.get(row[0], ([], 0))) for row in rows}
         return {job_id: (log.head_of(head), found.get(job_id)) for job_id in job_ids}
 
     async def of_user(self, user_id: str) -> UserState:
@@ -164,11 +166,11 @@ class Snapshots:
         return head, newest[:fit][::-1], fit < len(jobs)
 
 
-def _job(row: Row, videos: Sequence[dict[str, Any]] = ()) -> JobState:
+def _job(row: Row, videos: Sequence[dict[str, Any]] = (), num_videos: int = 0) -> JobState:
     now = present(row[1], row[2], row[7:10], row[10:13])
     return JobState(
         id=row[0], state=now.state, status=now.status, progress=now.progress,
         message=text(row[3]), error=text(row[4]), author_id=words(row[5]), organization_id=row[6],
         created_at=now.created_at, at=now.at, moved_at=now.moved_at,
-        videos=list(videos),
+        videos=list(videos), num_videos=num_videos,
     )  # fmt: skip

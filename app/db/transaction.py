@@ -24,6 +24,9 @@ _BETWEEN = 2  # bytes, between two statements of a packet
 # Characters; what a TEXT column holds whatever they are.
 _PROMPT_MAX = 16_000
 
+MAX_FILES = 1000
+"""Of a job, unless it is said otherwise."""
+
 _MAKE_JOBS = """
 INSERT INTO video_generations (id, prompt, authorId, createdAt, updatedAt) VALUES %s
 """
@@ -62,6 +65,8 @@ class Batch:
     `looks`: whether webhooks that are known already are looked for, and files that are another job's. Otherwise one of
     them makes `commit` raise the IntegrityError of its key: both are rare, and each look is a statement more.
 
+    `max_files` is how many files a job may have: a completion that brings more is a dead letter.
+
     `columns` tells what the site's columns hold, as far as one has refused something.
     """
 
@@ -73,9 +78,11 @@ class Batch:
         *,
         create_unknown: bool = False,
         looks: bool = True,
+        max_files: int = MAX_FILES,
         columns: Columns | None = None,
     ) -> None:
         self._create_unknown = create_unknown
+        self._max_files = max_files
         self.looks = looks or any(d.again for d in deliveries)
         self.deliveries = deliveries
         self.outcomes: dict[str, Outcome] = {}
@@ -188,7 +195,7 @@ class Batch:
             if update.job_id in self._standing.held:
                 return None
             return Outcome("parked", row.id, "unknown_job", "VideoGeneration not found")
-        refused = self._refusal(job_row, update.files)
+        refused = self._refusal(job_row, update)
         if refused is not None:
             return Outcome("dead", row.id, *refused)
         change = video.apply(job_row.job, update, row.received_at, self._language)
@@ -205,14 +212,17 @@ class Batch:
             num_videos=len(job_row.gallery),
         )
 
-    def _refusal(self, row: JobRow, files: tuple[VideoFile, ...]) -> tuple[str, str] | None:
-        """(code, sentence) of what is known to keep these files from being stored."""
-        for key in (file.s3_key for file in files):
-            owner = self._standing.key_owner.get(key, row.id)
+    def _refusal(self, row: JobRow, update: StatusUpdate) -> tuple[str, str] | None:
+        """(code, sentence) when it is known that the job cannot have these files."""
+        for file in update.files:
+            owner = self._standing.key_owner.get(file.s3_key, row.id)
             if owner != row.id:
-                return "key_conflict", f"s3_key {key} already belongs to {owner}"
+                return "key_conflict", f"s3_key {file.s3_key} already belongs to {owner}"
+        files = len(row.job.files.keys() | {file.s3_key for file in update.files})
+        if files > max(self._max_files, len(row.job.files)):
+            return "too_many_files", f"it would have {files} files, and may have {self._max_files} (MAX_FILES_PER_JOB)"
         # Alone, the database itself is asked: the column may be another one by now.
-        why = self._columns.refusal(files) if len(self.deliveries) > 1 else None
+        why = self._columns.refusal(update.files) if len(self.deliveries) > 1 else None
         return None if why is None else ("apply_failed", why)
 
     def _made(self, update: StatusUpdate, body: bytes) -> JobRow | None:
@@ -262,7 +272,7 @@ class Batch:
                     occurred_at=at,
                     error=job.error,
                     eta_seconds=self._typical.eta(job.state, job.progress),
-                    videos=[row.gallery[key] for key in sorted(row.gallery)] if job.state == "COMPLETED" else [],
+                    videos=[row.gallery[key] for key in sorted(row.gallery)] if job.state == "COMPLETED" else None,
                 ),
             )
         )

@@ -3,20 +3,20 @@
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from app.db import log
+from app.db import files, log
 from app.db.batched import Batched
 from app.db.connection import Connection, Row
 from app.db.pool import Pool
 from app.db.rows import EXACTLY, KEY, newest_unfinished, number, present, text, that_fit
 from app.db.sql import bind, exact
 from app.times import microseconds, rfc3339, sql6, stored
-from app.wire import EventId, Typical, stored_file, words
+from app.wire import EVENT_MAX, EventId, Typical, words
 
 _COLUMNS = f"""
 SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,
@@ -25,18 +25,13 @@ SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.mode
 FROM video_generations g {KEY}
 """
 
-FILES = """
-SELECT generationId, id, filename, fileUrl, filePath, fileSize, format, durationSeconds, aspectRatio,
-  width, height, createdAt
-FROM video_files WHERE generationId IN %s ORDER BY s3Key
-"""
-
 # What a job and its files take of an answer's bytes, beside the names of fields.
 _SIZE = " + ".join(["500", *(f"COALESCE(OCTET_LENGTH(g.{column}), 0)" for column in ("prompt", "message", "error"))])
 
-_FILES_SIZE = """
-SELECT generationId, SUM(300 + COALESCE(OCTET_LENGTH(filename), 0) + COALESCE(OCTET_LENGTH(fileUrl), 0)
-  + COALESCE(OCTET_LENGTH(filePath), 0)) FROM video_files WHERE generationId IN %s GROUP BY generationId
+_FILES_SIZE = f"""
+SELECT generationId, LEAST({EVENT_MAX}, SUM(300 + COALESCE(OCTET_LENGTH(filename), 0)
+  + COALESCE(OCTET_LENGTH(fileUrl), 0) + COALESCE(OCTET_LENGTH(filePath), 0)))
+FROM video_files WHERE generationId IN %s GROUP BY generationId
 """
 
 # Prompts of other programs' jobs may have megabytes.
@@ -85,6 +80,7 @@ class Generation:
     created_at: int
     completed_at: int | None
     videos: list[dict[str, Any]]
+    num_videos: int
 
     def gallery(self) -> dict[str, Any]:
         return {
@@ -100,6 +96,7 @@ class Generation:
             "download_time": self.download_time,
             "aspect_ratio": self.aspect_ratio,
             "videos": self.videos,
+            "num_videos": self.num_videos,
         }
 
     def detail(self, typical: Typical) -> dict[str, Any]:
@@ -140,11 +137,19 @@ class Videos:
         return await self._jobs.get(job_id)
 
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, Generation | None]]:
-        jobs, files = bind(f"{_COLUMNS} WHERE g.id IN %s", job_ids), bind(FILES, job_ids)
-        head, rows, videos = (await self._pool.run(*VIEW, log.HEAD, jobs, files, "COMMIT"))[2:5]
+        jobs, first = bind(f"{_COLUMNS} WHERE g.id IN %s", job_ids), files.first_of(list(job_ids))
+        head, rows, videos = (await self._pool.run(*VIEW, log.HEAD, jobs, first, "COMMIT"))[2:5]
         # The database compares without regard to case: what was found is not always what was asked for.
         found = {g.id: g for g in _generations(rows, videos)}
         return {job_id: (log.head_of(head), found.get(job_id)) for job_id in job_ids}
+
+    async def with_files_after(self, job: Generation, file_id: str) -> Generation:
+        """The job with the files that follow one of them. Raises BadCursorError when that is none of its."""
+        known, rows = await self._pool.run(*files.after(job.id, file_id))
+        if not known or known[0][0] != file_id:
+            raise BadCursorError("files_after is not the id of a file of this job")
+        rest, _ = files.shown(rows).get(job.id, ([], 0))
+        return replace(job, videos=rest)
 
     async def gallery(self, author_id: str, limit: int, cursor: str | None) -> Page:
         """One page, in one read view. Either list ends early where it would have more bytes than it may.
@@ -193,8 +198,8 @@ class Videos:
         rows, sizes = await connection.run(jobs, bind(_FILES_SIZE, ids))
         of_files = {job_id: int(size) for job_id, size in sizes}
         shown = shown[: that_fit([row[1] + of_files.get(row[0], 0) for row in shown], self._most_bytes)]
-        files = (await connection.run(bind(FILES, [row[0] for row in shown]), "COMMIT"))[0]
-        return shown, _generations(rows, files)
+        videos = (await connection.run(files.first_of([row[0] for row in shown]), "COMMIT"))[0]
+        return shown, _generations(rows, videos)
 
     async def typical_seconds(self) -> float | None:
         """The mean processing time among the newest events' completions; None when there are none."""
@@ -203,20 +208,12 @@ class Videos:
         return None if rows[0][0] is None else float(rows[0][0])
 
 
-def files_of(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of FILES by job, in the gallery's form."""
-    videos: dict[str, list[dict[str, Any]]] = {}
-    for job_id, *fields, created_at in rows:
-        videos.setdefault(job_id, []).append(stored_file(fields, created_at))
-    return videos
+def _generations(rows: tuple[Row, ...], videos: tuple[Row, ...]) -> list[Generation]:
+    shown = files.shown(videos)
+    return [_generation(row, *shown.get(row[0], ([], 0))) for row in rows]
 
 
-def _generations(rows: tuple[Row, ...], files: tuple[Row, ...]) -> list[Generation]:
-    videos = files_of(files)
-    return [_generation(row, videos.get(row[0], [])) for row in rows]
-
-
-def _generation(row: Row, videos: list[dict[str, Any]]) -> Generation:
+def _generation(row: Row, videos: list[dict[str, Any]], num_videos: int) -> Generation:
     now = present(row[2], row[3], row[14:17], row[17:20])
     return Generation(
         id=row[0], prompt=words(row[1]), state=now.state, status=now.status, progress=now.progress,
@@ -226,7 +223,7 @@ def _generation(row: Row, videos: list[dict[str, Any]]) -> Generation:
         aspect_ratio=words(row[11]), author_id=words(row[12]), organization_id=row[13],
         created_at=now.created_at,
         completed_at=now.completed_at,
-        videos=videos,
+        videos=videos, num_videos=num_videos,
     )  # fmt: skip
 
 

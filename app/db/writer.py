@@ -30,7 +30,7 @@ from app.db.errors import (
 )
 from app.db.queue import Queue, Waiting
 from app.db.spool import Spool, SpoolError
-from app.db.transaction import Batch
+from app.db.transaction import MAX_FILES, Batch
 from app.db.webhooks import Delivery, Outcome
 from app.wire import LogEvent, Typical
 
@@ -70,6 +70,7 @@ class Writer:
         pending_max: int = 10_000,
         spool: Spool | None = None,
         create_unknown: bool = False,
+        max_files: int = MAX_FILES,
         spool_tries: int = 5,
     ) -> None:
         self._spool = spool
@@ -77,6 +78,7 @@ class Writer:
         self._passed = 0
         self._failed_alone = 0
         self._create_unknown = create_unknown
+        self._max_files = max_files
         self._away = False
         self._drainer: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -267,6 +269,7 @@ class Writer:
             self._typical,
             create_unknown=self._create_unknown,
             looks=looks,
+            max_files=self._max_files,
             columns=self._columns,
         )
 

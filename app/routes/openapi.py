@@ -167,7 +167,11 @@ OPERATIONS = {
         who=_SIGNED_IN,
     ),
     "GET /api/videos/{job_id}": Operation(
-        "One job in any state", {200: schemas.JobAsSeen}, (401, 403, 404, 503), who=_SIGNED_IN
+        "One job in any state",
+        {200: schemas.JobAsSeen},
+        (400, 401, 403, 404, 503),
+        query=videos.JobPage,
+        who=_SIGNED_IN,
     ),
     "POST /api/stream-tickets": Operation(
         "Buy what opens a stream where no header can be set",

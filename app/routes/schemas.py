@@ -40,6 +40,8 @@ class File(TypedDict):
 
 
 class Generation(TypedDict):
+    """`videos` are the first by their keys, 100 at most and fewer where they are long; `num_videos` counts all."""
+
     id: str
     prompt: str
     status: str
@@ -52,6 +54,7 @@ class Generation(TypedDict):
     download_time: float | None
     aspect_ratio: str
     videos: list[File]
+    num_videos: int
 
 
 class Job(Generation):

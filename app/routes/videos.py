@@ -86,6 +86,12 @@ class GalleryPage(BaseModel):
     cursor: str | None = None
 
 
+class JobPage(BaseModel):
+    """Which files of a job to show: those that follow the one of that id."""
+
+    files_after: Short | None = None
+
+
 async def generate(request: web.Request) -> web.Response:
     who = await identify(request)
     with _holding(request.app[ORDERS], who, _TOO_MANY, _CROWDED) as take:
@@ -193,7 +199,13 @@ async def gallery(request: web.Request) -> web.Response:
 
 async def detail(request: web.Request) -> web.Response:
     who = await identify(request)
+    wanted = read_query(request, JobPage)
     head, job = await _visible(request, who, request.match_info["job_id"])
+    if wanted.files_after is not None:
+        try:
+            job = await request.app[VIDEOS].with_files_after(job, wanted.files_after)
+        except BadCursorError as error:
+            raise ApiError(400, "invalid_request", f"{error}.") from None
     where = {"last_event_id": str(head), "channel": _channel(who), "own": job.author_id == who.user_id}
     return reply(job.detail(request.app[TYPICAL]) | where)
 

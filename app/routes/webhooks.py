@@ -27,7 +27,13 @@ _UNPROVEN = "Too many signed bodies are on their way; try again shortly, or send
 _CROWDED = ApiError(503, "too_much_unproven", _UNPROVEN, retry_after=RETRY_AFTER)
 _OF_ONE = ApiError(429, "too_much_unproven", _UNPROVEN, retry_after=RETRY_AFTER)
 
-_REFUSED = {"unknown_job": 404, "invalid_payload": 400, "key_conflict": 409, "apply_failed": 422}
+_REFUSED = {
+    "unknown_job": 404,
+    "invalid_payload": 400,
+    "key_conflict": 409,
+    "too_many_files": 422,
+    "apply_failed": 422,
+}
 
 
 async def receive(request: web.Request) -> web.Response:

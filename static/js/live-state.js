@@ -62,8 +62,9 @@ export class Api {
 }
 
 function eventOf(job, id) {
-  const { status, state, progress, message, error, eta_seconds, videos } = job;
+  const { status, state, progress, message, error, eta_seconds, videos, num_videos } = job;
   const data = { job_id: job.id, status, state, progress, message, occurred_at: null, error, eta_seconds, videos };
+  if (state === "COMPLETED") data.num_videos = num_videos;
   return { id, event: NAMES[state] ?? "progress", data };
 }
 
