@@ -87,7 +87,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[LOG] = Log(app[POOL])
     app[VIDEOS] = Videos(app[POOL], settings.list_max_bytes)
     app[SNAPSHOTS] = Snapshots(app[POOL], settings.snapshot_max, settings.snapshot_max_bytes)
-    app[REGISTRAR] = Registrar(app[POOL], settings.app_language)
+    app[REGISTRAR] = Registrar(app[POOL], settings.app_language, settings.max_unfinished_per_user)
     app[RECEIVED] = ReceivedWebhooks(
         app[POOL],
         settings.app_language,

@@ -118,6 +118,7 @@ class Settings(BaseSettings):
     db_pool_size: Count = 8
     db_timeout: Duration = 10.0
 
+    max_unfinished_per_user: Count = 1_000
     max_connections: Count = 20_000
     max_connections_per_user: Count = 50
     stream_heartbeat: Duration = 15.0

@@ -2,8 +2,13 @@
 
 import asyncio
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakValueDictionary
+
+from pymysql.constants import ER
 
 from app import video
 from app.db import log, requests
@@ -12,6 +17,7 @@ from app.db.connection import Connection
 from app.db.errors import DuplicateKeyError, MissingRowError, RetryableError, ValuesRefusedError
 from app.db.pool import Pool
 from app.db.requests import Request
+from app.db.rows import EXACTLY, UNFINISHED
 from app.db.sql import bind, exact
 from app.ids import cuid
 from app.times import moment, now
@@ -26,9 +32,28 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, 'PENDING', 0, %s, %s, %s, %s, %s)
 # A key that an earlier job of this id has left behind is not this job's.
 _FORGET_KEY = "DELETE FROM rushes_jobs WHERE job_id = %s AND CAST(job_id AS BINARY) = %s"
 
+# Whoever made them. It ends at the limit, however many there are.
+_COUNT = f"""
+SELECT COUNT(*) FROM (SELECT 1 FROM video_generations g
+  WHERE g.authorId = %s AND g.status IN {UNFINISHED} AND {EXACTLY} = %s LIMIT %s) AS found
+"""
+
+_THERE = "SELECT 1 FROM video_generations WHERE id = %s"
+
+# Names of locks are the server's, not the database's, and have 64 characters.
+_TAKE_TURN = "SELECT GET_LOCK(CONCAT('rushes_', LEFT(SHA2(CONCAT(DATABASE(), '/', %s), 256), 56)), %s)"
+
+# Seconds that a request waits for others of its user.
+_PATIENCE = 8
+_BUSY = "other requests of this user are under way"
+
 _TRIES = 4
 
 Registered = Literal["made", "known", "taken"]
+
+
+class TooManyUnfinishedError(Exception):
+    """The author has as many unfinished jobs as he may."""
 
 
 class UnknownOwnerError(Exception):
@@ -51,45 +76,100 @@ class NewJob:
 
 
 class Registrar:
-    """Registers jobs. Every method raises DatabaseAwayError."""
+    """Registers jobs, at most `max_unfinished` that go on for a user who registers for himself.
 
-    def __init__(self, pool: Pool, language: str) -> None:
+    Every method raises DatabaseAwayError.
+    """
+
+    def __init__(self, pool: Pool, language: str, max_unfinished: int) -> None:
         self._pool = pool
         self._language = language
+        self._max_unfinished = max_unfinished
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._columns = Columns()
 
-    async def register(self, new: NewJob, request: Request | None = None) -> tuple[str, Registered, list[LogEvent]]:
+    async def register(
+        self, new: NewJob, request: Request | None = None, *, limited: bool = False
+    ) -> tuple[str, Registered, list[LogEvent]]:
         """(id, what became of it, the log's new rows).
 
         Nothing is made when the same request came before ("known"), or when the id is "taken": then the caller looks
-        who has it. Raises UnknownOwnerError, RetryableError, ValuesRefusedError, and KeyReusedError for another request
-        of that key.
+        who has it. Raises UnknownOwnerError, RetryableError, ValuesRefusedError, KeyReusedError for another request of
+        that key, and if `limited` TooManyUnfinishedError.
         """
-        async with self._pool.connection() as connection:
-            if request is not None and (known := await requests.find(connection, request)) is not None:
-                return known, "known", []
-            job_id = new.id or cuid()
-            for tries in itertools.count(1):
+        if not limited:
+            async with self._pool.connection() as connection:
+                return await self._register(connection, new, request)
+        async with self._turn(new.author_id) as connection:
+            return await self._register(connection, new, request, limited=True)
+
+    @asynccontextmanager
+    async def _turn(self, author_id: str) -> AsyncIterator[Connection]:
+        """A session while which no other registers for this author, in any process: else each of many requests at once
+        would count before the others have made their jobs. Here they wait without a session. Raises RetryableError."""
+        turn = self._turns.setdefault(author_id, asyncio.Lock())
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await turn.acquire()
+        except TimeoutError:
+            raise RetryableError(_BUSY, ER.LOCK_WAIT_TIMEOUT) from None
+        try:
+            async with self._pool.connection() as connection:
+                taken = await connection.rows(bind(_TAKE_TURN, exact(author_id), _PATIENCE // 2))
+                if not taken[0][0]:
+                    raise RetryableError(_BUSY, ER.LOCK_WAIT_TIMEOUT)
                 try:
-                    return job_id, "made", await self._insert(connection, job_id, new, request)
-                except RetryableError:
-                    if connection.closed or tries == _TRIES:
-                        raise
-                    await connection.run("ROLLBACK")
-                    await asyncio.sleep(0.05 * tries)
-                except MissingRowError as error:
-                    await connection.run("ROLLBACK")
-                    raise UnknownOwnerError(new.author_id) from error
-                except DuplicateKeyError:
-                    await connection.run("ROLLBACK")
-                    break
-                except ValuesRefusedError as error:
-                    await connection.run("ROLLBACK")
-                    if tries == _TRIES or not await self._columns.learn(connection, error):
-                        raise
-            if request is not None and (known := await _known_by_now(connection, request, job_id)) is not None:
-                return known, "known", []
-            return job_id, "taken", []
+                    yield connection
+                finally:
+                    if not connection.closed:
+                        await connection.run("DO RELEASE_ALL_LOCKS()")
+        finally:
+            turn.release()
+
+    async def _register(
+        self, connection: Connection, new: NewJob, request: Request | None, *, limited: bool = False
+    ) -> tuple[str, Registered, list[LogEvent]]:
+        if request is not None and (known := await requests.find(connection, request)) is not None:
+            return known, "known", []
+        if limited and await self._has_too_many(connection, new.author_id):
+            if new.id is None or not await connection.rows(bind(_THERE, new.id)):
+                raise TooManyUnfinishedError
+            return new.id, "taken", []
+        job_id = new.id or cuid()
+        events = await self._make(connection, job_id, new, request)
+        if events is not None:
+            return job_id, "made", events
+        if request is not None and (known := await _known_by_now(connection, request, job_id)) is not None:
+            return known, "known", []
+        return job_id, "taken", []
+
+    async def _make(
+        self, connection: Connection, job_id: str, new: NewJob, request: Request | None
+    ) -> list[LogEvent] | None:
+        """The log's new rows; None where the id, or the request's key, is there already."""
+        for tries in itertools.count(1):
+            try:
+                return await self._insert(connection, job_id, new, request)
+            except RetryableError:
+                if connection.closed or tries == _TRIES:
+                    raise
+                await connection.run("ROLLBACK")
+                await asyncio.sleep(0.05 * tries)
+            except MissingRowError as error:
+                await connection.run("ROLLBACK")
+                raise UnknownOwnerError(new.author_id) from error
+            except DuplicateKeyError:
+                await connection.run("ROLLBACK")
+                return None
+            except ValuesRefusedError as error:
+                await connection.run("ROLLBACK")
+                if tries == _TRIES or not await self._columns.learn(connection, error):
+                    raise
+        raise AssertionError("counting has no end")
+
+    async def _has_too_many(self, connection: Connection, author_id: str) -> bool:
+        rows = await connection.rows(bind(_COUNT, author_id, exact(author_id), self._max_unfinished))
+        return int(rows[0][0]) >= self._max_unfinished
 
     async def _insert(
         self, connection: Connection, job_id: str, new: NewJob, request: Request | None

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 
 from app import errors, fields, times
 from app.auth import NotSignedInError, identify
-from app.db.register import NewJob, Registered, UnknownOwnerError
+from app.db.register import NewJob, Registered, TooManyUnfinishedError, UnknownOwnerError
 from app.db.requests import KeyReusedError, Request, of_sender
 from app.db.videos import BadCursorError, Generation
 from app.db.webhooks import made_here
@@ -29,6 +29,9 @@ Short = Annotated[str, Field(min_length=1, max_length=191)]
 Upto8 = Annotated[int, Field(ge=1, le=8)]
 Upto600 = Annotated[int, Field(ge=1, le=600)]
 
+
+# Seconds: some videos end in the meantime.
+_UNFINISHED_RETRY = 60
 
 _TOO_MANY = ApiError(
     429, "too_many_orders", "Too many of your orders are under way; wait for their answers.", retry_after=RETRY_AFTER
@@ -116,7 +119,8 @@ async def _generate(request: web.Request, who: Identity, take: Callable[[int], N
     if key is not None and not (key.isascii() and len(key) <= 191):  # noqa: PLR2004
         raise ApiError(400, "invalid_request", "Idempotency-Key may have at most 191 characters, all of them ASCII.")
     repeated = None if key is None else Request(who.user_id, key, _digest(order, who.user_id))
-    job_id, how = await _register(request, _new_job(order, None, who.user_id, who.organization_id), repeated)
+    new = _new_job(order, None, who.user_id, who.organization_id)
+    job_id, how = await _register(request, new, repeated, limited=True)
     made = how == "made"
     _, job = await request.app[VIDEOS].with_head(job_id)
     if job is None or not who.may_see(job.author_id, job.organization_id):
@@ -167,7 +171,9 @@ async def _register_order(request: web.Request, who: Identity | None, body: byte
         organization = who.organization_id
     named = request.headers.get("webhook-id") if by_secret else None
     repeated = of_sender(named, _digest(order, author)) if named else None
-    job_id, how = await _register(request, _new_job(order, order.job_id, author, organization), repeated)
+    new = _new_job(order, order.job_id, author, organization)
+    himself = not by_secret and who is not None and who.user_id == author
+    job_id, how = await _register(request, new, repeated, limited=himself)
     if how == "made":
         await request.app[PARKED].apply_for(job_id)
     job = await request.app[VIDEOS].get(job_id)
@@ -246,9 +252,18 @@ def _digest(order: Order, author: str) -> bytes:
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
 
 
-async def _register(request: web.Request, new: NewJob, repeated: Request | None) -> tuple[str, Registered]:
+async def _register(
+    request: web.Request, new: NewJob, repeated: Request | None, *, limited: bool
+) -> tuple[str, Registered]:
     try:
-        job_id, how, events = await request.app[REGISTRAR].register(new, repeated)
+        job_id, how, events = await request.app[REGISTRAR].register(new, repeated, limited=limited)
+    except TooManyUnfinishedError:
+        raise ApiError(
+            429,
+            "too_many_unfinished",
+            "Too many of your videos are unfinished; wait until some have ended.",
+            retry_after=_UNFINISHED_RETRY,
+        ) from None
     except UnknownOwnerError:
         raise ApiError(422, "unknown_owner", "The database knows no such user or organization.") from None
     except KeyReusedError:
