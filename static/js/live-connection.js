@@ -140,7 +140,7 @@ export class Connection {
   async #poll(signal) {
     const read = poller(this.#api, this.#jobId, this.#unfinished);
     for (const until = Date.now() + POLL_FOR; Date.now() < until; ) {
-      const batch = await read();
+      const batch = await read(signal);
       if (signal.aborted) throw signal.reason;
       if (this.#state !== "live") this.#opened();
       if (contradict(batch.id, this.#lastEventId)) {

@@ -53,11 +53,12 @@ export class Api {
     return { id, events: [eventOf(job, id)], channel: job.channel, own: job.own };
   }
 
-  /** The caller's unfinished jobs: { id, events, channel, own }. */
+  /** The caller's unfinished jobs: { id, events, channel, own, more }; `more` tells that there are others. */
   async unfinished() {
     const page = await this.get("/api/videos/user?limit=1");
     const id = page.last_event_id;
-    return { id, events: page.active.map((job) => eventOf(job, id)), channel: page.channel, own: true };
+    const events = page.active.map((job) => eventOf(job, id));
+    return { id, events, channel: page.channel, own: true, more: page.active_more === true };
   }
 }
 
@@ -69,28 +70,33 @@ function eventOf(job, id) {
 }
 
 /**
- * A function that reads what has changed since its last call: { id, events }. The list has no jobs that have ended, so
- * those of `unfinished`, a set of ids, are asked for one by one once they are not in it. It is the caller who takes ids
- * out, when he has made use of the events.
+ * A function that reads what has changed since its last call: { id, events }. The list has no jobs that have ended, and
+ * of many that go on only the newest. So those of `unfinished`, a set of ids, are asked for one by one where they are not
+ * in it; of a bounded list, which may lack many, only if anything has come since the last call. It is the caller who takes
+ * ids out, when he has made use of the events.
  */
 export function poller(api, jobId, unfinished) {
   const known = new Map();
-  return async () => {
+  let complete = null; // the id up to which everything was read
+  return async (signal) => {
     const read = await (jobId === null ? api.unfinished() : api.job(jobId));
     const events = [...read.events];
     const listed = new Set(events.map((event) => event.data.job_id));
-    for (const gone of [...unfinished].filter((id) => !listed.has(id))) {
-      const last = await lastOf(api, gone);
+    const missing = read.more && read.id === complete ? [] : [...unfinished].filter((id) => !listed.has(id));
+    for (const id of missing) {
+      signal?.throwIfAborted();
+      const last = await lastOf(api, id);
       events.push(...last.map((event) => ({ ...event, id: read.id })));
-      if (last.length === 0) unfinished.delete(gone);
+      if (last.length === 0) unfinished.delete(id);
     }
+    complete = read.id;
     const changed = events.filter((event) => known.get(event.data.job_id) !== JSON.stringify(event.data));
-    for (const event of read.events) known.set(event.data.job_id, JSON.stringify(event.data));
+    for (const event of changed) known.set(event.data.job_id, JSON.stringify(event.data));
     return { id: read.id, events: changed };
   };
 }
 
-/** How a job ended that is no longer listed. One that was deleted has nothing to tell, and must not end the polling. */
+/** Where a job is that is not listed. One that was deleted has nothing to tell, and must not end the polling. */
 async function lastOf(api, jobId) {
   try {
     return (await api.job(jobId)).events;

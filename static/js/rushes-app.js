@@ -72,9 +72,9 @@ export class RushesApp extends HTMLElement {
     try {
       const page = await getGallery();
       if (load !== this.#loads) return;
-      this.#showPage(page);
+      const unlisted = this.#showPage(page);
       this.#showProblem(null);
-      this.#follow(page);
+      this.#follow(page, unlisted);
       this.#calmDown();
     } catch (error) {
       if (load !== this.#loads) return;
@@ -83,11 +83,11 @@ export class RushesApp extends HTMLElement {
     }
   }
 
-  #follow({ last_event_id: lastEventId, channel, active }) {
+  #follow({ last_event_id: lastEventId, channel, active }, unlisted) {
     this.#unsubscribe = subscribe(null, {
       lastEventId,
       channel,
-      active,
+      active: [...active, ...unlisted.map((id) => ({ id }))],
       onEvent: (event) => this.#onEvent(event),
       onReset: () => this.#onReset(),
       onState: (state) => this.#onConnection(state),
@@ -133,7 +133,8 @@ export class RushesApp extends HTMLElement {
     }, CALM);
   }
 
-  /** Makes the cards what a reload would show, keeping those that are there, and the failures still to be read. */
+  /** Makes the cards what a reload would show, keeping those that are there, and the failures still to be read. Returns
+   *  the ids of those that go on, as far as is known, and are not listed: of many the page lists the newest. */
   #showPage(page) {
     const items = [...page.active, ...page.generations];
     const listed = new Set(items.map((item) => item.id));
@@ -142,8 +143,9 @@ export class RushesApp extends HTMLElement {
     for (const item of items.toReversed()) this.#showItem(item, "prepend");
     this.#cursor = page.next_cursor;
     const unlisted = gone.filter((card) => isUnfinished(card.job)).map((card) => card.job.id);
-    for (const id of new Set([...unlisted, ...rememberedFailures()])) if (!listed.has(id)) this.#recover(id);
+    this.#recoverAll([...new Set([...unlisted, ...rememberedFailures()])].filter((id) => !listed.has(id)));
     this.#updateView();
+    return unlisted;
   }
 
   #showItem(item, place) {
@@ -153,7 +155,16 @@ export class RushesApp extends HTMLElement {
     if (card.job.state !== "FAILED") forgetFailure(item.id);
   }
 
-  /** Shows a job that the first page does not list: one that ended meanwhile, or failed before this page was opened. */
+  /** One after the other: there may be hundreds. */
+  async #recoverAll(ids) {
+    const load = this.#loads;
+    for (const id of ids) {
+      await this.#recover(id);
+      if (load !== this.#loads) return; // the page was read again, and begins anew
+    }
+  }
+
+  /** Shows a job that the first page does not list: one that goes on among many, one that ended meanwhile, or failed before this page was opened. */
   async #recover(id) {
     const before = this.#cards.get(id)?.job.eventId;
     const item = await getJob(id).catch((error) => error);

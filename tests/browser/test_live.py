@@ -431,6 +431,35 @@ async def test_deleted_job_does_not_end_the_polling_of_the_others(page, server, 
         await tab.close()
 
 
+POLL = """async (jobs) => {
+  const { Api, poller } = await import("/static/js/live-state.js");
+  const api = new Api({ base: "", credentials: "same-origin", timing: { answer: 20000 } });
+  const unfinished = new Set(jobs);
+  const read = poller(api, null, unfinished);
+  window.asked = 0;
+  const get = api.get.bind(api);
+  api.get = (path) => { asked += 1; return get(path); };
+  window.poll = async () => (await read()).events.map(({ event, data }) => [event, data.job_id]);
+}"""
+
+
+async def test_job_that_is_missing_from_a_bounded_list_has_not_ended_for_the_polling(database_url, page):
+    async with running(database_url, list_max_bytes=600) as server:
+        for job_id in ("j1", "j2", "j3"):
+            await server.register(job_id)
+        assert [job["id"] for job in (await server.get("/api/videos/user"))[1]["active"]] == ["j3"]
+        tab = await open_tab(page, server.url)
+        await tab.evaluate(POLL, ["j1", "j2", "j3"])
+        assert sorted(await tab.evaluate("poll()")) == [["progress", "j1"], ["progress", "j2"], ["progress", "j3"]]
+        # Nothing has come since: nobody is asked about, or told of, again.
+        assert await tab.evaluate("asked = 0, poll()") == []
+        assert await tab.evaluate("asked") == 1
+        await server.post(completion("j1", video("k")))
+        await moved(server, "j2")
+        told = await tab.evaluate("poll()")
+        assert [event for event in told if event[1] != "j3"] == [["completed", "j1"], ["progress", "j2"]]
+
+
 # -- Who is who
 
 

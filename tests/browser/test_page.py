@@ -9,7 +9,7 @@ import itertools
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from app.keys import SETTINGS
+from app.keys import FOLLOWER, SETTINGS
 from app.routes.pages import STATIC
 from tests.conftest import running
 from tests.integration.test_sign_in import SECRET, token
@@ -329,3 +329,19 @@ async def test_request_can_be_tried_on_the_page_of_the_api(page, server):
     await operation.get_by_role("button", name="Execute").click()
     await expect(operation.locator(".live-responses-table tbody .response-col_status")).to_contain_text("200")
     assert problems == []
+
+
+async def test_card_of_a_job_that_a_bounded_list_does_not_name_stays_and_goes_on(database_url, page, sql):
+    async with running(database_url, list_max_bytes=600) as server:
+        await page.goto(server.url)
+        for job_id in ("job-1", "job-2"):
+            await register(page, server, job_id)
+            await expect(job(page, job_id)).to_be_visible()
+        # The log was taken back: the page reads its list again, which names the newest only.
+        async with page.expect_response("**/api/videos/job-1"):
+            sql("UPDATE rushes_events SET data = '{}' WHERE id = 2")
+            server.app[FOLLOWER]._was_away = True
+        assert [entry["id"] for entry in (await server.get("/api/videos/user"))[1]["active"]] == ["job-2"]
+        await post_webhook(page, server, "job-1", "generating")
+        await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "50", timeout=STORY)
+        await expect(job(page, "job-2")).to_be_visible()
