@@ -48,6 +48,12 @@ def forwarded_scheme(peer: str, forwarded_proto: str, trusted: tuple[Network, ..
     return scheme if believed and scheme in ("http", "https") else None
 
 
+def is_exempt(peer: str, trusted: tuple[Network, ...]) -> bool:
+    """Whether many clients may come from this address: it is this machine's, or a trusted proxy's."""
+    address = _address(peer)
+    return address is None or address.is_loopback or any(address in network for network in trusted)
+
+
 class FailureLimit:
     """How often each address failed to authenticate in the last minute; an IPv6 address counts with its /64.
 

@@ -16,6 +16,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
+from app import sockets
+from app.clients import Network, counted_as, is_exempt
 from app.errors import ApiError
 from app.keys import SETTINGS
 from app.routes.http import JSON_HEADERS, SERVER, reply
@@ -23,6 +25,7 @@ from app.routes.http import JSON_HEADERS, SERVER, reply
 log = structlog.get_logger(__name__)
 
 _CROWDED = ApiError(503, "too_many_connections", "Too many connections are open; try again shortly.", retry_after=5)
+_CROWD = ApiError(429, "too_many_connections", "Your address has too many connections open.", retry_after=5)
 # Seconds for a client to read why it is closed, and how many may be doing so.
 _LINGER = 1.0
 _ENDING_MAX = 100
@@ -51,10 +54,16 @@ class Runner(web.AppRunner):
         server.__class__ = _Server
         ours = cast("_Server", server)
         ours.most = settings.max_http_connections
+        ours.most_of_one, ours.of_each, ours.trusted = (
+            settings.max_http_connections_per_address,
+            {},
+            settings.trusted_proxies,
+        )
+        ours.dead_after = settings.stream_dead_after
         ours.ending = {}
         ours.request_factory = _noting(ours.request_factory)
         ours.request_handler = _answering(ours.request_handler)
-        self._sweeping = asyncio.create_task(_sweep(ours, settings.header_timeout))
+        self._sweeping = asyncio.create_task(_sweep(ours, settings.header_timeout, settings.response_stall))
         return ours
 
     async def cleanup(self) -> None:
@@ -69,12 +78,17 @@ class Runner(web.AppRunner):
 
 
 class _Server(web.Server):
-    """`most` connections are served; those in `ending` were told to go, each since when, and do not count.
+    """`most` connections are served, `most_of_one` of them from one address; `of_each` counts these. Those in `ending`
+    were told to go, each since when, and do not count for `most`.
 
     Once it shuts down, requests have until `until`.
     """
 
     most: int
+    most_of_one: int
+    of_each: dict[str, int]
+    trusted: tuple[Network, ...]
+    dead_after: float
     until: float
     ending: "dict[_Connection, float]"
 
@@ -89,20 +103,57 @@ class _Server(web.Server):
 class _Connection(RequestHandler):
     """`since` is when the client was first expected to send a request, None while it is not: in a request, or idle."""
 
-    __slots__ = ("_heard", "since")
+    __slots__ = ("_address", "_heard", "_progress", "since")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.since: float | None = time.monotonic()
         self._heard = False
+        self._progress: tuple[float, object] | None = None
         server = self._server
-        if len(server.connections) - len(server.ending) > server.most:
+        sockets.bound(transport, server.dead_after)
+        self._address = self._count(transport)
+        if self._address is not None and server.of_each[self._address] > server.most_of_one:
+            self.end(_CROWD)
+        elif len(server.connections) - len(server.ending) > server.most:
             self.end(_CROWDED)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._manager is not None:
             self._server.ending.pop(self, None)
+            self._uncount()
         super().connection_lost(exc)
+
+    def _count(self, transport: asyncio.BaseTransport) -> str | None:
+        """The name under which it counts; None where many clients have one address: this machine's, and a proxy's."""
+        peer = transport.get_extra_info("peername")
+        if not isinstance(peer, tuple) or is_exempt(peer[0], self._server.trusted):
+            return None
+        address, counts = counted_as(peer[0]), self._server.of_each
+        counts[address] = counts.get(address, 0) + 1
+        return address
+
+    def _uncount(self) -> None:
+        if self._address is None:
+            return
+        counts = self._server.of_each
+        counts[self._address] -= 1
+        if not counts[self._address]:
+            del counts[self._address]
+        self._address = None
+
+    def stalls(self, now: float, longest: float) -> bool:
+        """Whether the client has taken nothing of an answer for too long. Asked again and again, it finds out."""
+        waiting = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        if not waiting:
+            self._progress = None
+            return False
+        writer = self._current_request.writer if self._current_request is not None else None
+        mark = (id(writer), getattr(writer, "output_size", 0) - waiting)
+        if self._progress is None or self._progress[1] != mark:
+            self._progress = (now, mark)
+            return False
+        return now - self._progress[0] > longest
 
     def data_received(self, data: bytes) -> None:
         if self in self._server.ending:
@@ -186,14 +237,18 @@ def _answering(handle: Any) -> Any:
     return lambda request: (answered if "Expect" in request.headers else handle)(request)
 
 
-async def _sweep(server: _Server, longest: float) -> None:
+async def _sweep(server: _Server, longest: float, stalled: float) -> None:
     """One task for all connections. Runs until cancelled."""
     while True:
-        await asyncio.sleep(min(1.0, longest / 2))
+        await asyncio.sleep(min(1.0, longest / 2, stalled / 2))
         at = time.monotonic()
         for connection in list(server.connections):
-            if isinstance(connection, _Connection) and connection.since is not None and connection.since < at - longest:
+            if not isinstance(connection, _Connection):
+                continue
+            if connection.since is not None and connection.since < at - longest:
                 connection.expire()
+            elif connection.stalls(at, stalled) and connection.transport is not None:
+                connection.transport.abort()
         for connection, since in list(server.ending.items()):
             if since < at - _LINGER and connection.transport is not None:
                 connection.transport.abort()  # closing would wait for one that never reads

@@ -108,6 +108,8 @@ class Settings(BaseSettings):
     keep_alive: Duration = 75.0
     shutdown_grace: Duration = 8.0
     max_http_connections: Count = 10_000
+    max_http_connections_per_address: Count = 500
+    response_stall: Duration = 60.0
     max_pending_webhooks: Count = 10_000
     batch_max: Count = 500
     batch_max_bytes: Size = ByteSize(4 * 1024 * 1024)

@@ -1,7 +1,10 @@
 """Clients that take their time, or come in masses."""
 
 import asyncio
+import gc
 import re
+import socket
+import sys
 import time
 from urllib.parse import urlsplit
 
@@ -11,7 +14,9 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from app.keys import UNPROVEN, UPLOADS
-from tests.conftest import running
+from app.routes import openapi
+from app.runner import _Connection
+from tests.conftest import _running, running
 from tests.integration.test_sign_in import SECRET, bearer
 from tests.webhooks import webhook
 
@@ -232,3 +237,121 @@ async def test_slow_orders_of_one_user_do_not_fail_those_of_another(database_url
         gate.set()
         assert {await one for one in of_one} == {(202, None)}
         assert await order("u1") == (202, None)
+
+
+# -- Answers that nobody reads, and crowds of one address
+
+
+async def unread(server, requests: int = 400) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that asks for more than the kernel keeps, and reads nothing."""
+    address = urlsplit(server.url)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, (address.hostname, address.port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
+    writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: h\r\n\r\n" * requests)
+    return reader, writer
+
+
+def connections() -> list[_Connection]:
+    return [found for found in gc.get_objects() if isinstance(found, _Connection) and found.transport is not None]
+
+
+async def test_client_that_takes_nothing_of_its_answers_is_cut_off(database_url):
+    async with running(database_url, response_stall=0.3) as server:
+        _, writer = await unread(server)
+        async with asyncio.timeout(10):
+            while not any(found.transport.get_write_buffer_size() for found in connections()):
+                await asyncio.sleep(0.01)
+            while connections():
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
+
+
+async def test_client_that_reads_slowly_has_all_of_its_answers(database_url):
+    async with running(database_url, response_stall=1.0) as server:
+        began = time.monotonic()
+        reader, writer = await unread(server, requests=40)
+        found = 0
+        async with asyncio.timeout(60):
+            while found < 40:
+                found += (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+                await reader.readexactly(len(openapi._encoded("__session")))
+                await asyncio.sleep(0.05)  # together, longer than one that stands still may take
+        assert time.monotonic() - began > 2
+        writer.close()
+
+
+async def test_kernel_keeps_little_for_any_connection_and_gives_up_those_whose_machine_is_silent(database_url):
+    async with running(database_url, stream_dead_after=7) as server:
+        _, writer = await connected(server)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        async with asyncio.timeout(5):
+            while not connections():
+                await asyncio.sleep(0.01)
+        (sock,) = [found.transport.get_extra_info("socket") for found in connections()]
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * 64 * 1024  # Linux doubles it
+        if sys.platform == "linux":
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
+        writer.close()
+
+
+def own_address() -> str:
+    """One of this machine's that is not loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        return str(sock.getsockname()[0])
+
+
+@pytest.mark.parametrize("proxy", [False, True])
+async def test_connections_of_one_address_are_bounded_unless_it_is_a_trusted_proxy(database_url, tmp_path, proxy):
+    address = own_address()
+    settings = {"max_http_connections_per_address": 3} | ({"trusted_proxies": f"{address}/32"} if proxy else {})
+    with socket.socket() as listening:
+        listening.bind((address, 0))
+        async with _running(database_url, listening, {"data_dir": tmp_path} | settings) as server:
+            port = urlsplit(server.url).port
+            idle = [await asyncio.open_connection(address, port) for _ in range(3)]
+            late, late_writer = await asyncio.open_connection(address, port)
+            late_writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            async with asyncio.timeout(5):
+                answer = await late.read()
+            assert answer.startswith(b"HTTP/1.1 200" if proxy else b"HTTP/1.1 429")
+            assert proxy or (b"Retry-After: " in answer and b'"too_many_connections"' in answer)
+            idle[0][1].close()
+            await idle[0][1].wait_closed()
+            async with asyncio.timeout(5):
+                while not await is_alive(address, port):
+                    await asyncio.sleep(0.05)
+            for _, writer in [*idle, (late, late_writer)]:
+                writer.close()
+
+
+async def is_alive(address: str, port: int) -> bool:
+    reader, writer = await asyncio.open_connection(address, port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer.startswith(b"HTTP/1.1 200")
+
+
+async def test_connections_from_this_machine_are_not_counted_by_address(database_url):
+    async with running(database_url, max_http_connections_per_address=1) as server:
+        idle = [await connected(server) for _ in range(5)]
+        assert (await server.get("/healthz"))[0] == 200
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_body_a_byte_at_a_time_does_not_buy_time(database_url):
+    async with running(database_url, body_timeout=0.3) as server:
+        reader, writer = await begun(server, "/api/videos", {"Host": "127.0.0.1"}, sent=1)
+        for _ in range(20):
+            writer.write(b" ")
+            await asyncio.sleep(0.02)  # together, more than a body may take
+        assert await answered(reader) == (408, "too_slow")
+        writer.close()
