@@ -102,7 +102,7 @@ async def test_connections_beyond_the_limit_are_told_and_streams_do_not_count(da
             reader, writer = await connected(server)
             streams.append((reader, writer))
             writer.write(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            assert b" 200 " in await reader.readuntil(b"id: 0\n\n")
+            assert b" 200 " in await reader.readuntil(b"id: 0-0\n\n")
         idle = [await connected(server) for _ in range(3)]
         late, late_writer = await connected(server)
         assert await told(late) == (503, "too_many_connections")
