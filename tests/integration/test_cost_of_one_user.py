@@ -1,0 +1,209 @@
+"""The worst that one request may cost, for each that a stranger, a user and a sender can make.
+
+Counted are bytes of memory and of the answer, rows read in the database, and the longest work that holds the loop, in
+seconds of the processor. Server and client are one process here. With `-s` it tells the table that SECURITY.md has.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import sys
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from io import BytesIO
+
+import orjson
+import pytest
+
+from tests.conftest import Server, running
+from tests.integration.test_sign_in import SECRET, bearer
+from tests.webhooks import completion, video, webhook
+
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+MIB = 1024 * 1024
+WEBHOOK = "/api/webhooks/video-completion"
+SENDER = {"X-Webhook-Secret": SIGNING}
+LONG_HEADER = "x" * 8000
+
+# Seconds of work for which the loop may be held by any of them; it is a third of that here.
+SLICE = 0.25
+
+
+@dataclass
+class Case:
+    """One request. `memory` is in bytes and beside `body`, of which server and client have some copies."""
+
+    who: str
+    what: str
+    status: int
+    method: str = "GET"
+    path: str = "/"
+    headers: Callable[[], dict] = dict
+    body: Callable[[], bytes] = bytes
+    answer: int = 2000
+    memory: int = 4 * MIB
+    rows: int = 0
+
+
+def made_up() -> dict:
+    return {"webhook-id": "m", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,bm9uZQ=="}
+
+
+def step(extra: bytes) -> bytes:
+    return orjson.dumps(webhook("j1", "generating"))[:-1] + b"," + extra + b"}"
+
+
+_numbers = itertools.count(1)
+
+
+def files() -> bytes:
+    n = next(_numbers)
+    made = completion("j1", *(video(f"k/{n}/{i}") for i in range(100)), at=f"2025-10-23T14:30:{n:02}Z")
+    made["data"]["metadata"] |= {"more": "x" * 40_000}
+    return orjson.dumps(made)
+
+
+def order(extra: bytes) -> bytes:
+    return b'{"prompt": "the sea", ' + extra + b"}"
+
+
+def posted(who: str, what: str, status: int, path: str, headers, body, **bounds) -> Case:
+    return Case(who, what, status, "POST", path, headers, body, **bounds)
+
+
+def sent(what: str, status: int, body: Callable[[], bytes], **bounds) -> Case:
+    return posted("sender", what, status, WEBHOOK, lambda: SENDER, body, **bounds)
+
+
+CASES = [
+    posted("stranger", "webhook of 1 MiB without a secret", 401, WEBHOOK, dict, lambda: b" " * MIB),
+    posted("stranger", "webhook of 1 MiB, made-up signature", 401, WEBHOOK, made_up, lambda: b" " * MIB,
+           memory=8 * MIB),
+    posted("stranger", "registration of 10 MiB, made-up signature", 401, "/api/videos", made_up,
+           lambda: b" " * (10 * MIB), memory=48 * MIB),
+    Case("stranger", "token of 8 kB", 401, path="/api/videos/user",
+         headers=lambda: {"Authorization": f"Bearer {LONG_HEADER}"}),
+    Case("stranger", "8 kB of cookies", 401, path="/api/videos/user",
+         headers=lambda: {"Cookie": "__session=a.b.c;" * 500}),
+    Case("stranger", "8 kB of X-Forwarded-For", 401, "POST", WEBHOOK, lambda: {"X-Forwarded-For": "10.0.0.1," * 880}),
+    Case("stranger", "the description of the API", 200, path="/openapi.json", answer=200_000, memory=4 * MIB),
+    posted("user", "order of 10 MiB of {},{},", 400, "/api/videos", bearer,
+           lambda: order(b'"x":[' + b"{}," * 3_400_000 + b"0]"),
+           memory=60 * MIB),
+    posted("user", "order with an image of 10 MiB", 201, "/api/videos", bearer,
+           lambda: order(b'"input_image_base64":"' + b"A" * (10 * MIB - 100) + b'"'), answer=4000, memory=80 * MIB,
+           rows=40),
+    Case("user", "gallery page of 100, of 1,000 videos", 200, path="/api/videos/user?limit=100", headers=bearer,
+         answer=200_000, memory=8 * MIB, rows=2500),
+    Case("user", "job with 100 files", 200, path="/api/videos/many", headers=bearer, answer=100_000,
+         rows=400),
+    Case("user", "cursor of 7 kB", 400, path="/api/videos/user?cursor=" + "A" * 7000, headers=bearer),
+    sent("900 kB of {},{},", 400, lambda: step(b'"x":[' + b"{}," * 300_000 + b"0]"), memory=24 * MIB, rows=60),
+    sent("900 kB of deep lists, with NaN", 400,
+             lambda: step(b'"y":NaN,"x":[' + (b"[" * 60 + b"]" * 60 + b",") * 7000 + b"0]"), memory=24 * MIB, rows=60),
+    sent("24,000 objects, with NaN", 200,
+         lambda: step(b'"y":NaN,"x":[' + b"{}," * 24_000 + b"0]"), memory=24 * MIB, rows=60),
+    sent("duration with 900 kB of spaces", 400,
+             lambda: orjson.dumps(completion("j1", video("k/1", duration="8" + " " * 900_000 + "x"))),
+             memory=24 * MIB, rows=60),
+    sent("1 MiB of text", 200, lambda: step(b'"x":"' + b'\\",' * 340_000 + b'"'), memory=24 * MIB, rows=60),
+    sent("100 files and 40 kB of metadata each", 200, files, memory=40 * MIB, rows=900),
+]  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def watched() -> AsyncIterator[Callable[[], float]]:
+    """Gives for how long the loop was held at most: in seconds of its own work, whatever else the machine does."""
+    longest, began = 0.0, time.thread_time()
+
+    async def watch() -> None:
+        nonlocal longest, began
+        while True:
+            await asyncio.sleep(0.001)
+            at = time.thread_time()
+            longest, began = max(longest, at - began), at
+
+    task = asyncio.create_task(watch())
+    try:
+        yield lambda: longest
+    finally:
+        task.cancel()
+
+
+async def ask(server: Server, case: Case, body: bytes) -> int:
+    """Bytes of the answer."""
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"} | case.headers()
+    data = BytesIO(body) if body else None
+    async with server.session.request(case.method, server.url + case.path, data=data, headers=headers) as answer:
+        told = await answer.read()
+        assert answer.status == case.status, told[:300]
+        return len(told)
+
+
+async def quiet(sql) -> None:
+    """Until what the server does by itself at the start is done."""
+    async with asyncio.timeout(30):
+        steady = 0
+        while steady < 5:
+            before = rows_read(sql)
+            await asyncio.sleep(0.05)
+            steady = steady + 1 if rows_read(sql) - before <= 2 * _ASKING else 0
+
+
+# Rows that asking for the count costs.
+_ASKING = 10
+
+
+def rows_read(sql) -> int:
+    return sum(int(count) for _, count in sql("SHOW GLOBAL STATUS LIKE 'Handler\\_read%%'"))
+
+
+@pytest.fixture
+async def furnished(database_url, sql):
+    """A server with a user's thousand finished jobs, one more of 100 files, and 20,000 of others."""
+    job = "INSERT INTO video_generations (id, prompt, authorId, status, createdAt, updatedAt)"
+    file = ("INSERT INTO video_files (id, filename, s3Key, fileSize, durationSeconds, aspectRatio, width, height,"
+            " generationId)")  # fmt: skip
+    sql(f"{job} SELECT CONCAT('j', seq), 'the sea', 'u1', 'COMPLETED', NOW(3) - INTERVAL seq SECOND, NOW(3)"
+        " FROM seq_2_to_1000")  # fmt: skip
+    sql(f"{file} SELECT CONCAT('f', seq), 'f', CONCAT('own/', seq), 1, 8, '16:9', 1, 1, CONCAT('j', seq)"
+        " FROM seq_2_to_1000")  # fmt: skip
+    sql(f"{job} SELECT CONCAT('o', seq), 'the sea', CONCAT('other', seq), 'COMPLETED', NOW(3), NOW(3)"
+        " FROM seq_1_to_20000")  # fmt: skip
+    sql(f"{job} VALUES ('many', 'p', 'u1', 'COMPLETED', NOW(3), NOW(3)), ('j1', 'p', 'u1', 'PENDING', NOW(3), NOW(3))")
+    sql(f"{file} SELECT CONCAT('m', seq), 'f', CONCAT('many/', seq), 1, 8, '16:9', 1, 1, 'many' FROM seq_1_to_100")
+    # Nothing looks into the database by itself meanwhile: rows are counted.
+    upkeep = {"stall_after": 86_400, "give_up_after": 86_400, "parked_poll": 3600, "log_poll": 3600}
+    signed = {"webhook_secret": SIGNING, "auth_jwt_secret": SECRET, "generator_url": "http://127.0.0.1:9"}
+    async with running(database_url, **upkeep, **signed) as server:
+        for path in ("/readyz", "/openapi.json"):  # the description is made once
+            async with server.session.get(server.url + path) as ready:
+                assert ready.status == 200
+        await quiet(sql)
+        yield server
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.who}: {case.what}")
+async def test_worst_request_costs_no_more_than_is_stated(furnished, sql, case):
+    body = case.body()
+    before = rows_read(sql)
+    began = time.perf_counter()
+    async with watched() as longest:
+        size = await ask(furnished, case, body)
+    took, rows = time.perf_counter() - began, max(rows_read(sql) - before - _ASKING, 0)
+    again = case.body()
+    tracemalloc.start()
+    held = tracemalloc.get_traced_memory()[0]
+    await ask(furnished, case, again)
+    memory = tracemalloc.get_traced_memory()[1] - held
+    tracemalloc.stop()
+    sys.stderr.write(
+        f"\n| {case.who} | {case.what} | {len(body):,} | {size:,} | {memory / MIB:.1f} MiB | {rows} |"
+        f" {took * 1000:.0f} ms, {longest() * 1000:.0f} ms of the loop |\n"
+    )
+    assert size <= case.answer
+    assert memory <= case.memory
+    assert longest() < SLICE
+    assert rows <= case.rows + 5 * _ASKING
