@@ -34,6 +34,8 @@ from urllib.parse import quote
 import pymysql
 import structlog
 
+from app.db.durable import flush, flush_all, make_folder
+
 _logger = structlog.get_logger(__name__)
 
 # Where the program is looked for after PATH. scripts/setup looks in the same places; where it may not install
@@ -125,7 +127,7 @@ async def private_database(data_dir: Path) -> AsyncIterator[str]:
 async def _own_or_join(data_dir: Path, stack: AsyncExitStack) -> Path:
     """The socket of a database that answers; what must be undone at the end is put on `stack`."""
     data_dir = data_dir.resolve()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(data_dir, 0o700)
     socket_path = _choose_socket(data_dir)
     lock, alive, log = (
         stack.enter_context((data_dir / name).open("a+b")) for name in ("mysql.lock", "mysql.alive", "mysql.log")
@@ -252,7 +254,10 @@ async def _make_files(program: Path, data_dir: Path, log: IO[bytes], alive: IO[b
         _kill(process)
     if process.returncode != 0:
         raise _failure("could not make its files", log, log_start)
+    # The program does not flush all that it makes here, and after the rename it is taken for whole.
+    await asyncio.to_thread(flush_all, new)
     new.rename(data_dir / "mysql")
+    flush(data_dir)
 
 
 def _launch(

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.db.durable import flush, make_folder
+
 Row = tuple[Any, ...]
 """One webhook: the columns."""
 
@@ -119,7 +121,7 @@ def _lock(path: Path) -> int | None:
 
 def make(folder: Path) -> File:
     """A new, empty file of ours. Raises OSError and sqlite3.Error."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, 0o700)
     folder.chmod(0o700)
     lock = None
     while lock is None:  # an adopter may have it for a moment, until it sees that nothing is there
@@ -134,8 +136,7 @@ def make(folder: Path) -> File:
             db.execute("PRAGMA temp_store = MEMORY")
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(_SCHEMA)
-            for created in (folder, folder.parent):
-                _flush(created)
+            flush(folder)
         except BaseException:
             db.close()
             raise
@@ -169,15 +170,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     # Alone with the file, SQLite keeps the index of the WAL in memory and needs no third file.
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     return db
-
-
-def _flush(folder: Path) -> None:
-    """Makes the folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unlink(path: Path) -> None:
