@@ -31,10 +31,15 @@ class _Commands(click.Group):
         except OSError as error:
             named = f"{error.filename}: " if error.filename else ""
             Failure(f"{named}{error.strerror or error}").show()
-            # Python would write at its end what could not be written now, and say so in its own words.
-            with suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            drop_output()
             raise SystemExit(1) from None
+
+
+def drop_output() -> None:
+    """Lets standard output lead nowhere. Python would write at its end what could not be written before, and say so in
+    its own words."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

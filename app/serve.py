@@ -2,13 +2,14 @@
 
 import asyncio
 import errno
+import fcntl
 import gc
 import os
 import resource
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,8 @@ import structlog
 from aiohttp import web
 
 from app import logs
-from app.cli import Failure, database
+from app.cli import Failure, database, drop_output
+from app.db.durable import make_folder
 from app.keys import OPENING
 from app.main import create_app
 from app.push.redis import check_url
@@ -33,7 +35,7 @@ _OTHER_FILES = 200  # the database, Redis, the spool, static files
 
 
 async def serve(settings: Settings) -> int:
-    """Until SIGINT or SIGTERM. The address comes first: a second server must not touch the first one's database."""
+    """Until a signal that ends us. The address comes first: a second server must not touch the first one's database."""
     try:
         refuse_unsafe(settings)
         if settings.redis_url is not None:
@@ -47,13 +49,13 @@ async def serve(settings: Settings) -> int:
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         loop.add_signal_handler(number, end)
     logs.configure(settings.log_level)
     taken = _bind(settings)
     settings.port = taken.getsockname()[1]
     try:
-        async with database(settings, waits=True) as url:
+        async with _data_dir(settings), database(settings, waits=True) as url:
             welcome = partial(_welcome, settings)
             if settings.workers > 1:
                 await Workers(settings, url, taken, welcome).run(stop)
@@ -64,6 +66,45 @@ async def serve(settings: Settings) -> int:
     finally:
         taken.close()
     return 0
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Those that end a server. A terminal that is closed sends SIGHUP; under nohup that is ignored, and stays so."""
+    hung_up = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hung_up]
+
+
+@asynccontextmanager
+async def _data_dir(settings: Settings) -> AsyncIterator[None]:
+    """Marks DATA_DIR as in use by a server, for as long as this process lives.
+
+    A second server would lose the private database when the first one ends: that is a Failure. The spool alone may be
+    shared, since each process has a file of its own there: that is told. Workers of one server are one here.
+    """
+    try:
+        make_folder(settings.data_dir, 0o700)
+        marked = (settings.data_dir / "server.lock").open("a+")
+    except OSError:
+        # The private database will say so; without it the server does what it can.
+        yield
+        return
+    with marked:
+        try:
+            fcntl.flock(marked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            marked.seek(0)
+            process = marked.read().strip()
+            if settings.database_url is None:
+                raise Failure(
+                    f"another server (process {process}) uses the private database in {settings.data_dir}: "
+                    "stop it, or name another folder with DATA_DIR"
+                ) from None
+            log.warning("data_dir_shared", process=int(process or 0), hint="the spools are apart; on purpose?")
+        else:
+            marked.truncate(0)
+            marked.write(f"{os.getpid()}\n")
+            marked.flush()
+        yield
 
 
 async def run_server(
@@ -143,5 +184,7 @@ def _welcome(settings: Settings, trouble: str | None) -> None:
         ]
     if settings.app_env == "development":
         lines.append(f"  Webhooks go to {address}{PATH}\n")
-    with suppress(OSError):
+    try:
         click.echo("\n".join(lines))
+    except OSError:
+        drop_output()

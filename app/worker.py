@@ -16,7 +16,7 @@ import structlog
 from app import logs
 from app.cli import run_async
 from app.db.errors import DatabaseAwayError
-from app.serve import run_server
+from app.serve import ending_signals, run_server
 from app.settings import Settings
 from app.workers import READY, TOLD_MAX, listen
 
@@ -35,7 +35,7 @@ def main() -> None:
 async def _work(settings: Settings, database_url: str, channel: socket.socket, listening: socket.socket) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         loop.add_signal_handler(number, stop.set)
 
     def orphaned() -> None:
