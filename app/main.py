@@ -237,21 +237,27 @@ async def _opening(app: web.Application) -> AsyncIterator[None]:
 async def _keep_up(app: web.Application) -> None:
     """What is done again and again: the log followed, and by one process of all parked webhooks, stalled jobs and old
     rows looked after. Runs until cancelled."""
-    settings, leader = app[SETTINGS], app[LEADER]
     await app[OPENING].opened.wait()
-    reconciler = Reconciler(
+    upkeep = (app[PARKED].run(), _reconciler(app).run(), _retention(app).run())
+    async with _running(app[FOLLOWER].run(), app[OPENING].health.watch(), *upkeep):
+        await asyncio.Event().wait()
+
+
+def _reconciler(app: web.Application) -> Reconciler:
+    settings = app[SETTINGS]
+    return Reconciler(
         app[POOL],
         app[WRITER],
         app[GENERATOR],
-        leader,
+        app[LEADER],
         language=settings.app_language,
         stall_after=settings.stall_after,
         give_up_after=settings.give_up_after,
     )
-    retention = Retention(app[POOL], leader, days=settings.retention_days)
-    upkeep = (app[PARKED].run(), reconciler.run(), retention.run())
-    async with _running(app[FOLLOWER].run(), app[OPENING].health.watch(), *upkeep):
-        await asyncio.Event().wait()
+
+
+def _retention(app: web.Application) -> Retention:
+    return Retention(app[POOL], app[LEADER], days=app[SETTINGS].retention_days)
 
 
 def _hub(settings: Settings) -> Hub:

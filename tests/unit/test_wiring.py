@@ -1,0 +1,207 @@
+"""Every setting reaches what it names: one that is read and handed to nobody changes nothing, and nobody notices."""
+
+import ast
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ByteSize, SecretStr
+
+from app import keys, main
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+URL = "mysql://root@localhost/never-connected-to"
+SIGNS = {"auth_jwt_secret": "a secret of thirty-two characters"}
+FETCHES = {"auth_jwks_url": "https://issuer.example/jwks"}
+
+
+@dataclass(frozen=True)
+class Reaches:
+    """With `value`, `seen` gives `as_` (or the value itself) of the application, made with `others` too."""
+
+    value: Any
+    seen: Callable[[Any], Any]
+    as_: Any = None
+    others: Any = None
+
+
+@dataclass(frozen=True)
+class AskedIn:
+    """Asked for by its name, or by that of a property, in these modules, each time it is needed."""
+
+    modules: tuple[str, ...]
+    name: str | None = None
+
+
+def writer(name: str, value: Any, as_: Any = None) -> Reaches:
+    return Reaches(value, lambda app: getattr(app[keys.WRITER], name), as_)
+
+
+def hub(name: str, value: Any) -> Reaches:
+    return Reaches(value, lambda app: getattr(app[keys.HUB], name))
+
+
+def tokens(name: str, value: Any, as_: Any = None, others: Any = None) -> Reaches:
+    return Reaches(value, lambda app: getattr(app[keys.TOKENS], name), as_, others or SIGNS)
+
+
+def jwks(name: str, value: Any) -> Reaches:
+    return Reaches(value, lambda app: getattr(app[keys.TOKENS].keys, name), others=FETCHES)
+
+
+def languages(app: Any) -> set[str]:
+    return {app[key]._language for key in (keys.WRITER, keys.VIDEOS, keys.RECEIVED)}
+
+
+def waits(app: Any) -> set[float]:
+    pools = {app[key]._wait for key in (keys.POOL, keys.FOLLOWING, keys.WRITER, keys.LEADER)}
+    return pools | {app[keys.OPENING]._wait, app[keys.OPENING].health._wait}
+
+
+def unknown_jobs(app: Any) -> tuple[bool, bool]:
+    return app[keys.WRITER]._create_unknown, app[keys.RECEIVED]._create_unknown
+
+
+def bus(name: str, value: Any) -> Reaches:
+    return Reaches(value, lambda app: getattr(app[keys.BUS], name), others={"redis_url": "redis://h:6379"})
+
+
+TABLE: dict[str, Reaches | AskedIn] = {
+    "app_env": Reaches("production", lambda app: app[keys.OPENING]._may_migrate, as_=False),
+    "host": AskedIn(("app/serve.py", "app/auth.py")),
+    "workers": AskedIn(("app/serve.py", "app/workers.py")),
+    "port": AskedIn(("app/serve.py",)),
+    "data_dir": Reaches(Path("/d"), lambda app: app[keys.SPOOL]._folder, Path("/d/spool")),
+    "database_url": AskedIn(("app/cli.py", "app/serve.py")),
+    "redis_url": Reaches("redis://h:1", lambda app: app[keys.BUS]._url),
+    "public_url": AskedIn(("app/auth.py",), "public_origin"),
+    "app_language": Reaches("en", languages, {"en"}),
+    "log_level": AskedIn(("app/serve.py", "app/worker.py")),
+    "auth_jwt_secret": Reaches("x" * 40, lambda app: app[keys.TOKENS]._secret),
+    "auth_jwks_url": Reaches("https://i.example/k", lambda app: app[keys.TOKENS].keys._url),
+    "auth_jwt_issuer": tokens("_issuer", "us"),
+    "auth_jwt_audience": tokens("_audience", "pages"),
+    "auth_authorized_parties": tokens("_parties", ("https://app.example",)),
+    "auth_admin_claim": tokens("_admin_claim", "a.b=c", ("a.b", "c")),
+    "auth_cookie": AskedIn(("app/auth.py", "app/routes/openapi.py")),
+    "admin_users": tokens("_admins", ("ada", "bob"), frozenset({"ada", "bob"})),
+    "ticket_ttl": Reaches(33.0, lambda app: app[keys.TICKETS]._seconds),
+    "jwks_max_age": jwks("_max_age", 333.0),
+    "jwks_cool_down": jwks("_cool_down", 3.0),
+    "webhook_secret": AskedIn(("app/routes/webhooks.py",), "webhook_secrets"),
+    "webhook_require_signature": AskedIn(("app/routes/webhooks.py",)),
+    "auth_failures_per_minute": Reaches(3, lambda app: app[keys.FAILURES]._per_minute),
+    "trusted_proxies": AskedIn(("app/auth.py", "app/routes/webhooks.py")),
+    "unknown_job": Reaches("create", unknown_jobs, (True, True)),
+    "parked_poll": Reaches(3.0, lambda app: app[keys.PARKED]._poll),
+    "parked_per_round": Reaches(33, lambda app: app[keys.PARKED]._per_round),
+    "stall_after": Reaches(33.0, lambda app: main._reconciler(app)._stall_after),
+    "give_up_after": Reaches(3333.0, lambda app: main._reconciler(app)._give_up_after),
+    "retention_days": Reaches(3.0, lambda app: main._retention(app)._days),
+    "generator_url": Reaches("http://g", lambda app: app[keys.GENERATOR]._url, "http://g/api/videos/"),
+    "generator_timeout": Reaches(
+        3.0, lambda app: app[keys.GENERATOR]._session.timeout.total, others={"generator_url": "http://g"}
+    ),
+    "simulated_step": Reaches(0.3, lambda app: app[keys.GENERATOR]._step),
+    "cors_origins": AskedIn(("app/auth.py", "app/routes/cors.py")),
+    "max_body_bytes": AskedIn(("app/routes/webhooks.py", "app/routes/admin.py")),
+    "max_json_depth": AskedIn(("app/routes/webhooks.py",)),
+    "max_image_body_bytes": AskedIn(("app/routes/videos.py",)),
+    "body_timeout": AskedIn(("app/routes/http.py",)),
+    "max_header_bytes": AskedIn(("app/runner.py",)),
+    "header_timeout": AskedIn(("app/runner.py",)),
+    "health_timeout": AskedIn(("app/routes/ops.py",)),
+    "keep_alive": AskedIn(("app/runner.py",)),
+    "shutdown_grace": AskedIn(("app/main.py", "app/serve.py", "app/workers.py")),
+    "max_http_connections": AskedIn(("app/runner.py", "app/serve.py")),
+    "max_pending_webhooks": writer("_pending_max", 33),
+    "batch_max": writer("_batch_max", 33),
+    "batch_max_bytes": writer("_batch_max_bytes", ByteSize(3333)),
+    "spool_max_bytes": Reaches(ByteSize(3333), lambda app: app[keys.SPOOL]._max_bytes),
+    "spool_tries": writer("_spool_tries", 33),
+    "answer_budget": writer("_budget", 3.0),
+    "db_pool_size": Reaches(3, lambda app: app[keys.POOL]._gate._value),
+    "db_timeout": Reaches(1.5, waits, {1.5}),
+    "max_connections": hub("_max_connections", 33),
+    "max_connections_per_user": hub("_max_per_user", 3),
+    "stream_heartbeat": hub("heartbeat", 3.0),
+    "stream_last_words": hub("_last_words", 3.0),
+    "stream_dead_after": hub("dead_after", 3.0),
+    "websocket_ping": hub("ping", 3.0),
+    "websocket_max_messages": hub("max_messages", 3),
+    "stream_max_buffer": hub("_max_buffer", ByteSize(3333)),
+    "stream_max_lag": hub("_max_lag", 3.0),
+    "stream_end_completed": Reaches(3.0, lambda app: app[keys.HUB]._grace["completed"]),
+    "stream_end_failed": Reaches(33.0, lambda app: app[keys.HUB]._grace["failed"]),
+    "log_poll": Reaches(3.0, lambda app: app[keys.FOLLOWER]._poll),
+    "log_poll_with_redis": Reaches(33.0, lambda app: app[keys.FOLLOWER]._poll_with_bus),
+    "redis_buffer_max": bus("_buffer_max", ByteSize(3333)),
+    "redis_message_max": bus("_message_max", ByteSize(3333)),
+    "ring_size": Reaches(33, lambda app: app[keys.FOLLOWER]._ring_size),
+}
+
+
+async def seen(reaches: Reaches, changed: dict[str, Any]) -> Any:
+    app = main.create_app(Settings(_env_file=None, **((reaches.others or {}) | changed)), URL)
+    app[keys.GENERATOR] = generator = main._generator(app[keys.SETTINGS])
+    try:
+        return reaches.seen(app)
+    finally:
+        await generator.close()
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+async def test_setting_reaches_what_it_names(monkeypatch, name):
+    for other in Settings.model_fields:
+        monkeypatch.delenv(other.upper(), raising=False)
+    assert name in TABLE, f"say here where {name.upper()} is seen"
+    row = TABLE[name]
+    if isinstance(row, AskedIn):
+        for module in row.modules:
+            tree = ast.parse((ROOT / module).read_text())
+            asked = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+            assert (row.name or name) in asked, f"{module} does not ask for {name}"
+        return
+    wanted = row.value if row.as_ is None else row.as_
+    assert await seen(row, {name: row.value}) == wanted
+    if name not in (row.others or {}) and name not in (
+        "redis_url",
+        "auth_jwt_secret",
+        "auth_jwks_url",
+        "generator_url",
+    ):
+        assert await seen(row, {}) != wanted, f"the default of {name.upper()} cannot be told from the test's value"
+
+
+def test_no_row_names_a_setting_that_is_gone():
+    assert set(TABLE) == set(Settings.model_fields)
+
+
+UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def default_told(text: str) -> Any:
+    if text == "none":
+        return None
+    if text.startswith("`"):
+        return text.strip("`")
+    number, unit = text.split()
+    return str(int(number) * UNITS[unit])
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_default_of_a_setting_is_the_one_that_is_documented(name):
+    (told,) = re.findall(
+        rf"^\| `{name.upper()}` \| ([^|]+) \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE
+    )
+    default = Settings.model_fields[name].default
+    value = default.get_secret_value() if isinstance(default, SecretStr) else default
+    shown = None if value in (None, ()) else f"{value:g}" if isinstance(value, float) else str(value)
+    told_value = default_told(told)
+    if isinstance(value, bool):
+        shown = str(value).lower()
+    assert shown == told_value or (shown is not None and told_value is not None and float(shown) == float(told_value))
