@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-mysql test-mariadb check bench chaos clean
+.PHONY: help install run test test-browsers test-mysql test-mariadb check bench chaos clean
 
 # Arguments for the last command of a target, as in: make test ARGS="-k resume"
 ARGS ?=
@@ -7,7 +7,7 @@ ARGS ?=
 SPREAD = -n auto --maxprocesses 4 --dist worksteal
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' Makefile
 
 install: ## Set up what is missing: MariaDB's programs, .venv with the command rushes, Swagger UI
 	@scripts/setup install
@@ -20,6 +20,10 @@ run: ## Set up, start a private MariaDB and serve on 127.0.0.1:8080; Ctrl-C stop
 test: ## Set up what tests need too (a browser, Redis) and run all of them
 	@scripts/setup test
 	@.venv/bin/pytest $(SPREAD) $(ARGS)
+
+test-browsers: ## The tests of the page and of live.js in Chromium, Firefox and WebKit
+	@scripts/setup browsers
+	@RUSHES_BROWSERS="chromium firefox webkit" .venv/bin/pytest $(or $(ARGS),tests/browser)
 
 test-mysql: ## Run the integration tests on MySQL, of Debian unstable's package, which is unpacked into .local
 	@scripts/setup test

@@ -7,19 +7,21 @@ import { Silent, sse, websocket } from "./live-transports.js";
 
 const FIRST_DELAY = 1_000;
 const LONGEST_DELAY = 30_000;
-const POLL_EVERY = 5_000;
-const POLL_HIDDEN = 30_000;
-const POLL_FOR = 60_000; // then the better ways are tried again
-const DETOUR = 600_000; // how long a WebSocket is preferred after SSE was kept back
+const WAKE_SPACING = 1_000; // all tabs hear of a change of the network in the same moment
 
 export class Connection {
   #api;
   #jobId;
   #unfinished;
   #to;
+  #timing;
   #lastEventId = "0";
   #stop = new AbortController();
   #attempt = new AbortController();
+  #waiting = false;
+  #wokenAt = -Infinity;
+  #heardAt = 0;
+  #quiet = null;
   #via = "sse";
   #detourSince = 0;
   #retry = 3_000;
@@ -29,30 +31,37 @@ export class Connection {
 
   /** `to` hears: take({ id, events }), reset(), state({ state, via, error, retryIn }). `unfinished`, which the
    *  caller keeps, is a set of the ids of jobs whose end has not been told. */
-  constructor(api, jobId, unfinished, to) {
+  constructor(api, jobId, unfinished, to, timing) {
     this.#api = api;
     this.#jobId = jobId;
     this.#unfinished = unfinished;
     this.#to = to;
+    this.#timing = timing;
   }
 
   start(lastEventId) {
     this.stop();
     this.#lastEventId = lastEventId;
     this.#stop = new AbortController();
-    const { signal } = this.#stop;
-    for (const type of ["online", "focus"]) window.addEventListener(type, (event) => this.#wake(event), { signal });
-    this.#run(signal);
+    this.#run(this.#stop.signal);
   }
 
   stop() {
     this.#stop.abort();
     this.#attempt.abort();
+    clearTimeout(this.#quiet);
   }
 
-  // A network that has come back may have left a connection behind that looks open.
-  #wake(event) {
-    if (event.type === "online" || this.#state === "offline") this.#attempt.abort(new Error("woken"));
+  /** Something has changed, here or in another tab: tries now instead of later. A network that went or came back may
+   *  have left a connection behind that looks open; who only looks at the page gets no new one while it works. */
+  wake(networkChanged) {
+    const now = Date.now();
+    // Timers stand still while a machine sleeps, so none has told of this silence.
+    const silent = this.#state === "live" && now - this.#heardAt > this.#timing.silence;
+    if (!networkChanged && !this.#waiting && !silent) return;
+    if (now - this.#wokenAt < WAKE_SPACING) return;
+    this.#wokenAt = now;
+    this.#attempt.abort(new Error("woken"));
   }
 
   async #run(signal) {
@@ -73,7 +82,9 @@ export class Connection {
         wait = this.#onFailure(error);
         if (wait === null) return;
       }
+      this.#waiting = true;
       await pause(wait, this.#attempt.signal);
+      this.#waiting = false;
     }
   }
 
@@ -100,11 +111,12 @@ export class Connection {
 
   async #connect(signal) {
     if (this.#via === "polling") return this.#poll(signal);
-    if (this.#via === "websocket" && Date.now() - this.#detourSince > DETOUR) this.#via = "sse";
+    if (this.#via === "websocket" && Date.now() - this.#detourSince > this.#timing.detour) this.#via = "sse";
     const overSse = this.#via === "sse";
-    const headers = overSse ? await this.#api.headers() : {};
+    const headers = overSse ? await this.#api.headers(signal) : {};
     // A token goes into a header where that is possible.
-    const ticket = overSse && this.#api.hasToken ? null : await this.#api.ticket();
+    const ticket = overSse && this.#api.hasToken ? null : await this.#api.ticket(signal);
+    signal.throwIfAborted();
     const path = `${overSse ? "/events" : "/ws"}${this.#jobId === null ? "" : `/${encodeURIComponent(this.#jobId)}`}`;
     const address = new URL(this.#api.base + path, document.baseURI);
     address.searchParams.set("last_event_id", this.#lastEventId);
@@ -114,7 +126,9 @@ export class Connection {
       signal,
       headers,
       credentials: this.#api.credentials,
+      timing: this.#timing,
       opened: () => this.#opened(),
+      heard: () => this.#heard(),
       take: (frame) => this.#take(frame),
       retry: (milliseconds) => (this.#retry = milliseconds),
     };
@@ -123,7 +137,21 @@ export class Connection {
 
   #opened() {
     this.#failures = 0;
+    this.#heard();
     this.#show("live");
+  }
+
+  #heard() {
+    this.#heardAt = Date.now();
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => this.#onQuiet(), this.#timing.silence);
+  }
+
+  // Whatever the way, and wherever it hangs. Of SSE the heartbeats are seen, so one that is silent is dead.
+  #onQuiet() {
+    if (this.#state !== "live") return;
+    this.#show("connecting");
+    if (this.#via === "sse") this.#attempt.abort(new Error("the server is silent"));
   }
 
   // The state that follows a reset is read by GET instead: it comes with its place in the log.
@@ -139,10 +167,10 @@ export class Connection {
 
   async #poll(signal) {
     const read = poller(this.#api, this.#jobId, this.#unfinished);
-    for (const until = Date.now() + POLL_FOR; Date.now() < until; ) {
+    for (const until = Date.now() + this.#timing.pollFor; Date.now() < until; ) {
       const batch = await read(signal);
       if (signal.aborted) throw signal.reason;
-      if (this.#state !== "live") this.#opened();
+      this.#opened();
       if (contradict(batch.id, this.#lastEventId)) {
         this.stop();
         this.#to.reset();
@@ -152,7 +180,7 @@ export class Connection {
         this.#lastEventId = batch.id;
         this.#to.take(batch);
       }
-      await pause(document.hidden ? POLL_HIDDEN : POLL_EVERY, signal);
+      await pause(document.hidden ? this.#timing.pollHidden : this.#timing.poll, signal);
       if (signal.aborted) throw signal.reason;
     }
     this.#via = "sse"; // while the better ways are tried, what was polled still holds: the state stays live

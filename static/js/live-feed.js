@@ -4,43 +4,54 @@
 // Nothing is lost when the leader goes: every tab knows the id up to which it has everything. A follower says it to
 // each new leader, ignores the channel until the leader has answered with what came since, and so misses nothing and
 // has nothing twice.
+//
+// A leader that stands still (a dialog, a breakpoint, a phone that put the tab to sleep) keeps the lock. Followers who
+// hear nothing ask it for a sign of life, and take the lock from one that gives none; it finds that out when it wakes.
+// Answers and not clocks decide, since the timers of a hidden tab run late: a leader has no interval to keep, and a
+// follower that slept itself has asked only once.
 
 import { Connection } from "./live-connection.js";
 import { isNewer } from "./live-ids.js";
 
 const KEPT = 500; // batches that a leader can repeat without asking the server
+const DOUBTED = 2; // silent looks after which a leader's state is no longer believed
+const REPLACED = 3; // … and after which it is no leader
+const CONNECTING = { state: "connecting", via: null, error: null, retryIn: null };
 
 const feeds = new Map();
 
 /** The feed of this key: one that is there already, or a new one. Without a key, or where tabs cannot share, a feed of
  *  one's own. */
-export function feedOf(key, connect) {
-  const canShare = key !== null && navigator.locks !== undefined && typeof BroadcastChannel === "function";
-  if (!canShare) return new Feed(null, connect);
-  if (!feeds.has(key)) feeds.set(key, new Feed(key, connect));
+export function feedOf(key, connect, timing) {
+  if (key === null) return new Feed(null, connect, timing);
+  if (!feeds.has(key)) feeds.set(key, new Feed(key, connect, timing));
   return feeds.get(key);
 }
 
 class Feed {
   #key;
   #connect;
+  #timing;
   #listeners = new Set();
   #id = Math.random().toString(36).slice(2);
   #channel = null;
   #connection = null;
-  #release = null;
-  #asking = null;
+  #term = null; // the turn that this tab waits for or has: { asking, release }
   #leader = null; // whose batches continue what this tab has
+  #watch = null;
+  #silent = 0; // looks in a row for which nothing came from a leader
+  #doubted = false;
   #ring = [];
   #unfinished = new Set(); // jobs whose end polling would not see: it reads a list of those that go on
   #from = "0"; // the ring has everything after this id …
   #position = "0"; // … up to this one
-  #state = { state: "connecting", via: null, error: null, retryIn: null };
+  #state = CONNECTING;
   #life = null;
 
-  constructor(key, connect) {
+  constructor(key, connect, timing) {
     this.#key = key;
     this.#connect = connect;
+    this.#timing = timing;
   }
 
   /** `listener` has lastEventId, take(batch), reset() and state(state); it gets everything after its last id. Its
@@ -66,6 +77,9 @@ class Feed {
     // A page in the back-forward cache hears nothing, and must not lead those that do.
     window.addEventListener("pagehide", () => this.#leave(), { signal });
     window.addEventListener("pageshow", ({ persisted }) => persisted && this.#join(), { signal });
+    for (const type of ["online", "offline"]) window.addEventListener(type, () => this.#wake(true), { signal });
+    window.addEventListener("focus", () => this.#wake(false), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#wake(false), { signal });
     this.#join();
   }
 
@@ -79,22 +93,61 @@ class Feed {
 
   #join() {
     if (this.#key === null) return this.#lead();
-    this.#channel = new BroadcastChannel(this.#key);
+    try {
+      this.#channel = new BroadcastChannel(this.#key);
+    } catch {
+      return this.#lead(); // there is none, or not for this page: it is alone
+    }
     this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.#watch = setInterval(() => this.#look(), this.#timing.watch * (0.9 + Math.random() / 10));
     this.#hello(this.#position);
-    this.#asking = new AbortController();
-    const led = new Promise((resolve) => (this.#release = resolve));
-    const lead = () => { this.#lead(); return led; };
-    navigator.locks.request(this.#key, { signal: this.#asking.signal }, lead).catch(() => {}); // aborted: it left
+    this.#request();
   }
 
   #leave() {
-    this.#connection?.stop();
-    this.#connection = this.#leader = null;
-    this.#asking?.abort();
-    this.#release?.();
+    this.#stepDown();
+    this.#leader = null;
+    this.#silent = 0;
+    this.#doubted = false;
+    clearInterval(this.#watch);
     this.#channel?.close();
-    this.#asking = this.#release = this.#channel = null;
+    this.#channel = null;
+  }
+
+  #stepDown() {
+    const term = this.#term;
+    this.#term = null;
+    this.#connection?.stop();
+    this.#connection = null;
+    term?.asking.abort();
+    term?.release();
+  }
+
+  /** Waits for the lock, or takes it from whoever has it. */
+  async #request(steal = false) {
+    const term = { asking: new AbortController() };
+    const led = new Promise((resolve) => (term.release = resolve));
+    this.#term = term;
+    const lead = () => { if (this.#term === term) { this.#lead(); return led; } };
+    try {
+      await navigator.locks.request(this.#key, steal ? { steal } : { signal: term.asking.signal }, lead);
+    } catch (error) {
+      if (this.#term !== term) return; // it left
+      if (error.name === "AbortError") this.#onStolen();
+      else this.#beAlone();
+    }
+  }
+
+  #onStolen() {
+    this.#stepDown();
+    this.#request();
+    this.#askAgain();
+  }
+
+  // No lock to be had, as in frames of another site: an own stream then, and no word to those who share.
+  #beAlone() {
+    this.#leave();
+    this.#lead();
   }
 
   #say(message) {
@@ -113,6 +166,7 @@ class Feed {
 
   #lead() {
     this.#leader = null;
+    this.#doubted = false;
     this.#connection = this.#connect(this.#unfinished, {
       take: (batch) => { this.#say({ type: "batch", batch }); this.#take(batch); },
       reset: () => { this.#say({ type: "reset" }); this.#reset(); },
@@ -131,6 +185,11 @@ class Feed {
     this.#say({ type: "welcome", to: tab, batches, state: plain(this.#state) });
   }
 
+  #answer() {
+    if (this.#connection === null) return;
+    this.#say({ type: "here", state: plain(this.#state), position: this.#position });
+  }
+
   /** Lets the server repeat what this tab no longer has. Those who have it pass over it. */
   #rewind(after) {
     this.#from = this.#position = after;
@@ -140,15 +199,26 @@ class Feed {
 
   // -- Followers, and both
 
-  #hear({ type, from, to, after, unfinished = [], batch, batches, state }) {
-    if (type === "hello" && this.#connection !== null) this.#welcome(from, after, unfinished);
+  #hear({ type, from, to, after, unfinished = [], batch, batches, state, position, networkChanged }) {
+    if (this.#connection !== null) {
+      if (type === "hello") this.#welcome(from, after, unfinished);
+      // From a timer: Firefox hands on messages while a dialog stops the tab, but nothing that its stream brings.
+      if (type === "ask") setTimeout(() => this.#answer(), 0);
+      if (type === "wake") this.#connection.wake(networkChanged);
+      return;
+    }
     if (type === "lead") this.#askAgain();
     if (type === "welcome" && to === this.#id) {
       this.#leader = from;
-      this.#show(state);
+      this.#silent = 0;
+      this.#believe(state);
       batches.forEach((one) => this.#take(one));
     }
+    // A tab that slept may not know who leads, or lack what was said meanwhile.
+    if (type === "here" && (from !== this.#leader || position !== this.#position)) this.#askAgain();
     if (from !== this.#leader) return;
+    this.#silent = 0;
+    if (type === "here" && this.#doubted) this.#believe(state);
     if (type === "batch") this.#take(batch);
     if (type === "state") this.#show(state);
     if (type === "reset") this.#reset();
@@ -157,6 +227,36 @@ class Feed {
   #askAgain(after = this.#position) {
     this.#leader = null;
     this.#hello(after);
+  }
+
+  #look() {
+    if (this.#connection !== null) return;
+    this.#silent += 1;
+    if (this.#silent === DOUBTED) this.#doubt();
+    if (this.#silent >= REPLACED) return this.#takeOver();
+    if (this.#leader === null) this.#hello(this.#position);
+    else this.#say({ type: "ask" });
+  }
+
+  #doubt() {
+    this.#doubted = true;
+    this.#show(CONNECTING);
+  }
+
+  #believe(state) {
+    this.#doubted = false;
+    this.#show(state);
+  }
+
+  #takeOver() {
+    this.#silent = 0;
+    this.#stepDown();
+    this.#request(true);
+  }
+
+  #wake(networkChanged) {
+    if (this.#connection !== null) this.#connection.wake(networkChanged);
+    else this.#say({ type: "wake", networkChanged });
   }
 
   #catchUp(after) {
@@ -208,4 +308,5 @@ function plain({ error, ...state }) {
   return { ...state, error: error && { status: error.status, code: error.code, message: error.message } };
 }
 
-export const connectionOf = (api, jobId) => (unfinished, to) => new Connection(api, jobId, unfinished, to);
+export const connectionOf = (api, jobId, timing) => (unfinished, to) =>
+  new Connection(api, jobId, unfinished, to, timing);

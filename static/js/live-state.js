@@ -4,38 +4,42 @@ import { Refused } from "./live-transports.js";
 import { refusalOf } from "./refusal.js";
 
 const NAMES = { COMPLETED: "completed", FAILED: "failed" };
-const TIMEOUT = 20_000;
 
 /** What reads and streams have in common: where the server is, and how the caller signs in. */
 export class Api {
   #token;
   #ticket;
+  #timing;
 
   /** `token` and `ticket` are functions, which may be async; without either, the browser's cookie signs in. */
-  constructor({ base, token, ticket, credentials }) {
+  constructor({ base, token, ticket, credentials, timing }) {
     Object.assign(this, { base, credentials });
     this.#token = token;
     this.#ticket = ticket;
+    this.#timing = timing;
   }
 
-  async headers() {
-    return this.#token ? { Authorization: `Bearer ${await this.#token()}` } : {};
+  async headers(signal) {
+    if (!this.#token) return {};
+    return { Authorization: `Bearer ${await settled(this.#token, this.#timing.signIn, signal)}` };
   }
 
   async get(path) {
-    const signal = AbortSignal.timeout(TIMEOUT);
-    const options = { headers: await this.headers(), credentials: this.credentials, cache: "no-store", signal };
+    const headers = await this.headers();
+    const signal = AbortSignal.timeout(this.#timing.answer);
+    const options = { headers, credentials: this.credentials, cache: "no-store", signal };
     const response = await fetch(this.base + path, options);
     if (!response.ok) throw new Refused(response.status, await refusalOf(response));
     return response.json();
   }
 
   /** What goes into the query of a stream that cannot send a token; a new one for each connection. */
-  async ticket() {
-    if (this.#ticket) return this.#ticket();
+  async ticket(given) {
+    if (this.#ticket) return settled(this.#ticket, this.#timing.signIn, given);
     if (!this.#token) return null;
-    const signal = AbortSignal.timeout(TIMEOUT);
-    const options = { method: "POST", headers: await this.headers(), credentials: this.credentials, signal };
+    const headers = await this.headers(given);
+    const signal = AbortSignal.timeout(this.#timing.answer);
+    const options = { method: "POST", headers, credentials: this.credentials, signal };
     const response = await fetch(`${this.base}/api/stream-tickets`, options);
     if (response.ok) return (await response.json()).ticket;
     if (response.status === 409) return null; // nobody signs in there
@@ -60,6 +64,15 @@ export class Api {
     const events = page.active.map((job) => eventOf(job, id));
     return { id, events, channel: page.channel, own: true, more: page.active_more === true };
   }
+}
+
+/** What the page's own function gives; an error if that takes longer than `milliseconds`, or until `signal` says so. */
+function settled(ask, milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error("no answer from token() or ticket()")), milliseconds);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+    Promise.resolve().then(ask).then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }
 
 function eventOf(job, id) {

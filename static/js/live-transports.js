@@ -1,11 +1,9 @@
-// The ways by which events come. Each runs until its connection ends, tells `opened` that it works, and gives `take` every
-// frame: { id, event, data }, where `id` is text or null. What they resolve to is "ended", or "over" when the job's
-// stream has nothing more to tell, ever, or "again" when a new connection must take over without delay.
+// The ways by which events come. Each runs until its connection ends, tells `opened` that it works and `heard` that the
+// server is there, and gives `take` every frame: { id, event, data }, where `id` is text or null.
+// What they resolve to is "ended", or "over" when the job's stream has nothing more to tell, ever, or "again" when a new
+// connection must take over without delay.
 
 import { refusalOf } from "./refusal.js";
-
-const OPENING = 5_000; // ms until the first sign of life
-const SILENCE = 45_000; // three of the server's heartbeats
 
 /** The server said no. `status` is that of HTTP; `retryAfter` is in seconds, or null. */
 export class Refused extends Error {
@@ -23,15 +21,11 @@ const LATER_STATUS = { too_many_connections: 429 };
 export class Silent extends Error {}
 
 /** Server-Sent Events by fetch: unlike EventSource, it tells why a stream was refused, and sends a bearer token. */
-export async function sse(address, { signal, headers, credentials, opened, take, retry }) {
+export async function sse(address, { signal, headers, credentials, timing, opened, heard, take, retry }) {
   const abort = new AbortController();
   const stop = () => abort.abort(signal.reason);
   signal.addEventListener("abort", stop);
-  let timer = setTimeout(() => abort.abort(new Silent()), OPENING);
-  const heard = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => abort.abort(new Error("the server is silent")), SILENCE);
-  };
+  const timer = setTimeout(() => abort.abort(new Silent()), timing.opening);
   try {
     const accept = { Accept: "text/event-stream", ...headers };
     const response = await fetch(address, { headers: accept, credentials, cache: "no-store", signal: abort.signal });
@@ -52,9 +46,12 @@ export async function sse(address, { signal, headers, credentials, opened, take,
       if (done && !began) throw new Error("the stream ended before it began");
       if (done && later !== null) throw putOff(later, wait);
       if (done) return "ended";
+      clearTimeout(timer);
       heard();
       read(value);
     }
+  } catch (error) {
+    throw abort.signal.aborted ? abort.signal.reason : error; // WebKit says AbortError, whatever the reason
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", stop);
@@ -99,7 +96,7 @@ function parser(take, retry, begin) {
 const REFUSALS = { 4401: 401, 4404: 404, 4429: 429 };
 const TRIAL = 1_000; // ms in which a refusal comes, if one does
 
-export function websocket(address, { signal, opened, take }) {
+export function websocket(address, { signal, timing, opened, heard: tell, take }) {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(address);
     let open = false;
@@ -114,12 +111,13 @@ export function websocket(address, { signal, opened, take }) {
       how(value);
     };
     const stop = () => settle(reject, signal.reason);
-    let timer = setTimeout(() => settle(reject, new Silent()), OPENING);
+    let timer = setTimeout(() => settle(reject, new Silent()), timing.opening);
     // Browsers hide the server's pings: a dead connection looks like one on which there is nothing to tell. A new one
     // with the last id loses nothing in either case.
     const heard = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => settle(resolve, "again"), SILENCE);
+      timer = setTimeout(() => settle(resolve, "again"), timing.renewal);
+      tell();
     };
     // Refusals come after the upgrade, so being open proves nothing yet; a resumed stream may have nothing to say.
     const prove = () => {

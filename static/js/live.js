@@ -11,9 +11,10 @@
 
 import { connectionOf, feedOf } from "./live-feed.js";
 import { Api } from "./live-state.js";
+import { TIMING } from "./live-timing.js";
 
 const LONGEST_DELAY = 30_000;
-const END_AFTER = { completed: 2_000, failed: 600_000 }; // ms, as the server ends the stream of one job
+const ENDS = { completed: "endCompleted", failed: "endFailed" };
 
 /**
  * Follows one job, or all jobs of the caller if `jobId` is null, until the returned function is called.
@@ -30,7 +31,9 @@ const END_AFTER = { completed: 2_000, failed: 600_000 }; // ms, as the server en
  * - `onReset()`: the log cannot be continued. With it, the subscription ends: read the state, subscribe again. Without
  *   it, the present state comes once more as events.
  * - `base`: where the server is, if not where the page is. `credentials`: as fetch takes it.
- * - `token()`: a bearer token for each request; `ticket()`: a stream ticket for each connection. Both may be async.
+ * - `token()`: a bearer token for each request; `ticket()`: a stream ticket for each connection. Both may be async. One
+ *   that does not settle within 10 s is asked again later.
+ * - `timing`: for tests, other times than those of live-timing.js.
  */
 export function subscribe(jobId, options = {}) {
   const subscription = new Subscription(jobId, options);
@@ -42,6 +45,7 @@ class Subscription {
   unfinished = [];
   #jobId;
   #options;
+  #timing;
   #api;
   #feed = null;
   #own;
@@ -58,7 +62,8 @@ class Subscription {
     this.unfinished = jobId === null ? active.map(({ id }) => id) : [jobId];
     this.#options = options;
     this.#own = own;
-    this.#api = new Api({ base, token, ticket, credentials });
+    this.#timing = { ...TIMING, ...options.timing };
+    this.#api = new Api({ base, token, ticket, credentials, timing: this.#timing });
     if (lastEventId === undefined) this.#begin();
     else this.#listen(String(lastEventId), channel);
   }
@@ -130,14 +135,14 @@ class Subscription {
     this.lastEventId = lastEventId;
     const streamOf = this.#own ? null : this.#jobId;
     const key = channel && `rushes ${this.#api.base} ${channel} ${streamOf ?? ""}`;
-    this.#feed = feedOf(key, connectionOf(this.#api, streamOf));
+    this.#feed = feedOf(key, connectionOf(this.#api, streamOf, this.#timing), this.#timing);
     this.#feed.add(this);
   }
 
   // The stream of all jobs has no end: that of one of them is told by the same rule that the server has for its stream.
   #foreseeEnd({ event }) {
     clearTimeout(this.#end);
-    if (this.#jobId !== null && this.#own && event in END_AFTER) this.#endIn(END_AFTER[event]);
+    if (this.#jobId !== null && this.#own && event in ENDS) this.#endIn(this.#timing[ENDS[event]]);
   }
 
   #endIn(milliseconds) {

@@ -1,16 +1,15 @@
-"""A real Chromium against a real server."""
+"""Real browsers against a real server. `RUSHES_BROWSERS` names those that take part: `make test-browsers`."""
 
-import shutil
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from playwright.async_api import Page, async_playwright
 
+from tests.browser.engines import CHROMIUM, CHROMIUM_OPTIONS, ENGINES, Browser, Engine
 from tests.conftest import Server, running
 
-CHROMIUM = next(
-    (found for name in ("chromium-headless-shell", "chromium", "chrome") if (found := shutil.which(name))), None
-)
+CHOSEN = os.environ.get("RUSHES_BROWSERS", "chromium").split()
 
 
 @pytest.fixture
@@ -19,13 +18,25 @@ async def server(database_url) -> AsyncIterator[Server]:
         yield started
 
 
+@pytest.fixture(scope="session", params=CHOSEN)
+def engine(request, tmp_path_factory) -> Iterator[Engine]:
+    started = ENGINES[request.param]()
+    started.start(tmp_path_factory.mktemp(request.param))
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+async def browser(engine) -> AsyncIterator[Browser]:
+    async with engine.browser() as opened:
+        yield opened
+
+
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
+    """Chromium's, for what only Playwright can look at."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-        )
-        context = await browser.new_context(locale="fr-FR")
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        context = await chromium.new_context(locale="fr-FR")
         yield await context.new_page()
-        await browser.close()
+        await chromium.close()
