@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import pytest
+from aiohttp import ClientSession
 
 from app.keys import HUB
 from tests.browser.proxy import Proxy, proxy
@@ -350,12 +351,12 @@ POLL = """async (jobs) => {
 }"""
 
 
-async def test_job_that_is_missing_from_a_bounded_list_has_not_ended_for_the_polling(database_url, page):
+async def test_job_that_is_missing_from_a_bounded_list_has_not_ended_for_the_polling(database_url, browser):
     async with running(database_url, list_max_bytes=600) as server:
         for job_id in ("j1", "j2", "j3"):
             await server.register(job_id)
         assert [job["id"] for job in (await server.get("/api/videos/user"))[1]["active"]] == ["j3"]
-        tab = await open_tab(page, server.url)
+        tab = await open_tab(browser, server.url)
         await tab.evaluate(POLL, ["j1", "j2", "j3"])
         assert sorted(await tab.evaluate("poll()")) == [["progress", "j1"], ["progress", "j2"], ["progress", "j3"]]
         # Nothing has come since: nobody is asked about, or told of, again.

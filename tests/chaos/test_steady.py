@@ -15,7 +15,8 @@ from app.db.local import private_database
 from tests.chaos.test_kills import LONG, Killable, Load, prepare, report, verify
 
 WARM, COUNT = (25_000, 40_000) if LONG else (300, 1000)
-# First the ring of events fills. Bytes: some are the allocator's; each webhook of a long run that left 1 KB behind would be 40 MB.
+# First the ring of events fills. Bytes: some are the allocator's; if each webhook of a long run left 1 KB behind, it
+# would be 40 MB.
 GROWTH_MAX = 32 * 1024 * 1024
 WAIT_MAX = 0.25  # seconds
 
