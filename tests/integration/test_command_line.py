@@ -8,6 +8,8 @@ import tomllib
 import pytest
 
 from tests.integration.test_commands import ROOT, environment, run
+from tests.integration.test_dead_letters import store
+from tests.webhooks import webhook
 
 SHORT = "sixteen-letters."
 
@@ -73,3 +75,12 @@ def test_output_that_nobody_reads_or_that_has_no_room_is_no_traceback(tmp_path, 
     assert told("| true")[1] == ""
     assert told(">&-") == (0, "")
     assert told(">/dev/full") == (1, "rushes: No space left on device\n")
+
+
+async def test_replay_of_what_nobody_holds_any_more_says_so_and_fails(tmp_path, sql, database_url):
+    (lost,) = store(sql, webhook("j1", "generating"), outcome="dead")
+    sql("UPDATE rushes_webhooks SET error_code = 'set_aside', payload = ''")
+    for which in ((lost,), ("--all",)):
+        code, out, err = await run(tmp_path, "dead", "replay", *which, DATABASE_URL=database_url)
+        assert (code, err) == (1, "")
+        assert "No server that holds it answers, and its payload was not kept." in out
