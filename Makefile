@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-browsers test-mysql test-mariadb check bench chaos clean
+.PHONY: help install run test test-browsers test-mysql test-mariadb check mutants bench chaos clean
 
 # Arguments for the last command of a target, as in: make test ARGS="-k resume"
 ARGS ?=
@@ -39,6 +39,10 @@ check: ## Formatting, lint, types, direction of imports
 	@.venv/bin/ruff check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+mutants: ## Change the code place by place and tell what no test notices (hours; ARGS=app/tokens.py: one module)
+	@scripts/setup test
+	@scripts/mutants $(ARGS)
 
 bench: ## Set up what the benchmarks need too (wrk) and run them; ends in one table
 	@scripts/setup bench
