@@ -38,7 +38,10 @@ async def test_prompt_becomes_a_video_without_a_reload(browser, server):
     await tab.evaluate(
         """() => {
           window.visit = new Set(); // the states that a card was seen in, as long as the page is not loaded again
-          const look = () => visit.add(document.querySelector("rushes-job")?.getAttribute("state"));
+          const look = () => {
+            visit.add(document.querySelector("rushes-job")?.getAttribute("state"));
+            window.toast = document.querySelector(".toast")?.textContent ?? window.toast; // it leaves by itself
+          };
           new MutationObserver(look).observe(document, { attributes: true, childList: true, subtree: true });
         }"""
     )
@@ -49,7 +52,7 @@ async def test_prompt_becomes_a_video_without_a_reload(browser, server):
     await until(tab, f"{card}.getAttribute('state') === 'COMPLETED'", STORY)
     await until(tab, f"{card}.querySelector('video')?.checkVisibility()")
     assert await tab.evaluate(PLAYS) == "moves"
-    assert await tab.evaluate("document.querySelector('.toast').textContent.includes('A fox crosses')")
+    await until(tab, "window.toast?.includes('A fox crosses')")
     assert await tab.evaluate("['PROCESSING', 'COMPLETED'].every((state) => visit.has(state))")
 
 
