@@ -54,7 +54,7 @@ def jwks(name: str, value: Any) -> Reaches:
 
 
 def languages(app: Any) -> set[str]:
-    return {app[key]._language for key in (keys.WRITER, keys.VIDEOS, keys.RECEIVED)}
+    return {app[key]._language for key in (keys.WRITER, keys.REGISTRAR, keys.RECEIVED)}
 
 
 def waits(app: Any) -> set[float]:
@@ -64,6 +64,14 @@ def waits(app: Any) -> set[float]:
 
 def unknown_jobs(app: Any) -> tuple[bool, bool]:
     return app[keys.WRITER]._create_unknown, app[keys.RECEIVED]._create_unknown
+
+
+def files_of_a_job(app: Any) -> set[int]:
+    return {app[key]._max_files for key in (keys.WRITER, keys.RECEIVED)}
+
+
+def share(key: Any, name: str, value: Any) -> Reaches:
+    return Reaches(value, lambda app: getattr(app[key], name))
 
 
 def bus(name: str, value: Any) -> Reaches:
@@ -141,7 +149,21 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "log_poll_with_redis": Reaches(33.0, lambda app: app[keys.FOLLOWER]._poll_with_bus),
     "redis_buffer_max": bus("_buffer_max", ByteSize(3333)),
     "redis_message_max": bus("_message_max", ByteSize(3333)),
-    "ring_size": Reaches(33, lambda app: app[keys.FOLLOWER]._ring_size),
+    "ring_size": Reaches(33, lambda app: app[keys.FOLLOWER]._ring_bounds[0]),
+    "ring_max_bytes": Reaches(ByteSize(3333), lambda app: app[keys.FOLLOWER]._ring_bounds[1]),
+    "snapshot_max": Reaches(33, lambda app: app[keys.SNAPSHOTS]._most),
+    "snapshot_max_bytes": Reaches(ByteSize(3333), lambda app: app[keys.SNAPSHOTS]._most_bytes),
+    "list_max_bytes": Reaches(ByteSize(3333), lambda app: app[keys.VIDEOS]._most_bytes),
+    "max_files_per_job": Reaches(33, files_of_a_job, {33}),
+    "max_unfinished_per_user": Reaches(33, lambda app: app[keys.REGISTRAR]._max_unfinished),
+    "max_orders": share(keys.ORDERS, "_whole", 33),
+    "max_orders_per_user": share(keys.ORDERS, "_each", 3),
+    "max_upload_bytes": share(keys.UPLOADS, "_whole", ByteSize(3**20)),
+    "max_upload_bytes_per_user": share(keys.UPLOADS, "_each", ByteSize(3**20)),
+    "max_unproven_bytes": share(keys.UNPROVEN, "_whole", ByteSize(3**20)),
+    "max_json_values": AskedIn(("app/routes/webhooks.py",)),
+    "max_http_connections_per_address": AskedIn(("app/runner.py",)),
+    "response_stall": AskedIn(("app/runner.py",)),
 }
 
 
