@@ -133,9 +133,14 @@ def event_data(
         "eta_seconds": eta_seconds,
     }
     if videos is None:
-        return orjson.dumps(told | {"videos": []})
+        return _tight(orjson.dumps(told | {"videos": []}))
     files = [orjson.Fragment(file) for file in fitting(videos, EVENT_MAX - _FRAME - len(orjson.dumps(told)))]
-    return orjson.dumps(told | {"videos": files, "num_videos": max(num_videos, len(videos))})
+    return _tight(orjson.dumps(told | {"videos": files, "num_videos": max(num_videos, len(videos))}))
+
+
+def _tight(made: bytes) -> bytes:
+    """A copy in as much memory as it needs: what orjson makes keeps 4 KiB or more, and the ring keeps thousands."""
+    return bytes(memoryview(made))
 
 
 def fitting(files: Sequence[dict[str, Any]], room: int) -> list[bytes]:

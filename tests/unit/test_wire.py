@@ -1,6 +1,9 @@
 """What goes out as an event: never more than an event may be."""
 
+import tracemalloc
+
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,3 +46,14 @@ def test_event_has_a_hundred_files_where_they_fit():
 def test_event_that_is_no_completion_does_not_count_files():
     assert orjson.loads(data(state="PENDING"))["videos"] == []
     assert "num_videos" not in orjson.loads(data(state="PENDING"))
+
+
+@pytest.mark.parametrize("videos", [None, [{"id": "f", "file_url": "https://files.example/1"}]])
+def test_event_is_kept_in_as_much_memory_as_it_has_bytes(videos):
+    tracemalloc.start()
+    try:
+        made = [data(videos=videos) for _ in range(100)]
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 100 * (len(made[0]) + 100) + 10_000
