@@ -185,3 +185,41 @@ async def test_admin_is_who_has_the_claim_that_is_named_and_nobody_else(claim, c
 )  # fmt: skip
 async def test_what_only_looks_like_the_claim_makes_no_admin(claims):
     assert not (await tokens().verify(token(**claims))).admin
+
+
+# In each of these, one side is before the other as texts are ordered, and behind it in another.
+@pytest.mark.parametrize(
+    ("who", "author", "organization", "sees"),
+    [
+        (Identity("bob"), "bob", None, True),
+        (Identity("bob"), "ada", None, False),
+        (Identity("bob"), "cyd", None, False),
+        (Identity("bob", "mid"), "cyd", "mid", True),
+        (Identity("bob", "mid"), "cyd", "low", False),
+        (Identity("bob", "mid"), "cyd", "top", False),
+        (Identity("bob", "mid"), "cyd", None, False),
+        (Identity("bob", "mid"), "bob", "top", True),
+        (Identity("bob", None), "cyd", None, False),
+        (Identity("bob", None), "cyd", "mid", False),
+        (Identity("root", admin=True), "cyd", "mid", True),
+        (Identity("root", admin=True), "cyd", None, True),
+    ],
+)
+def test_jobs_are_seen_by_their_author_his_organization_and_admins_alone(who, author, organization, sees):
+    # As they come from a database: equal, and not the same object.
+    apart = [None if text is None else "".join(list(text)) for text in (author, organization)]
+    assert who.may_see(*apart) is sees
+
+
+def test_whose_token_it_is_cannot_be_changed_afterwards():
+    with pytest.raises(AttributeError):
+        Identity("bob").admin = True
+
+
+def test_true_and_false_are_claims_of_their_own_and_not_of_the_order_of_words():
+    def admin(wanted: str, found: object) -> bool:
+        return tokens(admin_claim=("is_admin", wanted))._is_admin({"is_admin": found})
+
+    assert (admin("true", True), admin("false", False)) == (True, True)
+    assert (admin("true", False), admin("false", True)) == (False, False)
+    assert (admin("zzz", True), admin("", True)) == (False, False)
