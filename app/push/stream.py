@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 _ID = re.compile(r"([0-9]{1,18})(?:-([0-9a-f]{1,32}))?")
 
 _REPLAY = 200
+_LITTLE = 4096  # bytes
 _RESTARTS_AT_ONCE = 100
 
 
@@ -131,7 +132,13 @@ class Streams:
         news, and is not his to see any more, that is the end.
         """
         author_id = subscriber.user_id if subscriber.job_id is None else None
-        while position < self._follower.last_id and subscriber.why is None:
+        while subscriber.why is None:
+            if position >= self._follower.last_id:
+                if subscriber.waiting() <= _LITTLE:
+                    break
+                # Once the stream is live, what waits is held against its client: this is the last of what is not.
+                await subscriber.until_taken()
+                continue
             upto = self._follower.last_id
             events = self._follower.since(position, _REPLAY, job_id=subscriber.job_id, author_id=author_id)
             more = events is not None and len(events) == _REPLAY

@@ -104,6 +104,18 @@ class Subscriber(asyncio.Protocol):
         TimeoutError when the client takes nothing."""
         self.write(data)
         self.touched_at = time.monotonic()
+        await self._until_resumed()
+
+    async def until_taken(self) -> None:
+        """Waits until the client has taken what was sent. Raises as `send` does."""
+        if self.why is None:
+            self.transport.set_write_buffer_limits(high=0)
+            try:
+                await self._until_resumed()
+            finally:
+                self.transport.set_write_buffer_limits()
+
+    async def _until_resumed(self) -> None:
         if self._paused and self.why is None:
             self._drained = asyncio.get_running_loop().create_future()
             async with asyncio.timeout(_STALLED_AFTER):
