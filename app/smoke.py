@@ -17,6 +17,9 @@ from app.send import OTHER_SECRET
 from app.settings import Settings
 from app.times import now, rfc3339
 
+# Seconds for the first answer: longer than HEALTH_TIMEOUT is by itself, and nobody waits for what is no server of ours.
+_PATIENCE = 5.0
+
 
 class CheckFailed(Exception):  # noqa: N818 - reads as what it is
     """What came back is not what was expected."""
@@ -121,7 +124,8 @@ async def smoke(url: str, settings: Settings, *, user: str = "smoke", token: str
 async def _meet(server: Server) -> None:
     """Raises NoServerError."""
     try:
-        async with server.session.get(server.url + PATH, allow_redirects=False) as answer:
+        patience = ClientTimeout(total=_PATIENCE)
+        async with server.session.get(server.url + PATH, allow_redirects=False, timeout=patience) as answer:
             status, kind, to = answer.status, answer.content_type, answer.headers.get("Location")
     except (ClientError, TimeoutError) as error:
         why = reason(error.os_error if isinstance(error, ClientConnectorError) else error)

@@ -1,7 +1,6 @@
 """`rushes send` and `rushes smoke` against servers that are not there, are others, or do not let them in."""
 
-import socket
-import threading
+import asyncio
 from contextlib import asynccontextmanager
 from typing import get_args
 
@@ -106,17 +105,18 @@ async def test_smoke_says_once_that_nothing_listens(tmp_path):
 
 @pytest.mark.parametrize("said", [b"", b"SSH-2.0-OpenSSH\r\n"])
 async def test_smoke_of_what_speaks_no_http_is_one_sentence(tmp_path, said):
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    async def answer(reader, writer):
+        writer.write(said)
+        await reader.read()  # until whoever asked has gone
+        writer.close()
 
-        def answer():
-            with listening.accept()[0] as one:
-                one.sendall(said)
-
-        threading.Thread(target=answer, daemon=True).start()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as other:
+        url = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        began = asyncio.get_running_loop().time()
         code, out, err = await run(tmp_path, "smoke", url)
-    assert (code, out, err.count("\n")) == (1, "", 1), err
-    assert err.startswith(f"rushes: nothing answers at {url}: ")
+        assert asyncio.get_running_loop().time() - began < 20  # 5 s and the start; not the 30 s of a check
+        assert (code, out, err.count("\n")) == (1, "", 1), err
+        assert err.startswith(f"rushes: nothing answers at {url}: ")
 
 
 async def test_smoke_of_a_page_or_by_https_to_a_server_without_it_is_one_sentence(tmp_path):
