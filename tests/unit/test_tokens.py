@@ -223,3 +223,9 @@ def test_true_and_false_are_claims_of_their_own_and_not_of_the_order_of_words():
     assert (admin("true", True), admin("false", False)) == (True, True)
     assert (admin("true", False), admin("false", True)) == (False, False)
     assert (admin("zzz", True), admin("", True)) == (False, False)
+
+
+async def test_name_is_as_long_as_the_columns_that_hold_it_and_no_longer():
+    assert (await tokens().verify(token(sub="u" * 191))).user_id == "u" * 191
+    with pytest.raises(TokenError, match="unusable sub"):
+        await tokens().verify(token(sub="u" * 192))
