@@ -15,7 +15,7 @@ from app.keys import HUB
 from tests.conftest import running
 from tests.integration.test_commands import free_port
 from tests.integration.test_sign_in import SECRET, bearer
-from tests.streams import events
+from tests.streams import events, number_of
 from tests.webhooks import webhook
 
 OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
@@ -121,9 +121,9 @@ async def test_websocket_comes_through(server, tmp_path, kind):
     async with behind(kind, server, tmp_path) as url:
         # A browser says where its page is from: the host that the proxy was asked for.
         async with server.session.ws_connect(f"{url}/ws/j1", origin=url) as socket_:
-            assert (await socket_.receive_json(timeout=1))["id"] == 1
+            assert number_of((await socket_.receive_json(timeout=1))["id"]) == 1
             await server.post(webhook("j1", "generating"))
-            assert (await socket_.receive_json(timeout=1))["id"] == 2
+            assert number_of((await socket_.receive_json(timeout=1))["id"]) == 2
 
 
 @pytest.mark.parametrize("kind", ["nginx", "HAProxy"])
