@@ -5,9 +5,6 @@ cost several times the memory of everything here, and have nothing to do while a
 """
 
 import asyncio
-import contextlib
-import socket
-import sys
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -15,13 +12,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from app import sockets
 from app.push.frames import LAST_CHUNK, Wire, heartbeat_frame
 
 if TYPE_CHECKING:
     from app.push.hub import Hub
-
-# Without it the kernel hides megabytes of a frozen client's backlog from the hub's limits.
-_SEND_BUFFER = 64 * 1024
 
 # A catch-up is paced by its reader, so it has no limit but this: seconds without taking anything at all.
 _STALLED_AFTER = 60.0
@@ -201,15 +196,4 @@ def take_over(request: web.Request, subscriber: Subscriber) -> None:
     transport.set_protocol(subscriber)
     aiohttps.transport = None  # or it would close the socket
     aiohttps.connection_lost(None)
-    _bound(transport, subscriber.hub.dead_after)
-
-
-def _bound(transport: asyncio.Transport, dead_after: float) -> None:
-    """Makes the kernel keep little for this client, and give it up when its machine is silent for so long."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        if sys.platform == "linux":
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(dead_after * 1000))
+    sockets.bound(transport, subscriber.hub.dead_after)
