@@ -256,6 +256,7 @@ async def test_gallery_has_the_form_that_the_page_needs(server):
         "id": "done", "prompt": "the sea", "status": "completed", "created_at": None,
         "completed_at": "2025-10-23T14:30:00.000Z", "model": "veo-3", "model_version": "3.0",
         "processing_time": 120.5, "generation_time": 90.2, "download_time": 30.3, "aspect_ratio": "16:9",
+        "num_videos": 1,
     }  # fmt: skip
     assert (active["id"], active["state"], active["progress"]) == ("running", "PROCESSING", 50)
 
