@@ -26,6 +26,7 @@ from app.settings import Settings
 from app.shares import Shares
 from app.tickets import Tickets
 from app.tokens import Tokens
+from app.turns import Turns
 from app.wire import LogEvent, Typical
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -45,6 +46,8 @@ FAILURES = web.AppKey("failures", FailureLimit)
 UNPROVEN = web.AppKey("unproven", Shares)
 UPLOADS = web.AppKey("uploads", Shares)
 ORDERS = web.AppKey("orders", Shares)
+ANSWERS = web.AppKey("answers", Shares)
+READING = web.AppKey("reading", Turns)
 HUB = web.AppKey("hub", Hub)
 STREAMS = web.AppKey("streams", Streams)
 FOLLOWER = web.AppKey("follower", Follower)

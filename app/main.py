@@ -24,6 +24,7 @@ from app.db.videos import Videos
 from app.db.writer import Writer
 from app.generator import Generator, HttpGenerator, NoGenerator, SimulatedGenerator
 from app.keys import (
+    ANSWERS,
     BUS,
     COMMITTED,
     FAILURES,
@@ -37,6 +38,7 @@ from app.keys import (
     ORDERS,
     PARKED,
     POOL,
+    READING,
     RECEIVED,
     REFUSALS,
     REGISTRAR,
@@ -68,6 +70,7 @@ from app.settings import Settings
 from app.shares import Shares
 from app.tickets import Tickets
 from app.tokens import Tokens
+from app.turns import Turns
 from app.wire import LogEvent, Typical
 
 log = structlog.get_logger(__name__)
@@ -104,6 +107,9 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[UNPROVEN] = Shares(unproven, max(unproven // 4, longest))
     app[UPLOADS] = Shares(max(settings.max_upload_bytes, longest), max(settings.max_upload_bytes_per_user, longest))
     app[ORDERS] = Shares(settings.max_orders, settings.max_orders_per_user)
+    answer = videos.longest_answer(settings)
+    app[ANSWERS] = Shares(max(settings.max_answer_bytes, answer), max(settings.max_answer_bytes_per_user, answer))
+    app[READING] = Turns()
     app[HUB] = _hub(settings)
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
     app[FOLLOWING] = Pool(database_url, 1, settings.db_timeout)

@@ -101,6 +101,8 @@ class Settings(BaseSettings):
     max_unproven_bytes: Size = ByteSize(64 * 1024 * 1024)
     max_upload_bytes: Size = ByteSize(512 * 1024 * 1024)
     max_upload_bytes_per_user: Size = ByteSize(64 * 1024 * 1024)
+    max_answer_bytes: Size = ByteSize(512 * 1024 * 1024)
+    max_answer_bytes_per_user: Size = ByteSize(64 * 1024 * 1024)
     body_timeout: Duration = 10.0
     max_header_bytes: Size = ByteSize(8190)
     header_timeout: Duration = 10.0

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from app import errors, lenient
 from app.errors import ApiError
 from app.keys import SETTINGS
+from app.routes import cors
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -32,6 +33,14 @@ _VALUES_MAX = 10_000
 
 def reply(body: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, headers=JSON_HEADERS)
+
+
+async def hand_out(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Answers with this JSON, and returns once the client has taken it. Raises ConnectionError when it has gone."""
+    response = web.Response(body=body, headers=JSON_HEADERS | cors.allowed(request))
+    await response.prepare(request)
+    await response.write_eof()
+    return response
 
 
 async def name_server(_request: web.Request, response: web.StreamResponse) -> None:

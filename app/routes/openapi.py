@@ -163,14 +163,14 @@ OPERATIONS = {
     "GET /api/videos/user": Operation(
         "The caller's finished videos, newest first, and his unfinished jobs",
         {200: schemas.Gallery},
-        (400, 401, 403, 503),
+        (400, 401, 403, 429, 503),
         query=videos.GalleryPage,
         who=_SIGNED_IN,
     ),
     "GET /api/videos/{job_id}": Operation(
         "One job in any state",
         {200: schemas.JobAsSeen},
-        (400, 401, 403, 404, 503),
+        (400, 401, 403, 404, 429, 503),
         query=videos.JobPage,
         who=_SIGNED_IN,
     ),

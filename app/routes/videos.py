@@ -18,9 +18,23 @@ from app.db.webhooks import made_here
 from app.errors import RETRY_AFTER, ApiError
 from app.generator import GeneratorError
 from app.ids import RESERVED
-from app.keys import COMMITTED, GENERATOR, ORDERS, PARKED, REGISTRAR, SETTINGS, TYPICAL, UPLOADS, VIDEOS, WRITER
-from app.routes.http import as_model, read_json_body, read_query, reply
+from app.keys import (
+    ANSWERS,
+    COMMITTED,
+    GENERATOR,
+    ORDERS,
+    PARKED,
+    READING,
+    REGISTRAR,
+    SETTINGS,
+    TYPICAL,
+    UPLOADS,
+    VIDEOS,
+    WRITER,
+)
+from app.routes.http import as_model, hand_out, read_json_body, read_query, reply
 from app.routes.webhooks import authorized_body, names_secret
+from app.settings import Settings
 from app.shares import NoShareError, Shares
 from app.tokens import Identity
 from app.wire import EventId
@@ -44,6 +58,18 @@ _TOO_MUCH = ApiError(
     429, "too_much_uploaded", "Too much of yours is on its way; wait for its answers.", retry_after=RETRY_AFTER
 )
 _FULL = ApiError(503, "too_much_uploaded", "Too much is on its way; try again shortly.", retry_after=RETRY_AFTER)
+
+_UNREAD = ApiError(
+    429, "too_much_unread", "You have not read what you were answered; read that first.", retry_after=RETRY_AFTER
+)
+_ALL_UNREAD = ApiError(
+    503, "too_much_unread", "Too many answers are on their way; try again shortly.", retry_after=RETRY_AFTER
+)
+
+
+def longest_answer(settings: Settings) -> int:
+    """Bytes for which any answer counts at most: two lists."""
+    return 2 * settings.list_max_bytes
 
 
 def _free(job_id: str) -> str:
@@ -184,9 +210,19 @@ async def _register_order(request: web.Request, who: Identity | None, body: byte
     return reply({"job_id": job.id} | job.detail(request.app[TYPICAL]), 201 if how == "made" else 200)
 
 
-async def gallery(request: web.Request) -> web.Response:
+async def gallery(request: web.Request) -> web.StreamResponse:
     who = await identify(request)
     wanted = read_query(request, GalleryPage)
+    longest = longest_answer(request.app[SETTINGS])
+    with _holding(request.app[ANSWERS], who, _UNREAD, _ALL_UNREAD) as take:
+        async with request.app[READING].of(who.user_id):
+            take(longest)
+            body = orjson.dumps(await _gallery(request, who, wanted))
+            take(min(len(body), longest) - longest)
+        return await hand_out(request, body)
+
+
+async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> dict[str, Any]:
     try:
         page = await request.app[VIDEOS].gallery(who.user_id, wanted.limit, wanted.cursor)
     except BadCursorError as error:
@@ -200,10 +236,10 @@ async def gallery(request: web.Request) -> web.Response:
     }
     if page.active_more:
         body["active_more"] = True
-    return reply(body)
+    return body
 
 
-async def detail(request: web.Request) -> web.Response:
+async def detail(request: web.Request) -> web.StreamResponse:
     who = await identify(request)
     wanted = read_query(request, JobPage)
     head, job = await _visible(request, who, request.match_info["job_id"])
@@ -213,7 +249,10 @@ async def detail(request: web.Request) -> web.Response:
         except BadCursorError as error:
             raise ApiError(400, "invalid_request", f"{error}.") from None
     where = {"last_event_id": str(head), "channel": _channel(who), "own": job.author_id == who.user_id}
-    return reply(job.detail(request.app[TYPICAL]) | where)
+    body = orjson.dumps(job.detail(request.app[TYPICAL]) | where)
+    with _holding(request.app[ANSWERS], who, _UNREAD, _ALL_UNREAD) as take:
+        take(min(len(body), longest_answer(request.app[SETTINGS])))
+        return await hand_out(request, body)
 
 
 def _channel(who: Identity) -> str:

@@ -158,6 +158,8 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "max_unfinished_per_user": Reaches(33, lambda app: app[keys.REGISTRAR]._max_unfinished),
     "max_orders": share(keys.ORDERS, "_whole", 33),
     "max_orders_per_user": share(keys.ORDERS, "_each", 3),
+    "max_answer_bytes": share(keys.ANSWERS, "_whole", ByteSize(3**20)),
+    "max_answer_bytes_per_user": share(keys.ANSWERS, "_each", ByteSize(3**20)),
     "max_upload_bytes": share(keys.UPLOADS, "_whole", ByteSize(3**20)),
     "max_upload_bytes_per_user": share(keys.UPLOADS, "_each", ByteSize(3**20)),
     "max_unproven_bytes": share(keys.UNPROVEN, "_whole", ByteSize(3**20)),
