@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.db import files, log
 from app.db.batched import Batched
@@ -79,8 +79,23 @@ class JobState:
         return LogEvent(0, self.id, self.author_id, self.organization_id, event_name(self.state), data)
 
 
-UserState = tuple[EventId, list[JobState], bool]
-"""The log's head, unfinished jobs, oldest first, and whether there are more, older ones."""
+class UserState(NamedTuple):
+    """The log's head, unfinished jobs, oldest first, and whether there are `more`, older ones."""
+
+    head: EventId
+    jobs: list[JobState]
+    more: bool
+    made: list[LogEvent]
+
+    def events(self, typical: Typical) -> list[LogEvent]:
+        """The jobs as events, the last of which says if there are more. They are made once for all who share this: a
+        user's many streams may all come back at the same moment."""
+        if not self.made:
+            self.made.extend(job.event(typical) for job in self.jobs)
+            if self.more and self.made:
+                last = self.made[-1]
+                last.data = b'%b,"more":true}' % last.data.removesuffix(b"}")
+        return self.made
 
 
 class Snapshots:
@@ -156,14 +171,14 @@ class Snapshots:
             await connection.run("COMMIT")
         if len(found) <= _ROWS_AT_ONCE:
             self._apart.pop(user_id, None)
-        at, jobs, _ = self._newest(log.head_of(head), [job for job in jobs if job.author_id == user_id])
-        return {user_id: (at, jobs, len(jobs) < len(found))}
+        state = self._newest(log.head_of(head), [job for job in jobs if job.author_id == user_id])
+        return {user_id: state._replace(more=len(state.jobs) < len(found))}
 
     def _newest(self, head: EventId, jobs: list[JobState]) -> UserState:
         newest = sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)[: self._most]
         sizes = [_FRAME + len((job.message or "").encode()) + len((job.error or "").encode()) for job in newest]
         fit = that_fit(sizes, self._most_bytes)
-        return head, newest[:fit][::-1], fit < len(jobs)
+        return UserState(head, newest[:fit][::-1], fit < len(jobs), [])
 
 
 def _job(row: Row, videos: Sequence[dict[str, Any]] = (), num_videos: int = 0) -> JobState:

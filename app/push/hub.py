@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -74,6 +74,7 @@ class Hub:
         # Whose the job of a channel is, as all its subscribers know; None once they do not agree.
         self._owners: dict[str, Owner | None] = {}
         self._open: set[Subscriber] = set()
+        self._coming = 0
         self._per_user: Counter[str] = Counter()
         self._shutting = False
         self._parting: deque[tuple[Subscriber, Closing]] = deque()
@@ -83,23 +84,37 @@ class Hub:
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, subscriber: Subscriber) -> None:
-        """Counts a stream in, until `forget`. Raises LimitError."""
-        if len(self._open) >= self._max_connections:
+    @contextlib.contextmanager
+    def expecting(self, user_id: str) -> Iterator[None]:
+        """Counts a stream in that is about to be opened: nothing is read for one that may not be. Raises LimitError."""
+        if len(self._open) + self._coming >= self._max_connections:
             raise LimitError(whole=True)
-        if self._per_user[subscriber.user_id] >= self._max_per_user:
+        if self._per_user[user_id] >= self._max_per_user:
             raise LimitError(whole=False)
+        self._coming += 1
+        self._per_user[user_id] += 1
+        try:
+            yield
+        finally:
+            self._coming -= 1
+            self._count_out(user_id)
+
+    def admit(self, subscriber: Subscriber) -> None:
+        """Counts a stream in that was expected, until `forget`."""
         self._open.add(subscriber)
         self._per_user[subscriber.user_id] += 1
+
+    def _count_out(self, user_id: str) -> None:
+        self._per_user[user_id] -= 1
+        if not self._per_user[user_id]:
+            del self._per_user[user_id]
 
     def forget(self, subscriber: Subscriber) -> None:
         """Whatever became of it, its socket is closed."""
         self.leave(subscriber)
         if subscriber in self._open:
             self._open.discard(subscriber)
-            self._per_user[subscriber.user_id] -= 1
-            if not self._per_user[subscriber.user_id]:
-                del self._per_user[subscriber.user_id]
+            self._count_out(subscriber.user_id)
         if not self._open:
             self._empty.set()
 

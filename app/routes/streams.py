@@ -50,21 +50,22 @@ async def _events(request: web.Request) -> web.StreamResponse:
     subscriber = Subscriber(
         app[HUB], transport, sse.wire_of(request), who.user_id, job_id, who.may_see, _expires_at(who)
     )
-    first = await _first(request, who, job_id)
     raw = _resumed_from(request)
-    last_id = await app[STREAMS].resume_from(raw)
-    if last_id is not None and job_id is not None and await _is_over(request, job_id, first, last_id):
-        return web.Response(status=204, headers={"Cache-Control": "no-store"})
     try:
-        app[HUB].admit(subscriber)
+        with app[HUB].expecting(who.user_id):
+            first = await _first(request, who, job_id)
+            last_id = await app[STREAMS].resume_from(raw)
+            if last_id is not None and job_id is not None and await _is_over(request, job_id, first, last_id):
+                return web.Response(status=204, headers={"Cache-Control": "no-store"})
+            app[HUB].admit(subscriber)
+            try:
+                await sse.open_stream(request, cors.allowed(request) | {"Vary": VARY})
+                take_over(request, subscriber)
+            except BaseException:
+                app[HUB].forget(subscriber)
+                raise
     except LimitError:
         return sse.later("too_many_connections", {"Vary": VARY})
-    try:
-        await sse.open_stream(request, cors.allowed(request) | {"Vary": VARY})
-        take_over(request, subscriber)
-    except BaseException:
-        app[HUB].forget(subscriber)
-        raise
     await app[STREAMS].begin(subscriber, first, last_id, reset=bool(raw) and last_id is None)
     return _to_nobody()
 
@@ -85,38 +86,34 @@ async def socket(request: web.Request) -> web.StreamResponse:
         subscriber = websocket.WebSocketSubscriber(
             app[HUB], transport, who.user_id, job_id, who.may_see, _expires_at(who)
         )
-        first = await _first(request, who, job_id)
+        raw = _resumed_from(request)
+        with app[HUB].expecting(who.user_id):
+            first = await _first(request, who, job_id)
+            last_id = await app[STREAMS].resume_from(raw)
+            app[HUB].admit(subscriber)
+            try:
+                await response.prepare(request)
+                take_over(request, subscriber)
+            except BaseException:
+                app[HUB].forget(subscriber)
+                raise
     except NotSignedInError:
         return await _refuse(request, response, _NOT_SIGNED_IN, "not signed in")
+    except LimitError as error:
+        return await _refuse(request, response, _TOO_MANY, str(error))
     except ApiError as error:
         if error.status != 404:  # noqa: PLR2004
             raise
         return await _refuse(request, response, _NO_SUCH_JOB, str(error))
-    raw = _resumed_from(request)
-    last_id = await app[STREAMS].resume_from(raw)
-    try:
-        app[HUB].admit(subscriber)
-    except LimitError as error:
-        return await _refuse(request, response, _TOO_MANY, str(error))
-    try:
-        await response.prepare(request)
-        take_over(request, subscriber)
-    except BaseException:
-        app[HUB].forget(subscriber)
-        raise
     await app[STREAMS].begin(subscriber, first, last_id, reset=bool(raw) and last_id is None)
     return _to_nobody()
 
 
 async def snapshot(snapshots: Snapshots, typical: Typical, job_id: str | None, user_id: str) -> Snapshot:
-    """The present state of a job, nothing if there is none; or else of the user's newest unfinished jobs. The last of
-    these says whether there are more."""
+    """The present state of a job, nothing if there is none; or else of the user's newest unfinished jobs."""
     if job_id is None:
-        head, jobs, more = await snapshots.of_user(user_id)
-        events = [job.event(typical) for job in jobs]
-        if more and events:
-            events[-1].data = b'%b,"more":true}' % events[-1].data.removesuffix(b"}")
-        return Snapshot(head, events)
+        state = await snapshots.of_user(user_id)
+        return Snapshot(state.head, state.events(typical))
     head, job = await snapshots.of_job(job_id)
     if job is None:
         return Snapshot(head, [])

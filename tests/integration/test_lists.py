@@ -151,7 +151,7 @@ async def test_streams_read_no_prompts(pool, sql):
     fill(sql, 400, prompt="REPEAT('x', 16000)")
     snapshots = Snapshots(pool, 1000, 2_000_000)
     before = await cost(pool, "Bytes_sent")
-    (_, jobs, _), (_, job) = await asyncio.gather(snapshots.of_user("dev"), snapshots.of_job("j00001"))
+    (_, jobs, *_), (_, job) = await asyncio.gather(snapshots.of_user("dev"), snapshots.of_job("j00001"))
     assert (len(jobs), job.id) == (400, "j00001")
     assert await cost(pool, "Bytes_sent") - before < 400 * 300
 
@@ -174,7 +174,7 @@ async def test_nobodys_snapshot_waits_for_that_of_a_user_with_many_jobs(pool, sq
         order.clear()
         before = await cost(pool, "Handler_read%")
         answers = await asyncio.gather(*(read(user) for user in [*users[:15], "heavy", *users[15:]]))
-        assert [len(jobs) for _, jobs, _ in answers] == [2] * 15 + [1000] + [2] * 15
+        assert [len(jobs) for _, jobs, *_ in answers] == [2] * 15 + [1000] + [2] * 15
         assert answers[15][2] == (heavy > 1000)
         assert order[-1] == "heavy"
         read_now = await cost(pool, "Handler_read%") - before

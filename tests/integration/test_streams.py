@@ -13,7 +13,7 @@ import pytest
 from app.db.errors import DatabaseAwayError
 from app.keys import FOLLOWER, HUB, LOG, STREAMS
 from tests.conftest import running
-from tests.streams import events, later, number_of
+from tests.streams import Event, events, later, number_of
 from tests.webhooks import completion, video, webhook
 
 
@@ -243,6 +243,38 @@ async def test_too_many_streams_are_told_to_come_later(database_url, limit):
                 assert (await socket_.receive()).data == 4429
         async with events(server.session, f"{server.url}/events") as in_place_of_the_one_that_left:
             assert await in_place_of_the_one_that_left.next()
+
+
+async def test_nothing_is_read_for_a_stream_that_is_one_too_many(database_url, sql):
+    async with running(database_url, max_connections_per_user=1) as server:
+        async with events(server.session, f"{server.url}/events") as source:
+            await source.next()
+            sql("LOCK TABLES video_generations WRITE, rushes_counter WRITE")
+            assert await later(server.session, f"{server.url}/events") == "too_many_connections"
+            async with server.session.ws_connect(f"{server.url}/ws") as socket_:
+                assert (await socket_.receive()).data == 4429
+            sql("UNLOCK TABLES")
+        hub = server.app[HUB]
+        async with asyncio.timeout(5):
+            while hub._open or hub._coming or hub._per_user:
+                await asyncio.sleep(0.01)
+
+
+async def test_streams_that_a_user_opens_at_once_are_no_more_than_he_may_have(database_url, sql):
+    async with running(database_url, max_connections_per_user=2) as server:
+        sql("LOCK TABLES video_generations WRITE")
+        coming = [asyncio.create_task(first_of(server, "/events")) for _ in range(2)]
+        async with asyncio.timeout(10):
+            while server.app[HUB]._coming < 2:
+                await asyncio.sleep(0.01)
+        assert await later(server.session, f"{server.url}/events") == "too_many_connections"
+        sql("UNLOCK TABLES")
+        assert [(await one).full_id for one in coming] == ["0-0", "0-0"]
+
+
+async def first_of(server, path: str) -> Event:
+    async with events(server.session, server.url + path) as source:
+        return await source.next()
 
 
 async def test_page_of_another_origin_may_read_that_it_is_to_come_later(database_url):
