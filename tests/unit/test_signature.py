@@ -216,6 +216,17 @@ def test_usable_secrets_pass_at_start():
     signature.check_secrets((PLAIN, SECRET), require_signature=True)
 
 
+@pytest.mark.parametrize("key", [b"", b"x", bytes(range(23)), b"x" * 24, b"x" * 64])
+def test_a_signing_key_that_could_be_guessed_is_found_at_start(key):
+    with pytest.raises(ValueError, match="secret 1 of 2 starts with whsec_"):
+        signature.check_secrets(("whsec_" + base64.b64encode(key).decode(), SECRET))
+
+
+@pytest.mark.parametrize("length", [24, 25, 64])
+def test_a_signing_key_of_the_least_length_or_more_passes_at_start(length):
+    signature.check_secrets(("whsec_" + base64.b64encode(bytes(range(length))).decode(),))
+
+
 def test_an_empty_secret_and_signatures_without_a_signing_secret_are_found_at_start():
     with pytest.raises(ValueError, match="secret 1 of 2 is empty"):
         signature.check_secrets(("", SECRET))
