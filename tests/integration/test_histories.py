@@ -155,5 +155,5 @@ async def test_crowd_with_ids_that_memory_has_forgotten_is_judged_by_a_few_reads
         before, began = selects(sql), time.monotonic()
         for last_id in ids[:-1]:
             group.create_task(come_back(last_id))
-    # Snapshot, digits and what came since are read for many at once, 10 ms apart; one by one it were more than a thousand.
+    # Snapshot, digits and what came since are read for many at once; one by one it were more than a thousand.
     assert selects(sql) - before < min(6 * (time.monotonic() - began) / 0.01 + 60, 1000)
