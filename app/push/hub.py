@@ -74,7 +74,7 @@ class Hub:
         # Whose the job of a channel is, as all its subscribers know; None once they do not agree.
         self._owners: dict[str, Owner | None] = {}
         self._open: set[Subscriber] = set()
-        self._coming = 0
+        self._coming: set[Subscriber] = set()
         self._per_user: Counter[str] = Counter()
         self._shutting = False
         self._parting: deque[tuple[Subscriber, Closing]] = deque()
@@ -85,24 +85,25 @@ class Hub:
         return len(self._open)
 
     @contextlib.contextmanager
-    def expecting(self, user_id: str) -> Iterator[None]:
+    def expecting(self, subscriber: Subscriber) -> Iterator[None]:
         """Counts a stream in that is about to be opened: nothing is read for one that may not be. Raises LimitError."""
-        if len(self._open) + self._coming >= self._max_connections:
+        if len(self._open) + len(self._coming) >= self._max_connections:
             raise LimitError(whole=True)
-        if self._per_user[user_id] >= self._max_per_user:
+        if self._per_user[subscriber.user_id] >= self._max_per_user:
             raise LimitError(whole=False)
-        self._coming += 1
-        self._per_user[user_id] += 1
+        self._coming.add(subscriber)
+        self._per_user[subscriber.user_id] += 1
         try:
             yield
         finally:
-            self._coming -= 1
-            self._count_out(user_id)
+            if subscriber in self._coming:
+                self._coming.discard(subscriber)
+                self._count_out(subscriber.user_id)
 
     def admit(self, subscriber: Subscriber) -> None:
-        """Counts a stream in that was expected, until `forget`."""
+        """One that was expected is open, and counts until `forget`."""
+        self._coming.discard(subscriber)
         self._open.add(subscriber)
-        self._per_user[subscriber.user_id] += 1
 
     def _count_out(self, user_id: str) -> None:
         self._per_user[user_id] -= 1

@@ -52,7 +52,7 @@ async def _events(request: web.Request) -> web.StreamResponse:
     )
     raw = _resumed_from(request)
     try:
-        with app[HUB].expecting(who.user_id):
+        with app[HUB].expecting(subscriber):
             first = await _first(request, who, job_id)
             last_id = await app[STREAMS].resume_from(raw)
             if last_id is not None and job_id is not None and await _is_over(request, job_id, first, last_id):
@@ -87,7 +87,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
             app[HUB], transport, who.user_id, job_id, who.may_see, _expires_at(who)
         )
         raw = _resumed_from(request)
-        with app[HUB].expecting(who.user_id):
+        with app[HUB].expecting(subscriber):
             first = await _first(request, who, job_id)
             last_id = await app[STREAMS].resume_from(raw)
             app[HUB].admit(subscriber)

@@ -265,7 +265,7 @@ async def test_streams_that_a_user_opens_at_once_are_no_more_than_he_may_have(da
         sql("LOCK TABLES video_generations WRITE")
         coming = [asyncio.create_task(first_of(server, "/events")) for _ in range(2)]
         async with asyncio.timeout(10):
-            while server.app[HUB]._coming < 2:
+            while len(server.app[HUB]._coming) < 2:
                 await asyncio.sleep(0.01)
         assert await later(server.session, f"{server.url}/events") == "too_many_connections"
         sql("UNLOCK TABLES")
