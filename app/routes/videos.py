@@ -33,7 +33,7 @@ from app.keys import (
     WRITER,
 )
 from app.routes.http import as_model, hand_out, read_json_body, read_query, reply
-from app.routes.webhooks import authorized_body, names_secret
+from app.routes.webhooks import authorized_body, knows_secret, names_secret
 from app.settings import Settings
 from app.shares import NoShareError, Shares
 from app.tokens import Identity
@@ -177,7 +177,8 @@ async def register(request: web.Request) -> web.Response:
 async def _register_order(request: web.Request, who: Identity | None, body: bytes) -> web.Response:
     """`who` is None where a sender asks."""
     order, by_secret = as_model(body, Registration), who is None
-    if by_secret and order.user_id is None:
+    # A signature does not cover a token beside it: whoever captured one could make its job his own.
+    if by_secret and order.user_id is None and knows_secret(request):
         with suppress(NotSignedInError):
             who = await identify(request)
     if who is not None and not (by_secret or who.admin):
