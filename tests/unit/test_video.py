@@ -334,6 +334,13 @@ def test_completion_with_no_file_does_not_fail_a_job_that_has_one():
     assert video.apply(job, update("completed", 9, has_data=True), NOW, "fr") is None
 
 
+@pytest.mark.parametrize("sent", [update("generating"), update("completed"), update("failed", error="quota")])
+def test_unfinished_job_that_has_a_file_is_still_moved_by_what_brings_none(sent):
+    job = Job("PENDING", "pending", 0, has_any=True)
+    assert video.apply(job, sent, NOW, "fr") is not None
+    assert job.status == sent.status
+
+
 def test_failure_is_cut_to_what_its_column_holds():
     row, _, _ = stored([(update("failed", 1, error="é" * 100_000), NOW)])
     assert len(row["error"].encode()) < 65_536
