@@ -124,3 +124,41 @@ def test_number_that_means_nothing_is_refused_whatever_it_is_for(monkeypatch, na
     for value in ("-1", "9" * 25, "9" * 5000, "nan", "inf", "1e400", "ten", "0x10", "1,000"):
         with pytest.raises(SettingsError, match=name.upper()):
             start(monkeypatch, {name.upper(): value})
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("https://Rushes.example:443/videos", "https://rushes.example"),
+        ("http://rushes.example:8080", "http://rushes.example:8080"),
+        ("", ""),
+        ("rushes.example/videos", "rushes.example/videos"),
+        ("https://[", "https://["),
+    ],
+)
+def test_public_origin_is_written_as_browsers_write_it_and_what_is_no_address_stays(address, origin):
+    assert Settings(public_url=address).public_origin == origin
+
+
+def test_without_a_public_url_there_is_no_origin():
+    assert Settings().public_origin == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8080"),
+        ("::", "http://[::1]:8080"),
+        ("localhost", "http://localhost:8080"),
+        ("10.0.0.7", "http://10.0.0.7:8080"),
+    ],
+)
+def test_server_that_listens_everywhere_is_asked_on_its_own_machine(host, address):
+    assert Settings(host=host).local_url == address
+
+
+def test_own_webhooks_are_signed_when_any_secret_signs():
+    signing = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    assert Settings(webhook_secret=f"plain, {signing}").sending_secret == signing
+    assert Settings(webhook_secret="plain, other").sending_secret == "plain"
+    assert Settings().sending_secret is None

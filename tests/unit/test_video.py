@@ -233,8 +233,29 @@ def test_finished_row_of_another_program_is_not_moved_back():
     assert video.apply(job, update("generating", 60), NOW, "fr") is None
 
 
-def test_unfinished_row_of_another_program_takes_any_update():
-    assert video.known_key("PROCESSING", NOW, has_files=False) is None
+@pytest.mark.parametrize("state", ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"])
+def test_unfinished_row_of_another_program_takes_any_update(state):
+    assert video.known_key(state, NOW, has_files=False) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "progress", "word"),
+    [
+        ("PROCESSING", 0, "processing"),
+        ("PROCESSING", 49, "processing"),
+        ("PROCESSING", 50, "generating"),
+        ("PROCESSING", 74, "generating"),
+        ("PROCESSING", 75, "downloading"),
+        ("PROCESSING", 95, "downloading"),
+        ("PENDING", 0, "pending"),
+        ("GENERATING", 0, "generating"),
+        ("DOWNLOADING", 50, "downloading"),
+        ("COMPLETED", 100, "completed"),
+        ("FAILED", 0, "failed"),
+    ],
+)
+def test_row_of_another_program_is_told_in_the_senders_word(state, progress, word):
+    assert video.status_word(state, progress) == word
 
 
 def test_every_message_exists_in_both_languages():
