@@ -6,6 +6,7 @@ header may be a secret.
 
 import asyncio
 import contextlib
+import re
 import time
 from http import HTTPStatus
 from typing import Any, cast
@@ -20,7 +21,10 @@ from app import sockets
 from app.clients import Network, counted_as, is_exempt
 from app.errors import ApiError
 from app.keys import SETTINGS
-from app.routes.http import JSON_HEADERS, SERVER, reply
+from app.push import sse
+from app.routes import cors
+from app.routes.http import JSON_HEADERS, SERVER, VARY, reply
+from app.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +33,10 @@ _CROWD = ApiError(429, "too_many_connections", "Your address has too many connec
 # Seconds for a client to read why it is closed, and how many may be doing so.
 _LINGER = 1.0
 _ENDING_MAX = 100
+
+# A request for a stream, as far as it has come; nothing else of it is read.
+_STREAM = re.compile(rb"GET /events(?:[/?][^ ]*)? HTTP/1")
+_ORIGIN = re.compile(rb"\r\nOrigin:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 
 # Seconds that an open request has at least at the end.
 _LAST = 0.2
@@ -53,6 +61,7 @@ class Runner(web.AppRunner):
         server = await super()._make_server()
         server.__class__ = _Server
         ours = cast("_Server", server)
+        ours.settings = settings
         ours.most = settings.max_http_connections
         ours.most_of_one, ours.of_each, ours.trusted = (
             settings.max_http_connections_per_address,
@@ -84,6 +93,7 @@ class _Server(web.Server):
     Once it shuts down, requests have until `until`.
     """
 
+    settings: Settings
     most: int
     most_of_one: int
     of_each: dict[str, int]
@@ -101,22 +111,27 @@ class _Server(web.Server):
 
 
 class _Connection(RequestHandler):
-    """`since` is when the client was first expected to send a request, None while it is not: in a request, or idle."""
+    """`since` is when the client was first expected to send a request, None while it is not: in a request, or idle.
 
-    __slots__ = ("_address", "_heard", "_progress", "since")
+    One that is turned away is told so in the form that fits what it asks for, so its request is awaited, for a moment.
+    """
+
+    __slots__ = ("_address", "_begun", "_heard", "_progress", "_refusal", "since")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.since: float | None = time.monotonic()
         self._heard = False
         self._progress: tuple[float, object] | None = None
+        self._refusal: ApiError | None = None
+        self._begun = b""
         server = self._server
         sockets.bound(transport, server.dead_after)
         self._address = self._count(transport)
         if self._address is not None and server.of_each[self._address] > server.most_of_one:
-            self.end(_CROWD)
+            self._turn_away(_CROWD)
         elif len(server.connections) - len(server.ending) > server.most:
-            self.end(_CROWDED)
+            self._turn_away(_CROWDED)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._manager is not None:
@@ -157,6 +172,10 @@ class _Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         if self in self._server.ending:
+            if self._refusal is not None:
+                self._begun += data
+                if b"\r\n\r\n" in self._begun or len(self._begun) > self.max_field_size:
+                    self.tell()
             return
         self._heard = True
         if self.since is None and self._current_request is None:
@@ -170,6 +189,26 @@ class _Connection(RequestHandler):
     def expire(self) -> None:
         """The client took too long for its request: who has begun it is told."""
         self.end(_SLOW if self._heard else None)
+
+    def _turn_away(self, error: ApiError) -> None:
+        ending = self._server.ending
+        if len(ending) >= _ENDING_MAX:
+            self.end(error)
+            return
+        self._refusal = error
+        self.since = None
+        ending[self] = time.monotonic()
+
+    def tell(self) -> bool:
+        """Why it is turned away, unless it was told already."""
+        error, self._refusal = self._refusal, None
+        if error is None or self.transport is None:
+            return False
+        self._server.ending[self] = time.monotonic()
+        self.transport.write(_refused(error, self._begun, self._server.settings))
+        self.transport.write_eof()
+        self._begun = b""
+        return True
 
     def end(self, error: ApiError | None) -> None:
         """Closes the connection; with an error to tell, only our side of it for now, and what comes is dropped.
@@ -250,17 +289,31 @@ async def _sweep(server: _Server, longest: float, stalled: float) -> None:
             elif connection.stalls(at, stalled) and connection.transport is not None:
                 connection.transport.abort()
         for connection, since in list(server.ending.items()):
-            if since < at - _LINGER and connection.transport is not None:
+            if since < at - _LINGER and connection.transport is not None and not connection.tell():
                 connection.transport.abort()  # closing would wait for one that never reads
+
+
+def _refused(error: ApiError, begun: bytes, settings: Settings) -> bytes:
+    """An EventSource would give up for good on an error."""
+    if not _STREAM.match(begun):
+        return _raw(error)
+    origin = _ORIGIN.search(begun)
+    headers = {"Vary": VARY} | cors.allowed_of(origin[1].decode("latin-1") if origin else None, settings)
+    answer = sse.later(str(error.body["code"]), headers)
+    return _written(200, dict(answer.headers), cast("bytes", answer.body))
 
 
 def _raw(error: ApiError) -> bytes:
     """An answer to what is no request yet."""
     body = orjson.dumps(error.body)
     headers = JSON_HEADERS | ({} if error.retry_after is None else {"Retry-After": str(error.retry_after)})
+    return _written(error.status, headers, body)
+
+
+def _written(status: int, headers: dict[str, str], body: bytes) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
-        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         f"{lines}Server: {SERVER}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -4,6 +4,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app.keys import SETTINGS
+from app.settings import Settings
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
@@ -16,8 +17,11 @@ _PREFLIGHT = {
 def allowed(request: web.Request) -> dict[str, str]:
     """The headers that let the request's origin read the answer; none for an origin that may not. That the answer
     depends on the origin is said by its own `Vary`, with or without them."""
-    origin = request.headers.get("Origin")
-    if origin is None or origin not in request.app[SETTINGS].cors_origins:
+    return allowed_of(request.headers.get("Origin"), request.app[SETTINGS])
+
+
+def allowed_of(origin: str | None, settings: Settings) -> dict[str, str]:
+    if origin is None or origin not in settings.cors_origins:
         return {}
     return {
         "Access-Control-Allow-Origin": origin,

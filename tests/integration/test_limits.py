@@ -113,6 +113,31 @@ async def test_connections_beyond_the_limit_are_told_and_streams_do_not_count(da
             writer.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "is_stream"),
+    [("/events", True), ("/events/j1?ticket=x", True), ("/eventsx", False), ("/api/videos/user?/events", False)],
+)
+async def test_stream_beyond_the_limit_of_connections_is_told_to_come_later(database_url, path, is_stream):
+    async with running(database_url, max_http_connections=1, cors_origins="https://shop.example") as server:
+        idle = await connected(server)
+        late, late_writer = await connected(server)
+        head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\norigin: https://shop.example\r\n\r\n".encode()
+        late_writer.write(head[:9])
+        await late_writer.drain()
+        late_writer.write(head[9:])
+        async with asyncio.timeout(5):
+            answer = await late.read()
+        if is_stream:
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"\r\nContent-Type: text/event-stream\r\n" in answer
+            assert b"\r\nAccess-Control-Allow-Origin: https://shop.example\r\n" in answer
+            assert re.search(rb"\r\n\r\n: later too_many_connections\n\nretry: [2-5]\d{3}\n\n$", answer)
+        else:
+            assert answer.startswith(b"HTTP/1.1 503 ")
+        for _, writer in [idle, (late, late_writer)]:
+            writer.close()
+
+
 async def test_webhook_of_too_many_values_is_refused_and_kept_and_an_order_is_refused(server, sql):
     await server.register("j1")
     many = {"x": [{}] * 200_000}
