@@ -62,11 +62,11 @@ async def test_what_is_set_aside_outlives_its_process_and_nothing_else_of_it_is_
 async def test_what_is_set_aside_takes_room_of_a_full_spool_and_is_counted_when_that_is_said(tmp_path):
     spool = Spool(tmp_path, 10_000)
     await spool.open()
-    aside, waiting = delivery("job", 1, padding=4000), delivery("other", 2, padding=4000)
-    await spool.put([aside, waiting])
+    aside, *waiting = (delivery("job", n, padding=1800) for n in range(4))
+    await spool.put([aside, *waiting])
     await spool.put_aside(aside.id)
-    with pytest.raises(SpoolFullError, match=r"^2 webhooks"):
-        await spool.put([delivery("job", 3, padding=2000)])
+    with pytest.raises(SpoolFullError, match=r"^4 webhooks"):
+        await spool.put([delivery("job", 5, padding=1800)])
     await spool.remove([aside.id])
-    await spool.put([delivery("job", 3, padding=2000)])
+    await spool.put([delivery("job", 5, padding=1800)])
     await spool.close()

@@ -331,6 +331,8 @@ async def test_events_that_are_only_known_to_exist_are_read():
 
 async def test_news_that_are_not_in_turn_are_kept_up_to_a_number_of_bytes_and_then_read_from_the_log():
     table, hub = Table(), Recorder()
+    for _ in range(1000):
+        table.commit()
     follower, running = await follow(table, hub, poll=3600, settle=3600)
     events = [table.commit() for _ in range(200)]
     for one in events:
@@ -339,9 +341,47 @@ async def test_news_that_are_not_in_turn_are_kept_up_to_a_number_of_bytes_and_th
     follower.offer(events[1:])
     assert sum(len(one.data) for one in follower._ahead.values()) <= 17 * 1024 * 1024
     follower.offer(events[:1])
-    await until(lambda: follower.last_id > 50)
-    follower.expect(200)
-    await until(lambda: follower.last_id == 200)
+    await until(lambda: follower.last_id > 1050)
+    follower.expect(1200)
+    await until(lambda: follower.last_id == 1200)
     running.cancel()
-    assert hub.seen == list(range(1, 201))
+    assert hub.seen == list(range(1001, 1201))
     assert (follower._ahead, follower._ahead_bytes) == ({}, 0)
+
+
+async def test_news_that_contradict_the_very_last_event_are_looked_up_too():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600)
+    follower.offer([table.commit() for _ in range(3)])
+    await until(lambda: follower.last_id == 3)
+    table.events.pop()
+    follower.offer([table.commit()])
+    await until(lambda: hub.resets)
+    running.cancel()
+
+
+async def test_what_was_sent_already_is_not_read_again_for_being_expected():
+    table, hub = Table(), Recorder()
+    table.commit()
+    follower, running = await follow(table, hub, poll=3600)
+    running.cancel()
+    follower.expect(1)
+    assert not follower._must_read
+    follower.expect(2)
+    assert follower._must_read
+
+
+async def test_digits_are_known_of_what_is_in_memory_and_of_the_last_event_though_it_was_purged():
+    table, hub = Table(), Recorder()
+    committed = [table.commit() for _ in range(5)]
+    follower, running = await follow(table, hub, ring_size=2)
+    running.cancel()
+    assert [follower.digits_of(n) for n in range(1, 7)] == [None, None, None, *(e.digits for e in committed[3:]), None]
+
+    async def nothing(head, count, size):
+        return head
+
+    table.beginning = nothing
+    follower, running = await follow(table, hub)
+    running.cancel()
+    assert [follower.digits_of(n) for n in (4, 5, 6)] == [None, committed[4].digits, None]

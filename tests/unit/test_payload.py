@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import lenient, payload
+from app.fields import SECONDS_MAX
+from app.named import COLUMN_MAX
 from app.payload import InvalidPayloadError
 from app.times import microseconds, moment
 
@@ -707,3 +709,45 @@ def test_size_that_no_column_holds_is_refused_by_its_field(path, most):
 
 def test_ratio_that_is_too_long_is_cut_since_it_only_describes():
     assert payload.parse(body(changed("data.videos.0.aspect_ratio", "1" * 300))).files[0].aspect_ratio == "1" * 191
+
+
+def test_key_that_tells_webhooks_apart_has_32_hex_digits_whatever_it_is_made_of():
+    sent = body(V1)
+    update = payload.parse(sent)
+    keys = {
+        payload.dedup_key("id", update, sent),
+        payload.dedup_key(None, update, sent),
+        payload.dedup_key(None, update, sent, asked=True),
+        payload.dedup_key(None, None, sent),
+    }
+    assert len(keys) == 4
+    assert {len(bytes.fromhex(key)) for key in keys} == {16}
+    assert {len(key) for key in keys} == {32}
+
+
+@pytest.mark.parametrize(
+    ("files", "each", "kept"),
+    [(1, 4 * 2**20, True), (4, 2**20, True), (1, 4 * 2**20 + 1, False), (4, 2**20 + 1, False)],
+)
+def test_metadata_is_kept_until_its_copies_are_more_than_a_packet_may_hold(files, each, kept):
+    metadata = {"note": "x" * (each - len(orjson.dumps({"note": ""})))}
+    videos = [V2_VIDEO | {"s3_key": f"k/{n}"} for n in range(files)]
+    update = payload.parse(body(V1 | {"data": {"videos": videos, "metadata": metadata}}))
+    assert update.metadata == (metadata if kept else None)
+    assert len(update.files) == files
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ({"aspect_ratio": "x", "person_generation": "y" * COLUMN_MAX, "duration_seconds": 1}, True),
+        ({"duration_seconds": SECONDS_MAX}, True),
+        ({"aspect_ratio": "", "person_generation": "y" * (COLUMN_MAX + 1), "duration_seconds": 0}, False),
+        ({"aspect_ratio": 9, "person_generation": None, "duration_seconds": True}, False),
+        ({"duration_seconds": SECONDS_MAX + 1, "other": "x"}, False),
+        ({"duration_seconds": -1}, False),
+    ],
+)
+def test_of_what_was_ordered_a_job_has_what_its_columns_hold(told, kept):
+    metadata = {"prompt_used": "sea", "config_used": told}
+    assert payload.order(body({"data": {"metadata": metadata}})) == {"prompt": "sea"} | (told if kept else {})
