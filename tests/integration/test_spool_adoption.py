@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from app.db.spool import Spool, SpoolError
+from app.db.spool_files import following, take_over
 from tests.integration.test_spool import MUCH, broken_disk, delivery, everything, files, killed
 
 
@@ -36,3 +37,16 @@ async def test_what_was_removed_does_not_come_back_from_a_damaged_file(tmp_path)
     assert await everything(spool) == [kept.id]
     assert [p.name for p in files(tmp_path, ".corrupt")] == [path.name + ".corrupt"]
     await spool.close()
+
+
+@pytest.mark.parametrize(("rows", "size", "step"), [(502, 0, 500), (25, 200_000, 20)])
+async def test_step_of_an_adoption_takes_500_webhooks_or_4_mebibytes(tmp_path, rows, size, step):
+    spool = Spool(tmp_path, MUCH)
+    await spool.open()
+    put = [delivery("job", n, padding=size) for n in range(rows)]
+    await spool.put(put)
+    await spool.close()
+    (path,) = files(tmp_path, ".sqlite3")
+    dead = take_over(path)
+    assert [row[0] for row in following(dead)] == [d.id for d in put[:step]]
+    dead.close()

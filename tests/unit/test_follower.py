@@ -385,3 +385,19 @@ async def test_digits_are_known_of_what_is_in_memory_and_of_the_last_event_thoug
     follower, running = await follow(table, hub)
     running.cancel()
     assert [follower.digits_of(n) for n in (4, 5, 6)] == [None, committed[4].digits, None]
+
+
+async def test_log_whose_last_sent_event_was_purged_goes_on_without_a_reset():
+    table, hub = Table(), Recorder()
+    table.commit()
+    follower, running = await follow(table, hub, poll=3600)
+
+    async def purged(number):
+        return Found(None, number, await Table.head(table))
+
+    table.look_up = purged
+    table.commit()
+    follower.expect(2)
+    await until(lambda: follower.last_id == 2)
+    running.cancel()
+    assert (hub.seen, hub.resets) == ([2], 0)
