@@ -351,9 +351,8 @@ async def test_news_that_are_not_in_turn_are_kept_up_to_a_number_of_bytes_and_th
 
 async def test_news_that_contradict_the_very_last_event_are_looked_up_too():
     table, hub = Table(), Recorder()
+    table.commit()
     follower, running = await follow(table, hub, poll=3600)
-    follower.offer([table.commit() for _ in range(3)])
-    await until(lambda: follower.last_id == 3)
     table.events.pop()
     follower.offer([table.commit()])
     await until(lambda: hub.resets)
@@ -367,8 +366,6 @@ async def test_what_was_sent_already_is_not_read_again_for_being_expected():
     running.cancel()
     follower.expect(1)
     assert not follower._must_read
-    follower.expect(2)
-    assert follower._must_read
 
 
 async def test_digits_are_known_of_what_is_in_memory_and_of_the_last_event_though_it_was_purged():
@@ -393,7 +390,7 @@ async def test_log_whose_last_sent_event_was_purged_goes_on_without_a_reset():
     follower, running = await follow(table, hub, poll=3600)
 
     async def purged(number):
-        return Found(None, number, await Table.head(table))
+        return Found(None, number, await table.head())
 
     table.look_up = purged
     table.commit()
