@@ -50,7 +50,7 @@ bench: ## Set up what the benchmarks need too (wrk) and run them; ends in one ta
 
 chaos: ## Kill server and database under load, again and again, and count what is lost (about 10 minutes)
 	@scripts/setup test
-	@RUSHES_CHAOS=1 .venv/bin/pytest tests/chaos tests/integration/test_upkeep.py -s $(ARGS)
+	@RUSHES_CHAOS=1 .venv/bin/pytest tests/chaos tests/integration/test_upkeep.py tests/integration/test_retention.py -s $(ARGS)
 
 clean: ## Remove what set-up made; the data in .data stays
 	rm -rf .venv .local build ./*.egg-info static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
