@@ -11,7 +11,7 @@ from app.db.connection import Row
 from app.db.pool import Pool
 from app.db.rows import EXACTLY, KEY, UNFINISHED, newest_unfinished, present, text, that_fit
 from app.db.sql import bind, exact
-from app.db.videos import VIEW
+from app.db.videos import VIEW, read_files
 from app.wire import EventId, LogEvent, Typical, event_data, event_name, words
 
 # No prompt: it may be longer than all else.
@@ -120,11 +120,11 @@ class Snapshots:
 
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, JobState | None]]:
         jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", _TEXT_MAX, _TEXT_MAX, job_ids)
-        answers = await self._pool.run(*VIEW, log.HEAD, jobs, files.first_of(list(job_ids)), "COMMIT")
-        head, rows, videos = answers[2:5]
-        shown = files.shown(videos)
+        async with self._pool.connection() as connection:
+            head, rows, counted = (await connection.run(*VIEW, log.HEAD, jobs, files.count(job_ids)))[2:5]
+            videos = await read_files(connection, counted)
         # The database compares without regard to case: what was found is not always what was asked for.
-        found = {row[0]: _job(row, *shown.get(row[0], ([], 0))) for row in rows}
+        found = {row[0]: _job(row, *videos.get(row[0], ([], 0))) for row in rows}
         return {job_id: (log.head_of(head), found.get(job_id)) for job_id in job_ids}
 
     async def of_user(self, user_id: str) -> UserState:

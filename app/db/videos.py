@@ -28,11 +28,8 @@ FROM video_generations g {KEY}
 # What a job and its files take of an answer's bytes, beside the names of fields.
 _SIZE = " + ".join(["500", *(f"COALESCE(OCTET_LENGTH(g.{column}), 0)" for column in ("prompt", "message", "error"))])
 
-_FILES_SIZE = f"""
-SELECT generationId, LEAST({EVENT_MAX}, SUM(300 + COALESCE(OCTET_LENGTH(filename), 0)
-  + COALESCE(OCTET_LENGTH(fileUrl), 0) + COALESCE(OCTET_LENGTH(filePath), 0)))
-FROM video_files WHERE generationId IN %s GROUP BY generationId
-"""
+# Bytes of a file beside its addresses.
+_FILE = 300
 
 # Prompts of other programs' jobs may have megabytes.
 _READ_AT_ONCE = 20
@@ -137,8 +134,10 @@ class Videos:
         return await self._jobs.get(job_id)
 
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, Generation | None]]:
-        jobs, first = bind(f"{_COLUMNS} WHERE g.id IN %s", job_ids), files.first_of(list(job_ids))
-        head, rows, videos = (await self._pool.run(*VIEW, log.HEAD, jobs, first, "COMMIT"))[2:5]
+        jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", job_ids)
+        async with self._pool.connection() as connection:
+            head, rows, counted = (await connection.run(*VIEW, log.HEAD, jobs, files.count(job_ids)))[2:5]
+            videos = await read_files(connection, counted)
         # The database compares without regard to case: what was found is not always what was asked for.
         found = {g.id: g for g in _generations(rows, videos)}
         return {job_id: (log.head_of(head), found.get(job_id)) for job_id in job_ids}
@@ -148,8 +147,7 @@ class Videos:
         known, rows = await self._pool.run(*files.after(job.id, file_id))
         if not known or known[0][0] != file_id:
             raise BadCursorError("files_after is not the id of a file of this job")
-        rest, _ = files.shown(rows).get(job.id, ([], 0))
-        return replace(job, videos=rest)
+        return replace(job, videos=files.shown(rows).get(job.id, []))
 
     async def gallery(self, author_id: str, limit: int, cursor: str | None) -> Page:
         """One page, in one read view. Either list ends early where it would have more bytes than it may.
@@ -194,12 +192,12 @@ class Videos:
         ids = [row[0] for row in shown]
         jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", [*ids, *(row[0] for row in active)])
         if not ids:
-            return shown, _generations((await connection.run(jobs, "COMMIT"))[0], ())
-        rows, sizes = await connection.run(jobs, bind(_FILES_SIZE, ids))
-        of_files = {job_id: int(size) for job_id, size in sizes}
+            return shown, _generations((await connection.run(jobs, "COMMIT"))[0], {})
+        rows, counted = await connection.run(jobs, files.count(ids))
+        of_files = {job_id: min(int(size) + _FILE * number, EVENT_MAX) for job_id, number, size in counted}
         shown = shown[: that_fit([row[1] + of_files.get(row[0], 0) for row in shown], self._most_bytes)]
-        videos = (await connection.run(files.first_of([row[0] for row in shown]), "COMMIT"))[0]
-        return shown, _generations(rows, videos)
+        listed = {row[0] for row in shown}
+        return shown, _generations(rows, await read_files(connection, [row for row in counted if row[0] in listed]))
 
     async def typical_seconds(self) -> float | None:
         """The mean processing time among the newest events' completions; None when there are none."""
@@ -208,9 +206,19 @@ class Videos:
         return None if rows[0][0] is None else float(rows[0][0])
 
 
-def _generations(rows: tuple[Row, ...], videos: tuple[Row, ...]) -> list[Generation]:
-    shown = files.shown(videos)
-    return [_generation(row, *shown.get(row[0], ([], 0))) for row in rows]
+Files = dict[str, tuple[list[dict[str, Any]], int]]
+"""By the job's id: those that are shown, and how many there are."""
+
+
+async def read_files(connection: Connection, counted: Sequence[Row]) -> Files:
+    """The first files of the jobs that `files.count` told of. Ends the read view."""
+    *answers, _ = await connection.run(*files.first_of(counted), "COMMIT")
+    shown = files.shown([row for rows in answers for row in rows])
+    return {job_id: (shown.get(job_id, []), int(number)) for job_id, number, _ in counted}
+
+
+def _generations(rows: tuple[Row, ...], videos: Files) -> list[Generation]:
+    return [_generation(row, *videos.get(row[0], ([], 0))) for row in rows]
 
 
 def _generation(row: Row, videos: list[dict[str, Any]], num_videos: int) -> Generation:
