@@ -368,7 +368,7 @@ async def test_retention_costs_the_same_whatever_is_young(sql, counting, largest
 
 async def test_start_of_the_follower_costs_what_its_ring_holds(sql, counting, largest, pool):
     hub = _hub(Settings(_env_file=None))
-    follower = Follower(Log(pool), hub, poll=1.0, poll_with_bus=1.0, ring_size=1000)
+    follower = Follower(Log(pool), hub, poll=1.0, poll_with_bus=1.0, ring_size=1000, ring_max_bytes=64 << 20)
     add_events(sql, 1000, 1)
     before = await counting.cost(follower.start)
     add_events(sql, MANY, 1, start=1001)
