@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -69,13 +70,17 @@ class HttpGenerator:
         self._session = ClientSession(connector=TCPConnector(limit=0), timeout=ClientTimeout(total=wait))
 
     async def start(self, order: dict[str, Any]) -> None:
+        # Read a piece at a time: an image handed over whole would hold up the loop.
+        body, kind = BytesIO(orjson.dumps(order)), {"Content-Type": "application/json"}
         try:
-            async with self._session.post(self._url + "generate", json=order, allow_redirects=False) as answer:
+            async with self._session.post(
+                self._url + "generate", data=body, headers=kind, allow_redirects=False
+            ) as answer:
                 if answer.status not in _DONE:
-                    body = await _begin(answer)
-                    said = body[:_REASON_MAX].decode(errors="replace")
+                    began = await _begin(answer)
+                    said = began[:_REASON_MAX].decode(errors="replace")
                     log.warning("generation_refused", job_id=order["job_id"], status=answer.status, said=said)
-                    reason = _reason(body)
+                    reason = _reason(began)
                     text = self._texts["refused" if reason else "unexplained"]
                     raise GeneratorError(text.format(reason=reason, status=answer.status))
         except (ClientError, TimeoutError) as error:

@@ -16,6 +16,7 @@ from io import BytesIO
 
 import orjson
 import pytest
+from aiohttp import ClientResponse
 
 from tests.conftest import Server, running
 from tests.integration.test_sign_in import SECRET, bearer
@@ -30,10 +31,15 @@ LONG_HEADER = "x" * 8000
 # Seconds of work for which the loop may be held by any of them; it is a third of that here.
 SLICE = 0.25
 
+SWITCHED = 101
+
 
 @dataclass
 class Case:
-    """One request. `memory` is in bytes and beside `body`, of which server and client have some copies."""
+    """One request. `memory` is in bytes and beside `body`, of which server and client have some copies.
+
+    `given` are statements that are run before the server starts. Of a stream, `upto` is the id that its last event has.
+    """
 
     who: str
     what: str
@@ -45,14 +51,16 @@ class Case:
     answer: int = 2000
     memory: int = 4 * MIB
     rows: int = 0
+    given: tuple[str, ...] = ()
+    upto: str | None = None
 
 
 def made_up() -> dict:
     return {"webhook-id": "m", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,bm9uZQ=="}
 
 
-def step(extra: bytes) -> bytes:
-    return orjson.dumps(webhook("j1", "generating"))[:-1] + b"," + extra + b"}"
+def step(extra: bytes, job_id: str = "j1") -> bytes:
+    return orjson.dumps(webhook(job_id, "generating"))[:-1] + b"," + extra + b"}"
 
 
 _numbers = itertools.count(1)
@@ -67,6 +75,42 @@ def files() -> bytes:
 
 def order(extra: bytes) -> bytes:
     return b'{"prompt": "the sea", ' + extra + b"}"
+
+
+def unfinished(prompt: str, message: str) -> tuple[str, ...]:
+    """A thousand jobs of one user. Both are SQL."""
+    return (
+        (
+            "INSERT INTO video_generations (id, prompt, message, authorId, status, createdAt, updatedAt)"
+            f" SELECT CONCAT('u', seq), {prompt}, {message}, 'busy', 'GENERATING', NOW(3), NOW(3) FROM seq_1_to_1000"
+        ),
+    )
+
+
+# As long as SNAPSHOT_MAX_BYTES lets a thousand of them be.
+MESSAGES = unfinished("'the sea'", "REPEAT('x', 1600)")
+
+
+def received(body: str) -> tuple[str, ...]:
+    """A hundred webhooks and one, which were not applied. `body` is SQL."""
+    return (
+        (
+            "INSERT INTO rushes_webhooks (id, outcome, attempts, duration_ms, error_code, error, received_at, headers,"
+            " payload) SELECT LPAD(HEX(seq), 32, '0'), 'dead', 1, 1, 'invalid_payload', REPEAT('x', 2000), NOW(6), '{}',"
+            f" {body} FROM seq_1_to_101"
+        ),
+    )
+
+
+BODIES = received("CONCAT('[', REPEAT('{},', 349000), '0]')")
+
+
+def busy() -> dict:
+    return bearer("busy")
+
+
+def admin() -> dict:
+    return bearer("boss", role="admin")
 
 
 def posted(who: str, what: str, status: int, path: str, headers, body, **bounds) -> Case:
@@ -89,12 +133,19 @@ CASES = [
          headers=lambda: {"Cookie": "__session=a.b.c;" * 500}),
     Case("stranger", "8 kB of X-Forwarded-For", 401, "POST", WEBHOOK, lambda: {"X-Forwarded-For": "10.0.0.1," * 880}),
     Case("stranger", "the description of the API", 200, path="/openapi.json", answer=200_000, memory=4 * MIB),
+    Case("stranger", "readiness", 200, path="/readyz", rows=20),
+    Case("stranger", "an unknown path of 8 kB", 404, path="/" + "x" * 8000),
     posted("user", "order of 10 MiB of {},{},", 400, "/api/videos", bearer,
            lambda: order(b'"x":[' + b"{}," * 3_400_000 + b"0]"),
            memory=60 * MIB),
     posted("user", "order with an image of 10 MiB", 201, "/api/videos", bearer,
            lambda: order(b'"input_image_base64":"' + b"A" * (10 * MIB - 100) + b'"'), answer=4000, memory=80 * MIB,
            rows=40),
+    posted("user", "stream ticket", 200, "/api/stream-tickets", bearer, bytes, rows=10),
+    Case("user", "stream of 1,000 unfinished", 200, path="/events", headers=busy, answer=3 * MIB, memory=16 * MIB,
+         rows=8000, given=MESSAGES, upto="0-0"),
+    Case("user", "WebSocket of 1,000 unfinished", 101, path="/ws", headers=busy, answer=3 * MIB, memory=16 * MIB,
+         rows=8000, given=MESSAGES, upto="0-0"),
     Case("user", "gallery page of 100, of 1,000 videos", 200, path="/api/videos/user?limit=100", headers=bearer,
          answer=200_000, memory=8 * MIB, rows=2500),
     Case("user", "job with 100 files", 200, path="/api/videos/many", headers=bearer, answer=100_000,
@@ -109,7 +160,13 @@ CASES = [
              lambda: orjson.dumps(completion("j1", video("k/1", duration="8" + " " * 900_000 + "x"))),
              memory=24 * MIB, rows=60),
     sent("1 MiB of text", 200, lambda: step(b'"x":"' + b'\\",' * 340_000 + b'"'), memory=24 * MIB, rows=60),
+    sent("1 MiB of text for an unknown job", 404, lambda: step(b'"x":"' + b'\\",' * 340_000 + b'"', "unknown"),
+         memory=24 * MIB, rows=60),
     sent("100 files and 40 kB of metadata each", 200, files, memory=40 * MIB, rows=900),
+    Case("admin", "list of 100 webhooks of 1 MiB", 200, path="/api/admin/webhooks?limit=100", headers=admin,
+         answer=300_000, memory=8 * MIB, rows=300, given=BODIES),
+    Case("admin", "one webhook of 1 MiB of {},{},", 200, path="/api/admin/webhooks/" + "1".zfill(32), headers=admin,
+         answer=1_100_000, memory=60 * MIB, rows=60, given=BODIES),
 ]  # fmt: skip
 
 
@@ -135,11 +192,39 @@ async def watched() -> AsyncIterator[Callable[[], float]]:
 async def ask(server: Server, case: Case, body: bytes) -> int:
     """Bytes of the answer."""
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"} | case.headers()
+    if case.status == SWITCHED:
+        return await listen(server, case, headers)
     data = BytesIO(body) if body else None
     async with server.session.request(case.method, server.url + case.path, data=data, headers=headers) as answer:
+        if case.upto is not None:
+            return await follow(answer, case.upto)
         told = await answer.read()
         assert answer.status == case.status, told[:300]
         return len(told)
+
+
+async def follow(answer: ClientResponse, upto: str) -> int:
+    """Bytes of a stream to the end of its event of that id."""
+    size, end, found = 0, b"", False
+    async for data in answer.content.iter_any():
+        size += len(data)
+        found = found or f"id: {upto}".encode() in end + data
+        end = data[-20:]
+        if found and end.endswith(b"\n\n"):
+            break
+    assert found
+    return size
+
+
+async def listen(server: Server, case: Case, headers: dict) -> int:
+    """The same over WebSocket."""
+    size = 0
+    async with server.session.ws_connect(server.url + case.path, headers=headers, max_msg_size=0) as socket:
+        async for message in socket:
+            size += len(message.data)
+            if message.data.startswith(f'{{"id":"{case.upto}'):
+                return size
+    raise AssertionError(size)
 
 
 async def quiet(sql) -> None:
@@ -160,9 +245,14 @@ def rows_read(sql) -> int:
     return sum(int(count) for _, count in sql("SHOW GLOBAL STATUS LIKE 'Handler\\_read%%'"))
 
 
+@pytest.fixture(params=CASES, ids=lambda case: f"{case.who}: {case.what}")
+def case(request) -> Case:
+    return request.param
+
+
 @pytest.fixture
-async def furnished(database_url, sql):
-    """A server with a user's thousand finished jobs, one more of 100 files, and 20,000 of others."""
+async def furnished(database_url, sql, case):
+    """A server with a user's thousand finished jobs, one more of 100 files, and 20,000 of others; and what is given."""
     job = "INSERT INTO video_generations (id, prompt, authorId, status, createdAt, updatedAt)"
     file = ("INSERT INTO video_files (id, filename, s3Key, fileSize, durationSeconds, aspectRatio, width, height,"
             " generationId)")  # fmt: skip
@@ -174,8 +264,11 @@ async def furnished(database_url, sql):
         " FROM seq_1_to_20000")  # fmt: skip
     sql(f"{job} VALUES ('many', 'p', 'u1', 'COMPLETED', NOW(3), NOW(3)), ('j1', 'p', 'u1', 'PENDING', NOW(3), NOW(3))")
     sql(f"{file} SELECT CONCAT('m', seq), 'f', CONCAT('many/', seq), 1, 8, '16:9', 1, 1, 'many' FROM seq_1_to_100")
+    for statement in case.given:
+        sql(statement)
     # Nothing looks into the database by itself meanwhile: rows are counted.
     upkeep = {"stall_after": 86_400, "give_up_after": 86_400, "parked_poll": 3600, "log_poll": 3600}
+    upkeep["ring_max_bytes"] = MIB  # what a stream resumes from is read from the log
     signed = {"webhook_secret": SIGNING, "auth_jwt_secret": SECRET, "generator_url": "http://127.0.0.1:9"}
     async with running(database_url, **upkeep, **signed) as server:
         for path in ("/readyz", "/openapi.json"):  # the description is made once
@@ -185,7 +278,6 @@ async def furnished(database_url, sql):
         yield server
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.who}: {case.what}")
 async def test_worst_request_costs_no_more_than_is_stated(furnished, sql, case):
     body = case.body()
     before = rows_read(sql)
