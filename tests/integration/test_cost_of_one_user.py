@@ -96,8 +96,8 @@ def received(body: str) -> tuple[str, ...]:
     return (
         (
             "INSERT INTO rushes_webhooks (id, outcome, attempts, duration_ms, error_code, error, received_at, headers,"
-            " payload) SELECT LPAD(HEX(seq), 32, '0'), 'dead', 1, 1, 'invalid_payload', REPEAT('x', 2000), NOW(6), '{}',"
-            f" {body} FROM seq_1_to_101"
+            " payload) SELECT LPAD(HEX(seq), 32, '0'), 'dead', 1, 1, 'invalid_payload', REPEAT('x', 2000), NOW(6),"
+            f" '{{}}', {body} FROM seq_1_to_101"
         ),
     )
 
