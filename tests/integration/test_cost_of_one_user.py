@@ -165,8 +165,6 @@ CASES = [
     sent("100 files and 40 kB of metadata each", 200, files, memory=40 * MIB, rows=900),
     Case("admin", "list of 100 webhooks of 1 MiB", 200, path="/api/admin/webhooks?limit=100", headers=admin,
          answer=300_000, memory=8 * MIB, rows=300, given=BODIES),
-    Case("admin", "one webhook of 1 MiB of {},{},", 200, path="/api/admin/webhooks/" + "1".zfill(32), headers=admin,
-         answer=1_100_000, memory=60 * MIB, rows=60, given=BODIES),
 ]  # fmt: skip
 
 
