@@ -132,6 +132,7 @@ class Streams:
         news, and is not his to see any more, that is the end.
         """
         author_id = subscriber.user_id if subscriber.job_id is None else None
+        most = _REPLAY
         while subscriber.why is None:
             if position >= self._follower.last_id:
                 if subscriber.waiting() <= _LITTLE:
@@ -144,8 +145,10 @@ class Streams:
             more = events is not None and len(events) == _REPLAY
             if events is None:
                 events, more, floor = await self._reader.after(
-                    position, _REPLAY, job_id=subscriber.job_id, author_id=author_id
+                    position, most, job_id=subscriber.job_id, author_id=author_id
                 )
+                # The log looks at as many as are asked for, of which few fit into a part if they are long.
+                most = min(_REPLAY, 2 * len(events) + 1)
                 if floor > position:
                     return False
             position = events[-1].id if more else max([upto, *(e.id for e in events)])

@@ -105,6 +105,20 @@ def received(body: str) -> tuple[str, ...]:
 BODIES = received("CONCAT('[', REPEAT('{},', 349000), '0]')")
 
 
+# Five hundred events, all but the newest of them older than what the server has in memory.
+LONG_ERRORS = (
+    (
+        "INSERT INTO rushes_events SELECT seq, 'late', 'late', NULL, 'failed',"
+        " CONCAT('{\"error\":\"', REPEAT('x', 65000), '\"}'), NOW(3) FROM seq_1_to_500"
+    ),
+    "UPDATE rushes_counter SET value = 500",
+)
+
+
+def late() -> dict:
+    return bearer("late") | {"Last-Event-ID": "0-0"}
+
+
 def busy() -> dict:
     return bearer("busy")
 
@@ -146,6 +160,10 @@ CASES = [
          rows=8000, given=MESSAGES, upto="0-0"),
     Case("user", "WebSocket of 1,000 unfinished", 101, path="/ws", headers=busy, answer=3 * MIB, memory=16 * MIB,
          rows=8000, given=MESSAGES, upto="0-0"),
+    Case("user", "stream that resumes 500 events of 64 kB", 200, path="/events", headers=late, answer=33 * MIB,
+         memory=16 * MIB, rows=15_000, given=LONG_ERRORS, upto="500-"),
+    Case("user", "WebSocket that resumes 500 events of 64 kB", 101, path="/ws", headers=late, answer=33 * MIB,
+         memory=16 * MIB, rows=15_000, given=LONG_ERRORS, upto="500-"),
     Case("user", "gallery page of 100, of 1,000 videos", 200, path="/api/videos/user?limit=100", headers=bearer,
          answer=200_000, memory=8 * MIB, rows=2500),
     Case("user", "job with 100 files", 200, path="/api/videos/many", headers=bearer, answer=100_000,
