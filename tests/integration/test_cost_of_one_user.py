@@ -155,6 +155,8 @@ CASES = [
     posted("user", "order with an image of 10 MiB", 201, "/api/videos", bearer,
            lambda: order(b'"input_image_base64":"' + b"A" * (10 * MIB - 100) + b'"'), answer=4000, memory=80 * MIB,
            rows=40),
+    posted("user", "generation with an image of 10 MiB, refused by the backend", 502, "/api/videos/generate", bearer,
+           lambda: order(b'"input_image_base64":"' + b"A" * (10 * MIB - 100) + b'"'), memory=80 * MIB, rows=100),
     posted("user", "stream ticket", 200, "/api/stream-tickets", bearer, bytes, rows=10),
     Case("user", "stream of 1,000 unfinished", 200, path="/events", headers=busy, answer=3 * MIB, memory=16 * MIB,
          rows=8000, given=MESSAGES, upto="0-0"),
