@@ -1,7 +1,7 @@
 """Turns: of each user one at a time, so that nobody's many take the place of others' few."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
@@ -12,7 +12,17 @@ class Turns:
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    async def take(self, who: str, within: float | None = None) -> Callable[[], None]:
+        """Waits for a turn, for so many seconds at most; gives what ends it. Raises TimeoutError."""
+        lock = self._locks.setdefault(who, asyncio.Lock())
+        async with asyncio.timeout(within):
+            await lock.acquire()
+        return lock.release
+
     @asynccontextmanager
     async def of(self, who: str) -> AsyncIterator[None]:
-        async with self._locks.setdefault(who, asyncio.Lock()):
+        end = await self.take(who)
+        try:
             yield
+        finally:
+            end()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
-from weakref import WeakValueDictionary
 
 from pymysql.constants import ER
 
@@ -21,6 +20,7 @@ from app.db.rows import EXACTLY, UNFINISHED
 from app.db.sql import bind, exact
 from app.ids import cuid
 from app.times import moment, now
+from app.turns import Turns
 from app.wire import LogEvent, event_data
 
 _REGISTER = """
@@ -85,7 +85,7 @@ class Registrar:
         self._pool = pool
         self._language = language
         self._max_unfinished = max_unfinished
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
         self._columns = Columns()
 
     async def register(
@@ -107,10 +107,8 @@ class Registrar:
     async def _turn(self, author_id: str) -> AsyncIterator[Connection]:
         """A session while which no other registers for this author, in any process: else each of many requests at once
         would count before the others have made their jobs. Here they wait without a session. Raises RetryableError."""
-        turn = self._turns.setdefault(author_id, asyncio.Lock())
         try:
-            async with asyncio.timeout(_PATIENCE):
-                await turn.acquire()
+            end = await self._turns.take(author_id, _PATIENCE)
         except TimeoutError:
             raise RetryableError(_BUSY, ER.LOCK_WAIT_TIMEOUT) from None
         try:
@@ -124,7 +122,7 @@ class Registrar:
                     if not connection.closed:
                         await connection.run("DO RELEASE_ALL_LOCKS()")
         finally:
-            turn.release()
+            end()
 
     async def _register(
         self, connection: Connection, new: NewJob, request: Request | None, *, limited: bool = False
