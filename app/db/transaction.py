@@ -214,6 +214,8 @@ class Batch:
 
     def _refusal(self, row: JobRow, update: StatusUpdate) -> tuple[str, str] | None:
         """(code, sentence) when it is known that the job cannot have these files."""
+        if not update.files:
+            return None
         for file in update.files:
             owner = self._standing.key_owner.get(file.s3_key, row.id)
             if owner != row.id:

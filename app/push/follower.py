@@ -203,8 +203,10 @@ class Follower:
             if not self._is_still_there(found):
                 await self._start_over("log_taken_back")
                 return
-            part = await self._reader.after(self.last_id, _READ)
             self._was_away = self._contradicted = False
+            if found.head.number <= self.last_id:
+                break
+            part = await self._reader.after(self.last_id, _READ)
             for event in part.events:
                 if event.id == self.last_id + 1:
                     await self._deliver(event)
