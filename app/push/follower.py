@@ -182,7 +182,8 @@ class Follower:
             await self._deliver_heard()
 
     async def _deliver_heard(self) -> None:
-        while (event := self._take(self.last_id + 1)) is not None:
+        # News that contradict what was sent may come while an event is on its way to the hub.
+        while self._is_sure and (event := self._take(self.last_id + 1)) is not None:
             await self._deliver(event)
         for event_id in [i for i in self._ahead if i <= self.last_id]:
             self._take(event_id)
@@ -199,11 +200,12 @@ class Follower:
         # News come after their commit: what is in the log by now was told, and what is not there was never committed.
         told = set(self._ahead)
         while True:
+            self._contradicted = False  # what contradicts from now on may be newer than what is found
             found = await self._reader.look_up(self.last_id)
             if not self._is_still_there(found):
                 await self._start_over("log_taken_back")
                 return
-            self._was_away = self._contradicted = False
+            self._was_away = False
             if found.head.number <= self.last_id:
                 break
             part = await self._reader.after(self.last_id, _READ)

@@ -238,6 +238,48 @@ async def test_news_that_contradict_what_was_sent_are_looked_up_before_any_other
     assert follower.last_id == 4
 
 
+async def test_news_that_contradict_what_was_sent_while_an_event_is_on_its_way_to_the_hub_are_looked_up_first():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600)
+    publish = hub.publish
+
+    async def crash_meanwhile(one):
+        await publish(one)
+        if one.id == 3:
+            hub.publish = publish
+            del table.events[1:]
+            follower.offer([table.commit() for _ in range(3)])
+
+    hub.publish = crash_meanwhile
+    follower.offer([table.commit() for _ in range(3)])
+    await until(lambda: hub.resets)
+    running.cancel()
+    assert hub.seen == [1, 2, 3]
+    assert follower.last_id == 4
+
+
+async def test_news_that_contradict_what_was_sent_while_the_log_is_looked_up_are_looked_up_again():
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600)
+    look_up = table.look_up
+
+    async def crash_meanwhile(number):
+        found = await look_up(number)
+        table.look_up = look_up
+        del table.events[1:]
+        follower.offer([table.commit() for _ in range(3)])
+        return found
+
+    follower.offer([table.commit() for _ in range(3)])
+    await until(lambda: follower.last_id == 3)
+    table.look_up = crash_meanwhile
+    follower.look()
+    await until(lambda: hub.resets)
+    running.cancel()
+    assert hub.seen == [1, 2, 3]
+    assert follower.last_id == 4
+
+
 async def test_contradiction_that_the_log_does_not_confirm_changes_nothing():
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll=3600)
