@@ -49,8 +49,8 @@ class WorkersError(Exception):
 
 
 class Workers:
-    """`on_ready` is called once, when every worker serves, with what the last of them heard from the database, if that
-    cannot be used yet."""
+    """`on_ready` is called once, when every worker serves, with what one of them heard from the database, if that one
+    cannot use it yet."""
 
     def __init__(
         self, settings: Settings, database_url: str, address: socket.socket, on_ready: Callable[[str | None], None]
@@ -61,7 +61,7 @@ class Workers:
         self._address = address
         self._on_ready = on_ready
         self._processes: set[Process] = set()
-        self._serving: set[Process] = set()
+        self._serving: dict[Process, str | None] = {}  # with what is the matter with its database
         self._were_ready = False
         self._stop = asyncio.Event()
 
@@ -124,7 +124,7 @@ class Workers:
                 return f"process {process.pid} with {_shown(await process.wait())}"
             finally:
                 self._processes.discard(process)
-                self._serving.discard(process)
+                self._serving.pop(process, None)
 
     async def _spawn(self, channel: socket.socket) -> Process:
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
@@ -148,10 +148,10 @@ class Workers:
         told = await loop.sock_recv(channel, len(READY) + TOLD_MAX)
         if not told:
             return
-        self._serving.add(process)
+        self._serving[process] = told.removeprefix(READY).decode(errors="replace") or None
         if len(self._serving) == self._count and not self._were_ready:
             self._were_ready = True
-            self._on_ready(told.removeprefix(READY).decode(errors="replace") or None)
+            self._on_ready(next(filter(None, self._serving.values()), None))
 
 
 def _environment() -> dict[str, str]:

@@ -51,7 +51,8 @@ async def run(folder: Path, *arguments: str, **settings) -> tuple[int, str, str]
 
 @asynccontextmanager
 async def serving(folder: Path, **settings):
-    """(process, its address, what it printed until it was ready)"""
+    """(process, its address, what it printed until it was ready); its private database can be used, if that is what it
+    serves."""
     process = await start(folder, "serve", **({"PORT": free_port()} | settings))
     printed = ""
     try:
@@ -60,12 +61,24 @@ async def serving(folder: Path, **settings):
                 line = await process.stdout.readline()
                 assert line, (await process.stderr.read()).decode()
                 printed += line.decode()
-        yield process, re.search(r"http://[\d.]+:\d+", printed)[0], printed
+        url = re.search(r"http://[\d.]+:\d+", printed)[0]
+        if "DATABASE_URL" not in settings and "until the database can be used" in printed:
+            await usable(url)
+        yield process, url, printed
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
         process._transport.close()
+
+
+async def usable(url: str) -> None:
+    """Until every worker says that its database can be used. On a busy machine a first start may take a while."""
+    async with asyncio.timeout(30):
+        good = 0
+        while good < 12:  # each over a connection of its own, which goes to one worker or another
+            async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as answer:
+                good = good + 1 if answer.status == 200 else 0
 
 
 def databases_of(folder: Path) -> list[int]:

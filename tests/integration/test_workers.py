@@ -276,6 +276,26 @@ async def test_what_a_dead_worker_had_queued_on_disk_is_applied_by_another(tmp_p
     await gate.shut()
 
 
+async def test_start_tells_of_a_worker_that_cannot_use_the_database_yet_also_when_the_last_one_can(
+    tmp_path, database_url
+):
+    class FirstRefused(Gate):
+        def _accept(self, reader, writer):
+            if self._writers:
+                super()._accept(reader, writer)
+            else:
+                self._writers.append(writer)
+                writer.close()
+
+    gate = FirstRefused(database_url)
+    await gate.open()
+    async with serving(tmp_path, DATABASE_URL=gate.url, WORKERS=2) as (_, _, printed):
+        pass
+    await gate.shut()
+    assert "Webhooks wait on disk" in printed
+    assert "watch the bar" not in printed
+
+
 async def test_workers_serve_the_code_of_their_supervisor_wherever_it_was_started(tmp_path, database_url):
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("raise SystemExit('another program')")
