@@ -40,7 +40,7 @@ check: ## Formatting, lint, types, direction of imports
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-mutants: ## Change the code place by place and tell what no test notices (hours; ARGS=app/tokens.py: one module)
+mutants: ## Change the code place by place and tell what no test notices (hours; ARGS=app/auth/tokens.py: one module)
 	@scripts/setup test
 	@scripts/mutants $(ARGS)
 

@@ -1,36 +1,19 @@
 """The composition root: what there is, how it is joined, and where each path goes."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import structlog
 from aiohttp import web
 
-from app.clients import FailureLimit
-from app.db.errors import DatabaseAwayError
-from app.db.leader import Leader
-from app.db.log import Log
-from app.db.pool import Pool
-from app.db.received import ReceivedWebhooks
-from app.db.register import Registrar
-from app.db.retention import Retention
-from app.db.snapshots import Snapshots
-from app.db.spool import Spool, SpoolError
-from app.db.ticket_key import TicketKey
-from app.db.videos import Videos
-from app.db.writer import Writer
-from app.generator import Generator, HttpGenerator, NoGenerator, SimulatedGenerator
-from app.keys import (
+from app import lifecycle
+from app.appkeys import (
     ANSWERS,
     BUS,
     COMMITTED,
     FAILURES,
     FOLLOWER,
     FOLLOWING,
-    GENERATOR,
     HUB,
     LEADER,
     LOG,
@@ -54,24 +37,37 @@ from app.keys import (
     VIDEOS,
     WRITER,
 )
-from app.opening import Opening
-from app.parked import Parked
+from app.auth.proxies import FailureLimit
+from app.auth.refusals import Refusals
+from app.auth.tickets import Tickets
+from app.auth.tokens import Tokens
+from app.db.dead_letters import ReceivedWebhooks
+from app.db.log import Log
+from app.db.pool import Pool
+from app.db.register import Registrar
+from app.db.snapshots import Snapshots
+from app.db.spool.spool import Spool
+from app.db.ticket_key import TicketKey
+from app.db.videos import Videos
+from app.db.writer.writer import Writer
+from app.deliver import PATH as WEBHOOKS
+from app.domain.event import LogEvent, Typical
+from app.push.bus import Bus
 from app.push.follower import Follower
 from app.push.hub import Hub
-from app.push.redis import Bus
 from app.push.stream import Streams
-from app.reconcile import Reconciler
-from app.refusals import Refusals
+from app.push.subscriber import Limits
+from app.readiness import Opening
 from app.routes import admin, openapi, ops, pages, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.routes.http import name_server
 from app.settings import Settings
 from app.shares import Shares
-from app.tickets import Tickets
-from app.tokens import Tokens
+from app.snapshot import snapshot
 from app.turns import Turns
-from app.wire import LogEvent, Typical
+from app.upkeep.leader import Leader
+from app.upkeep.parked import Parked
 
 log = structlog.get_logger(__name__)
 
@@ -121,7 +117,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         ring_size=settings.ring_size,
         ring_max_bytes=settings.ring_max_bytes,
     )
-    app[STREAMS] = Streams(app[HUB], app[FOLLOWER], app[LOG], partial(streams.snapshot, app[SNAPSHOTS], app[TYPICAL]))
+    app[STREAMS] = Streams(app[HUB], app[FOLLOWER], app[LOG], partial(snapshot, app[SNAPSHOTS], app[TYPICAL]))
     app[BUS] = _bus(settings, app[FOLLOWER])
     app[COMMITTED] = _committed(app[FOLLOWER], app[BUS])
     app[SPOOL] = Spool(settings.data_dir / "spool", settings.spool_max_bytes)
@@ -130,9 +126,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[PARKED] = Parked(
         app[POOL], app[WRITER], app[LEADER], poll=settings.parked_poll, per_round=settings.parked_per_round
     )
-    app.cleanup_ctx.extend([_reading, _hearing, _writing, _generating, _opening])
-    # Streams end before connections are waited for; in cleanup it would be too late by minutes.
-    app.on_shutdown.append(_end_streams)
+    lifecycle.attend(app)
     app.on_response_prepare.append(name_server)
     app.router.add_routes(_routes())
     return app
@@ -140,8 +134,8 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
 
 def _routes() -> list[web.RouteDef]:
     return [
-        web.post(webhooks.PATH, webhooks.receive),
-        web.get(webhooks.PATH, webhooks.health),
+        web.post(WEBHOOKS, webhooks.receive),
+        web.get(WEBHOOKS, webhooks.health),
         web.get("/events", streams.events, allow_head=False),
         web.get("/events/{job_id:[^/]+}", streams.events, allow_head=False),
         web.get("/ws", streams.socket, allow_head=False),
@@ -165,120 +159,21 @@ def _routes() -> list[web.RouteDef]:
     ]
 
 
-async def _reading(app: web.Application) -> AsyncIterator[None]:
-    yield
-    app[POOL].close()
-    app[FOLLOWING].close()
-
-
-async def _hearing(app: web.Application) -> AsyncIterator[None]:
-    bus = app[BUS]
-    if bus is None:
-        yield
-        return
-    async with _running(_exchange(app, bus)):
-        yield
-        await bus.flush()
-
-
-async def _exchange(app: web.Application, bus: Bus) -> None:
-    """Tells and hears over the bus, once the database has said which log it is about. Runs until cancelled."""
-    await app[OPENING].opened.wait()
-    while True:
-        try:
-            channel = f"rushes/{await app[LOG].name()}"
-            break
-        except DatabaseAwayError:
-            await asyncio.sleep(app[SETTINGS].log_poll)
-    async with _running(bus.hear(channel), bus.tell(channel)):
-        await asyncio.Event().wait()
-
-
-@asynccontextmanager
-async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Tasks that run beside the server, and are cancelled with it."""
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _writing(app: web.Application) -> AsyncIterator[None]:
-    try:
-        await app[SPOOL].open()
-    except SpoolError as error:
-        # Each use of it tries again; the database may never go away meanwhile.
-        log.warning("spool_not_open", error=str(error))
-    app[WRITER].start(away=True)
-    yield
-    await app[WRITER].stop()
-    await app[SPOOL].close()
-
-
-async def _generating(app: web.Application) -> AsyncIterator[None]:
-    app[GENERATOR] = generator = _generator(app[SETTINGS])
-    yield
-    await generator.close()
-
-
-async def _opening(app: web.Application) -> AsyncIterator[None]:
-    """Webhooks are taken from the first moment; all else begins once the database can be used."""
-
-    async def begin() -> None:
-        # Streams are let in after this, so none can join before the follower knows where it is.
-        await app[FOLLOWER].start()
-        app[TYPICAL].observe(await Videos(app[FOLLOWING], app[SETTINGS].list_max_bytes).typical_seconds())
-        app[WRITER].drain()
-
-    await app[OPENING].start(begin)
-    async with _running(app[HUB].sweep(), _keep_up(app)):
-        yield
-    await app[OPENING].stop()
-    app[LEADER].close()
-
-
-async def _keep_up(app: web.Application) -> None:
-    """What is done again and again: the log followed, and by one process of all parked webhooks, stalled jobs and old
-    rows looked after. Runs until cancelled."""
-    await app[OPENING].opened.wait()
-    upkeep = (app[PARKED].run(), _reconciler(app).run(), _retention(app).run())
-    async with _running(app[FOLLOWER].run(), app[OPENING].health.watch(), *upkeep):
-        await asyncio.Event().wait()
-
-
-def _reconciler(app: web.Application) -> Reconciler:
-    settings = app[SETTINGS]
-    return Reconciler(
-        app[POOL],
-        app[WRITER],
-        app[GENERATOR],
-        app[LEADER],
-        language=settings.app_language,
-        stall_after=settings.stall_after,
-        give_up_after=settings.give_up_after,
-    )
-
-
-def _retention(app: web.Application) -> Retention:
-    return Retention(app[POOL], app[LEADER], days=app[SETTINGS].retention_days)
-
-
 def _hub(settings: Settings) -> Hub:
     return Hub(
         max_connections=settings.max_connections,
         max_per_user=settings.max_connections_per_user,
-        heartbeat=settings.stream_heartbeat,
-        ping=settings.websocket_ping,
+        limits=Limits(
+            heartbeat=settings.stream_heartbeat,
+            ping=settings.websocket_ping,
+            dead_after=settings.stream_dead_after,
+            max_messages=settings.websocket_max_messages,
+        ),
         max_buffer=settings.stream_max_buffer,
         max_lag=settings.stream_max_lag,
         end_completed=settings.stream_end_completed,
         end_failed=settings.stream_end_failed,
         last_words=settings.stream_last_words,
-        dead_after=settings.stream_dead_after,
-        max_messages=settings.websocket_max_messages,
     )
 
 
@@ -340,19 +235,3 @@ def _tokens(settings: Settings) -> Tokens | None:
         admins=settings.admin_users,
         admin_claim=settings.admin_claim,
     )
-
-
-def _generator(settings: Settings) -> Generator:
-    if settings.generator_url is not None:
-        return HttpGenerator(settings.generator_url, settings.generator_timeout, settings.app_language)
-    if settings.app_env == "production":
-        return NoGenerator(settings.app_language)
-    size = (pages.STATIC / "simulated.mp4").stat().st_size
-    return SimulatedGenerator(
-        settings.local_url + webhooks.PATH, settings.sending_secret, settings.simulated_step, size
-    )
-
-
-async def _end_streams(app: web.Application) -> None:
-    # The other half is for requests that wait for a slow backend.
-    await app[HUB].shut(app[SETTINGS].shutdown_grace / 2)

@@ -9,11 +9,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
 from app import values
-from app.clients import Network, parse_networks
+from app.auth.proxies import parse_networks
+from app.auth.signature import PREFIX, check_secrets
 from app.db.url import parameters
-from app.payload import DEPTH_MAX, VALUES_MAX
-from app.signature import PREFIX, check_secrets
-from app.values import Size
+from app.domain.payload import DEPTH_MAX, VALUES_MAX
+from app.values import Network, Size
 from app.values import is_loopback as is_loopback  # noqa: PLC0414 - those who have settings ask it of them
 
 _LARGEST_BODY = 256 * 1024 * 1024

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ByteSize, Field
 from yarl import URL
 
-from app.clients import Network
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SECRET_MIN = 16
 """Characters of a secret that strangers may try to guess."""

@@ -23,7 +23,7 @@ from app.db import migrate
 from app.db.local import private_database
 from app.db.url import parameters
 from app.main import create_app
-from app.runner import Runner
+from app.server import Runner
 from app.settings import Settings
 from tests.contract import contract
 

@@ -3,9 +3,9 @@
 import asyncio
 
 from app import times
-from app.db.leader import Leader
 from app.db.pool import Pool
-from app.db.retention import Retention
+from app.upkeep.leader import Leader
+from app.upkeep.retention import Retention
 from tests.conftest import Server, running
 from tests.streams import events
 from tests.webhooks import completion, video, webhook

@@ -14,13 +14,13 @@ from pymysql.constants import ER
 
 from app import times
 from app.db import places
-from app.db.answers import TextRow
 from app.db.connection import Row
 from app.db.errors import RetryableError
 from app.db.pool import Pool
+from app.db.resultsets import TextRow
 from app.db.sql import Raw, bind, exact
-from app.video import status_word
-from app.wire import whole
+from app.domain.event import whole
+from app.domain.job import status_word
 
 _RUNNING = ("PENDING", "PROCESSING", "GENERATING", "DOWNLOADING")
 

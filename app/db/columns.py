@@ -17,8 +17,8 @@ from pymysql.constants import ER
 from app.db.connection import Connection
 from app.db.errors import ValuesRefusedError
 from app.db.sql import Raw, bind
+from app.domain.job import VideoFile
 from app.times import moment, now, sql
-from app.video import VideoFile
 
 # What describes a job or a file. Names, keys, sizes and states are no descriptions: they are never altered.
 _DESCRIBING = {

@@ -14,7 +14,6 @@ from pymysql.constants import CLIENT, COMMAND, CR
 from pymysql.err import Error, InterfaceError, OperationalError
 
 from app.db import session
-from app.db.answers import Reading, TextRow
 from app.db.errors import (
     NO_TLS,
     DatabaseAwayError,
@@ -25,6 +24,7 @@ from app.db.errors import (
     judged,
     not_connected,
 )
+from app.db.resultsets import Reading, TextRow
 from app.db.url import parameters
 
 Row = tuple[Any, ...]

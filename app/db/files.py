@@ -5,7 +5,7 @@ from typing import Any
 
 from app.db.connection import Row
 from app.db.sql import Raw, bind
-from app.wire import EVENT_MAX, FILES_MAX, fitting, stored_file
+from app.domain.event import EVENT_MAX, FILES_MAX, fitting, stored_file
 
 # By all of its bytes, as an event has them too: another page begins after the last of one.
 _PLACE = "CAST(CONVERT(s3Key USING utf8mb4) AS BINARY)"

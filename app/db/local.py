@@ -34,6 +34,7 @@ from urllib.parse import quote
 import pymysql
 import structlog
 
+from app.backoff import backoff
 from app.db.durable import flush, flush_all, make_folder
 
 _logger = structlog.get_logger(__name__)
@@ -201,14 +202,14 @@ class _Owned:
             _kill(self._process)
 
     async def _keep(self) -> None:
-        pause, began, told = _PAUSE_MIN, time.monotonic(), ""
+        failures, began, told = 0, time.monotonic(), ""
         while True:
             while self._process and self._process.poll() is None:  # noqa: ASYNC110 - its end sets no event
                 await asyncio.sleep(_LOOK)
             if not told:
                 _logger.warning("private_database_ended", exit_code=self._process and self._process.returncode)
-            pause = _PAUSE_MIN if time.monotonic() - began > _SOUND else min(pause * 2, _PAUSE_MAX)
-            await asyncio.sleep(pause)
+            failures = 1 if time.monotonic() - began > _SOUND else failures + 1
+            await asyncio.sleep(backoff(failures, _PAUSE_MIN, _PAUSE_MAX))
             began = time.monotonic()
             try:
                 await self.start()

@@ -8,12 +8,12 @@ from typing import cast
 import orjson
 
 from app import times
-from app.db.answers import TextRow
-from app.db.batched import Batched
 from app.db.connection import Row
+from app.db.loader import Batched
 from app.db.pool import Pool
+from app.db.resultsets import TextRow
 from app.db.sql import Raw, bind, exact, literal
-from app.wire import BEFORE_ALL, EVENT_MAX, EventId, Found, LogEvent, Part
+from app.domain.event import BEFORE_ALL, EVENT_MAX, EventId, Found, LogEvent, Part
 
 # The digits stand beside the id that they belong to: an earlier version moves the value alone.
 _TAKE_IDS = """

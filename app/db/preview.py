@@ -7,7 +7,7 @@ from typing import Any
 from app import times
 from app.db.connection import Connection
 from app.db.sql import Raw, bind
-from app.db.transaction import Batch, undo
+from app.db.writer.batch import Batch, undo
 
 _COLUMNS_NOW = "SELECT %s FROM video_generations WHERE id = %s"
 

@@ -9,7 +9,6 @@ from typing import Literal
 
 from pymysql.constants import ER
 
-from app import video
 from app.db import log, requests
 from app.db.columns import Columns
 from app.db.connection import Connection
@@ -18,10 +17,11 @@ from app.db.pool import Pool
 from app.db.requests import Request
 from app.db.rows import EXACTLY, UNFINISHED
 from app.db.sql import bind, exact
+from app.domain.event import LogEvent, event_data
 from app.ids import cuid
+from app.texts import MESSAGES
 from app.times import moment, now
 from app.turns import Turns
-from app.wire import LogEvent, event_data
 
 _REGISTER = """
 INSERT INTO video_generations (id, prompt, inputImageBase64, aspectRatio, numberOfVideos, durationSeconds,
@@ -173,7 +173,7 @@ class Registrar:
         self, connection: Connection, job_id: str, new: NewJob, request: Request | None
     ) -> list[LogEvent]:
         at = now()
-        message = video.MESSAGES[self._language]["pending"]
+        message = MESSAGES[self._language]["pending"]
         data = event_data(
             job_id=job_id, status="pending", state="PENDING", progress=0, message=message,
             occurred_at=at, error=None, eta_seconds=None,

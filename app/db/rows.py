@@ -4,10 +4,10 @@ is shown as none."""
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from app import video
 from app.db.sql import bind, exact
+from app.domain import job as rules
+from app.domain.event import whole, words
 from app.times import stored
-from app.wire import whole, words
 
 KEY = """
 LEFT JOIN rushes_jobs k ON k.job_id = g.id AND COALESCE(k.created_at, g.createdAt) <=> g.createdAt
@@ -51,10 +51,10 @@ class Present(NamedTuple):
 def present(status: object, progress: object, times: Sequence[object], key: Sequence[Any]) -> Present:
     """`times` are createdAt, updatedAt and completedAt, `key` is status, at and updated_at in rushes_jobs."""
     created_at, updated_at, completed_at = map(stored, times)
-    state, number = video.state_of(status, ended=completed_at is not None), whole(progress)
+    state, number = rules.state_of(status, ended=completed_at is not None), whole(progress)
     word, at, moved_at = key[0], key[1], stored(key[2])
     if word is None or _contradicts(word, state):
-        word, at, moved_at = video.status_word(state, number), None, completed_at or updated_at
+        word, at, moved_at = rules.status_word(state, number), None, completed_at or updated_at
     known = created_at or updated_at or completed_at or 0
     return Present(
         state=state,

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from app.db import files, log
-from app.db.batched import Batched
 from app.db.connection import Row
+from app.db.loader import Batched
 from app.db.pool import Pool
 from app.db.rows import EXACTLY, KEY, UNFINISHED, newest_unfinished, present, text, that_fit
 from app.db.sql import bind, exact
 from app.db.videos import VIEW, read_files
-from app.wire import EventId, LogEvent, Typical, event_data, event_name, words
+from app.domain.event import EventId, LogEvent, Typical, event_data, event_name, words
 
 # No prompt: it may be longer than all else.
 _COLUMNS = f"""

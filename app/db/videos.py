@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 
 from app.db import files, log
-from app.db.batched import Batched
 from app.db.connection import Connection, Row
+from app.db.loader import Batched
 from app.db.pool import Pool
 from app.db.rows import EXACTLY, KEY, newest_unfinished, number, present, text, that_fit
 from app.db.sql import bind, exact
+from app.domain.event import EVENT_MAX, EventId, Typical, words
 from app.times import microseconds, rfc3339, sql6, stored
-from app.wire import EVENT_MAX, EventId, Typical, words
 
 _COLUMNS = f"""
 SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,

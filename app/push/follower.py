@@ -13,9 +13,9 @@ from typing import Protocol
 
 import structlog
 
+from app.domain.event import BEFORE_ALL, EventId, Found, LogEvent, Part
 from app.push.hub import Hub
 from app.push.ring import Ring, size_of
-from app.wire import BEFORE_ALL, EventId, Found, LogEvent, Part
 
 log = structlog.get_logger(__name__)
 

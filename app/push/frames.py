@@ -3,7 +3,7 @@
 import struct
 from enum import IntEnum
 
-from app.wire import EventId, LogEvent
+from app.domain.event import EventId, LogEvent
 
 _TEXT = 0x81
 _CLOSE = 0x88

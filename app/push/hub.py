@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from app.domain.event import LogEvent
 from app.push.frames import Frames
-from app.push.subscriber import Closing, Owner, Subscriber
-from app.wire import LogEvent
+from app.push.subscriber import Closing, Limits, Owner, Subscriber
 
 log = structlog.get_logger(__name__)
 
@@ -35,12 +35,11 @@ def _channel(job_id: str | None, user_id: str) -> str:
 
 
 class Hub:
-    """`max_connections` and `max_per_user` count streams, `max_messages` what a WebSocket client sends in a second;
-    `max_buffer` is in bytes, `max_lag` and the intervals are in seconds.
+    """`max_connections` and `max_per_user` count streams; `max_buffer` is in bytes, `max_lag` and the intervals are in
+    seconds; `limits` are those that each stream keeps by itself.
 
-    A client has `last_words` to take what waits for it when its stream ends; one whose machine acknowledges nothing for
-    `dead_after` is gone. `epoch` counts how often the log was taken back; `restart` is called with those who were live
-    then, or who miss what cannot be shown.
+    A client has `last_words` to take what waits for it when its stream ends. `epoch` counts how often the log was taken
+    back; `restart` is called with those who were live then, or who miss what cannot be shown.
     """
 
     def __init__(
@@ -48,20 +47,14 @@ class Hub:
         *,
         max_connections: int,
         max_per_user: int,
-        heartbeat: float,
-        ping: float,
+        limits: Limits,
         max_buffer: int,
         max_lag: float,
-        max_messages: int,
         end_completed: float,
         end_failed: float,
         last_words: float,
-        dead_after: float,
     ) -> None:
-        self.heartbeat = heartbeat
-        self.ping = ping
-        self.max_messages = max_messages
-        self.dead_after = dead_after
+        self.limits = limits
         self.epoch = 0
         self.restart: Callable[[list[Subscriber]], None] = lambda _: None
         self._max_connections = max_connections
@@ -80,18 +73,22 @@ class Hub:
         self._parting: deque[tuple[Subscriber, Closing]] = deque()
         self._written = 0
         self._empty = asyncio.Event()
+        self._on_lost = self.forget  # one bound method for all
 
     def __len__(self) -> int:
         return len(self._open)
 
     @contextlib.contextmanager
     def expecting(self, subscriber: Subscriber) -> Iterator[None]:
-        """Counts a stream in that is about to be opened: nothing is read for one that may not be. Raises LimitError."""
+        """Counts a stream in that is about to be opened: nothing is read for one that may not be. Raises LimitError.
+
+        From here on `forget` hears when its socket is closed."""
         if len(self._open) + len(self._coming) >= self._max_connections:
             raise LimitError(whole=True)
         if self._per_user[subscriber.user_id] >= self._max_per_user:
             raise LimitError(whole=False)
         self._coming.add(subscriber)
+        subscriber.epoch, subscriber.on_lost = self.epoch, self._on_lost
         self._per_user[subscriber.user_id] += 1
         try:
             yield
@@ -131,11 +128,12 @@ class Hub:
             subscriber.live = True
 
     def leave(self, subscriber: Subscriber) -> None:
-        if not subscriber.live:
-            return
+        """Nothing is written to it any more. One that was closed is not live, and a member until it is forgotten."""
         subscriber.live = False
         channel = _channel(subscriber.job_id, subscriber.user_id)
-        members = self._channels[channel]
+        members = self._channels.get(channel, set())
+        if subscriber not in members:
+            return
         members.discard(subscriber)
         if not members:
             del self._channels[channel]
@@ -162,7 +160,7 @@ class Hub:
     def _start_over(self, event_id: int, channels: list[str]) -> None:
         """Those who listen there miss an event that cannot be shown: they begin with the present state again."""
         listening = [subscriber for channel in channels for subscriber in self._channels.get(channel, ())]
-        missing = [subscriber for subscriber in listening if subscriber.floor < event_id]
+        missing = [subscriber for subscriber in listening if subscriber.live and subscriber.floor < event_id]
         for subscriber in missing:
             self.leave(subscriber)
         self.restart(missing)

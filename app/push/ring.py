@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from operator import attrgetter
 
-from app.wire import LogEvent
+from app.domain.event import LogEvent
 
 _BY_ID = attrgetter("id")
 _TRIM = 64

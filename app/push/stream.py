@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from app.domain.event import EventId, LogEvent
 from app.push.follower import Follower, LogReader
 from app.push.frames import event_frame, id_frame, reset_frame
 from app.push.hub import Hub
 from app.push.subscriber import Closing, Subscriber
-from app.wire import EventId, LogEvent
 
 log = structlog.get_logger(__name__)
 

@@ -7,16 +7,13 @@ cost several times the memory of everything here, and have nothing to do while a
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from app import sockets
 from app.push.frames import LAST_CHUNK, Wire, heartbeat_frame
-
-if TYPE_CHECKING:
-    from app.push.hub import Hub
 
 # A catch-up is paced by its reader, so it has no limit but this: seconds without taking anything at all.
 _STALLED_AFTER = 60.0
@@ -42,23 +39,36 @@ Owner = tuple[str, str | None]
 MaySee = Callable[[str, str | None], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The same for all streams: seconds of silence until a heartbeat, seconds between two pings of a WebSocket, seconds
+    after which a machine that acknowledges nothing is gone, and messages that a WebSocket client may send in a second.
+    """
+
+    heartbeat: float
+    ping: float
+    dead_after: float
+    max_messages: int
+
+
 class Subscriber(asyncio.Protocol):
     """One open SSE stream, of the job `job_id` or else of all jobs of `user_id`.
 
     `may_see` tells whether it may show what is a user's, and an organization's if that is not None. `owner` is whose
     the job was when it was last looked at; once it is somebody's whom it may not show, the stream is over.
     `floor` is the greatest event id that it has: nothing at or below it is written. `live` tells whether the hub
-    writes to it. It ends at `expires_at`, and a job's stream at `ends_at`; times are of time.monotonic(). `why` tells
+    writes to it; `epoch`, how often the hub had started over when it began; `on_lost` is called once its socket is
+    closed. It ends at `expires_at`, and a job's stream at `ends_at`; times are of time.monotonic(). `why` tells
     how it ended; it is None before.
     """
 
     __slots__ = ("_drained", "_mark", "_paused", "_sent", "closing_at", "ends_at", "epoch", "expires_at", "floor",
-                 "hub", "job_id", "live", "may_see", "owner", "touched_at", "transport", "user_id", "why",
+                 "job_id", "limits", "live", "may_see", "on_lost", "owner", "touched_at", "transport", "user_id", "why",
                  "wire")  # fmt: skip
 
     def __init__(
         self,
-        hub: "Hub",
+        limits: Limits,
         transport: asyncio.Transport,
         wire: Wire,
         user_id: str,
@@ -66,9 +76,10 @@ class Subscriber(asyncio.Protocol):
         may_see: MaySee,
         expires_at: float | None = None,
     ) -> None:
-        self.hub = hub
+        self.limits = limits
         self.transport = transport
-        self.epoch = hub.epoch
+        self.on_lost: Callable[[Subscriber], None] = _nobody_cares
+        self.epoch = 0
         self.wire = wire
         self.user_id = user_id
         self.job_id = job_id
@@ -137,7 +148,7 @@ class Subscriber(asyncio.Protocol):
 
     def keep_alive(self, now: float) -> None:
         """Writes something into a silence."""
-        if now - self.touched_at >= self.hub.heartbeat:
+        if now - self.touched_at >= self.limits.heartbeat:
             self.write(heartbeat_frame(self.wire))
             self.touched_at = now
 
@@ -147,7 +158,7 @@ class Subscriber(asyncio.Protocol):
             return
         self.why = why
         self.closing_at = time.monotonic()
-        self.hub.leave(self)
+        self.live = False
         self._wake()
         self._say_goodbye(why)
 
@@ -167,7 +178,7 @@ class Subscriber(asyncio.Protocol):
     # What the event loop calls.
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - gone is gone
-        self.hub.forget(self)
+        self.on_lost(self)
         if self.why is None:
             self.why = Closing.GONE
         self._wake()
@@ -183,6 +194,10 @@ class Subscriber(asyncio.Protocol):
         self._wake()
 
 
+def _nobody_cares(_: Subscriber) -> None:
+    """Until the hub expects it."""
+
+
 def take_over(request: web.Request, subscriber: Subscriber) -> None:
     """From now on the request's socket is the subscriber's alone. Raises ConnectionResetError when it is closed.
 
@@ -196,4 +211,4 @@ def take_over(request: web.Request, subscriber: Subscriber) -> None:
     transport.set_protocol(subscriber)
     aiohttps.transport = None  # or it would close the socket
     aiohttps.connection_lost(None)
-    sockets.bound(transport, subscriber.hub.dead_after)
+    sockets.bound(transport, subscriber.limits.dead_after)

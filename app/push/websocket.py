@@ -7,8 +7,7 @@ import time
 from aiohttp import web
 
 from app.push.frames import Wire, close_frame, heartbeat_frame, pong_frame
-from app.push.hub import Hub
-from app.push.subscriber import Closing, MaySee, Subscriber
+from app.push.subscriber import Closing, Limits, MaySee, Subscriber
 
 _MAX_MESSAGE = 4096  # bytes; clients have nothing to say but pongs
 
@@ -120,14 +119,14 @@ class WebSocketSubscriber(Subscriber):
 
     def __init__(
         self,
-        hub: Hub,
+        limits: Limits,
         transport: asyncio.Transport,
         user_id: str,
         job_id: str | None,
         may_see: MaySee,
         expires_at: float | None = None,
     ) -> None:
-        super().__init__(hub, transport, Wire.WEBSOCKET, user_id, job_id, may_see, expires_at)
+        super().__init__(limits, transport, Wire.WEBSOCKET, user_id, job_id, may_see, expires_at)
         self._frames = ClientFrames()
         self._heard_at = self._pinged_at = self.touched_at
         self._second = self._messages = 0
@@ -135,9 +134,9 @@ class WebSocketSubscriber(Subscriber):
     def keep_alive(self, now: float) -> None:
         """Pings, however much there is to tell: only an answer shows that somebody is there. Without any for two
         pings' time the client is dropped."""
-        if now - self._heard_at > 2 * self.hub.ping:
+        if now - self._heard_at > 2 * self.limits.ping:
             self.close(Closing.SLOW)
-        elif now - self._pinged_at >= self.hub.ping:
+        elif now - self._pinged_at >= self.limits.ping:
             self.write(heartbeat_frame(self.wire))
             self._pinged_at = now
 
@@ -164,7 +163,7 @@ class WebSocketSubscriber(Subscriber):
                 self._heard_at = now
             elif opcode == PING and self.why is None:
                 self.write(pong_frame(payload))
-        if self._messages > self.hub.max_messages:
+        if self._messages > self.limits.max_messages:
             self.close(Closing.TOO_MANY)
 
     def _part(self) -> None:

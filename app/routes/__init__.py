@@ -1,0 +1,4 @@
+"""HTTP: each handler reads, asks who it is (`callers`, `webhooks` for senders), calls one room, answers.
+
+Every error leaves in one form (`errors`). `openapi` describes what is here, and the tests hold every answer to it.
+"""

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from app.auth import identify
-from app.db.received import OPEN, WholeWebhook
+from app.appkeys import RECEIVED, SETTINGS, WRITER
+from app.db.dead_letters import OPEN, WholeWebhook
 from app.errors import ApiError
-from app.keys import RECEIVED, SETTINGS, WRITER
+from app.routes.callers import identify
 from app.routes.http import read_model, read_query, reply
 from app.routes.schemas import Outcome
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.keys import SETTINGS
+from app.appkeys import SETTINGS
 from app.settings import Settings
 
 _PREFLIGHT = {

@@ -6,10 +6,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from app import errors
-from app.auth import NotSignedInError
+from app.auth.jwks import KeysAwayError
 from app.db.errors import DatabaseAwayError, DatabaseError, RetryableError, ValuesRefusedError
 from app.errors import ApiError
-from app.jwks import KeysAwayError
+from app.routes.callers import NotSignedInError
 from app.routes.http import reply
 
 log = structlog.get_logger(__name__)

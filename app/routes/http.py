@@ -9,8 +9,8 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from app import errors, lenient
+from app.appkeys import SETTINGS
 from app.errors import ApiError
-from app.keys import SETTINGS
 from app.routes import cors
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -14,8 +14,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
-from app.keys import SETTINGS
-from app.payload import VERSIONS, Envelope
+from app.appkeys import SETTINGS
+from app.domain.payload import VERSIONS, Envelope
 from app.routes import admin, schemas, videos
 from app.routes.http import JSON_HEADERS
 

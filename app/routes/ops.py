@@ -4,11 +4,11 @@ import asyncio
 
 from aiohttp import web
 
-from app.db import set_aside
+from app.appkeys import BUS, LOG, OPENING, POOL, SETTINGS, TOKENS
 from app.db.errors import DatabaseAwayError, DatabaseError
+from app.db.writer import set_aside
 from app.errors import RETRY_AFTER
-from app.keys import BUS, LOG, OPENING, POOL, SETTINGS, TOKENS
-from app.opening import AWAY, why
+from app.readiness import AWAY, why
 from app.routes.http import reply
 
 OK = "ok"

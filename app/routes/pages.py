@@ -5,8 +5,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from app.appkeys import SETTINGS
 from app.errors import ApiError
-from app.keys import SETTINGS
 from app.routes.openapi import OPERATIONS
 
 STATIC = Path(__file__).resolve().parents[2] / "static"

@@ -5,7 +5,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # typing's own is too bare for pydantic before Python 3.12
 
-from app.payload import Dimensions
+from app.domain.payload import Dimensions
 
 State = Literal["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING", "COMPLETED", "FAILED"]
 Outcome = Literal["applied", "duplicate", "stale", "parked", "dead", "discarded"]

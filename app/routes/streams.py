@@ -5,20 +5,19 @@ import time
 from aiohttp import web
 
 from app import errors
-from app.auth import NotSignedInError, identify, is_own_origin
-from app.db.snapshots import Snapshots
+from app.appkeys import HUB, LOG, SNAPSHOTS, STREAMS, TYPICAL
+from app.auth.tokens import Identity
 from app.errors import ApiError
-from app.keys import HUB, LOG, SNAPSHOTS, STREAMS, TYPICAL
 from app.push import sse, websocket
 from app.push.hub import LimitError
 from app.push.stream import Snapshot
 from app.push.subscriber import Subscriber, take_over
 from app.routes import cors
+from app.routes.callers import NotSignedInError, identify, is_own_origin
 from app.routes.errors import as_api_error
 from app.routes.http import VARY
+from app.snapshot import snapshot
 from app.times import now
-from app.tokens import Identity
-from app.wire import Typical
 
 _TOO_MANY, _NO_SUCH_JOB, _NOT_SIGNED_IN = 4429, 4404, 4401
 
@@ -48,7 +47,7 @@ async def _events(request: web.Request) -> web.StreamResponse:
     if transport is None:
         return _to_nobody()
     subscriber = Subscriber(
-        app[HUB], transport, sse.wire_of(request), who.user_id, job_id, who.may_see, _expires_at(who)
+        app[HUB].limits, transport, sse.wire_of(request), who.user_id, job_id, who.may_see, _expires_at(who)
     )
     raw = _resumed_from(request)
     try:
@@ -84,7 +83,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
     try:
         who = await identify(request, ticket=True)
         subscriber = websocket.WebSocketSubscriber(
-            app[HUB], transport, who.user_id, job_id, who.may_see, _expires_at(who)
+            app[HUB].limits, transport, who.user_id, job_id, who.may_see, _expires_at(who)
         )
         raw = _resumed_from(request)
         with app[HUB].expecting(subscriber):
@@ -107,17 +106,6 @@ async def socket(request: web.Request) -> web.StreamResponse:
         return await _refuse(request, response, _NO_SUCH_JOB, str(error))
     await app[STREAMS].begin(subscriber, first, last_id, reset=bool(raw) and last_id is None)
     return _to_nobody()
-
-
-async def snapshot(snapshots: Snapshots, typical: Typical, job_id: str | None, user_id: str) -> Snapshot:
-    """The present state of a job, nothing if there is none; or else of the user's newest unfinished jobs."""
-    if job_id is None:
-        state = await snapshots.of_user(user_id)
-        return Snapshot(state.head, state.events(typical))
-    head, job = await snapshots.of_job(job_id)
-    if job is None:
-        return Snapshot(head, [])
-    return Snapshot(head, [job.event(typical)], max(0, now() - job.moved_at) / 1e6)
 
 
 async def _first(request: web.Request, who: Identity, job_id: str | None) -> Snapshot:

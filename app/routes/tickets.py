@@ -3,9 +3,9 @@
 from aiohttp import web
 
 from app import times
-from app.auth import identify
+from app.appkeys import TICKETS, TOKENS
 from app.errors import ApiError
-from app.keys import TICKETS, TOKENS
+from app.routes.callers import identify
 from app.routes.http import reply
 
 

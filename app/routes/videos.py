@@ -9,16 +9,8 @@ import orjson
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
-from app import errors, fields, times
-from app.auth import NotSignedInError, identify
-from app.db.register import NewJob, Registered, TooManyUnfinishedError, UnknownOwnerError
-from app.db.requests import KeyReusedError, Request, of_sender
-from app.db.videos import BadCursorError, Generation
-from app.db.webhooks import made_here
-from app.errors import RETRY_AFTER, ApiError
-from app.generator import GeneratorError
-from app.ids import RESERVED
-from app.keys import (
+from app import errors, times
+from app.appkeys import (
     ANSWERS,
     COMMITTED,
     GENERATOR,
@@ -32,12 +24,21 @@ from app.keys import (
     VIDEOS,
     WRITER,
 )
+from app.auth.tokens import Identity
+from app.db.register import NewJob, Registered, TooManyUnfinishedError, UnknownOwnerError
+from app.db.requests import KeyReusedError, Request, of_sender
+from app.db.videos import BadCursorError, Generation
+from app.domain import fields
+from app.domain.delivery import made_here
+from app.domain.event import EventId
+from app.errors import RETRY_AFTER, ApiError
+from app.generator import GeneratorError
+from app.ids import RESERVED
+from app.routes.callers import NotSignedInError, identify
 from app.routes.http import as_model, hand_out, read_json_body, read_query, reply
 from app.routes.webhooks import authorized_body, knows_secret, names_secret
 from app.settings import Settings
 from app.shares import NoShareError, Shares
-from app.tokens import Identity
-from app.wire import EventId
 
 Short = Annotated[str, Field(min_length=1, max_length=191)]
 Upto8 = Annotated[int, Field(ge=1, le=8)]

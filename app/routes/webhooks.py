@@ -7,18 +7,18 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from app import headers, ids, payload, signature, times
-from app.auth import NotSignedInError, refuse_strangers
-from app.clients import client_address, counted_as
-from app.db.webhooks import Delivery, Outcome
+from app import ids, times
+from app.appkeys import FAILURES, SETTINGS, UNPROVEN, WRITER
+from app.auth import signature
+from app.auth.proxies import client_address, counted_as
+from app.domain import headers, payload
+from app.domain.delivery import Delivery, Outcome
 from app.errors import RETRY_AFTER, ApiError
-from app.keys import FAILURES, SETTINGS, UNPROVEN, WRITER
+from app.routes.callers import NotSignedInError, refuse_strangers
 from app.routes.http import read_json_body, reply
 from app.routes.ops import OK, database
 from app.settings import Settings
 from app.shares import NoShareError
-
-PATH = "/api/webhooks/video-completion"
 
 _QUEUED = "It could not be written to the database yet; it is safe on local disk and will be applied."
 

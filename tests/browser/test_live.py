@@ -6,7 +6,7 @@ import itertools
 import pytest
 from aiohttp import ClientSession
 
-from app.keys import HUB
+from app.appkeys import HUB
 from tests.browser.proxy import Proxy, proxy
 from tests.browser.tabs import follow, following, ids, moved, open_tab, until
 from tests.conftest import running

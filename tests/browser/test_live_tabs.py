@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.keys import HUB
+from app.appkeys import HUB
 from tests.browser.proxy import proxy
 from tests.browser.tabs import follow, following, ids, moved, open_tab, until
 from tests.conftest import running

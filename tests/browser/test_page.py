@@ -9,7 +9,7 @@ import itertools
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from app.keys import FOLLOWER, SETTINGS
+from app.appkeys import FOLLOWER, SETTINGS
 from app.routes.pages import STATIC
 from tests.conftest import running
 from tests.integration.test_sign_in import SECRET, token

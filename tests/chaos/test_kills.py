@@ -17,10 +17,10 @@ import aiohttp
 import pymysql
 import pytest
 
-from app import payload
 from app.db import migrate
 from app.db.local import private_database
 from app.db.url import parameters
+from app.domain import payload
 from app.times import rfc3339
 from tests.integration.test_commands import free_port, start
 from tests.webhooks import completion, video, webhook

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pymysql
 import pytest
 
+from app.appkeys import SPOOL, WRITER
 from app.db.errors import DatabaseAwayError
 from app.db.url import parameters
-from app.keys import SPOOL, WRITER
 from tests.conftest import running
 from tests.integration.test_writer import until
 from tests.streams import events

@@ -8,8 +8,8 @@ import pytest
 from app.db.columns import Columns
 from app.db.connection import connect
 from app.db.errors import ValuesRefusedError
-from app.db.transaction import Batch
-from app.wire import Typical
+from app.db.writer.batch import Batch
+from app.domain.event import Typical
 from tests.conftest import running
 from tests.integration.test_commands import run
 from tests.integration.test_other_tables import UNASKED, add, alter

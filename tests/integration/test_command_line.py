@@ -21,7 +21,7 @@ async def test_version_is_the_one_of_the_project(tmp_path):
 
 VERIFY = """
 import asyncio, sys
-from app.tokens import Tokens
+from app.auth.tokens import Tokens
 tokens = Tokens(secret=sys.argv[1], jwks_url=None, jwks_max_age=1, jwks_cool_down=1)
 print(asyncio.run(tokens.verify(sys.argv[2])).user_id)
 """

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from app.keys import HUB
-from app.wire import LogEvent
+from app.appkeys import HUB
+from app.domain.event import LogEvent
 from tests.conftest import running
 from tests.crowd import Listener, gather, listen
 from tests.integration.test_commands import serving

@@ -9,12 +9,13 @@ import sys
 import orjson
 import pytest
 
-from app import ids, payload, times
-from app.db.leader import Leader
+from app import ids, times
+from app.appkeys import RECEIVED, TYPICAL, WRITER
+from app.auth.tokens import Identity
 from app.db.url import parameters
-from app.keys import RECEIVED, TYPICAL, WRITER
+from app.domain import payload
 from app.routes import admin
-from app.tokens import Identity
+from app.upkeep.leader import Leader
 from tests.conftest import running
 from tests.integration.test_commands import environment, run
 from tests.integration.test_writer import holding
@@ -277,7 +278,7 @@ async def test_preview_of_what_would_not_be_applied_says_so(server, sql, databas
 
 
 async def test_webhook_that_our_own_code_stumbles_over_can_still_be_looked_at(server, sql, monkeypatch):
-    from app import video as rules
+    from app.domain import job as rules
 
     add_jobs(sql, "j1")
     (webhook_id,) = store(sql, webhook("j1", "generating"))

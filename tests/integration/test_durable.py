@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.db.local import private_database
-from app.db.spool import Spool
+from app.db.spool.spool import Spool
 
 MUCH = 1 << 30
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.db.log import Log
 from app.db.pool import Pool
-from app.wire import EventId
+from app.domain.event import EventId
 from tests.conftest import running
 from tests.integration.test_streams import moved, selects
 from tests.streams import events, number_of

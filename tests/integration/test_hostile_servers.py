@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.appkeys import OPENING
 from app.db import migrate
 from app.db.connection import connect
 from app.db.errors import UnfitError
 from app.db.sql import bind
 from app.db.url import parameters
-from app.keys import OPENING
 from tests.conftest import running
 from tests.flow import TRICKY, flow
 from tests.integration.test_commands import free_port, run

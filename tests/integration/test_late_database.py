@@ -8,12 +8,12 @@ import aiohttp
 import pymysql
 import pytest
 
+from app.appkeys import SPOOL
 from app.db import migrate
 from app.db.errors import RefusedError
 from app.db.local import private_database
 from app.db.migrate import NotMigratedError
 from app.db.url import parameters
-from app.keys import SPOOL
 from tests.conftest import MIGRATIONS, running
 from tests.integration.test_away import Gate, drained
 from tests.integration.test_commands import free_port, run, serving

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from app.keys import UNPROVEN, UPLOADS
+from app.appkeys import UNPROVEN, UPLOADS
 from app.routes import openapi
-from app.runner import _Connection
+from app.server import _Connection
 from tests.conftest import _running, running
 from tests.integration.test_sign_in import SECRET, bearer
 from tests.webhooks import webhook

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.keys import FOLLOWER
-from app.wire import EVENT_MAX
+from app.appkeys import FOLLOWER
+from app.domain.event import EVENT_MAX
 from tests.conftest import running
 from tests.streams import events
 from tests.webhooks import completion, video

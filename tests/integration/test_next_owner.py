@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp import WSMsgType
 
-from app.keys import FOLLOWER, HUB
+from app.appkeys import FOLLOWER, HUB
 from app.routes import streams
 from tests.conftest import running
 from tests.integration.test_sign_in import SECRET, bearer

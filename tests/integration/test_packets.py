@@ -8,12 +8,13 @@ import tracemalloc
 import orjson
 import pytest
 
+from app.appkeys import SPOOL
 from app.db.connection import connect
-from app.db.queue import Queue, Waiting
-from app.db.transaction import Batch
-from app.db.webhooks import Delivery, statement_bytes
-from app.keys import SPOOL
-from app.wire import Typical
+from app.db.writer.batch import Batch
+from app.db.writer.inbox import statement_bytes
+from app.db.writer.queue import Queue, Waiting
+from app.domain.delivery import Delivery
+from app.domain.event import Typical
 from tests.conftest import running
 from tests.integration.test_away import Gate
 from tests.integration.test_writer import delivery, until

@@ -7,10 +7,10 @@ import time
 import orjson
 import pytest
 
-from app.db.leader import Leader
 from app.db.pool import Pool
-from app.parked import Parked
 from app.settings import Settings
+from app.upkeep.leader import Leader
+from app.upkeep.parked import Parked
 from tests.integration.test_writer import Harness, add_jobs, holding, kinds, until, writing
 from tests.webhooks import webhook
 

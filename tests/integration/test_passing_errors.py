@@ -5,7 +5,7 @@ import asyncio
 import pymysql
 import pytest
 
-from app.keys import SPOOL, WRITER
+from app.appkeys import SPOOL, WRITER
 from tests.conftest import running
 from tests.integration.test_writer import until
 from tests.webhooks import completion, video, webhook

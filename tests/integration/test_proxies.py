@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from app.keys import HUB
+from app.appkeys import HUB
 from tests.conftest import running
 from tests.integration.test_commands import free_port
 from tests.integration.test_sign_in import SECRET, bearer

@@ -6,9 +6,9 @@ from contextlib import contextmanager, suppress
 import pymysql
 import pytest
 
+from app.appkeys import SPOOL
 from app.db.health import examine
 from app.db.url import parameters
-from app.keys import SPOOL
 from tests.conftest import running
 from tests.integration.test_writer import until
 from tests.webhooks import webhook

@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app import payload
-from app.db.leader import Leader
 from app.db.pool import Pool
+from app.domain import payload
 from app.generator import GeneratorError, HttpGenerator, SimulatedGenerator
-from app.reconcile import Reconciler, webhook_of
+from app.upkeep.leader import Leader
+from app.upkeep.reconcile import Reconciler, webhook_of
 from tests.integration.test_writer import Harness, kinds, until, writing
 from tests.webhooks import video, webhook
 

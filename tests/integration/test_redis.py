@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager, suppress
 import orjson
 import pytest
 
-from app.keys import BUS, FOLLOWER, LOG
-from app.push.redis import Bus, check_url, decode, encode
-from app.wire import LogEvent
+from app.appkeys import BUS, FOLLOWER, LOG
+from app.domain.event import LogEvent
+from app.push.bus import Bus, check_url, decode, encode
 from tests.conftest import make_database, running
 from tests.integration.test_streams import Wanderer
 from tests.redis import redis_server

@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app import cli
+from app.commands import send
 from app.deliver import PATH
-from app.payload import Envelope
+from app.domain.payload import Envelope
 from tests.conftest import running
 from tests.integration.test_commands import free_port, run
 
@@ -169,4 +169,4 @@ async def test_smoke_says_what_it_leaves_behind(tmp_path, server, sql):
 
 
 def test_statuses_that_send_takes_are_those_that_a_webhook_may_have():
-    assert set(cli._STATUSES) == set(get_args(get_args(Envelope.model_fields["status"].rebuild_annotation())[0]))
+    assert set(send._STATUSES) == set(get_args(get_args(Envelope.model_fields["status"].rebuild_annotation())[0]))

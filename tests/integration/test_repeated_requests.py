@@ -5,8 +5,8 @@ import asyncio
 import orjson
 import pytest
 
-from app.db.retention import Retention
-from app.keys import LEADER, POOL
+from app.appkeys import LEADER, POOL
+from app.upkeep.retention import Retention
 from tests.conftest import running
 from tests.integration.test_senders import WHSEC, signed
 from tests.integration.test_sign_in import SECRET, bearer

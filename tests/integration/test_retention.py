@@ -7,10 +7,10 @@ import time
 import pytest
 
 from app import times
-from app.db.leader import Leader
 from app.db.log import Log
 from app.db.pool import Pool
-from app.db.retention import Retention, next_rows
+from app.upkeep.leader import Leader
+from app.upkeep.retention import Retention, next_rows
 from tests.integration.test_writer import add_jobs, status, until, writing
 from tests.webhooks import webhook
 
@@ -98,8 +98,8 @@ async def test_key_goes_with_its_job_and_other_keys_stay(retention, sql, databas
 async def test_server_looks_at_the_next_keys_each_time_and_at_the_end_from_the_start_again(
     retention, sql, database_url, monkeypatch
 ):
-    monkeypatch.setattr("app.db.retention._PAGE", 20)
-    monkeypatch.setattr("app.db.retention._KEYS_MAX", 100)
+    monkeypatch.setattr("app.upkeep.retention._PAGE", 20)
+    monkeypatch.setattr("app.upkeep.retention._KEYS_MAX", 100)
     names = [f"j{n:03}" for n in range(250)]
     add_jobs(sql, *names)
     async with writing(database_url) as harness:
@@ -156,7 +156,7 @@ async def test_purge_of_100000_rows_never_holds_up_the_writer(retention, sql, da
 async def test_rows_with_long_bodies_are_deleted_few_at_a_time(retention, sql, monkeypatch):
     add_webhooks(sql, 200, 31)
     sql("UPDATE rushes_webhooks SET payload = REPEAT('x', 100000)")
-    monkeypatch.setattr("app.db.retention._LONG", 0.0)  # as if the disk were slow
+    monkeypatch.setattr("app.upkeep.retention._LONG", 0.0)  # as if the disk were slow
     sizes, run = [], retention._pool.run
 
     async def counted(*statements):

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from app.auth.signature import sign
 from app.deliver import NotDeliveredError, deliver
 from app.settings import Settings, SettingsError, load, refuse_unsafe
-from app.signature import sign
 from tests.conftest import running
 from tests.integration.test_commands import run
 from tests.streams import events

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from app.db import set_aside
-from app.keys import SPOOL
+from app.appkeys import SPOOL
+from app.db.writer import set_aside
 from tests.conftest import running
 from tests.integration.test_away import Gate
 from tests.integration.test_commands import run

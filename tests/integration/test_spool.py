@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from app import ids, payload
-from app.db.spool import Spool, SpoolError, SpoolFullError
-from app.db.spool_files import _lock
-from app.db.webhooks import Delivery
+from app import ids
+from app.db.spool.files import _lock
+from app.db.spool.spool import Spool, SpoolError, SpoolFullError
+from app.domain import payload
+from app.domain.delivery import Delivery
 from tests.webhooks import completion, video, webhook
 
 MUCH = 1 << 30
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 CHILD = """
 import asyncio, json, sys
 from pathlib import Path
-from app.db.spool import Spool
+from app.db.spool.spool import Spool
 from tests.integration.test_spool import MUCH, delivery
 
 async def main(folder, spools, rows, size):

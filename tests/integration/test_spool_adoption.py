@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from app.db.spool import Spool, SpoolError
-from app.db.spool_files import following, take_over
+from app.db.spool.files import following, take_over
+from app.db.spool.spool import Spool, SpoolError
 from tests.integration.test_spool import MUCH, broken_disk, delivery, everything, files, killed
 
 

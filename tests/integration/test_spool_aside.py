@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.db.spool import Spool, SpoolFullError
+from app.db.spool.spool import Spool, SpoolFullError
 from tests.integration.test_spool import MUCH, delivery, everything
 
 

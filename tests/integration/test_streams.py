@@ -10,8 +10,8 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
+from app.appkeys import FOLLOWER, HUB, LOG, STREAMS
 from app.db.errors import DatabaseAwayError
-from app.keys import FOLLOWER, HUB, LOG, STREAMS
 from tests.conftest import running
 from tests.streams import Event, events, later, number_of
 from tests.webhooks import completion, video, webhook

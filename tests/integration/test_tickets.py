@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import jwt
 import pytest
 
+from app.auth.tickets import Tickets
+from app.auth.tokens import Identity, TokenError
 from app.db import migrate, ticket_key
 from app.db.errors import DatabaseAwayError
 from app.db.pool import Pool
 from app.db.ticket_key import TicketKey
-from app.tickets import Tickets
-from app.tokens import Identity, TokenError
 from tests.conftest import running
 from tests.integration.test_away import Gate
 from tests.integration.test_sign_in import SECRET, bearer, buy, by_jwks, issuer, token  # noqa: F401

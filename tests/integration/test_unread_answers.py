@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.keys import ANSWERS, READING
+from app.appkeys import ANSWERS, READING
 from tests.conftest import running
 from tests.integration.test_lists import fill
 from tests.integration.test_sign_in import SECRET, bearer

@@ -5,10 +5,10 @@ import random
 
 import pytest
 
+from app.appkeys import FOLLOWER, LOG, STREAMS
 from app.db.log import Log
 from app.db.pool import Pool
-from app.keys import FOLLOWER, LOG, STREAMS
-from app.wire import EVENT_MAX
+from app.domain.event import EVENT_MAX
 from tests.conftest import running
 from tests.integration.test_streams import moved
 from tests.streams import events, number_of

@@ -9,19 +9,20 @@ import os
 import pytest
 
 from app import times
-from app.db import health, set_aside
+from app.db import health
 from app.db.connection import Connection, connect
-from app.db.leader import Leader
 from app.db.log import Log
 from app.db.pool import Pool
-from app.db.retention import Retention
 from app.db.videos import Videos
+from app.db.writer import set_aside
 from app.generator import HttpGenerator
 from app.main import _hub
-from app.parked import Parked
 from app.push.follower import Follower
-from app.reconcile import Reconciler
 from app.settings import Settings
+from app.upkeep.leader import Leader
+from app.upkeep.parked import Parked
+from app.upkeep.reconcile import Reconciler
+from app.upkeep.retention import Retention
 from tests.integration.test_reconcile import add_stalled, answer, backend  # noqa: F401 - a fixture
 from tests.integration.test_retention import add_events, add_webhooks
 from tests.integration.test_writer import Harness, add_jobs, delivery, kinds, writing

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from app.db.leader import Leader
 from app.times import moment, now, rfc3339
+from app.upkeep.leader import Leader
 from tests.conftest import running
 from tests.webhooks import completion, video, webhook
 

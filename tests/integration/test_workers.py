@@ -26,7 +26,7 @@ def workers_of(process) -> list[int]:
     found = []
     for pid in map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()):
         with suppress(OSError):
-            if b"app.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"app.commands.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
 

@@ -9,13 +9,14 @@ import orjson
 import pymysql
 import pytest
 
-from app import ids, payload, times
-from app import video as rules
+from app import ids, times
 from app.db.errors import BusyError, DatabaseAwayError
 from app.db.url import parameters
-from app.db.webhooks import Delivery, Outcome
-from app.db.writer import Writer
-from app.wire import LogEvent, Typical
+from app.db.writer.writer import Writer
+from app.domain import job as rules
+from app.domain import payload
+from app.domain.delivery import Delivery, Outcome
+from app.domain.event import LogEvent, Typical
 from tests.webhooks import completion, video, webhook
 
 

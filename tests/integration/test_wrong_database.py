@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import pytest
 
+from app.appkeys import OPENING
 from app.db import migrate
 from app.db.connection import connect
 from app.db.errors import UnreachableError
-from app.keys import OPENING
 from tests.conftest import running
 from tests.integration.test_commands import free_port, run, start
 from tests.integration.test_migrate import empty_url as empty_url  # noqa: PLC0414 - a fixture

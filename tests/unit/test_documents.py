@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from app.domain.payload import VIDEOS_MAX
 from app.main import create_app
-from app.payload import VIDEOS_MAX
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ async def test_every_api_route_is_in_the_protocol_or_in_operations():
 
 
 def test_every_module_has_its_room_in_the_architecture_and_every_room_is_there():
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "app").rglob("*.py") if path.read_text()}
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "app").rglob("*.py") if path.name != "__init__.py"}
     assert modules - rooms() == set(), "docs/architecture.md has no room for these"
     assert rooms() - modules == set(), "docs/architecture.md has rooms that are gone"
 

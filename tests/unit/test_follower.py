@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.event import BEFORE_ALL, EventId, Found, LogEvent, Part
 from app.push.follower import Follower
-from app.wire import BEFORE_ALL, EventId, Found, LogEvent, Part
 
 
 def event(number: int) -> LogEvent:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.headers import kept
+from app.domain.headers import kept
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl"
 OURS = ("hushhushplainsecret", "x")

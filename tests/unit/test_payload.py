@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import lenient, payload
-from app.fields import SECONDS_MAX
-from app.named import COLUMN_MAX
-from app.payload import InvalidPayloadError
+from app import lenient
+from app.domain import payload
+from app.domain.fields import SECONDS_MAX
+from app.domain.named import COLUMN_MAX
+from app.domain.payload import InvalidPayloadError
 from app.times import microseconds, moment
 
 V1 = {

@@ -3,8 +3,8 @@
 import structlog
 from structlog.testing import LogCapture
 
-from app import refusals
-from app.refusals import Refusals
+from app.auth import refusals
+from app.auth.refusals import Refusals
 
 
 def test_flood_is_one_line_and_after_a_while_one_more_with_its_count(monkeypatch):

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.event import LogEvent
 from app.push.ring import Ring, size_of
-from app.wire import LogEvent
 
 logs = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("uv")), max_size=40)
 

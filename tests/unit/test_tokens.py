@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.tokens import Identity, TokenError, Tokens
+from app.auth.tokens import Identity, TokenError, Tokens
 
 SECRET = "a secret of thirty-two characters"
 

@@ -4,13 +4,14 @@ import ast
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ByteSize, SecretStr
 
-from app import keys, main
+from app import appkeys, lifecycle, main
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -38,36 +39,36 @@ class AskedIn:
 
 
 def writer(name: str, value: Any, as_: Any = None) -> Reaches:
-    return Reaches(value, lambda app: getattr(app[keys.WRITER], name), as_)
+    return Reaches(value, lambda app: getattr(app[appkeys.WRITER], name), as_)
 
 
 def hub(name: str, value: Any) -> Reaches:
-    return Reaches(value, lambda app: getattr(app[keys.HUB], name))
+    return Reaches(value, lambda app: attrgetter(name)(app[appkeys.HUB]))
 
 
 def tokens(name: str, value: Any, as_: Any = None, others: Any = None) -> Reaches:
-    return Reaches(value, lambda app: getattr(app[keys.TOKENS], name), as_, others or SIGNS)
+    return Reaches(value, lambda app: getattr(app[appkeys.TOKENS], name), as_, others or SIGNS)
 
 
 def jwks(name: str, value: Any) -> Reaches:
-    return Reaches(value, lambda app: getattr(app[keys.TOKENS].keys, name), others=FETCHES)
+    return Reaches(value, lambda app: getattr(app[appkeys.TOKENS].keys, name), others=FETCHES)
 
 
 def languages(app: Any) -> set[str]:
-    return {app[key]._language for key in (keys.WRITER, keys.REGISTRAR, keys.RECEIVED)}
+    return {app[key]._language for key in (appkeys.WRITER, appkeys.REGISTRAR, appkeys.RECEIVED)}
 
 
 def waits(app: Any) -> set[float]:
-    pools = {app[key]._wait for key in (keys.POOL, keys.FOLLOWING, keys.WRITER, keys.LEADER)}
-    return pools | {app[keys.OPENING]._wait, app[keys.OPENING].health._wait}
+    pools = {app[key]._wait for key in (appkeys.POOL, appkeys.FOLLOWING, appkeys.WRITER, appkeys.LEADER)}
+    return pools | {app[appkeys.OPENING]._wait, app[appkeys.OPENING].health._wait}
 
 
 def unknown_jobs(app: Any) -> tuple[bool, bool]:
-    return app[keys.WRITER]._create_unknown, app[keys.RECEIVED]._create_unknown
+    return app[appkeys.WRITER]._create_unknown, app[appkeys.RECEIVED]._create_unknown
 
 
 def files_of_a_job(app: Any) -> set[int]:
-    return {app[key]._max_files for key in (keys.WRITER, keys.RECEIVED)}
+    return {app[key]._max_files for key in (appkeys.WRITER, appkeys.RECEIVED)}
 
 
 def share(key: Any, name: str, value: Any) -> Reaches:
@@ -75,103 +76,103 @@ def share(key: Any, name: str, value: Any) -> Reaches:
 
 
 def bus(name: str, value: Any) -> Reaches:
-    return Reaches(value, lambda app: getattr(app[keys.BUS], name), others={"redis_url": "redis://h:6379"})
+    return Reaches(value, lambda app: getattr(app[appkeys.BUS], name), others={"redis_url": "redis://h:6379"})
 
 
 TABLE: dict[str, Reaches | AskedIn] = {
-    "app_env": Reaches("production", lambda app: app[keys.OPENING]._may_migrate, as_=False),
-    "host": AskedIn(("app/serve.py", "app/auth.py")),
-    "workers": AskedIn(("app/serve.py", "app/workers.py")),
-    "port": AskedIn(("app/serve.py",)),
-    "data_dir": Reaches(Path("/d"), lambda app: app[keys.SPOOL]._folder, Path("/d/spool")),
-    "database_url": AskedIn(("app/cli.py", "app/serve.py")),
-    "redis_url": Reaches("redis://h:1", lambda app: app[keys.BUS]._url),
-    "public_url": AskedIn(("app/auth.py",), "public_origin"),
+    "app_env": Reaches("production", lambda app: app[appkeys.OPENING]._may_migrate, as_=False),
+    "host": AskedIn(("app/commands/serve.py", "app/routes/callers.py")),
+    "workers": AskedIn(("app/commands/serve.py", "app/commands/supervisor.py")),
+    "port": AskedIn(("app/commands/serve.py",)),
+    "data_dir": Reaches(Path("/d"), lambda app: app[appkeys.SPOOL]._folder, Path("/d/spool")),
+    "database_url": AskedIn(("app/commands/database.py", "app/commands/serve.py")),
+    "redis_url": Reaches("redis://h:1", lambda app: app[appkeys.BUS]._url),
+    "public_url": AskedIn(("app/routes/callers.py",), "public_origin"),
     "app_language": Reaches("en", languages, {"en"}),
-    "log_level": AskedIn(("app/serve.py", "app/worker.py")),
-    "auth_jwt_secret": Reaches("x" * 40, lambda app: app[keys.TOKENS]._secret),
-    "auth_jwks_url": Reaches("https://i.example/k", lambda app: app[keys.TOKENS].keys._url),
+    "log_level": AskedIn(("app/commands/serve.py", "app/commands/worker.py")),
+    "auth_jwt_secret": Reaches("x" * 40, lambda app: app[appkeys.TOKENS]._secret),
+    "auth_jwks_url": Reaches("https://i.example/k", lambda app: app[appkeys.TOKENS].keys._url),
     "auth_jwt_issuer": tokens("_issuer", "us"),
     "auth_jwt_audience": tokens("_audience", "pages"),
     "auth_authorized_parties": tokens("_parties", ("https://app.example",)),
     "auth_admin_claim": tokens("_admin_claim", "a.b=c", ("a.b", "c")),
-    "auth_cookie": AskedIn(("app/auth.py", "app/routes/openapi.py")),
+    "auth_cookie": AskedIn(("app/routes/callers.py", "app/routes/openapi.py")),
     "admin_users": tokens("_admins", ("ada", "bob"), frozenset({"ada", "bob"})),
-    "ticket_ttl": Reaches(33.0, lambda app: app[keys.TICKETS]._seconds),
+    "ticket_ttl": Reaches(33.0, lambda app: app[appkeys.TICKETS]._seconds),
     "jwks_max_age": jwks("_max_age", 333.0),
     "jwks_cool_down": jwks("_cool_down", 3.0),
     "webhook_secret": AskedIn(("app/routes/webhooks.py",), "webhook_secrets"),
     "webhook_require_signature": AskedIn(("app/routes/webhooks.py",)),
-    "auth_failures_per_minute": Reaches(3, lambda app: app[keys.FAILURES]._per_minute),
-    "trusted_proxies": AskedIn(("app/auth.py", "app/routes/webhooks.py")),
+    "auth_failures_per_minute": Reaches(3, lambda app: app[appkeys.FAILURES]._per_minute),
+    "trusted_proxies": AskedIn(("app/routes/callers.py", "app/routes/webhooks.py")),
     "unknown_job": Reaches("create", unknown_jobs, (True, True)),
-    "parked_poll": Reaches(3.0, lambda app: app[keys.PARKED]._poll),
-    "parked_per_round": Reaches(33, lambda app: app[keys.PARKED]._per_round),
-    "stall_after": Reaches(33.0, lambda app: main._reconciler(app)._stall_after),
-    "give_up_after": Reaches(3333.0, lambda app: main._reconciler(app)._give_up_after),
-    "retention_days": Reaches(3.0, lambda app: main._retention(app)._days),
-    "generator_url": Reaches("http://g", lambda app: app[keys.GENERATOR]._url, "http://g/api/videos/"),
+    "parked_poll": Reaches(3.0, lambda app: app[appkeys.PARKED]._poll),
+    "parked_per_round": Reaches(33, lambda app: app[appkeys.PARKED]._per_round),
+    "stall_after": Reaches(33.0, lambda app: lifecycle._reconciler(app)._stall_after),
+    "give_up_after": Reaches(3333.0, lambda app: lifecycle._reconciler(app)._give_up_after),
+    "retention_days": Reaches(3.0, lambda app: lifecycle._retention(app)._days),
+    "generator_url": Reaches("http://g", lambda app: app[appkeys.GENERATOR]._url, "http://g/api/videos/"),
     "generator_timeout": Reaches(
-        3.0, lambda app: app[keys.GENERATOR]._session.timeout.total, others={"generator_url": "http://g"}
+        3.0, lambda app: app[appkeys.GENERATOR]._session.timeout.total, others={"generator_url": "http://g"}
     ),
-    "simulated_step": Reaches(0.3, lambda app: app[keys.GENERATOR]._step),
-    "cors_origins": AskedIn(("app/auth.py", "app/routes/cors.py")),
+    "simulated_step": Reaches(0.3, lambda app: app[appkeys.GENERATOR]._step),
+    "cors_origins": AskedIn(("app/routes/callers.py", "app/routes/cors.py")),
     "max_body_bytes": AskedIn(("app/routes/webhooks.py", "app/routes/admin.py")),
     "max_json_depth": AskedIn(("app/routes/webhooks.py",)),
     "max_image_body_bytes": AskedIn(("app/routes/videos.py",)),
     "body_timeout": AskedIn(("app/routes/http.py",)),
-    "max_header_bytes": AskedIn(("app/runner.py",)),
-    "header_timeout": AskedIn(("app/runner.py",)),
+    "max_header_bytes": AskedIn(("app/server.py",)),
+    "header_timeout": AskedIn(("app/server.py",)),
     "health_timeout": AskedIn(("app/routes/ops.py",)),
-    "keep_alive": AskedIn(("app/runner.py",)),
-    "shutdown_grace": AskedIn(("app/main.py", "app/serve.py", "app/workers.py")),
-    "max_http_connections": AskedIn(("app/runner.py", "app/serve.py")),
+    "keep_alive": AskedIn(("app/server.py",)),
+    "shutdown_grace": AskedIn(("app/lifecycle.py", "app/commands/serve.py", "app/commands/supervisor.py")),
+    "max_http_connections": AskedIn(("app/server.py", "app/commands/serve.py")),
     "max_pending_webhooks": writer("_pending_max", 33),
     "batch_max": writer("_batch_max", 33),
     "batch_max_bytes": writer("_batch_max_bytes", ByteSize(3333)),
-    "spool_max_bytes": Reaches(ByteSize(3333), lambda app: app[keys.SPOOL]._max_bytes),
+    "spool_max_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.SPOOL]._max_bytes),
     "spool_tries": writer("_spool_tries", 33),
     "answer_budget": writer("_budget", 3.0),
-    "db_pool_size": Reaches(3, lambda app: app[keys.POOL]._gate._value),
+    "db_pool_size": Reaches(3, lambda app: app[appkeys.POOL]._gate._value),
     "db_timeout": Reaches(1.5, waits, {1.5}),
     "max_connections": hub("_max_connections", 33),
     "max_connections_per_user": hub("_max_per_user", 3),
-    "stream_heartbeat": hub("heartbeat", 3.0),
+    "stream_heartbeat": hub("limits.heartbeat", 3.0),
     "stream_last_words": hub("_last_words", 3.0),
-    "stream_dead_after": hub("dead_after", 3.0),
-    "websocket_ping": hub("ping", 3.0),
-    "websocket_max_messages": hub("max_messages", 3),
+    "stream_dead_after": hub("limits.dead_after", 3.0),
+    "websocket_ping": hub("limits.ping", 3.0),
+    "websocket_max_messages": hub("limits.max_messages", 3),
     "stream_max_buffer": hub("_max_buffer", ByteSize(3333)),
     "stream_max_lag": hub("_max_lag", 3.0),
-    "stream_end_completed": Reaches(3.0, lambda app: app[keys.HUB]._grace["completed"]),
-    "stream_end_failed": Reaches(33.0, lambda app: app[keys.HUB]._grace["failed"]),
-    "log_poll": Reaches(3.0, lambda app: app[keys.FOLLOWER]._poll),
-    "log_poll_with_redis": Reaches(33.0, lambda app: app[keys.FOLLOWER]._poll_with_bus),
+    "stream_end_completed": Reaches(3.0, lambda app: app[appkeys.HUB]._grace["completed"]),
+    "stream_end_failed": Reaches(33.0, lambda app: app[appkeys.HUB]._grace["failed"]),
+    "log_poll": Reaches(3.0, lambda app: app[appkeys.FOLLOWER]._poll),
+    "log_poll_with_redis": Reaches(33.0, lambda app: app[appkeys.FOLLOWER]._poll_with_bus),
     "redis_buffer_max": bus("_buffer_max", ByteSize(3333)),
     "redis_message_max": bus("_message_max", ByteSize(3333)),
-    "ring_size": Reaches(33, lambda app: app[keys.FOLLOWER]._ring_bounds[0]),
-    "ring_max_bytes": Reaches(ByteSize(3333), lambda app: app[keys.FOLLOWER]._ring_bounds[1]),
-    "snapshot_max": Reaches(33, lambda app: app[keys.SNAPSHOTS]._most),
-    "snapshot_max_bytes": Reaches(ByteSize(3333), lambda app: app[keys.SNAPSHOTS]._most_bytes),
-    "list_max_bytes": Reaches(ByteSize(3333), lambda app: app[keys.VIDEOS]._most_bytes),
+    "ring_size": Reaches(33, lambda app: app[appkeys.FOLLOWER]._ring_bounds[0]),
+    "ring_max_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.FOLLOWER]._ring_bounds[1]),
+    "snapshot_max": Reaches(33, lambda app: app[appkeys.SNAPSHOTS]._most),
+    "snapshot_max_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.SNAPSHOTS]._most_bytes),
+    "list_max_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.VIDEOS]._most_bytes),
     "max_files_per_job": Reaches(33, files_of_a_job, {33}),
-    "max_unfinished_per_user": Reaches(33, lambda app: app[keys.REGISTRAR]._max_unfinished),
-    "max_orders": share(keys.ORDERS, "_whole", 33),
-    "max_orders_per_user": share(keys.ORDERS, "_each", 3),
-    "max_answer_bytes": share(keys.ANSWERS, "_whole", ByteSize(3**20)),
-    "max_answer_bytes_per_user": share(keys.ANSWERS, "_each", ByteSize(3**20)),
-    "max_upload_bytes": share(keys.UPLOADS, "_whole", ByteSize(3**20)),
-    "max_upload_bytes_per_user": share(keys.UPLOADS, "_each", ByteSize(3**20)),
-    "max_unproven_bytes": share(keys.UNPROVEN, "_whole", ByteSize(3**20)),
+    "max_unfinished_per_user": Reaches(33, lambda app: app[appkeys.REGISTRAR]._max_unfinished),
+    "max_orders": share(appkeys.ORDERS, "_whole", 33),
+    "max_orders_per_user": share(appkeys.ORDERS, "_each", 3),
+    "max_answer_bytes": share(appkeys.ANSWERS, "_whole", ByteSize(3**20)),
+    "max_answer_bytes_per_user": share(appkeys.ANSWERS, "_each", ByteSize(3**20)),
+    "max_upload_bytes": share(appkeys.UPLOADS, "_whole", ByteSize(3**20)),
+    "max_upload_bytes_per_user": share(appkeys.UPLOADS, "_each", ByteSize(3**20)),
+    "max_unproven_bytes": share(appkeys.UNPROVEN, "_whole", ByteSize(3**20)),
     "max_json_values": AskedIn(("app/routes/webhooks.py",)),
-    "max_http_connections_per_address": AskedIn(("app/runner.py",)),
-    "response_stall": AskedIn(("app/runner.py",)),
+    "max_http_connections_per_address": AskedIn(("app/server.py",)),
+    "response_stall": AskedIn(("app/server.py",)),
 }
 
 
 async def seen(reaches: Reaches, changed: dict[str, Any]) -> Any:
     app = main.create_app(Settings(_env_file=None, **((reaches.others or {}) | changed)), URL)
-    app[keys.GENERATOR] = generator = main._generator(app[keys.SETTINGS])
+    app[appkeys.GENERATOR] = generator = lifecycle._generator(app[appkeys.SETTINGS])
     try:
         return reaches.seen(app)
     finally:

@@ -1,0 +1,60 @@
+"""What the application holds, by name."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from app.auth.proxies import FailureLimit
+from app.auth.refusals import Refusals
+from app.auth.tickets import Tickets
+from app.auth.tokens import Tokens
+from app.db.dead_letters import ReceivedWebhooks
+from app.db.log import Log
+from app.db.pool import Pool
+from app.db.register import Registrar
+from app.db.snapshots import Snapshots
+from app.db.spool.spool import Spool
+from app.db.videos import Videos
+from app.db.writer.writer import Writer
+from app.domain.event import LogEvent, Typical
+from app.generator import Generator
+from app.push.bus import Bus
+from app.push.follower import Follower
+from app.push.hub import Hub
+from app.push.stream import Streams
+from app.readiness import Opening
+from app.settings import Settings
+from app.shares import Shares
+from app.turns import Turns
+from app.upkeep.leader import Leader
+from app.upkeep.parked import Parked
+
+SETTINGS = web.AppKey("settings", Settings)
+POOL = web.AppKey("pool", Pool)
+FOLLOWING = web.AppKey("following", Pool)
+OPENING = web.AppKey("opening", Opening)
+VIDEOS = web.AppKey("videos", Videos)
+SNAPSHOTS = web.AppKey("snapshots", Snapshots)
+REGISTRAR = web.AppKey("registrar", Registrar)
+LOG = web.AppKey("log", Log)
+SPOOL = web.AppKey("spool", Spool)
+RECEIVED = web.AppKey("received", ReceivedWebhooks)
+PARKED = web.AppKey("parked", Parked)
+LEADER = web.AppKey("leader", Leader)
+WRITER = web.AppKey("writer", Writer)
+FAILURES = web.AppKey("failures", FailureLimit)
+UNPROVEN = web.AppKey("unproven", Shares)
+UPLOADS = web.AppKey("uploads", Shares)
+ORDERS = web.AppKey("orders", Shares)
+ANSWERS = web.AppKey("answers", Shares)
+READING = web.AppKey("reading", Turns)
+HUB = web.AppKey("hub", Hub)
+STREAMS = web.AppKey("streams", Streams)
+FOLLOWER = web.AppKey("follower", Follower)
+BUS = web.AppKey[Bus | None]("bus")
+COMMITTED = web.AppKey[Callable[[list[LogEvent]], None]]("committed")
+TOKENS = web.AppKey[Tokens | None]("tokens")
+TICKETS = web.AppKey("tickets", Tickets)
+REFUSALS = web.AppKey("refusals", Refusals)
+TYPICAL = web.AppKey("typical", Typical)
+GENERATOR = web.AppKey("generator", Generator)

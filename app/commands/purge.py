@@ -1,0 +1,27 @@
+"""`rushes purge`."""
+
+from contextlib import closing
+
+import click
+
+from app.commands.console import run_async, settings_or_failure
+from app.commands.database import database
+from app.db.pool import Pool
+from app.settings import Settings
+from app.upkeep.leader import Leader
+from app.upkeep.retention import Retention
+
+
+@click.command()
+def purge() -> None:
+    """Delete what is older than RETENTION_DAYS now; the server also does it by itself."""
+    run_async(_purge(settings_or_failure()))
+
+
+async def _purge(settings: Settings) -> int:
+    async with database(settings) as url:
+        with closing(Pool(url, 1, settings.db_timeout)) as pool:
+            deleted = await Retention(pool, Leader(url), days=settings.retention_days).purge()
+    for what, count in deleted.items():
+        click.echo(f"{count:>9,}  {what}")
+    return 0

@@ -1,0 +1,373 @@
+"""One transaction over a batch of deliveries: read and lock, decide, write, commit. Two round trips."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+
+from app.db import log
+from app.db.columns import Columns
+from app.db.connection import Connection, Statement
+from app.db.errors import DatabaseAwayError, PacketTooLargeError, RetryableError, UnknownOutcomeError
+from app.db.sql import Raw, bind, literal, update_rows
+from app.db.writer.inbox import SETTLED, Received, Record
+from app.db.writer.read_set import JobRow, Standing, file_keys_json
+from app.domain import job as rules
+from app.domain import payload
+from app.domain.delivery import Delivery, Outcome
+from app.domain.event import LogEvent, Typical, event_data, event_name, gallery_file
+from app.domain.job import StatusUpdate, VideoFile
+from app.ids import RESERVED, cuid
+from app.texts import MESSAGES
+from app.times import now, sql
+
+_BETWEEN = 2  # bytes, between two statements of a packet
+
+# Characters; what a TEXT column holds whatever they are.
+_PROMPT_MAX = 16_000
+
+MAX_FILES = 1000
+"""Of a job, unless it is said otherwise."""
+
+_MAKE_JOBS = """
+INSERT INTO video_generations (id, prompt, authorId, createdAt, updatedAt) VALUES %s
+"""
+
+_ORDERED = {
+    "aspect_ratio": "aspectRatio",
+    "duration_seconds": "durationSeconds",
+    "person_generation": "personGeneration",
+}
+
+_INSERT_FILES = """
+INSERT INTO video_files (id, generationId, s3Key, filename, fileUrl, filePath, fileSize, format,
+  durationSeconds, aspectRatio, width, height, metadata, createdAt) VALUES %s
+"""
+
+_URL_AT, _SIZE_AT = 4, 6  # places in that row
+_SHOWN = 9  # of a file's columns, in the gallery's order
+
+_SET_KEYS = """
+INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at) VALUES %s
+ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at), stage = VALUES(stage),
+  tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at), created_at = VALUES(created_at)
+"""
+
+_CREATED_AT = "(SELECT createdAt FROM video_generations WHERE id = %s)"
+
+_COMMITTED = "SELECT attempts FROM rushes_webhooks WHERE id = %s FOR UPDATE"
+
+
+class Batch:
+    """Deliveries that are committed together.
+
+    After `commit`, `outcomes` has one for each delivery's id but those in `locked`: their jobs are held
+    by another session, and they are to be tried again. `events` are the log's new rows, numbered.
+
+    `looks`: whether webhooks that are known already are looked for, and files that are another job's. Otherwise one of
+    them makes `commit` raise the IntegrityError of its key: both are rare, and each look is a statement more.
+
+    `max_files` is how many files a job may have: a completion that brings more is a dead letter.
+
+    `columns` tells what the site's columns hold, as far as one has refused something.
+    """
+
+    def __init__(
+        self,
+        deliveries: list[Delivery],
+        language: str,
+        typical: Typical,
+        *,
+        create_unknown: bool = False,
+        looks: bool = True,
+        max_files: int = MAX_FILES,
+        columns: Columns | None = None,
+    ) -> None:
+        self._create_unknown = create_unknown
+        self._max_files = max_files
+        self.looks = looks or any(d.again for d in deliveries)
+        self.deliveries = deliveries
+        self.outcomes: dict[str, Outcome] = {}
+        self.locked: list[Delivery] = []
+        self.events: list[LogEvent] = []
+        self._language = language
+        self._typical = typical
+        self._columns = columns or Columns()
+        self._standing = Standing()
+        self._record = Record()
+        self._took: list[float | None] = []
+        self._metadata: list[bytes] = []
+        self._packet_max = 0
+        self._sent = False
+        self._failure: Exception | None = None
+
+    async def commit(self, connection: Connection) -> None:
+        """Raises RetryableError, DatabaseAwayError, ValuesRefusedError: nothing is there; or UnknownOutcomeError."""
+        self._packet_max = connection.packet_max
+        try:
+            reads = self._standing.begin(self.deliveries, looks=self.looks)
+            self._refuse_if_too_large(reads)
+            results = await connection.run_text(*reads, then=self._go_on)
+            if self._failure is not None:
+                raise self._failure
+            if not self._sent:
+                await self._standing.read_rest(connection)
+                results = await connection.run_text(*self._decided())
+        except DatabaseAwayError as error:
+            if self._sent:
+                raise UnknownOutcomeError from error
+            raise
+        except BaseException as error:
+            await undo(connection)
+            if self._sent and isinstance(error, RetryableError) and not error.is_contention:
+                # It may have been the COMMIT that failed, and some servers do not say whether for all of it.
+                raise UnknownOutcomeError from error
+            raise
+        if self.events:
+            log.number(self.events, int(results[-3][0][0] or 0))
+        for seconds in self._took:
+            self._typical.observe(seconds)
+
+    def _go_on(self, answers: list[Any]) -> list[bytes]:
+        """What to send when the reads are answered, at once; nothing when that needs more reading, or fails."""
+        try:
+            return self._decided() if self._standing.load(answers) else []
+        except Exception as error:  # noqa: BLE001 - `commit` raises it
+            self._failure = error
+            return []
+
+    def _decided(self) -> list[bytes]:
+        for delivery in self.deliveries:
+            self._decide(delivery)
+        statements = [*self._writes(), b"COMMIT"]
+        self._refuse_if_too_large(statements)
+        self._sent = True
+        return statements
+
+    def _refuse_if_too_large(self, statements: Sequence[Statement]) -> None:
+        size = sum(len(statement) + _BETWEEN for statement in statements)
+        if size > self._packet_max:
+            raise PacketTooLargeError(f"{size} bytes at once are more than max_allowed_packet, {self._packet_max}")
+
+    async def was_committed(self, connection: Connection) -> bool:
+        """Whether a commit of unknown outcome happened. The read locks: a plain one would miss a
+        transaction that is still open on the lost connection. Raises RetryableError meanwhile."""
+        found = self._record.witness()
+        if found is None:
+            return True
+        witness, attempts = found
+        rows = await connection.rows(bind(_COMMITTED, witness))
+        return bool(rows) and rows[0][0] == attempts
+
+    def _decide(self, delivery: Delivery) -> None:
+        if delivery.id in self._standing.recorded:
+            self.outcomes[delivery.id] = self._standing.recorded[delivery.id]
+            return
+        known = self._standing.received.get(delivery.dedup_key)
+        if known is not None and known.outcome in SETTLED:
+            row = Received(delivery.id, "duplicate", 1, delivery.received_at)
+            self._settle(delivery, row, Outcome("duplicate", delivery.id), None)
+            return
+        if known is None:
+            row = Received(delivery.id, "", 1, delivery.received_at)
+        else:
+            row = Received(known.id, "", known.attempts + 1, known.received_at)
+        outcome = self._outcome(delivery, row)
+        if outcome is None:
+            self.locked.append(delivery)
+            return
+        row.outcome = outcome.kind
+        self._standing.received[delivery.dedup_key] = row
+        self._settle(delivery, row, outcome, delivery.dedup_key)
+
+    def _settle(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
+        if delivery.payload_omitted and outcome.kind in ("parked", "dead"):
+            # It is to be tried again one day: what is not kept there stays on disk.
+            raise PacketTooLargeError(f"a payload of {len(delivery.body)} bytes is more than max_allowed_packet takes")
+        self.outcomes[delivery.id] = outcome
+        self._record.add(delivery, row, outcome, dedup_key)
+
+    def _outcome(self, delivery: Delivery, row: Received) -> Outcome | None:
+        update = delivery.update
+        if delivery.failure or update is None:
+            code, error = delivery.failure or ("apply_failed", "nothing to apply")
+            return Outcome("dead", row.id, code, error)
+        job_row = self._standing.jobs.get(update.job_id) or self._made(update, delivery.body)
+        if job_row is None:
+            if update.job_id in self._standing.held:
+                return None
+            return Outcome("parked", row.id, "unknown_job", "VideoGeneration not found")
+        refused = self._refusal(job_row, update)
+        if refused is not None:
+            return Outcome("dead", row.id, *refused)
+        change = rules.apply(job_row.job, update, row.received_at, self._language)
+        if change is None:
+            return Outcome("stale", row.id, status=job_row.job.status, state=job_row.job.state)
+        self._apply(job_row, update, change, row.received_at)
+        job = job_row.job
+        return Outcome(
+            "applied",
+            row.id,
+            status=job.status,
+            state=job.state,
+            progress=job.progress,
+            num_videos=len(job_row.gallery),
+        )
+
+    def _refusal(self, row: JobRow, update: StatusUpdate) -> tuple[str, str] | None:
+        """(code, sentence) when it is known that the job cannot have these files."""
+        if not update.files:
+            return None
+        for file in update.files:
+            owner = self._standing.key_owner.get(file.s3_key, row.id)
+            if owner != row.id:
+                return "key_conflict", f"s3_key {file.s3_key} already belongs to {owner}"
+        files = len(row.job.files.keys() | {file.s3_key for file in update.files})
+        if files > max(self._max_files, len(row.job.files)):
+            return "too_many_files", f"it would have {files} files, and may have {self._max_files} (MAX_FILES_PER_JOB)"
+        # Alone, the database itself is asked: the column may be another one by now.
+        why = self._columns.refusal(update.files) if len(self.deliveries) > 1 else None
+        return None if why is None else ("apply_failed", why)
+
+    def _made(self, update: StatusUpdate, body: bytes) -> JobRow | None:
+        """A new job for an update that names its owner, where that is wanted and nobody has its id."""
+        if not self._create_unknown or update.user_id is None or update.job_id in RESERVED:
+            return None
+        if update.job_id in self._standing.held or update.job_id in self._standing.spelled_otherwise:
+            return None
+        order = payload.order(body)
+        made = JobRow(
+            update.job_id,
+            update.user_id,
+            None,
+            rules.Job("PENDING", "pending", 0),
+            prompt=order["prompt"][:_PROMPT_MAX],
+            columns={column: order[name] for name, column in _ORDERED.items() if name in order},
+        )
+        self._standing.jobs[update.job_id] = made
+        return made
+
+    def _apply(self, row: JobRow, update: StatusUpdate, change: rules.Change, received_at: int) -> None:
+        job = row.job
+        at = rules.ordering_time(update, received_at)
+        row.changed = True
+        row.columns |= change.columns
+        files = (*change.new_files, *change.refreshed_files)
+        metadata = self._stored_metadata(update, len(files))
+        for file in files:
+            self._put_file(row, file, metadata, at)
+        for file in change.completed_files:
+            _complete_file(row, file)
+        if job.state == "COMPLETED":
+            self._took.append(change.columns.get("processingTime"))
+        self.events.append(
+            LogEvent(
+                0,
+                row.id,
+                row.author_id,
+                row.organization_id,
+                event_name(job.state),
+                event_data(
+                    job_id=row.id,
+                    status=job.status,
+                    state=job.state,
+                    progress=job.progress,
+                    message=job.message or MESSAGES[self._language]["completed"],
+                    occurred_at=at,
+                    error=job.error,
+                    eta_seconds=self._typical.eta(job.state, job.progress),
+                    videos=[row.gallery[key] for key in sorted(row.gallery)] if job.state == "COMPLETED" else None,
+                ),
+            )
+        )
+
+    def _stored_metadata(self, update: StatusUpdate, files: int) -> Raw:
+        """The metadata as SQL. Each file's row has them, but they are sent once: as a variable of the session."""
+        text = self._columns.fit_metadata(None if update.metadata is None else orjson.dumps(update.metadata).decode())
+        if text is None or files <= 1:
+            return Raw(literal(text))
+        name = b"@metadata_%d" % len(self._metadata)
+        self._metadata.append(b"SET %b = %b" % (name, literal(text)))
+        return Raw(name)
+
+    def _put_file(self, row: JobRow, file: VideoFile, metadata: Raw, at: int) -> None:
+        created_at = at if file.created_at is None else file.created_at
+        known = row.gallery.get(file.s3_key)
+        file_id = known["id"] if known else cuid()
+        columns: dict[str, Any] = {
+            "filename": file.filename,
+            "fileUrl": file.url,
+            "filePath": file.path,
+            "fileSize": file.size,
+            "format": file.format,
+            "durationSeconds": file.duration_seconds,
+            "aspectRatio": file.aspect_ratio,
+            "width": file.width,
+            "height": file.height,
+        }
+        columns["metadata"] = metadata
+        columns["createdAt"] = sql(created_at)
+        columns = self._columns.fit_file(file.s3_key, columns)
+        row.gallery[file.s3_key] = gallery_file([file_id, *list(columns.values())[:_SHOWN]], created_at)
+        if known is None or file.s3_key in row.inserted:
+            row.inserted[file.s3_key] = [file_id, row.id, file.s3_key, *columns.values()]
+            self._standing.key_owner[file.s3_key] = row.id
+        else:
+            row.refreshed[file.s3_key] = columns
+
+    def _writes(self) -> list[bytes]:
+        now_us = now()
+        at = Raw(literal(sql(now_us)))
+        changed = [row for row in self._standing.jobs.values() if row.changed]
+        fit = partial(self._columns.fit, "video_generations")
+        jobs = {row.id: fit(row.columns) | {"updatedAt": at} for row in changed}
+        made = [
+            [row.id, fit({"prompt": row.prompt})["prompt"], row.author_id, at, at]
+            for row in changed
+            if row.prompt is not None
+        ]
+        statements = [*self._metadata]
+        if made:
+            statements.append(bind(_MAKE_JOBS, made))
+        statements += update_rows("video_generations", "id", jobs)
+        inserted = {key: values for row in changed for key, values in row.inserted.items()}
+        if inserted:
+            # Sorted, so that two transactions meet their common keys in one order.
+            statements.append(bind(_INSERT_FILES, [inserted[key] for key in sorted(inserted)]))
+        refreshed = {key: columns for row in changed for key, columns in row.refreshed.items()}
+        statements += update_rows("video_files", "s3Key", {key: refreshed[key] for key in sorted(refreshed)})
+        if changed:
+            statements.append(bind(_SET_KEYS, [_key_row(row, at) for row in changed]))
+        statements += self._record.statements()
+        if self.events:
+            statements += log.append(self.events, now_us)
+        return statements
+
+
+def _complete_file(row: JobRow, file: VideoFile) -> None:
+    """Gives a file an address and a size, and leaves the rest as it is."""
+    key = file.s3_key
+    row.gallery[key] = row.gallery[key] | {"file_url": file.url, "file_size": file.size}
+    if key in row.inserted:
+        row.inserted[key][_URL_AT], row.inserted[key][_SIZE_AT] = file.url, file.size
+    else:
+        row.refreshed[key] = row.refreshed.get(key, {}) | {"fileUrl": file.url, "fileSize": file.size}
+
+
+async def undo(connection: Connection) -> None:
+    """Ends the transaction without a trace, or the session."""
+    if not connection.closed:
+        try:
+            await connection.run("ROLLBACK")
+        except (DatabaseAwayError, RetryableError):
+            connection.close()
+
+
+def _key_row(row: JobRow, at: Raw) -> list[Any]:
+    key = row.job.key
+    assert key is not None  # noqa: S101 - a job that changed has one
+    # Of a row that this transaction makes, what its column made of the time: it may be of another precision.
+    created_at = row.created_at or None if row.prompt is None else Raw(bind(_CREATED_AT, row.id))
+    file_keys = file_keys_json(row.job.file_keys)
+    return [row.id, row.job.status, int(key.has_files), key.at, key.stage, key.tie, file_keys, at, created_at]

@@ -1,0 +1,271 @@
+"""What the database says about all that a batch touches; one round trip, more only for what is rare."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from app import times
+from app.db.connection import Connection, Statement
+from app.db.sql import bind
+from app.db.writer.inbox import Received, find_by_key, find_recorded
+from app.domain import job as rules
+from app.domain.delivery import Delivery, Outcome
+from app.domain.event import stored_file, whole
+from app.domain.job import Key, StatusUpdate
+
+# Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others. The rest of
+# what the row says comes in one column: decoding a column costs us more than it costs the server. CONCAT_WS leaves out
+# what is NULL, which a table that is not ours may have anywhere.
+_LOCK = """
+SELECT id, authorId, organizationId, CONCAT_WS('|', COALESCE(status, ''), COALESCE(progress, ''),
+  COALESCE(createdAt, ''), COALESCE(completedAt, ''), COALESCE(updatedAt, ''))
+FROM video_generations WHERE id IN %s ORDER BY id FOR UPDATE SKIP LOCKED
+"""
+
+# Not locked, and not joined to the above: whoever writes here holds the job's row, and a key that
+# SKIP LOCKED passed over would be a key forgotten. CONCAT_WS leaves out a created_at that is not known.
+_KEYS = """
+SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie, created_at), file_keys
+FROM rushes_jobs WHERE job_id IN %s
+"""
+
+PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
+
+# For the few jobs where that matters: asked for every job, it would be a third of what reading them costs.
+_WITH_FILES = """
+SELECT id FROM video_generations g
+WHERE id IN %s AND EXISTS (SELECT 1 FROM video_files f WHERE f.generationId = g.id)
+"""
+
+_FILES = """
+SELECT generationId, s3Key, id, filename, fileUrl, filePath, fileSize, format, durationSeconds,
+  aspectRatio, width, height, createdAt
+FROM video_files WHERE generationId IN %s
+"""
+
+_KEY_OWNERS = "SELECT s3Key, generationId FROM video_files WHERE s3Key IN %s"
+
+_Read = tuple[Statement, Callable[[list[Any]], None]]
+"""A statement, and what takes its rows."""
+
+
+@dataclass(slots=True)
+class JobRow:
+    """A locked row, and what the batch does to it.
+
+    `created_at` is as the database writes it, empty where there is none; `finished_at` in microseconds. `without_key`:
+    it was there before, and none of the keys in rushes_jobs is its own.
+    """
+
+    id: str
+    author_id: str
+    organization_id: str | None
+    job: rules.Job
+    created_at: str = ""
+    finished_at: int = 0
+    without_key: bool = False
+    prompt: str | None = None
+    columns: dict[str, Any] = field(default_factory=dict)
+    gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inserted: dict[str, list[Any]] = field(default_factory=dict)
+    refreshed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changed: bool = False
+
+
+class Standing:
+    """Jobs, now locked, with their files; webhooks that were received before.
+
+    `jobs` are by id. `held` are ids that another session has locked, `spelled_otherwise` those that are no job's, but
+    to the site's collation the same as one. `received` are webhooks by key, `recorded` what became of deliveries that
+    come again, by id. `key_owner` tells the job of each s3_key, or what else it belongs to.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobRow] = {}
+        self._wanted: list[str] = []
+        self._keys: list[str] = []
+        self._keys_alone: list[str] = []
+        self._finished: list[str] = []
+        self._loads: list[Callable[[list[Any]], None]] = []
+        self.held: set[str] = set()
+        self.spelled_otherwise: set[str] = set()
+        self.received: dict[str, Received] = {}
+        self.recorded: dict[str, Outcome] = {}
+        self.key_owner: dict[str, str] = {}
+
+    def begin(self, deliveries: list[Delivery], *, looks: bool) -> list[Statement]:
+        """What begins the transaction and reads.
+
+        `looks`: also for webhooks that were received before, and for keys that are another job's.
+        """
+        updates = [d.update for d in deliveries if d.update and not d.failure]
+        self._wanted = sorted({u.job_id for u in updates})
+        self._keys = sorted({f.s3_key for u in updates for f in u.files})
+        reads = self._reads_of_jobs(self._wanted, updates)
+        if looks:
+            reads.append((find_by_key(sorted({d.dedup_key for d in deliveries})), self._load_received))
+            if self._keys:
+                reads.append((bind(_KEY_OWNERS, self._keys), self._load_owners))
+        again = sorted(d.id for d in deliveries if d.again)
+        if again:
+            reads.append((find_recorded(again), self._load_recorded))
+        self._loads = [load for _, load in reads]
+        return ["START TRANSACTION", *(statement for statement, _ in reads)]
+
+    def load(self, answers: list[Any]) -> bool:
+        """Takes what that read; whether it is all, or `read_rest` must come first."""
+        loads, self._loads = self._loads, []  # kept, they would be a cycle: garbage that holds all of the batch
+        for load, rows in zip(loads, answers[1:], strict=True):
+            load(rows)
+        self._finished = [row.id for row in self.jobs.values() if row.without_key and row.job.state == "COMPLETED"]
+        return (
+            self.jobs.keys() >= set(self._wanted)
+            and not (self._keys_alone or self._finished)
+            and self.key_owner.keys() <= set(self._keys)
+        )
+
+    async def read_rest(self, connection: Connection) -> None:
+        """What is rare, one after the other. Raises RetryableError or DatabaseAwayError."""
+        if self._finished:
+            self._note_files((await connection.run_text(bind(_WITH_FILES, self._finished)))[0])
+        if not self.key_owner.keys() <= set(self._keys):
+            # The site's collation found a key of another spelling: ask for each, to know for which.
+            for key in self._keys:
+                if key not in self.key_owner:
+                    for spelled, _owner in await connection.rows(bind(_KEY_OWNERS, [key])):
+                        self.key_owner[key] = f"another file, {spelled}"
+        missing = [job_id for job_id in self._wanted if job_id not in self.jobs]
+        if missing:
+            (present,) = await connection.run_text(bind(PRESENT, missing))
+            self.held = {str(row[0]) for row in present}
+            if not self.held <= set(missing):
+                absent = [job_id for job_id in missing if job_id not in self.held]
+                found = await connection.run_text(*(bind(PRESENT, [job_id]) for job_id in absent))
+                self.spelled_otherwise = {job_id for job_id, rows in zip(absent, found, strict=True) if rows}
+        # A job that is held has its key in use.
+        if alone := [job_id for job_id in self._keys_alone if job_id not in self.held]:
+            await forget_keys(connection, alone)
+
+    def _reads_of_jobs(self, wanted: list[str], updates: list[StatusUpdate]) -> list[_Read]:
+        if not wanted:
+            return []
+        reads: list[_Read] = [(bind(_LOCK, wanted), self._load_jobs), (bind(_KEYS, wanted), self._load_keys)]
+        empty = sorted({u.job_id for u in updates if rules.brings_no_file(u)})
+        if empty:
+            reads.append((bind(_WITH_FILES, empty), self._note_files))
+        completed = sorted({u.job_id for u in updates if u.files})
+        if completed:
+            reads.append((bind(_FILES, completed), self._load_files))
+        return reads
+
+    def _load_jobs(self, rows: list[Any]) -> None:
+        for job_id, author, organization, standing in rows:
+            state, progress, created_at, completed_at, updated_at = standing.rsplit("|", 4)
+            ended = times.stored(completed_at) if completed_at else None
+            state, at = rules.state_of(state, ended=ended is not None), whole(progress)
+            job = rules.Job(state, rules.status_word(state, at), at)
+            finished_at = 0
+            if state in rules.FINISHED:
+                finished_at = ended or times.stored(updated_at) or 0
+            self.jobs[job_id] = JobRow(
+                job_id, author or "", organization, job, created_at, finished_at, without_key=True
+            )
+
+    def _load_keys(self, rows: list[Any]) -> None:
+        for job_id, standing, file_keys in rows:
+            row = self.jobs.get(job_id)
+            if row is None:
+                self._keys_alone.append(job_id)
+                continue
+            status, has_files, at, stage, tie, *created_at = standing.split("|")
+            if created_at and _to_the_digit(created_at[0]) != _to_the_digit(row.created_at):
+                continue  # the key of a job that was deleted, before this one was inserted under its id
+            job = row.job
+            row.without_key = False
+            job.status = status
+            job.key = Key(has_files == "1", int(at), int(stage), tie)
+            job.has_any = job.key.has_files
+            if file_keys:
+                job.file_keys = _file_keys(file_keys)
+        for row in self.jobs.values():
+            if row.without_key:
+                row.job.key = rules.known_key(row.job.state, row.finished_at, has_files=False)
+
+    def _note_files(self, rows: list[Any]) -> None:
+        for (job_id,) in rows:
+            row = self.jobs.get(job_id)
+            if row is not None:
+                row.job.has_any = True
+                if row.without_key and row.job.key is not None:
+                    row.job.key = row.job.key._replace(has_files=row.job.state == "COMPLETED")
+
+    def _load_files(self, rows: list[Any]) -> None:
+        for job_id, key, *fields, created_at in rows:
+            row = self.jobs.get(job_id)
+            if row is None:
+                continue
+            shown = row.gallery[key] = stored_file(fields, created_at)
+            file = row.job.files[key] = _file(key, shown, times.stored(created_at))
+            if row.without_key:
+                # Kept from now on, so that what comes later finds the file no older than it was.
+                row.job.file_keys[key] = rules.file_key(row.job.key.at, "", file) if row.job.key else rules.OLDEST
+
+    def _load_owners(self, rows: list[Any]) -> None:
+        self.key_owner = dict(rows)
+
+    def _load_received(self, rows: list[Any]) -> None:
+        for key, row_id, outcome, attempts, received_at in rows:
+            self.received[key] = Received(row_id, outcome, int(attempts), times.microseconds_of(received_at))
+
+    def _load_recorded(self, rows: list[Any]) -> None:
+        self.recorded = {row[0]: Outcome(row[1], row[0], *row[2:]) for row in rows}
+
+
+def _to_the_digit(moment: str) -> str:
+    """A DATETIME's text without the zeros at its end: ours has six digits, the site's as many as its column."""
+    return moment.rstrip("0").rstrip(".") if "." in moment else moment
+
+
+def _file(key: str, shown: dict[str, Any], created_at: int | None) -> rules.VideoFile:
+    return rules.VideoFile(
+        s3_key=key,
+        filename=shown["filename"],
+        url=shown["file_url"],
+        path=shown["file_path"],
+        size=shown["file_size"],
+        format=shown["format"],
+        duration_seconds=shown["duration_seconds"],
+        aspect_ratio=shown["aspect_ratio"],
+        width=shown["dimensions"]["width"],
+        height=shown["dimensions"]["height"],
+        created_at=created_at,
+    )
+
+
+def file_keys_json(file_keys: dict[str, rules.FileKey]) -> bytes | None:
+    """For rushes_jobs: [at, tie] of a file whose fields are all of one completion, else [at, tie, url, size]."""
+    if not file_keys:
+        return None
+    return orjson.dumps({name: key[:2] if key[1] == key[2] == key[3] else key for name, key in file_keys.items()})
+
+
+def _file_keys(text: str) -> dict[str, rules.FileKey]:
+    return {name: (at, tie, *(rest or (tie, tie))) for name, (at, tie, *rest) in orjson.loads(text).items()}
+
+
+_LOCK_KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id IN %s FOR UPDATE SKIP LOCKED"
+_DELETE_KEYS = "DELETE FROM rushes_jobs WHERE job_id IN %s"
+
+
+async def forget_keys(connection: Connection, job_ids: list[str]) -> int:
+    """Deletes the keys of those jobs that are gone, whose ids others may get; how many they were.
+
+    Locked first: whoever makes one now can set its key only after this transaction, which the caller has begun.
+    """
+    locked, present = await connection.run_text(bind(_LOCK_KEYS, job_ids), bind(PRESENT, job_ids))
+    gone = {row[0] for row in locked} - {row[0] for row in present}
+    if gone:
+        await connection.run_text(bind(_DELETE_KEYS, gone))
+    return len(gone)

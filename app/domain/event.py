@@ -1,0 +1,207 @@
+"""The JSON that goes out: events of the log, and files in the gallery's form."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, NamedTuple
+
+import orjson
+
+from app.domain.job import FINISHED
+from app.times import rfc3339, stored
+
+
+class EventId(NamedTuple):
+    """What a client goes on after: an event's number in the log, and the digits that tell this event from another one
+    of that number. Its text is what clients are given; without digits, where they are not known, the number alone."""
+
+    number: int
+    digits: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.number}-{self.digits}" if self.digits else str(self.number)
+
+
+BEFORE_ALL = EventId(0, "0")
+
+
+class Found(NamedTuple):
+    """What the log says about a number: the digits of its event, None if that is not there any more, or not yet; and
+    that it has every event with floor < id <= head."""
+
+    digits: str | None
+    floor: int
+    head: EventId
+
+
+@dataclass(slots=True)
+class LogEvent:
+    """One committed change: a row of the log. `data` is the JSON that both transports send.
+
+    `id` is 0 until the commit gives it its place. `digits` tell it from another one that was given the same, in a
+    history of the log that was taken back. `data` is empty of a row that cannot be shown: those whom it concerns are to
+    read the present state instead.
+    """
+
+    id: int
+    job_id: str
+    author_id: str
+    organization_id: str | None
+    event: str
+    data: bytes
+    digits: str = ""
+
+    @property
+    def is_readable(self) -> bool:
+        return bool(self.data)
+
+    @property
+    def event_id(self) -> EventId:
+        return EventId(self.id, self.digits)
+
+    @property
+    def owner(self) -> tuple[str, str | None]:
+        return self.author_id, self.organization_id
+
+
+class Part(NamedTuple):
+    """Events of the log, in order. `more`: there are, or may be, others after these. The log had every event after
+    `floor` when these were read."""
+
+    events: list[LogEvent]
+    more: bool
+    floor: int
+
+
+EVENT_MAX = 256 * 1024
+"""Bytes, of an event's data."""
+
+FILES_MAX = 100
+"""Files in an event, or of a job in a list."""
+
+_ERROR_MAX = 64 * 1024  # bytes, as JSON
+_MESSAGE_MAX = 16 * 1024
+_FRAME = 256  # bytes, of all else around the files, and some more
+
+_WEEK = 7 * 86400
+
+
+class Typical:
+    """How long a generation takes, from those seen lately; the ground for `eta_seconds`."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+
+    def observe(self, seconds: float | None) -> None:
+        if seconds is not None and 0 < seconds < _WEEK:
+            self.seconds = seconds if self.seconds is None else 0.8 * self.seconds + 0.2 * seconds
+
+    def eta(self, state: str, progress: int) -> int | None:
+        """Whole seconds to go; None when finished, or when nothing was seen yet."""
+        if self.seconds is None or state in FINISHED:
+            return None
+        return ceil(self.seconds * (100 - progress) / 100)
+
+
+def event_name(state: str) -> str:
+    return state.lower() if state in FINISHED else "progress"
+
+
+def event_data(
+    *,
+    job_id: str,
+    status: str,
+    state: str,
+    progress: int,
+    message: str | None,
+    occurred_at: int,
+    error: str | None,
+    eta_seconds: int | None,
+    videos: Sequence[dict[str, Any]] | None = None,
+    num_videos: int = 0,
+) -> bytes:
+    """The `data` of one event, of `EVENT_MAX` at most. `occurred_at` is in microseconds since 1970. `videos`, where the
+    job is completed, are its files, or the first of `num_videos`: as many as fit are told."""
+    told: dict[str, Any] = {
+        "job_id": job_id,
+        "status": status,
+        "state": state,
+        "progress": progress,
+        "message": _clipped(message, _MESSAGE_MAX),
+        "occurred_at": rfc3339(occurred_at),
+        "error": _clipped(error, _ERROR_MAX),
+        "eta_seconds": eta_seconds,
+    }
+    if videos is None:
+        return _tight(orjson.dumps(told | {"videos": []}))
+    files = [orjson.Fragment(file) for file in fitting(videos, EVENT_MAX - _FRAME - len(orjson.dumps(told)))]
+    return _tight(orjson.dumps(told | {"videos": files, "num_videos": max(num_videos, len(videos))}))
+
+
+def _tight(made: bytes) -> bytes:
+    """A copy in as much memory as it needs: what orjson makes keeps 4 KiB or more, and the ring keeps thousands."""
+    return bytes(memoryview(made))
+
+
+def fitting(files: Sequence[dict[str, Any]], room: int) -> list[bytes]:
+    """The first of the files as JSON: `FILES_MAX` at most, and as many as have `room` bytes together."""
+    found = []
+    for file in files[:FILES_MAX]:
+        encoded = orjson.dumps(file)
+        room -= len(encoded) + 1
+        if room < 0:
+            break
+        found.append(encoded)
+    return found
+
+
+def _clipped(text: str | None, most: int) -> str | None:
+    """The beginning of the text that has `most` bytes as JSON."""
+    while text is not None and 6 * len(text) > most and (size := len(orjson.dumps(text)) - 2) > most:
+        text = text[: len(text) * most // size]
+    return text
+
+
+def whole(value: object) -> int:
+    """A number as a column of another program's making gives it (DECIMAL, text, NULL); 0 where it is none."""
+    if isinstance(value, int):
+        return value
+    try:
+        return int(float(str(value)))
+    except (ValueError, OverflowError):
+        return 0
+
+
+def words(value: object) -> str:
+    """Text, likewise."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return "" if value is None else str(value)
+
+
+def stored_file(fields: Sequence[Any], created_at: object) -> dict[str, Any]:
+    """As `gallery_file`, of a row that another program may have written, as the database gave it."""
+    file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields
+    numbers = [whole(number) for number in (size, seconds, width, height)]
+    texts = [words(text) for text in (file_id, filename, file_format, aspect_ratio)]
+    return gallery_file(
+        [*texts[:2], url, path, numbers[0], texts[2], numbers[1], texts[3], *numbers[2:]], stored(created_at) or 0
+    )
+
+
+def gallery_file(fields: Sequence[Any], created_at: int) -> dict[str, Any]:
+    """A file in the gallery's form. `fields` are id, filename, url, path, size in bytes, format, whole seconds,
+    aspect ratio, width, height; `created_at` is in microseconds since 1970."""
+    file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields
+    return {
+        "id": file_id,
+        "filename": filename,
+        "file_url": url,
+        "file_path": path,
+        "file_size": size,
+        "format": file_format,
+        "duration_seconds": seconds,
+        "aspect_ratio": aspect_ratio,
+        "dimensions": {"width": width, "height": height},
+        "created_at": rfc3339(created_at),
+    }

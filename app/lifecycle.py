@@ -1,0 +1,161 @@
+"""What starts with the server, runs beside it and ends with it, in this order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from app.appkeys import (
+    BUS,
+    FOLLOWER,
+    FOLLOWING,
+    GENERATOR,
+    HUB,
+    LEADER,
+    LOG,
+    OPENING,
+    PARKED,
+    POOL,
+    SETTINGS,
+    SPOOL,
+    TYPICAL,
+    WRITER,
+)
+from app.db.errors import DatabaseAwayError
+from app.db.spool.spool import SpoolError
+from app.db.videos import Videos
+from app.deliver import PATH
+from app.generator import Generator, HttpGenerator, NoGenerator
+from app.push.bus import Bus
+from app.routes import pages
+from app.settings import Settings
+from app.simulator import SimulatedGenerator
+from app.upkeep.reconcile import Reconciler
+from app.upkeep.retention import Retention
+
+log = structlog.get_logger(__name__)
+
+
+def attend(app: web.Application) -> None:
+    """Has the application start and end with all that it holds."""
+    app.cleanup_ctx.extend([_reading, _hearing, _writing, _generating, _opening])
+    # Streams end before connections are waited for; in cleanup it would be too late by minutes.
+    app.on_shutdown.append(_end_streams)
+
+
+async def _reading(app: web.Application) -> AsyncIterator[None]:
+    yield
+    app[POOL].close()
+    app[FOLLOWING].close()
+
+
+async def _hearing(app: web.Application) -> AsyncIterator[None]:
+    bus = app[BUS]
+    if bus is None:
+        yield
+        return
+    async with _running(_exchange(app, bus)):
+        yield
+        await bus.flush()
+
+
+async def _exchange(app: web.Application, bus: Bus) -> None:
+    """Tells and hears over the bus, once the database has said which log it is about. Runs until cancelled."""
+    await app[OPENING].opened.wait()
+    while True:
+        try:
+            channel = f"rushes/{await app[LOG].name()}"
+            break
+        except DatabaseAwayError:
+            await asyncio.sleep(app[SETTINGS].log_poll)
+    async with _running(bus.hear(channel), bus.tell(channel)):
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Tasks that run beside the server, and are cancelled with it."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _writing(app: web.Application) -> AsyncIterator[None]:
+    try:
+        await app[SPOOL].open()
+    except SpoolError as error:
+        # Each use of it tries again; the database may never go away meanwhile.
+        log.warning("spool_not_open", error=str(error))
+    app[WRITER].start(away=True)
+    yield
+    await app[WRITER].stop()
+    await app[SPOOL].close()
+
+
+async def _generating(app: web.Application) -> AsyncIterator[None]:
+    app[GENERATOR] = generator = _generator(app[SETTINGS])
+    yield
+    await generator.close()
+
+
+async def _opening(app: web.Application) -> AsyncIterator[None]:
+    """Webhooks are taken from the first moment; all else begins once the database can be used."""
+
+    async def begin() -> None:
+        # Streams are let in after this, so none can join before the follower knows where it is.
+        await app[FOLLOWER].start()
+        app[TYPICAL].observe(await Videos(app[FOLLOWING], app[SETTINGS].list_max_bytes).typical_seconds())
+        app[WRITER].drain()
+
+    await app[OPENING].start(begin)
+    async with _running(app[HUB].sweep(), _keep_up(app)):
+        yield
+    await app[OPENING].stop()
+    app[LEADER].close()
+
+
+async def _keep_up(app: web.Application) -> None:
+    """What is done again and again: the log followed, and by one process of all parked webhooks, stalled jobs and old
+    rows looked after. Runs until cancelled."""
+    await app[OPENING].opened.wait()
+    upkeep = (app[PARKED].run(), _reconciler(app).run(), _retention(app).run())
+    async with _running(app[FOLLOWER].run(), app[OPENING].health.watch(), *upkeep):
+        await asyncio.Event().wait()
+
+
+def _reconciler(app: web.Application) -> Reconciler:
+    settings = app[SETTINGS]
+    return Reconciler(
+        app[POOL],
+        app[WRITER],
+        app[GENERATOR],
+        app[LEADER],
+        language=settings.app_language,
+        stall_after=settings.stall_after,
+        give_up_after=settings.give_up_after,
+    )
+
+
+def _retention(app: web.Application) -> Retention:
+    return Retention(app[POOL], app[LEADER], days=app[SETTINGS].retention_days)
+
+
+def _generator(settings: Settings) -> Generator:
+    if settings.generator_url is not None:
+        return HttpGenerator(settings.generator_url, settings.generator_timeout, settings.app_language)
+    if settings.app_env == "production":
+        return NoGenerator(settings.app_language)
+    size = (pages.STATIC / "simulated.mp4").stat().st_size
+    return SimulatedGenerator(settings.local_url + PATH, settings.sending_secret, settings.simulated_step, size)
+
+
+async def _end_streams(app: web.Application) -> None:
+    # The other half is for requests that wait for a slow backend.
+    await app[HUB].shut(app[SETTINGS].shutdown_grace / 2)

@@ -1,0 +1,135 @@
+"""Who is asking, and what they may see. Fails closed: nobody is somebody only where a rule says so."""
+
+from aiohttp import web
+
+from app.appkeys import REFUSALS, SETTINGS, TICKETS, TOKENS
+from app.auth.proxies import forwarded_scheme
+from app.auth.tokens import Identity, TokenError, Tokens
+from app.errors import ApiError
+from app.settings import is_loopback
+
+_SAFE_METHODS = ("GET", "HEAD")
+# Cookies of one name, of several paths and domains, that are tried.
+_COOKIES_MAX = 5
+
+# How the names of headers begin that proxies, balancers and tunnels add to what they pass on.
+_PROXIES = (
+    "x-forwarded", "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-original-", "x-envoy-",
+    "true-client-ip", "fastly-client-ip", "cf-", "cdn-loop", "x-amzn-trace-id", "x-azure-", "x-arr-", "tailscale-",
+)  # fmt: skip
+
+
+class NotSignedInError(Exception):
+    """Not signed in."""
+
+
+async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
+    """The caller, by bearer token, by a stream's ticket where `ticket` allows it, or by cookie: the first that is
+    there counts, and is never made up for by another. Raises NotSignedInError, KeysAwayError, for a ticket
+    DatabaseAwayError, or ApiError 403 for a change that a page of another origin asks for.
+
+    Development without an auth setting: everybody on this machine is `dev`, an admin; see `refuse_strangers`.
+    """
+    settings, tokens = request.app[SETTINGS], request.app[TOKENS]
+    if tokens is None:
+        refuse_strangers(request, "AUTH_JWT_SECRET or AUTH_JWKS_URL", stream=ticket)
+        return Identity("dev", admin=True)
+    carrier = "cookie"
+    try:
+        # Any other scheme is somebody else's: a proxy's in front of a page, which browsers send with all they ask for.
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            carrier = "bearer"
+            return await tokens.verify(token.strip())
+        if ticket and "ticket" in request.query:
+            carrier = "ticket"
+            return await request.app[TICKETS].verify(request.query["ticket"])
+        who = await _by_cookie(tokens, _cookies(request, settings.auth_cookie))
+    except TokenError as error:
+        request.app[REFUSALS].tell(carrier, str(error))
+        raise NotSignedInError from None
+    _refuse_foreign_page(request, stream=ticket)
+    return who
+
+
+def refuse_strangers(request: web.Request, setting: str, *, stream: bool = False) -> None:
+    """Nobody proves who he is here, so what is asked must come from this machine itself. `setting` would change that.
+
+    Raises ApiError 403 for what a proxy passes on, from whomever, and for a page of another origin. Raises
+    NotSignedInError in production, where the server can be reached from elsewhere, and where the Host header is not
+    this machine's: a page elsewhere may have made its name point here (DNS rebinding).
+    """
+    settings = request.app[SETTINGS]
+    if settings.app_env != "development" or not is_loopback(settings.host):
+        raise NotSignedInError
+    if any(name.lower().startswith(_PROXIES) for name in request.headers):
+        raise ApiError(
+            403,
+            "proxied_development",
+            f"This came through a proxy, which may pass on anybody's requests, and nothing here tells who asks: "
+            f"set {setting}.",
+        )
+    if not _is_local(request.host.lower()):
+        raise NotSignedInError
+    _refuse_foreign_page(request, stream=stream)
+
+
+def _cookies(request: web.Request, name: str) -> list[str]:
+    """The values of all cookies of this name, in order. aiohttp keeps one, and logs names that it cannot read."""
+    pairs = [pair.partition("=") for header in request.headers.getall("Cookie", ()) for pair in header.split(";")]
+    values = (value.strip().strip('"') for found, _, value in pairs if found.strip() == name)
+    return [value for value in dict.fromkeys(values) if value]
+
+
+async def _by_cookie(tokens: Tokens, values: list[str]) -> Identity:
+    """Any that verifies counts: one of another path or domain may be old, or somebody else's.
+
+    Raises NotSignedInError without any, TokenError of the first where none verifies.
+    """
+    refused: TokenError | None = None
+    for value in values[:_COOKIES_MAX]:
+        try:
+            return await tokens.verify(value)
+        except TokenError as error:
+            refused = refused or error
+    raise refused or NotSignedInError
+
+
+def is_own_origin(request: web.Request, origin: str) -> bool:
+    """Whether a page of this origin may act here: this host's own, PUBLIC_URL's, or one of CORS_ORIGINS."""
+    settings = request.app[SETTINGS]
+    # `null`, of sandboxed frames and files, has no host: it must not equal one that is missing here too.
+    scheme, _, host = origin.partition("://")
+    if host != "" and host == settings.public_origin.partition("://")[2]:
+        return origin == settings.public_origin
+    known = forwarded_scheme(
+        request.remote or "", request.headers.get("X-Forwarded-Proto", ""), settings.trusted_proxies
+    )
+    return (host != "" and host == request.host.lower() and known in (None, scheme)) or origin in settings.cors_origins
+
+
+def _refuse_foreign_page(request: web.Request, *, stream: bool) -> None:
+    """What a browser signs in by itself, it does for any page that asks (CSRF): no change, and no `stream`, which such
+    a page could not read, but hold open.
+
+    Browsers name the origin of every POST to another site: a request with neither header is a program's.
+    """
+    if request.method in _SAFE_METHODS and not stream:
+        return
+    origin = request.headers.get("Origin")
+    if origin is None:
+        allowed = request.headers.get("Sec-Fetch-Site") in (None, "same-origin", "none")
+    else:
+        allowed = is_own_origin(request, origin)
+    if not allowed:
+        raise ApiError(
+            403,
+            "origin_not_allowed",
+            "By what a browser adds by itself, this must come from a page of this site or of CORS_ORIGINS; "
+            "else send Authorization: Bearer.",
+        )
+
+
+def _is_local(host: str) -> bool:
+    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+    return is_loopback(name.strip("[]"))
