@@ -22,7 +22,7 @@ from app.push.bus import Bus
 from app.push.follower import Follower
 from app.push.hub import Hub
 from app.push.stream import Streams
-from app.readiness import Opening
+from app.readiness import Readiness
 from app.settings import Settings
 from app.shares import Shares
 from app.turns import Turns
@@ -32,7 +32,7 @@ from app.upkeep.parked import Parked
 SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", Pool)
 FOLLOWING = web.AppKey("following", Pool)
-OPENING = web.AppKey("opening", Opening)
+READINESS = web.AppKey("readiness", Readiness)
 VIDEOS = web.AppKey("videos", Videos)
 SNAPSHOTS = web.AppKey("snapshots", Snapshots)
 REGISTRAR = web.AppKey("registrar", Registrar)

@@ -16,9 +16,9 @@ from app.appkeys import (
     HUB,
     LEADER,
     LOG,
-    OPENING,
     PARKED,
     POOL,
+    READINESS,
     SETTINGS,
     SPOOL,
     TYPICAL,
@@ -64,7 +64,7 @@ async def _hearing(app: web.Application) -> AsyncIterator[None]:
 
 async def _exchange(app: web.Application, bus: Bus) -> None:
     """Tells and hears over the bus, once the database has said which log it is about. Runs until cancelled."""
-    await app[OPENING].opened.wait()
+    await app[READINESS].opened.wait()
     while True:
         try:
             channel = f"rushes/{await app[LOG].name()}"
@@ -114,19 +114,19 @@ async def _opening(app: web.Application) -> AsyncIterator[None]:
         app[TYPICAL].observe(await Videos(app[FOLLOWING], app[SETTINGS].list_max_bytes).typical_seconds())
         app[WRITER].drain()
 
-    await app[OPENING].start(begin)
+    await app[READINESS].start(begin)
     async with _running(app[HUB].sweep(), _keep_up(app)):
         yield
-    await app[OPENING].stop()
+    await app[READINESS].stop()
     app[LEADER].close()
 
 
 async def _keep_up(app: web.Application) -> None:
     """What is done again and again: the log followed, and by one process of all parked webhooks, stalled jobs and old
     rows looked after. Runs until cancelled."""
-    await app[OPENING].opened.wait()
+    await app[READINESS].opened.wait()
     upkeep = (app[PARKED].run(), _reconciler(app).run(), _retention(app).run())
-    async with _running(app[FOLLOWER].run(), app[OPENING].health.watch(), *upkeep):
+    async with _running(app[FOLLOWER].run(), app[READINESS].health.watch(), *upkeep):
         await asyncio.Event().wait()
 
 

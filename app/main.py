@@ -17,10 +17,10 @@ from app.appkeys import (
     HUB,
     LEADER,
     LOG,
-    OPENING,
     ORDERS,
     PARKED,
     POOL,
+    READINESS,
     READING,
     RECEIVED,
     REFUSALS,
@@ -57,7 +57,7 @@ from app.push.follower import Follower
 from app.push.hub import Hub
 from app.push.stream import Streams
 from app.push.subscriber import Limits
-from app.readiness import Opening
+from app.readiness import Readiness
 from app.routes import admin, openapi, ops, pages, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
@@ -80,7 +80,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app = web.Application(middlewares=[cross_origin, errors_as_json], client_max_size=settings.max_image_body_bytes)
     app[SETTINGS] = settings
     app[POOL] = Pool(database_url, settings.db_pool_size, settings.db_timeout)
-    app[OPENING] = Opening(
+    app[READINESS] = Readiness(
         database_url, app[POOL], wait=settings.db_timeout, may_migrate=settings.app_env == "development"
     )
     app[LOG] = Log(app[POOL])
@@ -195,11 +195,11 @@ def _committed(follower: Follower, bus: Bus | None) -> Callable[[list[LogEvent]]
     if bus is None:
         return follower.offer
 
-    def told(events: list[LogEvent]) -> None:
+    def pass_on(events: list[LogEvent]) -> None:
         follower.offer(events)
         bus.publish(events)
 
-    return told
+    return pass_on
 
 
 def _writer(app: web.Application, database_url: str) -> Writer:

@@ -1,4 +1,4 @@
-"""The opening: the server takes webhooks from its first moment, and the rest begins once the database can be used.
+"""Readiness: the server takes webhooks from its first moment, and the rest begins once the database can be used.
 
 After a power cut the database may need longer than we do. So it is waited for, beside the server, as long as it takes.
 """
@@ -23,18 +23,17 @@ _EVERY = 0.5
 _SILENCE = 2.0
 
 
-class Opening:
+class Readiness:
     """Bars `pool` until the database answers, lets us in, has our tables and would let us write to them.
 
-    `opened` is set from then on; until then `why` says what is missing, in words that anybody may read, and `told` in
-    those of the log. `health` tells
-    whether it stays so.
+    `opened` is set from then on; until then `why` says what is missing, in words that anybody may read, and `logged` in
+    those of the log. `health` tells whether it stays so.
     """
 
     def __init__(self, url: str, pool: Pool, *, wait: float, may_migrate: bool) -> None:
         self.opened = asyncio.Event()
         self.why: str | None = AWAY
-        self.told: str | None = None
+        self.logged: str | None = None
         self.health = Health(url, min(wait, _SILENCE))
         self._url = url
         self._pool = pool
@@ -51,7 +50,7 @@ class Opening:
         would not help: whoever started us is still looking.
         """
         self._tried = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._run(begin), name="opening")
+        self._task = asyncio.create_task(self._run(begin), name="readiness")
         try:
             await self._tried
         except BaseException:
@@ -70,13 +69,13 @@ class Opening:
                 break
             except Exception as error:
                 self.why = why(error)
-                if not self._settle(error) and str(error) != self.told:
+                if not self._settle(error) and str(error) != self.logged:
                     known = isinstance(error, DatabaseAwayError)
                     log.warning("database_not_usable", error=str(error), exc_info=not known)
-                    self.told = str(error)
+                    self.logged = str(error)
             await asyncio.sleep(_EVERY)
         self._settle(None)
-        if self.told is not None:
+        if self.logged is not None:
             log.info("database_usable")
 
     def _settle(self, error: Exception | None) -> bool:

@@ -15,6 +15,6 @@ def reason(error: BaseException) -> str:
             return "no answer in time"
         case OSError(errno=int(number)) if number > 0:
             return os.strerror(number)
-        case OSError(strerror=str(told)):  # a name without an address has numbers of its own
-            return told
+        case OSError(strerror=str(said)):  # a name without an address has numbers of its own
+            return said
     return str(error) or type(error).__name__

@@ -32,7 +32,7 @@ _numbers = itertools.count(1)
 
 logs.configure("error")
 # How long an example takes says how busy the machine is.
-hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("suite")
 
 

@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 
 from app import logs
-from app.appkeys import OPENING
+from app.appkeys import READINESS
 from app.commands.console import Failure, drop_output, run_async, settings_or_failure
 from app.commands.database import database
 from app.commands.supervisor import Workers, WorkersError
@@ -133,8 +133,8 @@ async def run_server(
     try:
         await runner.setup()
         await web.SockSite(runner, listening, backlog=_BACKLOG).start()
-        opening = app[OPENING]
-        on_ready(None if opening.opened.is_set() else opening.told)
+        readiness = app[READINESS]
+        on_ready(None if readiness.opened.is_set() else readiness.logged)
         # What start-up made stays; looking through it again and again would hold the loop.
         gc.collect()
         gc.freeze()

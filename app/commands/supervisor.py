@@ -37,7 +37,7 @@ _FAILURES_MAX = 5
 
 # What a worker says once it serves, and how many bytes of a sentence may follow.
 READY = b"+"
-TOLD_MAX = 1000
+SAID_MAX = 1000
 
 # Elsewhere the option lets several listen, but does not deal.
 _DEALS = sys.platform == "linux"
@@ -56,7 +56,7 @@ class Workers:
     def __init__(
         self, settings: Settings, database_url: str, address: socket.socket, on_ready: Callable[[str | None], None]
     ) -> None:
-        self._told = pickle.dumps((settings, database_url))
+        self._settings = pickle.dumps((settings, database_url))
         self._count = settings.workers
         self._grace = settings.shutdown_grace + _GRACE
         self._address = address
@@ -145,11 +145,11 @@ class Workers:
     async def _until_ready(self, channel: socket.socket, process: Process) -> None:
         channel.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(channel, self._told)
-        told = await loop.sock_recv(channel, len(READY) + TOLD_MAX)
-        if not told:
+        await loop.sock_sendall(channel, self._settings)
+        said = await loop.sock_recv(channel, len(READY) + SAID_MAX)
+        if not said:
             return
-        self._serving[process] = told.removeprefix(READY).decode(errors="replace") or None
+        self._serving[process] = said.removeprefix(READY).decode(errors="replace") or None
         if len(self._serving) == self._count and not self._were_ready:
             self._were_ready = True
             self._on_ready(next(filter(None, self._serving.values()), None))

@@ -16,7 +16,7 @@ import structlog
 from app import logs
 from app.commands.console import run_async
 from app.commands.serve import ending_signals, run_server
-from app.commands.supervisor import READY, TOLD_MAX, listen
+from app.commands.supervisor import READY, SAID_MAX, listen
 from app.db.errors import DatabaseAwayError
 from app.settings import Settings
 
@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 def main() -> None:
     _die_with_parent()
     channel, address = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:])
-    with channel.makefile("rb") as told:
-        settings, database_url = pickle.load(told)  # noqa: S301 - from the process that started us
+    with channel.makefile("rb") as sent:
+        settings, database_url = pickle.load(sent)  # noqa: S301 - from the process that started us
     logs.configure(settings.log_level, worker=os.getpid())
     run_async(_work(settings, database_url, channel, listen(address)))
 
@@ -45,7 +45,7 @@ async def _work(settings: Settings, database_url: str, channel: socket.socket, l
     loop.add_reader(channel, orphaned)
 
     def ready(trouble: str | None) -> None:
-        channel.send(READY + (trouble or "").encode()[:TOLD_MAX])
+        channel.send(READY + (trouble or "").encode()[:SAID_MAX])
 
     try:
         await run_server(settings, database_url, listening, stop, on_ready=ready)

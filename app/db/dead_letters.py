@@ -17,9 +17,10 @@ from app.db.writer import set_aside
 from app.db.writer.batch import MAX_FILES
 from app.db.writer.writer import Writer
 from app.domain import payload
-from app.domain.delivery import Delivery, to_try_again
+from app.domain.delivery import Delivery
 from app.domain.event import Typical
-from app.times import microseconds, rfc3339
+from app.ids import webhook_id
+from app.times import microseconds, now, rfc3339
 
 OPEN = ("dead", "parked")
 """Outcomes that may be replayed or discarded."""
@@ -102,13 +103,16 @@ class WholeWebhook(Webhook):
 
     def delivery(self) -> Delivery:
         """What is to be tried again: the same webhook, which the writer finds by its key in its own row."""
-        return to_try_again(
+        at = now()
+        return Delivery.from_body(
+            self.body,
+            id=webhook_id(at),
             dedup_key=self.dedup_key or payload.dedup_key(self.id, None, self.body),
-            origin=self.origin,
-            version=self.version,
-            headers=self.headers,
-            body=self.body,
             received_at=self.received_at,
+            began=at,
+            headers=self.headers.encode(),
+            version=self.version,
+            origin=self.origin,
         )
 
     def _payload(self) -> tuple[Any, str]:
@@ -206,15 +210,14 @@ class ReceivedWebhooks:
             return _left(webhook, "applied", "It was applied meanwhile: nothing was changed.")
         if outcome.kind == "queued":
             return _left(webhook, "queued", "It could not be written yet: it waits on disk, and will be tried again.")
-        told = delivery.update or delivery.named
         answer = {
             "webhook_id": webhook.id,
             "changed": outcome.kind != webhook.outcome,
             "outcome": outcome.kind,
             "code": outcome.code,
             "error": outcome.error,
-            "job_id": told.job_id if told else None,
-            "status": told.status if told else None,
+            "job_id": delivery.job_id,
+            "status": delivery.status,
         }
         if outcome.kind == "applied":
             answer["job"] = {

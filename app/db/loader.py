@@ -14,7 +14,7 @@ V = TypeVar("V")
 _PACE = 0.01
 
 
-class Batched(Generic[K, V]):
+class Loader(Generic[K, V]):
     """`read` gets at most `most` different keys, and gives a value for each of them.
 
     A read begins after the call that asks for it, so it shows all that was committed before. One is under way at a

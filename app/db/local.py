@@ -202,11 +202,11 @@ class _Owned:
             _kill(self._process)
 
     async def _keep(self) -> None:
-        failures, began, told = 0, time.monotonic(), ""
+        failures, began, logged = 0, time.monotonic(), ""
         while True:
             while self._process and self._process.poll() is None:  # noqa: ASYNC110 - its end sets no event
                 await asyncio.sleep(_LOOK)
-            if not told:
+            if not logged:
                 _logger.warning("private_database_ended", exit_code=self._process and self._process.returncode)
             failures = 1 if time.monotonic() - began > _SOUND else failures + 1
             await asyncio.sleep(backoff(failures, _PAUSE_MIN, _PAUSE_MAX))
@@ -214,12 +214,12 @@ class _Owned:
             try:
                 await self.start()
             except Exception as error:  # noqa: BLE001 - whatever it was, it may be put right meanwhile
-                if str(error) != told:
+                if str(error) != logged:
                     _logger.warning("private_database_not_started", error=str(error))
-                    told = str(error)
+                    logged = str(error)
             else:
                 _logger.info("private_database_started_again")
-                told = ""
+                logged = ""
 
 
 async def _end_orphan(alive: IO[bytes], pid_file: Path) -> None:
@@ -342,8 +342,8 @@ def _failure(what: str, log: IO[bytes], log_start: int) -> LocalDatabaseError:
     log.seek(log_start)
     lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
     errors = [line.partition("[ERROR]")[2].strip() for line in lines if "[ERROR]" in line]
-    told = (errors or lines[-1:] or ["it said nothing"])[0].rstrip(".")
-    return LocalDatabaseError(f"The private database {what}: {told} (more in {log.name}).")
+    said = (errors or lines[-1:] or ["it said nothing"])[0].rstrip(".")
+    return LocalDatabaseError(f"The private database {what}: {said} (more in {log.name}).")
 
 
 def _find_program() -> Path:

@@ -9,7 +9,7 @@ import orjson
 
 from app import times
 from app.db.connection import Row
-from app.db.loader import Batched
+from app.db.loader import Loader
 from app.db.pool import Pool
 from app.db.resultsets import TextRow
 from app.db.sql import Raw, bind, exact, literal
@@ -100,9 +100,9 @@ def _digits(event: LogEvent) -> str:
     """What tells the event from another one of its number, made of what it says. Eight hex digits: two that differ have
     the same once in four thousand million times."""
     data = hashlib.sha256(event.data).hexdigest()
-    told = (event.job_id, event.author_id, event.organization_id or "", event.event, data)
+    content = (event.job_id, event.author_id, event.organization_id or "", event.event, data)
     # Text that is no UTF-8 is stored as it is quoted.
-    return hashlib.sha256("\n".join(told).encode("utf-8", "replace")).hexdigest()[:8]
+    return hashlib.sha256("\n".join(content).encode("utf-8", "replace")).hexdigest()[:8]
 
 
 def number(events: list[LogEvent], last: int) -> None:
@@ -123,8 +123,8 @@ class Log:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._looked_up = Batched(self._read_digits, _LOOKED_UP_AT_ONCE)
-        self._parts = Batched(self._read_parts, _READ_AT_ONCE)
+        self._looked_up = Loader(self._read_digits, _LOOKED_UP_AT_ONCE)
+        self._parts = Loader(self._read_parts, _READ_AT_ONCE)
 
     async def head(self) -> EventId:
         """The id of the newest event, 0-0 before the first."""

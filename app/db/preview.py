@@ -27,12 +27,14 @@ class Preview(Batch):
         old: dict[str, Any] = {}
         new: dict[str, Any] = {}
         try:
-            answers = await connection.run_text(*self._standing.begin(self.deliveries, looks=self.looks))
-            if not self._standing.load(answers):
-                await self._standing.read_rest(connection)
-            files = {key: file for job in self._standing.jobs.values() for key, file in job.gallery.items()}
+            answers = await connection.run_text(
+                *self._read_set.begin(self.deliveries, checks_duplicates=self.checks_duplicates)
+            )
+            if not self._read_set.load(answers):
+                await self._read_set.read_rest(connection)
+            files = {key: file for job in self._read_set.jobs.values() for key, file in job.gallery.items()}
             self._decide(delivery)
-            row = next((job for job in self._standing.jobs.values() if job.changed), None)
+            row = next((job for job in self._read_set.jobs.values() if job.changed), None)
             makes_job = row is not None and row.prompt is not None
             if row is not None and makes_job:
                 new = {"authorId": row.author_id, "prompt": row.prompt} | row.columns

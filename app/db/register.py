@@ -179,11 +179,11 @@ class Registrar:
             occurred_at=at, error=None, eta_seconds=None,
         )  # fmt: skip
         events = [LogEvent(0, job_id, new.author_id, new.organization_id, "progress", data)]
-        told = self._columns.fit("video_generations", {"prompt": new.prompt, "message": message})
+        fitting = self._columns.fit("video_generations", {"prompt": new.prompt, "message": message})
         insert = bind(
             _REGISTER,
-            job_id, told["prompt"], new.input_image_base64, new.aspect_ratio, new.number_of_videos,
-            new.duration_seconds, new.person_generation, told["message"], new.author_id, new.organization_id,
+            job_id, fitting["prompt"], new.input_image_base64, new.aspect_ratio, new.number_of_videos,
+            new.duration_seconds, new.person_generation, fitting["message"], new.author_id, new.organization_id,
             moment(at), moment(at),
         )  # fmt: skip
         remember = [] if request is None else [requests.remember(request, job_id, at)]

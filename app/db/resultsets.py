@@ -25,7 +25,7 @@ _PACKET_HEAD = 4  # bytes: a length in three, then a sequence number
 _READ_MAX = 65_536
 
 
-class Answers:
+class ResultSets:
     """Takes bytes as they come; `results` has the rows of each statement once `feed` says that all are there.
 
     A statement that has no rows gives one: its LAST_INSERT_ID, as text.
@@ -123,7 +123,7 @@ class Reading(asyncio.Protocol):
         self._transport = transport
         self._then = then
         self._usual = transport.get_protocol()
-        self._answers = Answers()
+        self._answers = ResultSets()
         # Under TLS what arrives is not yet what was said.
         self._socket = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
         self.done: asyncio.Future[list[list[TextRow]]] = asyncio.get_running_loop().create_future()
@@ -164,7 +164,7 @@ class Reading(asyncio.Protocol):
         then, self._then = self._then, None
         packet = then(results) if then else b""
         if packet:
-            self._answers = Answers()
+            self._answers = ResultSets()
             self._transport.write(packet)
         else:
             self.done.set_result(results)

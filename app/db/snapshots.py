@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from app.db import files, log
 from app.db.connection import Row
-from app.db.loader import Batched
+from app.db.loader import Loader
 from app.db.pool import Pool
 from app.db.rows import EXACTLY, KEY, UNFINISHED, newest_unfinished, present, text, that_fit
 from app.db.sql import bind, exact
@@ -108,9 +108,9 @@ class Snapshots:
         self._pool = pool
         self._most = most
         self._most_bytes = most_bytes
-        self._jobs = Batched(self._read_jobs, _READ_AT_ONCE)
-        self._users = Batched(self._read_users, _READ_AT_ONCE)
-        self._alone = Batched(self._read_one, 1)
+        self._jobs = Loader(self._read_jobs, _READ_AT_ONCE)
+        self._users = Loader(self._read_users, _READ_AT_ONCE)
+        self._alone = Loader(self._read_one, 1)
         # Users who had too many jobs to be read with others, when they were last read.
         self._apart: OrderedDict[str, None] = OrderedDict()
 

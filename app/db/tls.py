@@ -42,33 +42,33 @@ def context(query: Iterable[tuple[str, str]], *, by_socket: bool = False) -> ssl
         name = given.lower().replace("-", "_")
         if "ssl" not in name and "tls" not in name and name not in _CHECKS:
             continue
-        told = given if _TELLABLE.fullmatch(given) else "a parameter for TLS"
+        named = given if _TELLABLE.fullmatch(given) else "a parameter for TLS"
         if name in seen:
-            raise ValueError(f"DATABASE_URL has {told} twice.")
+            raise ValueError(f"DATABASE_URL has {named} twice.")
         seen.add(name)
         if not value.strip():
-            raise ValueError(f"DATABASE_URL has {told} without a value.")
+            raise ValueError(f"DATABASE_URL has {named} without a value.")
         if name in _FILES:
             files.append(value)
         else:
-            demands = _demands(name, told, value.strip())
+            demands = _demands(name, named, value.strip())
             asked.extend(demand for demand in demands if not (by_socket and name == "sslaccept"))
     return _context(set(asked), files)
 
 
-def _demands(name: str, told: str, value: str) -> Iterator[str]:
+def _demands(name: str, named: str, value: str) -> Iterator[str]:
     if name == "ssl" and value.startswith("{"):
         yield from _object(value)
         return
     word = value.lower().replace("_", "-")
     if (name in _CHECKS and _WORDS.get(word) == _OFF) or (name in _MODES and word in _UNCHECKED):
         raise ValueError(
-            f"DATABASE_URL asks by {told} for a connection whose server nobody checks; "
+            f"DATABASE_URL asks by {named} for a connection whose server nobody checks; "
             "use ssl=true, or ssl=false for none at all."
         )
     if name not in (*_MODES, *_CHECKS) or word not in _WORDS:
         raise ValueError(
-            f"DATABASE_URL has {told} with a meaning that is not understood; use ssl=true, or leave it out."
+            f"DATABASE_URL has {named} with a meaning that is not understood; use ssl=true, or leave it out."
         )
     yield _WORDS[word]
 

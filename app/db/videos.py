@@ -11,7 +11,7 @@ import orjson
 
 from app.db import files, log
 from app.db.connection import Connection, Row
-from app.db.loader import Batched
+from app.db.loader import Loader
 from app.db.pool import Pool
 from app.db.rows import EXACTLY, KEY, newest_unfinished, number, present, text, that_fit
 from app.db.sql import bind, exact
@@ -123,7 +123,7 @@ class Videos:
     def __init__(self, pool: Pool, most_bytes: int) -> None:
         self._pool = pool
         self._most_bytes = most_bytes
-        self._jobs = Batched(self._read_jobs, _READ_AT_ONCE)
+        self._jobs = Loader(self._read_jobs, _READ_AT_ONCE)
 
     async def get(self, job_id: str) -> Generation | None:
         """One job in any state, found by its exact id."""

@@ -1,23 +1,25 @@
 """A received webhook on its way to the database, and what became of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 from app.domain import payload
 from app.domain.job import StatusUpdate
 from app.ids import webhook_id
-from app.times import now, receipt
+from app.times import receipt
 
 
 @dataclass(slots=True)
 class Delivery:
     """One webhook of an allowed sender on its way to the database.
 
-    Exactly one of `update` and `failure` is there at first; a delivery that the database refuses for a
-    reason of its own gets a failure, (code, sentence), and is recorded as a dead letter. `named` is what an invalid
-    one names. `origin` tells a sender's webhook from what was asked for (`reconciled`) or found out here
-    (`generator`).
-    `again`: it was on its way before, and may be recorded already. `began` is when this try began, if not with the
-    receipt. `payload_omitted`: with its body it is more than the database takes at once, so it is recorded without.
+    Exactly one of `update` and `failure` is there at first; a delivery that the database refuses for a reason of its
+    own gets a failure, (code, sentence), and is recorded as a dead letter. An invalid one has `details` of what is
+    wrong with which field, and `named`, what it names all the same.
+
+    `origin` tells a sender's webhook from what was asked for (`reconciled`) or found out here (`generator`).
+    `redelivered`: it was on its way before, and may be recorded already. `began` is when this try began, if not with
+    the receipt. `payload_omitted`: with its body it is more than the database takes at once, so it is recorded without.
     """
 
     id: str
@@ -29,10 +31,61 @@ class Delivery:
     update: StatusUpdate | None = None
     failure: tuple[str, str] | None = None
     origin: str = "webhook"
-    again: bool = False
+    redelivered: bool = False
     began: int | None = None
     named: payload.Named | None = None
+    details: list[dict[str, str]] = field(default_factory=list)
     payload_omitted: bool = False
+
+    @classmethod
+    def from_body(
+        cls,
+        body: bytes,
+        *,
+        id: str,  # noqa: A002 - the field's name
+        received_at: int,
+        headers: bytes,
+        dedup_key: str | None = None,
+        sent_id: str | None = None,
+        version: str | None = None,
+        origin: str = "webhook",
+        began: int | None = None,
+        max_depth: int = payload.DEPTH_MAX,
+        max_values: int = payload.VALUES_MAX,
+    ) -> Self:
+        """Of what came in, valid or not. Without a `dedup_key` it is made from the sender's id of it, `sent_id`, or
+        else from what it says. `version` is for a body that does not say its own."""
+        update, failure, named, details = None, None, None, []
+        try:
+            update = payload.parse(body, max_depth, max_values)
+        except payload.InvalidPayloadError as error:
+            failure, named, details = ("invalid_payload", str(error)), error.named, error.details
+        says = update or named
+        return cls(
+            id=id,
+            dedup_key=dedup_key or payload.dedup_key(sent_id, update, body),
+            received_at=received_at,
+            began=began,
+            headers=headers,
+            body=body,
+            version=says.version if says else version,
+            update=update,
+            failure=failure,
+            origin=origin,
+            named=named,
+            details=details,
+        )
+
+    @property
+    def job_id(self) -> str | None:
+        """As it says itself, valid or not."""
+        says = self.update or self.named
+        return says.job_id if says else None
+
+    @property
+    def status(self) -> str | None:
+        says = self.update or self.named
+        return says.status if says else None
 
 
 def made_here(body: bytes, origin: str, *, unique: bool = False) -> Delivery:
@@ -52,32 +105,6 @@ def made_here(body: bytes, origin: str, *, unique: bool = False) -> Delivery:
         version=update.version,
         update=update,
         origin=origin,
-    )
-
-
-def to_try_again(
-    *, dedup_key: str, origin: str, version: str | None, headers: str, body: bytes, received_at: int
-) -> Delivery:
-    """A stored webhook on its way again: the transaction finds it by its key in its own row."""
-    update, failure, named = None, None, None
-    try:
-        update = payload.parse(body)
-    except payload.InvalidPayloadError as error:
-        failure, named = ("invalid_payload", str(error)), error.named
-    told = update or named
-    at = now()
-    return Delivery(
-        id=webhook_id(at),
-        dedup_key=dedup_key,
-        received_at=received_at,
-        began=at,
-        headers=headers.encode(),
-        body=body,
-        version=told.version if told else version,
-        update=update,
-        failure=failure,
-        origin=origin,
-        named=named,
     )
 
 

@@ -122,7 +122,7 @@ def event_data(
 ) -> bytes:
     """The `data` of one event, of `EVENT_MAX` at most. `occurred_at` is in microseconds since 1970. `videos`, where the
     job is completed, are its files, or the first of `num_videos`: as many as fit are told."""
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "job_id": job_id,
         "status": status,
         "state": state,
@@ -133,9 +133,9 @@ def event_data(
         "eta_seconds": eta_seconds,
     }
     if videos is None:
-        return _tight(orjson.dumps(told | {"videos": []}))
-    files = [orjson.Fragment(file) for file in fitting(videos, EVENT_MAX - _FRAME - len(orjson.dumps(told)))]
-    return _tight(orjson.dumps(told | {"videos": files, "num_videos": max(num_videos, len(videos))}))
+        return _tight(orjson.dumps(shown | {"videos": []}))
+    files = [orjson.Fragment(file) for file in fitting(videos, EVENT_MAX - _FRAME - len(orjson.dumps(shown)))]
+    return _tight(orjson.dumps(shown | {"videos": files, "num_videos": max(num_videos, len(videos))}))
 
 
 def _tight(made: bytes) -> bytes:

@@ -83,7 +83,7 @@ class StatusUpdate:
     user_id: str | None = None
 
 
-class Key(NamedTuple):
+class Position(NamedTuple):
     """Where an update stands in its job's order. `at` is in microseconds since 1970."""
 
     has_files: bool
@@ -91,7 +91,7 @@ class Key(NamedTuple):
     stage: int
     tie: str
 
-    def beats(self, other: "Key | None") -> bool:
+    def beats(self, other: "Position | None") -> bool:
         if other is None:
             return True
         mine, theirs = self[:3], other[:3]
@@ -120,7 +120,7 @@ class Job:
     progress: int
     message: str | None = None
     error: str | None = None
-    key: Key | None = None
+    position: Position | None = None
     has_any: bool = False
     files: dict[str, VideoFile] = field(default_factory=dict)
     file_keys: dict[str, FileKey] = field(default_factory=dict)
@@ -168,10 +168,12 @@ def apply(job: Job, update: StatusUpdate, received_at: int, language: str) -> Ch
     if brings_no_file(update) and job.has_any:
         return None
     status, stage, columns = _without_files(update, at, language)
-    key = Key(has_files=False, at=at, stage=stage, tie=_tie((columns["error"] or "").encode("utf-8", "replace")))
-    if not key.beats(job.key):
+    position = Position(
+        has_files=False, at=at, stage=stage, tie=_tie((columns["error"] or "").encode("utf-8", "replace"))
+    )
+    if not position.beats(job.position):
         return None
-    job.key = key
+    job.position = position
     _set(job, status, columns)
     return Change(columns)
 
@@ -189,17 +191,17 @@ def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change 
         "model": update.model or DEFAULT_MODEL,
         "modelVersion": update.model_version or DEFAULT_MODEL_VERSION,
     }
-    told = [list(columns.values()), update.files, update.metadata]
+    content = [list(columns.values()), update.files, update.metadata]
     # What says more comes first.
     missing = (*columns.values(), update.model, update.model_version, update.generated_at).count(None)
-    tie = f"{missing:02d}{_digest(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))}"
-    key = Key(has_files=True, at=at, stage=_COMPLETED, tie=tie)
-    wins = key.beats(job.key)
+    tie = f"{missing:02d}{_digest(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))}"
+    position = Position(has_files=True, at=at, stage=_COMPLETED, tie=tie)
+    wins = position.beats(job.position)
     files = _take_files(job, update.files, at, tie)
     if not (wins or any(files)):
         return None
     if wins:
-        job.key = key
+        job.position = position
         _set(job, "completed", columns)
     return Change(columns if wins else {}, *files)
 
@@ -289,16 +291,16 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def known_key(state: str, finished_at: int, *, has_files: bool) -> Key | None:
-    """The key of a row that no webhook of ours has moved yet: one another program inserted.
+def known_position(state: str, finished_at: int, *, has_files: bool) -> Position | None:
+    """The position of a row that no webhook of ours has moved yet: one another program inserted.
 
     An unfinished row has none: any update moves it. A finished one stands where it was finished,
     so that a late update does not move it back.
     """
     if state == "COMPLETED":
-        return Key(has_files=has_files, at=finished_at, stage=_FAILED, tie="")
+        return Position(has_files=has_files, at=finished_at, stage=_FAILED, tie="")
     if state == "FAILED":
-        return Key(has_files=False, at=finished_at, stage=_FAILED, tie="")
+        return Position(has_files=False, at=finished_at, stage=_FAILED, tie="")
     return None
 
 
@@ -312,7 +314,7 @@ def state_of(stored: object, *, ended: bool) -> str:
 
 
 def status_word(state: str, progress: int) -> str:
-    """The sender's word for a row that has no key of ours."""
+    """The sender's word for a row that has no position of ours."""
     if state == "PROCESSING":
         return "downloading" if progress >= 75 else "generating" if progress >= 50 else "processing"  # noqa: PLR2004
     return state.lower()

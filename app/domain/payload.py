@@ -92,15 +92,15 @@ def parse(body: bytes, max_depth: int = DEPTH_MAX, max_values: int = VALUES_MAX)
             raise InvalidPayloadError([{"field": "", "message": message}])
         return _upgrade(document)
     except InvalidPayloadError as error:
-        told = _named(*named.in_object(document), _version(document)[0])
-        raise InvalidPayloadError(error.details, told) from None
+        found = _named(*named.in_object(document), _version(document)[0])
+        raise InvalidPayloadError(error.details, found) from None
     except ValidationError as error:
-        told = _named(*named.in_object(document), _version(document)[0])
-        raise InvalidPayloadError(errors.details(error), told) from None
+        found = _named(*named.in_object(document), _version(document)[0])
+        raise InvalidPayloadError(errors.details(error), found) from None
     except Exception as error:
         message = f"the body cannot be read ({type(error).__name__})"
-        told = _named(*named.in_object(document), None)
-        raise InvalidPayloadError([{"field": "", "message": message}], told) from error
+        found = _named(*named.in_object(document), None)
+        raise InvalidPayloadError([{"field": "", "message": message}], found) from error
 
 
 def _named(job_id: str | None, status: str | None, version: str | None = None) -> Named | None:
@@ -116,11 +116,11 @@ def order(body: bytes) -> dict[str, Any]:
     metadata = data.get("metadata")
     if not isinstance(metadata, dict):
         metadata = {}
-    told = {"prompt": _text(metadata.get("prompt_used")) or _text(data.get("prompt")) or ""}
+    order = {"prompt": _text(metadata.get("prompt_used")) or _text(data.get("prompt")) or ""}
     config = metadata.get("config_used")
     if isinstance(config, dict):
-        told |= {name: config[name] for name, fits in _CONFIG.items() if fits(config.get(name))}
-    return told
+        order |= {name: config[name] for name, fits in _CONFIG.items() if fits(config.get(name))}
+    return order
 
 
 def _is_deeper(document: dict[str, Any], max_depth: int) -> bool:

@@ -78,8 +78,8 @@ def decode(message: bytes) -> tuple[int, list[LogEvent]]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    told = zip(news.events, news.digits, strict=True) if len(news.events) == len(news.digits) else ()
-    return news.last, [LogEvent(*row[:5], row[5].encode(), digits) for row, digits in told]
+    rows = zip(news.events, news.digits, strict=True) if len(news.events) == len(news.digits) else ()
+    return news.last, [LogEvent(*row[:5], row[5].encode(), digits) for row, digits in rows]
 
 
 class Bus:

@@ -198,7 +198,7 @@ class Follower:
     async def _read_log(self) -> None:
         self._must_read = False
         # News come after their commit: what is in the log by now was told, and what is not there was never committed.
-        told = set(self._ahead)
+        heard = set(self._ahead)
         while True:
             self._contradicted = False  # what contradicts from now on may be newer than what is found
             found = await self._reader.look_up(self.last_id)
@@ -218,7 +218,7 @@ class Follower:
                     return
             if not part.more:
                 break
-        for event_id in told:
+        for event_id in heard:
             self._take(event_id)
 
     def _is_still_there(self, found: Found) -> bool:

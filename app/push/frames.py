@@ -11,7 +11,7 @@ _PING = 0x89
 _PONG = 0x8A
 
 
-class Wire(IntEnum):
+class Framing(IntEnum):
     """How a subscriber's socket takes bytes: HTTP/1.1 chunks, a plain HTTP/1.0 body, WebSocket frames."""
 
     CHUNKED = 0
@@ -28,24 +28,24 @@ class Frames:
         self.event = event
         self.made = [b"", b"", b""]
 
-    def on(self, wire: Wire) -> bytes:
+    def on(self, wire: Framing) -> bytes:
         if not self.made[wire]:
             self.made[wire] = event_frame(wire, self.event, self.event.event_id)
         return self.made[wire]
 
 
-def event_frame(wire: Wire, event: LogEvent, event_id: EventId | None) -> bytes:
+def event_frame(wire: Framing, event: LogEvent, event_id: EventId | None) -> bytes:
     """Without an id, it does not move the client's last event id."""
-    if wire is Wire.WEBSOCKET:
+    if wire is Framing.WEBSOCKET:
         shown = b"null" if event_id is None else b'"%s"' % _text(event_id)
         return websocket_frame(b'{"id":%s,"event":"%s","data":%s}' % (shown, event.event.encode(), event.data))
     name = b"" if event_id is None else b"id: %s\n" % _text(event_id)
     return _body(wire, b"%sevent: %s\ndata: %s\n\n" % (name, event.event.encode(), event.data))
 
 
-def id_frame(wire: Wire, event_id: EventId) -> bytes:
+def id_frame(wire: Framing, event_id: EventId) -> bytes:
     """Sets the client's last event id, and dispatches nothing."""
-    if wire is Wire.WEBSOCKET:
+    if wire is Framing.WEBSOCKET:
         return websocket_frame(b'{"id":"%s"}' % _text(event_id))
     return _body(wire, b"id: %s\n\n" % _text(event_id))
 
@@ -54,21 +54,21 @@ def _text(event_id: EventId) -> bytes:
     return str(event_id).encode()
 
 
-def reset_frame(wire: Wire) -> bytes:
+def reset_frame(wire: Framing) -> bytes:
     """What was sent no longer holds; the present state follows."""
-    if wire is Wire.WEBSOCKET:
+    if wire is Framing.WEBSOCKET:
         return websocket_frame(b'{"id":null,"event":"reset","data":{}}')
     return _body(wire, b"event: reset\ndata: {}\n\n")
 
 
-def heartbeat_frame(wire: Wire) -> bytes:
+def heartbeat_frame(wire: Framing) -> bytes:
     """A comment, or a ping."""
-    return websocket_frame(b"", _PING) if wire is Wire.WEBSOCKET else _body(wire, b":\n\n")
+    return websocket_frame(b"", _PING) if wire is Framing.WEBSOCKET else _body(wire, b":\n\n")
 
 
-def _body(wire: Wire, text: bytes) -> bytes:
+def _body(wire: Framing, text: bytes) -> bytes:
     """A piece of an answer's body, on HTTP/1.1 in the chunked transfer coding (RFC 9112, 7.1)."""
-    return b"%x\r\n%s\r\n" % (len(text), text) if wire is Wire.CHUNKED else text
+    return b"%x\r\n%s\r\n" % (len(text), text) if wire is Framing.CHUNKED else text
 
 
 LAST_CHUNK = b"0\r\n\r\n"

@@ -5,7 +5,7 @@ import random
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
-from app.push.frames import Wire
+from app.push.frames import Framing
 
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -15,8 +15,8 @@ HEADERS = {
 }
 
 
-def wire_of(request: web.Request) -> Wire:
-    return Wire.CHUNKED if request.version >= HttpVersion11 else Wire.PLAIN
+def wire_of(request: web.Request) -> Framing:
+    return Framing.CHUNKED if request.version >= HttpVersion11 else Framing.PLAIN
 
 
 async def open_stream(request: web.Request, headers: dict[str, str]) -> None:

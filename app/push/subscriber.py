@@ -13,7 +13,7 @@ from enum import StrEnum
 from aiohttp import web
 
 from app import sockets
-from app.push.frames import LAST_CHUNK, Wire, heartbeat_frame
+from app.push.frames import LAST_CHUNK, Framing, heartbeat_frame
 
 # A catch-up is paced by its reader, so it has no limit but this: seconds without taking anything at all.
 _STALLED_AFTER = 60.0
@@ -70,7 +70,7 @@ class Subscriber(asyncio.Protocol):
         self,
         limits: Limits,
         transport: asyncio.Transport,
-        wire: Wire,
+        wire: Framing,
         user_id: str,
         job_id: str | None,
         may_see: MaySee,
@@ -166,7 +166,7 @@ class Subscriber(asyncio.Protocol):
         if why in (Closing.GONE, Closing.SLOW) or (why is Closing.SHUTDOWN and self.waiting()):
             self.transport.abort()
             return
-        if self.wire is Wire.CHUNKED:
+        if self.wire is Framing.CHUNKED:
             self.write(LAST_CHUNK)
         self.transport.close()
 

@@ -6,7 +6,7 @@ import time
 
 from aiohttp import web
 
-from app.push.frames import Wire, close_frame, heartbeat_frame, pong_frame
+from app.push.frames import Framing, close_frame, heartbeat_frame, pong_frame
 from app.push.subscriber import Closing, Limits, MaySee, Subscriber
 
 _MAX_MESSAGE = 4096  # bytes; clients have nothing to say but pongs
@@ -126,7 +126,7 @@ class WebSocketSubscriber(Subscriber):
         may_see: MaySee,
         expires_at: float | None = None,
     ) -> None:
-        super().__init__(limits, transport, Wire.WEBSOCKET, user_id, job_id, may_see, expires_at)
+        super().__init__(limits, transport, Framing.WEBSOCKET, user_id, job_id, may_see, expires_at)
         self._frames = ClientFrames()
         self._heard_at = self._pinged_at = self.touched_at
         self._second = self._messages = 0

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from app.appkeys import BUS, LOG, OPENING, POOL, SETTINGS, TOKENS
+from app.appkeys import BUS, LOG, POOL, READINESS, SETTINGS, TOKENS
 from app.db.errors import DatabaseAwayError, DatabaseError
 from app.db.writer import set_aside
 from app.errors import RETRY_AFTER
@@ -48,7 +48,7 @@ async def _set_aside(app: web.Application) -> int:
 
 async def database(app: web.Application) -> str:
     """OK, or why not: whoever asks is not kept waiting by a database that hangs."""
-    opening = app[OPENING]
+    readiness = app[READINESS]
     try:
         async with asyncio.timeout(app[SETTINGS].health_timeout):
             try:
@@ -56,9 +56,9 @@ async def database(app: web.Application) -> str:
             except DatabaseAwayError:
                 raise
             except DatabaseError:  # it answers, and not as it should
-                await opening.health.look(now=True)
+                await readiness.health.look(now=True)
                 raise
-            await opening.health.look()
+            await readiness.health.look()
     except (DatabaseError, TimeoutError) as error:
-        return opening.why or why(error)
+        return readiness.why or why(error)
     return OK

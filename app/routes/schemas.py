@@ -187,7 +187,7 @@ class WholeWebhook(Webhook):
     replay: NotRequired[Preview]
 
 
-class Standing(TypedDict):
+class JobState(TypedDict):
     """Where a job stands after a replay."""
 
     status: str | None
@@ -206,7 +206,7 @@ class Replayed(TypedDict):
     error: str | None
     job_id: str | None
     status: str | None
-    job: NotRequired[Standing]
+    job: NotRequired[JobState]
     message: NotRequired[str]
 
 

@@ -33,10 +33,10 @@ async def events(request: web.Request) -> web.StreamResponse:
     except (web.HTTPException, ConnectionError):
         raise
     except Exception as error:
-        told = as_api_error(error, request)
-        if told.status != _TOO_MANY_REQUESTS and told.status < _OURS:
+        answer = as_api_error(error, request)
+        if answer.status != _TOO_MANY_REQUESTS and answer.status < _OURS:
             raise
-        return sse.later(told.body["code"], {"Vary": VARY})
+        return sse.later(answer.body["code"], {"Vary": VARY})
 
 
 async def _events(request: web.Request) -> web.StreamResponse:

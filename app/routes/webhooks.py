@@ -11,7 +11,7 @@ from app import ids, times
 from app.appkeys import FAILURES, SETTINGS, UNPROVEN, WRITER
 from app.auth import signature
 from app.auth.proxies import client_address, counted_as
-from app.domain import headers, payload
+from app.domain import headers
 from app.domain.delivery import Delivery, Outcome
 from app.errors import RETRY_AFTER, ApiError
 from app.routes.callers import NotSignedInError, refuse_strangers
@@ -39,13 +39,11 @@ _REFUSED = {
 async def receive(request: web.Request) -> web.Response:
     started = time.perf_counter()
     body = await authorized_body(request, request.app[SETTINGS].max_body_bytes)
-    delivery, details = _delivery(request, body)
+    delivery = _delivery(request, body)
     outcome = await request.app[WRITER].submit(delivery)
-    told = delivery.update or delivery.named
-    job_id = told.job_id if told else None
     if outcome.kind == "queued" and delivery.failure is not None:
         outcome = Outcome("dead", "", *delivery.failure)
-    return _answer(outcome, job_id, details, started)
+    return _answer(outcome, delivery, started)
 
 
 async def health(request: web.Request) -> web.Response:
@@ -117,30 +115,19 @@ def _unauthorized(request: web.Request) -> ApiError:
     return ApiError(401, "unauthorized", "Unauthorized: Invalid webhook secret")
 
 
-def _delivery(request: web.Request, body: bytes) -> tuple[Delivery, list[dict[str, str]]]:
+def _delivery(request: web.Request, body: bytes) -> Delivery:
     received_at = times.receipt()
-    webhook_id = request.headers.get("webhook-id") or None
     settings = request.app[SETTINGS]
     kept = headers.kept(request.headers.items(), _own_secrets(settings))
-    details: list[dict[str, str]] = []
-    update, failure, named = None, None, None
-    try:
-        update = payload.parse(body, settings.max_json_depth, settings.max_json_values)
-    except payload.InvalidPayloadError as error:
-        failure, details, named = ("invalid_payload", str(error)), error.details, error.named
-    told = update or named
-    delivery = Delivery(
+    return Delivery.from_body(
+        body,
         id=ids.webhook_id(received_at),
-        dedup_key=payload.dedup_key(webhook_id, update, body),
+        sent_id=request.headers.get("webhook-id") or None,
         received_at=received_at,
         headers=_headers_json(kept),
-        body=body,
-        version=told.version if told else None,
-        update=update,
-        failure=failure,
-        named=named,
+        max_depth=settings.max_json_depth,
+        max_values=settings.max_json_values,
     )
-    return delivery, details
 
 
 def _own_secrets(settings: Settings) -> list[str]:
@@ -156,16 +143,16 @@ def _headers_json(kept: dict[str, str]) -> bytes:
         return orjson.dumps({k: v.encode("utf-8", "replace").decode() for k, v in kept.items()})
 
 
-def _answer(outcome: Outcome, job_id: str | None, details: list[dict[str, str]], started: float) -> web.Response:
+def _answer(outcome: Outcome, delivery: Delivery, started: float) -> web.Response:
     if outcome.kind == "queued":
         # Its id in the list of received webhooks is settled when it gets there.
-        return reply({"success": True, "message": _QUEUED, "job_id": job_id, "status": "queued"}, 202)
+        return reply({"success": True, "message": _QUEUED, "job_id": delivery.job_id, "status": "queued"}, 202)
     if outcome.code is not None:
-        return _refusal(outcome, job_id, details)
+        return _refusal(outcome, delivery)
     body: dict[str, Any] = {
         "success": True,
         "message": "",
-        "job_id": job_id,
+        "job_id": delivery.job_id,
         "webhook_id": outcome.webhook_id,
     }
     if outcome.kind == "duplicate":
@@ -189,13 +176,13 @@ def _answer(outcome: Outcome, job_id: str | None, details: list[dict[str, str]],
     return reply(body)
 
 
-def _refusal(outcome: Outcome, job_id: str | None, details: list[dict[str, str]]) -> web.Response:
+def _refusal(outcome: Outcome, delivery: Delivery) -> web.Response:
     error = outcome.error or ""
     body: dict[str, Any] = {"error": error, "code": outcome.code}
     if outcome.webhook_id:  # one that waits on disk has none yet
         body["webhook_id"] = outcome.webhook_id
-    if job_id is not None:
-        body["job_id"] = job_id
+    if delivery.job_id is not None:
+        body["job_id"] = delivery.job_id
     if outcome.code == "invalid_payload":
-        body |= {"error": f"Invalid payload: {error}", "details": details}
+        body |= {"error": f"Invalid payload: {error}", "details": delivery.details}
     return reply(body, _REFUSED[outcome.code or "apply_failed"])

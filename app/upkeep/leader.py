@@ -87,6 +87,6 @@ class Leader:
 
 
 def _lock_name(database: str) -> str:
-    """Locks are the server's, not the database's; their names are short, and in no case of letters."""
+    """Locks are the server's, not the database's; their names are short, and case-insensitive."""
     digest = hashlib.blake2b(database.encode(), digest_size=8).hexdigest()
     return f"rushes {digest} {database}"[:_NAME_MAX]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.appkeys import OPENING
+from app.appkeys import READINESS
 from app.db import migrate
 from app.db.connection import connect
 from app.db.errors import UnfitError
@@ -133,7 +133,7 @@ texts = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=texts, raw=st.binary(max_size=60))
 async def test_any_text_comes_back_byte_for_byte_from_a_session_as_we_make_it(url, text, raw):
     connection = await connect(url, 10)
@@ -251,7 +251,7 @@ async def test_right_that_was_taken_away_is_told_while_we_serve(admin, plain):
     url = revoked(admin, plain)
     async with running(url) as server:
         assert await readiness(server) == (200, "ok")
-        server.app[OPENING].health._until = 0.0
+        server.app[READINESS].health._until = 0.0
         admin.sql("REVOKE INSERT ON video_files FROM 'less'@'localhost'")
         code, told = await readiness(server)
         assert (code, "INSERT command denied" in told) == (503, True)
@@ -288,7 +288,7 @@ async def test_column_that_an_adopted_table_lacks_is_told_at_the_start(admin, pl
 async def test_tables_that_were_dropped_while_we_serve_are_not_ready(admin, plain, table):
     async with running(plain) as server:
         assert await readiness(server) == (200, "ok")
-        server.app[OPENING].health._until = 0.0
+        server.app[READINESS].health._until = 0.0
         admin.sql(f"DROP TABLE {table}")
         code, told = await readiness(server)
         assert code == 503

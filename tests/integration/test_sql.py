@@ -25,7 +25,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(values, min_size=1, max_size=5), st.binary(max_size=60))
 async def test_any_value_comes_back_as_it_was_sent(database_url, sent, raw):
     connection = await connect(database_url, 10)

@@ -412,7 +412,7 @@ async def test_webhook_from_the_spool_costs_the_same_whatever_lies_there(databas
         async def drain() -> None:
             """As the drainer hands it on: it may be there already."""
             sent = delivery(webhook("j1", "generating", at=times.rfc3339(times.now()), data={"n": next(numbers)}))
-            sent.again = True
+            sent.redelivered = True
             assert (await harness.writer.submit(sent)).kind == "applied"
 
         add_stalled(sql, "j1")

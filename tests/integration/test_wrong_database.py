@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from app.appkeys import OPENING
+from app.appkeys import READINESS
 from app.db import migrate
 from app.db.connection import connect
 from app.db.errors import UnreachableError
@@ -143,7 +143,7 @@ async def test_table_that_is_gone_is_named_with_what_brings_it_back(tmp_path, da
     async with running(database_url) as server:
         sql("SET FOREIGN_KEY_CHECKS = 0")
         sql(f"DROP TABLE {table}")
-        server.app[OPENING].health._until = 0.0
+        server.app[READINESS].health._until = 0.0
         code, told = await server.get("/readyz")
         assert code == 503
         assert f"the table {table} is gone" in told["database"]

@@ -80,7 +80,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps, st.sampled_from([0.0, 0.001]))
 def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what, settle):
     async def play():

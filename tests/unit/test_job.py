@@ -171,7 +171,7 @@ def test_completion_with_no_file_ranks_as_a_failure():
     for one in (nothing, update("failed", 1, error="quota")):
         job = fresh()
         rules.apply(job, one, NOW, "fr")
-        keys.append(job.key[:3])
+        keys.append(job.position[:3])
     assert keys[0] == keys[1]
 
 
@@ -230,13 +230,13 @@ def test_time_too_far_ahead_of_the_clock_is_replaced_by_the_receipt():
 
 
 def test_finished_row_of_another_program_is_not_moved_back():
-    job = Job("COMPLETED", "completed", 100, key=rules.known_key("COMPLETED", NOW, has_files=True))
+    job = Job("COMPLETED", "completed", 100, position=rules.known_position("COMPLETED", NOW, has_files=True))
     assert rules.apply(job, update("generating", 60), NOW, "fr") is None
 
 
 @pytest.mark.parametrize("state", ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"])
 def test_unfinished_row_of_another_program_takes_any_update(state):
-    assert rules.known_key(state, NOW, has_files=False) is None
+    assert rules.known_position(state, NOW, has_files=False) is None
 
 
 @pytest.mark.parametrize(
@@ -338,9 +338,9 @@ def test_state_that_only_the_site_knows_is_read_as_the_nearest(found, ended, sta
 @pytest.mark.parametrize("state", ["COMPLETED", "PROCESSING"])
 def test_files_of_another_program_have_their_place_in_the_order(state):
     def adopted() -> Job:
-        known = rules.known_key(state, NOW + 7 * SECOND, has_files=True)
+        known = rules.known_position(state, NOW + 7 * SECOND, has_files=True)
         base = rules.file_key(known.at, "", file("k1")) if known else rules.OLDEST
-        return Job(state, "x", 0, key=known, has_any=True, files={"k1": file("k1")}, file_keys={"k1": base})
+        return Job(state, "x", 0, position=known, has_any=True, files={"k1": file("k1")}, file_keys={"k1": base})
 
     sent = [update("completed", at, has_data=True, files=(file(key, f"u{at}"),)) for at, key in [(8, "k1"), (9, "k2")]]
     for order in permutations(sent):

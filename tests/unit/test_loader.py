@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.db.errors import DatabaseAwayError
-from app.db.loader import Batched
+from app.db.loader import Loader
 
 
 class Reads:
@@ -30,7 +30,7 @@ class Reads:
 
 async def test_those_who_ask_in_one_turn_are_read_for_at_once_and_a_key_only_once():
     reads = Reads()
-    batched = Batched(reads.read, 10)
+    batched = Loader(reads.read, 10)
     answers = await asyncio.gather(*(batched.get(key) for key in "abcab"))
     assert [key for key, _ in answers] == list("abcab")
     assert reads.batches == [["a", "b", "c"]]
@@ -38,14 +38,14 @@ async def test_those_who_ask_in_one_turn_are_read_for_at_once_and_a_key_only_onc
 
 async def test_no_batch_is_larger_than_it_may_be():
     reads = Reads()
-    batched = Batched(reads.read, 2)
+    batched = Loader(reads.read, 2)
     await asyncio.gather(*(batched.get(key) for key in "abcde"))
     assert [len(batch) for batch in reads.batches] == [2, 2, 1]
 
 
 async def test_who_asks_while_a_read_is_under_way_gets_one_that_began_later():
     reads = Reads()
-    batched = Batched(reads.read, 10)
+    batched = Loader(reads.read, 10)
     reads.gate.clear()
     early = asyncio.create_task(batched.get("a"))
     while not reads.batches:
@@ -58,7 +58,7 @@ async def test_who_asks_while_a_read_is_under_way_gets_one_that_began_later():
 
 
 async def test_one_bad_key_harms_nobody_else():
-    batched = Batched(Reads().read, 10)
+    batched = Loader(Reads().read, 10)
     good, bad = await asyncio.gather(batched.get("a"), batched.get("bad"), return_exceptions=True)
     assert good == ("a", 0)
     assert isinstance(bad, ValueError)
@@ -66,7 +66,7 @@ async def test_one_bad_key_harms_nobody_else():
 
 async def test_database_that_is_away_is_told_to_all_and_asked_once():
     reads = Reads()
-    batched = Batched(reads.read, 10)
+    batched = Loader(reads.read, 10)
     answers = await asyncio.gather(batched.get("a"), batched.get("away"), return_exceptions=True)
     assert [type(answer) for answer in answers] == [DatabaseAwayError] * 2
     assert len(reads.batches) == 1
@@ -75,7 +75,7 @@ async def test_database_that_is_away_is_told_to_all_and_asked_once():
 
 async def test_who_leaves_takes_nobody_along():
     reads = Reads()
-    batched = Batched(reads.read, 10)
+    batched = Loader(reads.read, 10)
     reads.gate.clear()
     leaving, staying = asyncio.create_task(batched.get("a")), asyncio.create_task(batched.get("a"))
     while not reads.batches:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.db.resultsets import Answers
+from app.db.resultsets import ResultSets
 
 WHOLE = 0xFFFFFF
 
@@ -25,7 +25,7 @@ EOF, OK = b"\xfe\0\0\x02\0", b"\0\0\0\x02\0\0\0"
 def test_row_of_16_mib_and_more_is_read_as_any_other(size, piece):
     rows = [text(b"a"), text(b"x" * size), text(b"b")]
     data = packets(b"\x01", b"a column", EOF, *rows, EOF)
-    answers = Answers()
+    answers = ResultSets()
     complete = [answers.feed(data[at : at + piece]) for at in range(0, len(data), piece)]
     assert complete == [False] * (len(complete) - 1) + [True]
     assert [len(row[0]) for row in answers.results[0]] == [1, size, 1]
@@ -35,7 +35,7 @@ def test_row_of_16_mib_and_more_is_read_as_any_other(size, piece):
 def test_row_whose_parts_end_between_two_pieces_waits_for_the_rest():
     data = packets(b"\x01", b"a column", EOF, text(b"x" * (2 * WHOLE)), EOF)
     for cut in (WHOLE + 20, WHOLE + 31, WHOLE + 32, WHOLE + 40, 2 * WHOLE + 36):
-        answers = Answers()
+        answers = ResultSets()
         assert not answers.feed(data[:cut])
         assert answers.feed(data[cut:])
         assert len(answers.results[0][0][0]) == 2 * WHOLE

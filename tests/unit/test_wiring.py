@@ -60,7 +60,7 @@ def languages(app: Any) -> set[str]:
 
 def waits(app: Any) -> set[float]:
     pools = {app[key]._wait for key in (appkeys.POOL, appkeys.FOLLOWING, appkeys.WRITER, appkeys.LEADER)}
-    return pools | {app[appkeys.OPENING]._wait, app[appkeys.OPENING].health._wait}
+    return pools | {app[appkeys.READINESS]._wait, app[appkeys.READINESS].health._wait}
 
 
 def unknown_jobs(app: Any) -> tuple[bool, bool]:
@@ -80,7 +80,7 @@ def bus(name: str, value: Any) -> Reaches:
 
 
 TABLE: dict[str, Reaches | AskedIn] = {
-    "app_env": Reaches("production", lambda app: app[appkeys.OPENING]._may_migrate, as_=False),
+    "app_env": Reaches("production", lambda app: app[appkeys.READINESS]._may_migrate, as_=False),
     "host": AskedIn(("app/commands/serve.py", "app/routes/callers.py")),
     "workers": AskedIn(("app/commands/serve.py", "app/commands/supervisor.py")),
     "port": AskedIn(("app/commands/serve.py",)),

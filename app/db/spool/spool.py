@@ -14,9 +14,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from app.db.spool import files
-from app.domain import payload
 from app.domain.delivery import Delivery
-from app.domain.job import StatusUpdate
 
 log = structlog.get_logger(__name__)
 
@@ -327,16 +325,15 @@ def _size(row: files.Row) -> int:
 
 def _delivery(row: files.Row) -> Delivery:
     webhook_id, dedup_key, received_at, headers, body, version, failure, origin = row
-    kept: tuple[str, str] | None = None
+    try:
+        delivery = Delivery.from_body(
+            body, id=webhook_id, dedup_key=dedup_key, received_at=received_at, headers=headers, origin=origin
+        )
+    except Exception as error:  # noqa: BLE001 - it was accepted: it becomes a dead letter at worst
+        why = "invalid_payload", str(error)
+        delivery = Delivery(webhook_id, dedup_key, received_at, headers, body, failure=why, origin=origin)
+    delivery.version = version
     if failure is not None:
         code, _, sentence = failure.partition("\n")
-        kept = code, sentence
-    update: StatusUpdate | None = None
-    named: payload.Named | None = None
-    try:
-        update = payload.parse(body)
-    except payload.InvalidPayloadError as error:
-        kept, named = kept or ("invalid_payload", str(error)), error.named
-    except Exception as error:  # noqa: BLE001 - it was accepted: it becomes a dead letter at worst
-        kept = kept or ("invalid_payload", str(error))
-    return Delivery(webhook_id, dedup_key, received_at, headers, body, version, update, kept, origin, named=named)
+        delivery.failure = code, sentence
+    return delivery

@@ -12,7 +12,7 @@ from app.db.connection import Connection, Statement
 from app.db.errors import DatabaseAwayError, PacketTooLargeError, RetryableError, UnknownOutcomeError
 from app.db.sql import Raw, bind, literal, update_rows
 from app.db.writer.inbox import SETTLED, Received, Record
-from app.db.writer.read_set import JobRow, Standing, file_keys_json
+from app.db.writer.read_set import JobRow, ReadSet, file_keys_json
 from app.domain import job as rules
 from app.domain import payload
 from app.domain.delivery import Delivery, Outcome
@@ -48,7 +48,7 @@ INSERT INTO video_files (id, generationId, s3Key, filename, fileUrl, filePath, f
 _URL_AT, _SIZE_AT = 4, 6  # places in that row
 _SHOWN = 9  # of a file's columns, in the gallery's order
 
-_SET_KEYS = """
+_SET_POSITIONS = """
 INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at) VALUES %s
 ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at), stage = VALUES(stage),
   tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at), created_at = VALUES(created_at)
@@ -62,11 +62,12 @@ _COMMITTED = "SELECT attempts FROM rushes_webhooks WHERE id = %s FOR UPDATE"
 class Batch:
     """Deliveries that are committed together.
 
-    After `commit`, `outcomes` has one for each delivery's id but those in `locked`: their jobs are held
+    After `commit`, `outcomes` has one for each delivery's id but those in `held`: their jobs are held
     by another session, and they are to be tried again. `events` are the log's new rows, numbered.
 
-    `looks`: whether webhooks that are known already are looked for, and files that are another job's. Otherwise one of
-    them makes `commit` raise the IntegrityError of its key: both are rare, and each look is a statement more.
+    `checks_duplicates`: whether webhooks that are known already are looked for, and files that are another job's.
+    Otherwise one of them makes `commit` raise the IntegrityError of its key: both are rare, and each look is a
+    statement more.
 
     `max_files` is how many files a job may have: a completion that brings more is a dead letter.
 
@@ -80,21 +81,21 @@ class Batch:
         typical: Typical,
         *,
         create_unknown: bool = False,
-        looks: bool = True,
+        checks_duplicates: bool = True,
         max_files: int = MAX_FILES,
         columns: Columns | None = None,
     ) -> None:
         self._create_unknown = create_unknown
         self._max_files = max_files
-        self.looks = looks or any(d.again for d in deliveries)
+        self.checks_duplicates = checks_duplicates or any(d.redelivered for d in deliveries)
         self.deliveries = deliveries
         self.outcomes: dict[str, Outcome] = {}
-        self.locked: list[Delivery] = []
+        self.held: list[Delivery] = []
         self.events: list[LogEvent] = []
         self._language = language
         self._typical = typical
         self._columns = columns or Columns()
-        self._standing = Standing()
+        self._read_set = ReadSet()
         self._record = Record()
         self._took: list[float | None] = []
         self._metadata: list[bytes] = []
@@ -106,13 +107,13 @@ class Batch:
         """Raises RetryableError, DatabaseAwayError, ValuesRefusedError: nothing is there; or UnknownOutcomeError."""
         self._packet_max = connection.packet_max
         try:
-            reads = self._standing.begin(self.deliveries, looks=self.looks)
+            reads = self._read_set.begin(self.deliveries, checks_duplicates=self.checks_duplicates)
             self._refuse_if_too_large(reads)
             results = await connection.run_text(*reads, then=self._go_on)
             if self._failure is not None:
                 raise self._failure
             if not self._sent:
-                await self._standing.read_rest(connection)
+                await self._read_set.read_rest(connection)
                 results = await connection.run_text(*self._decided())
         except DatabaseAwayError as error:
             if self._sent:
@@ -132,7 +133,7 @@ class Batch:
     def _go_on(self, answers: list[Any]) -> list[bytes]:
         """What to send when the reads are answered, at once; nothing when that needs more reading, or fails."""
         try:
-            return self._decided() if self._standing.load(answers) else []
+            return self._decided() if self._read_set.load(answers) else []
         except Exception as error:  # noqa: BLE001 - `commit` raises it
             self._failure = error
             return []
@@ -161,10 +162,10 @@ class Batch:
         return bool(rows) and rows[0][0] == attempts
 
     def _decide(self, delivery: Delivery) -> None:
-        if delivery.id in self._standing.recorded:
-            self.outcomes[delivery.id] = self._standing.recorded[delivery.id]
+        if delivery.id in self._read_set.recorded:
+            self.outcomes[delivery.id] = self._read_set.recorded[delivery.id]
             return
-        known = self._standing.received.get(delivery.dedup_key)
+        known = self._read_set.received.get(delivery.dedup_key)
         if known is not None and known.outcome in SETTLED:
             row = Received(delivery.id, "duplicate", 1, delivery.received_at)
             self._settle(delivery, row, Outcome("duplicate", delivery.id), None)
@@ -175,10 +176,10 @@ class Batch:
             row = Received(known.id, "", known.attempts + 1, known.received_at)
         outcome = self._outcome(delivery, row)
         if outcome is None:
-            self.locked.append(delivery)
+            self.held.append(delivery)
             return
         row.outcome = outcome.kind
-        self._standing.received[delivery.dedup_key] = row
+        self._read_set.received[delivery.dedup_key] = row
         self._settle(delivery, row, outcome, delivery.dedup_key)
 
     def _settle(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
@@ -193,9 +194,9 @@ class Batch:
         if delivery.failure or update is None:
             code, error = delivery.failure or ("apply_failed", "nothing to apply")
             return Outcome("dead", row.id, code, error)
-        job_row = self._standing.jobs.get(update.job_id) or self._made(update, delivery.body)
+        job_row = self._read_set.jobs.get(update.job_id) or self._made(update, delivery.body)
         if job_row is None:
-            if update.job_id in self._standing.held:
+            if update.job_id in self._read_set.held:
                 return None
             return Outcome("parked", row.id, "unknown_job", "VideoGeneration not found")
         refused = self._refusal(job_row, update)
@@ -220,7 +221,7 @@ class Batch:
         if not update.files:
             return None
         for file in update.files:
-            owner = self._standing.key_owner.get(file.s3_key, row.id)
+            owner = self._read_set.key_owner.get(file.s3_key, row.id)
             if owner != row.id:
                 return "key_conflict", f"s3_key {file.s3_key} already belongs to {owner}"
         files = len(row.job.files.keys() | {file.s3_key for file in update.files})
@@ -234,7 +235,7 @@ class Batch:
         """A new job for an update that names its owner, where that is wanted and nobody has its id."""
         if not self._create_unknown or update.user_id is None or update.job_id in RESERVED:
             return None
-        if update.job_id in self._standing.held or update.job_id in self._standing.spelled_otherwise:
+        if update.job_id in self._read_set.held or update.job_id in self._read_set.spelled_otherwise:
             return None
         order = payload.order(body)
         made = JobRow(
@@ -245,7 +246,7 @@ class Batch:
             prompt=order["prompt"][:_PROMPT_MAX],
             columns={column: order[name] for name, column in _ORDERED.items() if name in order},
         )
-        self._standing.jobs[update.job_id] = made
+        self._read_set.jobs[update.job_id] = made
         return made
 
     def _apply(self, row: JobRow, update: StatusUpdate, change: rules.Change, received_at: int) -> None:
@@ -312,14 +313,14 @@ class Batch:
         row.gallery[file.s3_key] = gallery_file([file_id, *list(columns.values())[:_SHOWN]], created_at)
         if known is None or file.s3_key in row.inserted:
             row.inserted[file.s3_key] = [file_id, row.id, file.s3_key, *columns.values()]
-            self._standing.key_owner[file.s3_key] = row.id
+            self._read_set.key_owner[file.s3_key] = row.id
         else:
             row.refreshed[file.s3_key] = columns
 
     def _writes(self) -> list[bytes]:
         now_us = now()
         at = Raw(literal(sql(now_us)))
-        changed = [row for row in self._standing.jobs.values() if row.changed]
+        changed = [row for row in self._read_set.jobs.values() if row.changed]
         fit = partial(self._columns.fit, "video_generations")
         jobs = {row.id: fit(row.columns) | {"updatedAt": at} for row in changed}
         made = [
@@ -338,7 +339,7 @@ class Batch:
         refreshed = {key: columns for row in changed for key, columns in row.refreshed.items()}
         statements += update_rows("video_files", "s3Key", {key: refreshed[key] for key in sorted(refreshed)})
         if changed:
-            statements.append(bind(_SET_KEYS, [_key_row(row, at) for row in changed]))
+            statements.append(bind(_SET_POSITIONS, [_position_row(row, at) for row in changed]))
         statements += self._record.statements()
         if self.events:
             statements += log.append(self.events, now_us)
@@ -364,10 +365,10 @@ async def undo(connection: Connection) -> None:
             connection.close()
 
 
-def _key_row(row: JobRow, at: Raw) -> list[Any]:
-    key = row.job.key
-    assert key is not None  # noqa: S101 - a job that changed has one
+def _position_row(row: JobRow, at: Raw) -> list[Any]:
+    position = row.job.position
+    assert position is not None  # noqa: S101 - a job that changed has one
     # Of a row that this transaction makes, what its column made of the time: it may be of another precision.
     created_at = row.created_at or None if row.prompt is None else Raw(bind(_CREATED_AT, row.id))
     file_keys = file_keys_json(row.job.file_keys)
-    return [row.id, row.job.status, int(key.has_files), key.at, key.stage, key.tie, file_keys, at, created_at]
+    return [row.id, row.job.status, int(position.has_files), *position[1:], file_keys, at, created_at]

@@ -119,7 +119,7 @@ class Drainer:
         if not deliveries:
             return False
         for delivery in deliveries:
-            delivery.again = True
+            delivery.redelivered = True
         answers = self._submit(deliveries)
         await asyncio.wait(answers)
         errors = {d.id: answer.exception() for d, answer in zip(deliveries, answers, strict=True)}

@@ -94,13 +94,12 @@ class Record:
         self._retried: dict[str, list[Any]] = {}
 
     def add(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
-        told = delivery.update or delivery.named
         code, error = outcome.code, outcome.error
         if delivery.payload_omitted:
             code, error = code or "payload_omitted", f"{error}; {_OMITTED}" if error else _OMITTED
         values = [
-            told.job_id if told else None,
-            told.status if told else None,
+            delivery.job_id,
+            delivery.status,
             delivery.version,
             outcome.kind,
             row.attempts,

@@ -13,7 +13,7 @@ from app.db.writer.inbox import Received, find_by_key, find_recorded
 from app.domain import job as rules
 from app.domain.delivery import Delivery, Outcome
 from app.domain.event import stored_file, whole
-from app.domain.job import Key, StatusUpdate
+from app.domain.job import Position, StatusUpdate
 
 # Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others. The rest of
 # what the row says comes in one column: decoding a column costs us more than it costs the server. CONCAT_WS leaves out
@@ -26,7 +26,7 @@ FROM video_generations WHERE id IN %s ORDER BY id FOR UPDATE SKIP LOCKED
 
 # Not locked, and not joined to the above: whoever writes here holds the job's row, and a key that
 # SKIP LOCKED passed over would be a key forgotten. CONCAT_WS leaves out a created_at that is not known.
-_KEYS = """
+_POSITIONS = """
 SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie, created_at), file_keys
 FROM rushes_jobs WHERE job_id IN %s
 """
@@ -55,8 +55,8 @@ _Read = tuple[Statement, Callable[[list[Any]], None]]
 class JobRow:
     """A locked row, and what the batch does to it.
 
-    `created_at` is as the database writes it, empty where there is none; `finished_at` in microseconds. `without_key`:
-    it was there before, and none of the keys in rushes_jobs is its own.
+    `created_at` is as the database writes it, empty where there is none; `finished_at` in microseconds.
+    `without_position`: it was there before, and what rushes_jobs knows is another row's.
     """
 
     id: str
@@ -65,7 +65,7 @@ class JobRow:
     job: rules.Job
     created_at: str = ""
     finished_at: int = 0
-    without_key: bool = False
+    without_position: bool = False
     prompt: str | None = None
     columns: dict[str, Any] = field(default_factory=dict)
     gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class JobRow:
     changed: bool = False
 
 
-class Standing:
+class ReadSet:
     """Jobs, now locked, with their files; webhooks that were received before.
 
     `jobs` are by id. `held` are ids that another session has locked, `spelled_otherwise` those that are no job's, but
@@ -86,7 +86,7 @@ class Standing:
         self.jobs: dict[str, JobRow] = {}
         self._wanted: list[str] = []
         self._keys: list[str] = []
-        self._keys_alone: list[str] = []
+        self._positions_alone: list[str] = []
         self._finished: list[str] = []
         self._loads: list[Callable[[list[Any]], None]] = []
         self.held: set[str] = set()
@@ -95,22 +95,22 @@ class Standing:
         self.recorded: dict[str, Outcome] = {}
         self.key_owner: dict[str, str] = {}
 
-    def begin(self, deliveries: list[Delivery], *, looks: bool) -> list[Statement]:
+    def begin(self, deliveries: list[Delivery], *, checks_duplicates: bool) -> list[Statement]:
         """What begins the transaction and reads.
 
-        `looks`: also for webhooks that were received before, and for keys that are another job's.
+        `checks_duplicates`: also for webhooks that were received before, and for keys that are another job's.
         """
         updates = [d.update for d in deliveries if d.update and not d.failure]
         self._wanted = sorted({u.job_id for u in updates})
         self._keys = sorted({f.s3_key for u in updates for f in u.files})
         reads = self._reads_of_jobs(self._wanted, updates)
-        if looks:
+        if checks_duplicates:
             reads.append((find_by_key(sorted({d.dedup_key for d in deliveries})), self._load_received))
             if self._keys:
                 reads.append((bind(_KEY_OWNERS, self._keys), self._load_owners))
-        again = sorted(d.id for d in deliveries if d.again)
-        if again:
-            reads.append((find_recorded(again), self._load_recorded))
+        redelivered = sorted(d.id for d in deliveries if d.redelivered)
+        if redelivered:
+            reads.append((find_recorded(redelivered), self._load_recorded))
         self._loads = [load for _, load in reads]
         return ["START TRANSACTION", *(statement for statement, _ in reads)]
 
@@ -119,10 +119,10 @@ class Standing:
         loads, self._loads = self._loads, []  # kept, they would be a cycle: garbage that holds all of the batch
         for load, rows in zip(loads, answers[1:], strict=True):
             load(rows)
-        self._finished = [row.id for row in self.jobs.values() if row.without_key and row.job.state == "COMPLETED"]
+        self._finished = [row.id for row in self.jobs.values() if row.without_position and row.job.state == "COMPLETED"]
         return (
             self.jobs.keys() >= set(self._wanted)
-            and not (self._keys_alone or self._finished)
+            and not (self._positions_alone or self._finished)
             and self.key_owner.keys() <= set(self._keys)
         )
 
@@ -145,13 +145,13 @@ class Standing:
                 found = await connection.run_text(*(bind(PRESENT, [job_id]) for job_id in absent))
                 self.spelled_otherwise = {job_id for job_id, rows in zip(absent, found, strict=True) if rows}
         # A job that is held has its key in use.
-        if alone := [job_id for job_id in self._keys_alone if job_id not in self.held]:
+        if alone := [job_id for job_id in self._positions_alone if job_id not in self.held]:
             await forget_keys(connection, alone)
 
     def _reads_of_jobs(self, wanted: list[str], updates: list[StatusUpdate]) -> list[_Read]:
         if not wanted:
             return []
-        reads: list[_Read] = [(bind(_LOCK, wanted), self._load_jobs), (bind(_KEYS, wanted), self._load_keys)]
+        reads: list[_Read] = [(bind(_LOCK, wanted), self._load_jobs), (bind(_POSITIONS, wanted), self._load_positions)]
         empty = sorted({u.job_id for u in updates if rules.brings_no_file(u)})
         if empty:
             reads.append((bind(_WITH_FILES, empty), self._note_files))
@@ -161,8 +161,8 @@ class Standing:
         return reads
 
     def _load_jobs(self, rows: list[Any]) -> None:
-        for job_id, author, organization, standing in rows:
-            state, progress, created_at, completed_at, updated_at = standing.rsplit("|", 4)
+        for job_id, author, organization, state_row in rows:
+            state, progress, created_at, completed_at, updated_at = state_row.rsplit("|", 4)
             ended = times.stored(completed_at) if completed_at else None
             state, at = rules.state_of(state, ended=ended is not None), whole(progress)
             job = rules.Job(state, rules.status_word(state, at), at)
@@ -170,36 +170,36 @@ class Standing:
             if state in rules.FINISHED:
                 finished_at = ended or times.stored(updated_at) or 0
             self.jobs[job_id] = JobRow(
-                job_id, author or "", organization, job, created_at, finished_at, without_key=True
+                job_id, author or "", organization, job, created_at, finished_at, without_position=True
             )
 
-    def _load_keys(self, rows: list[Any]) -> None:
-        for job_id, standing, file_keys in rows:
+    def _load_positions(self, rows: list[Any]) -> None:
+        for job_id, state_row, file_keys in rows:
             row = self.jobs.get(job_id)
             if row is None:
-                self._keys_alone.append(job_id)
+                self._positions_alone.append(job_id)
                 continue
-            status, has_files, at, stage, tie, *created_at = standing.split("|")
+            status, has_files, at, stage, tie, *created_at = state_row.split("|")
             if created_at and _to_the_digit(created_at[0]) != _to_the_digit(row.created_at):
                 continue  # the key of a job that was deleted, before this one was inserted under its id
             job = row.job
-            row.without_key = False
+            row.without_position = False
             job.status = status
-            job.key = Key(has_files == "1", int(at), int(stage), tie)
-            job.has_any = job.key.has_files
+            job.position = Position(has_files == "1", int(at), int(stage), tie)
+            job.has_any = job.position.has_files
             if file_keys:
                 job.file_keys = _file_keys(file_keys)
         for row in self.jobs.values():
-            if row.without_key:
-                row.job.key = rules.known_key(row.job.state, row.finished_at, has_files=False)
+            if row.without_position:
+                row.job.position = rules.known_position(row.job.state, row.finished_at, has_files=False)
 
     def _note_files(self, rows: list[Any]) -> None:
         for (job_id,) in rows:
             row = self.jobs.get(job_id)
             if row is not None:
                 row.job.has_any = True
-                if row.without_key and row.job.key is not None:
-                    row.job.key = row.job.key._replace(has_files=row.job.state == "COMPLETED")
+                if row.without_position and row.job.position is not None:
+                    row.job.position = row.job.position._replace(has_files=row.job.state == "COMPLETED")
 
     def _load_files(self, rows: list[Any]) -> None:
         for job_id, key, *fields, created_at in rows:
@@ -208,9 +208,11 @@ class Standing:
                 continue
             shown = row.gallery[key] = stored_file(fields, created_at)
             file = row.job.files[key] = _file(key, shown, times.stored(created_at))
-            if row.without_key:
+            if row.without_position:
                 # Kept from now on, so that what comes later finds the file no older than it was.
-                row.job.file_keys[key] = rules.file_key(row.job.key.at, "", file) if row.job.key else rules.OLDEST
+                row.job.file_keys[key] = (
+                    rules.file_key(row.job.position.at, "", file) if row.job.position else rules.OLDEST
+                )
 
     def _load_owners(self, rows: list[Any]) -> None:
         self.key_owner = dict(rows)

@@ -95,13 +95,12 @@ async def _end(connection: Connection) -> None:
 
 
 def _row(delivery: Delivery, error: str, tries: int, *, with_payload: bool) -> list[object]:
-    told = delivery.update or delivery.named
     return [
         delivery.id,
         delivery.dedup_key,
         delivery.origin,
-        told.job_id if told else None,
-        told.status if told else None,
+        delivery.job_id,
+        delivery.status,
         delivery.version,
         "dead",
         tries,

@@ -97,7 +97,7 @@ class Writer:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
-        self._looks = 0
+        self._checks = 0
         self._columns = Columns()
 
     def start(self, *, away: bool = False) -> None:
@@ -204,7 +204,7 @@ class Writer:
         `again`: as this batch in any case, since it may have been committed.
         """
         if not again:
-            race = _is_race(error, looked=batch.looks)
+            race = _is_race(error, looked=batch.checks_duplicates)
             if isinstance(error, DatabaseError) and not isinstance(error, ValuesRefusedError):
                 if _is_of_batch(error, tries):
                     await self._isolate(waiting, error)
@@ -213,7 +213,7 @@ class Writer:
             elif not race or (tries and len(waiting) > 1):
                 await self._refused(waiting, error)
                 return []
-            self._looks = max(self._looks, _LOOKS * race)
+            self._checks = max(self._checks, _LOOKS * race)
         waiting = await self._put_off(waiting, error)
         if waiting:
             await asyncio.sleep(_pause(tries))
@@ -262,14 +262,14 @@ class Writer:
         self._queue.add_later(kept)
 
     def _batch(self, deliveries: list[Delivery]) -> Batch:
-        looks = self._looks > 0
-        self._looks -= looks
+        checks_duplicates = self._checks > 0
+        self._checks -= checks_duplicates
         return Batch(
             deliveries,
             self._language,
             self._typical,
             create_unknown=self._create_unknown,
-            looks=looks,
+            checks_duplicates=checks_duplicates,
             max_files=self._max_files,
             columns=self._columns,
         )
@@ -322,7 +322,7 @@ class Writer:
     async def _settle(self, waiting: list[Waiting], batch: Batch) -> None:
         if batch.events:
             self._on_commit(batch.events)
-        held = {d.id for d in batch.locked}
+        held = {d.id for d in batch.held}
         self._passed += len(waiting) - len(held)
         later = [w for w in waiting if w.delivery.id in held]
         for w in waiting:
@@ -362,8 +362,8 @@ class Writer:
             self._away = True
         at = time.monotonic()
         over = [w for w in waiting if w.deadline <= at or (self._away and self._spool is not None)]
-        told = error if isinstance(error, (DatabaseAwayError, BusyError)) else BusyError(str(error))
-        await self._queue_on_disk([w for w in over if not w.spooled], told)
+        why = error if isinstance(error, (DatabaseAwayError, BusyError)) else BusyError(str(error))
+        await self._queue_on_disk([w for w in over if not w.spooled], why)
         self._fail([w for w in over if w.spooled], error)
         gone = set(map(id, over))
         return [w for w in waiting if id(w) not in gone]
@@ -375,7 +375,7 @@ class Writer:
         if not waiting:
             return
         for w in waiting:
-            w.delivery.again = True
+            w.delivery.redelivered = True
         try:
             await self._spool.put([w.delivery for w in waiting])
         except SpoolError as broken:
