@@ -3,7 +3,9 @@
 import random
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
+from aiohttp_sse import EventSourceResponse
 
 from app.push.frames import Framing
 
@@ -19,10 +21,28 @@ def wire_of(request: web.Request) -> Framing:
     return Framing.CHUNKED if request.version >= HttpVersion11 else Framing.PLAIN
 
 
-async def open_stream(request: web.Request, headers: dict[str, str]) -> None:
-    """Sends the headers, a comment and a jittered `retry:`. The connection is for this answer alone."""
-    response = web.StreamResponse(headers=HEADERS | headers)
-    response.force_close()
+class EventStream(EventSourceResponse):
+    """How a stream begins, until the hub takes its socket over: with our headers, and no ping of its own.
+
+    `dead_after` is in seconds, as `Limits` has it.
+    """
+
+    def __init__(self, headers: dict[str, str], dead_after: float) -> None:
+        super().__init__(sep="\n", send_timeout=dead_after)
+        del self.headers["Connection"]  # it is for this answer alone, and says so
+        self.headers.update(HEADERS | headers)
+        self.force_close()
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Sends the headers. Heartbeats are the hub's, for all streams in one task."""
+        writer = await super().prepare(request)
+        self.stop_streaming()
+        return writer
+
+
+async def open_stream(request: web.Request, headers: dict[str, str], dead_after: float) -> None:
+    """Sends the headers, a comment and a jittered `retry:`."""
+    response = EventStream(headers, dead_after)
     await response.prepare(request)
     await response.write(_greeting("rushes"))
 

@@ -58,7 +58,7 @@ async def _events(request: web.Request) -> web.StreamResponse:
                 return web.Response(status=204, headers={"Cache-Control": "no-store"})
             app[HUB].admit(subscriber)
             try:
-                await sse.open_stream(request, cors.allowed(request) | {"Vary": VARY})
+                await sse.open_stream(request, cors.allowed(request) | {"Vary": VARY}, app[HUB].limits.dead_after)
                 take_over(request, subscriber)
             except BaseException:
                 app[HUB].forget(subscriber)
