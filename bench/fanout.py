@@ -1,7 +1,9 @@
-"""How many deliveries a second one process makes, and what an idle client costs it, beside Nchan in the same run.
+"""How many deliveries a second one process makes, and what an idle client costs it, beside Nchan and a server by
+aiohttp-sse's book in the same run.
 
 Each server has one core for itself; the clients, the database and the publisher share another. Rushes finds the events
-in the log, as those of another process. Nchan gets them by POST, over connections kept open.
+in the log, as those of another process. The others get them by POST, over
+connections kept open.
 """
 
 import asyncio
@@ -153,13 +155,14 @@ class Rushes:
             await cursor.execute("COMMIT")
 
 
-class Nchan:
-    """nginx with the module nchan, one worker."""
+class Posted:
+    """A peer that is told of each event by POST: Nchan, which is nginx with a module in C and one worker; or
+    aiohttp-sse by the book, which knows no WebSocket."""
 
-    name = "Nchan"
     first_blocks, websocket_blocks = 1, 1
 
-    def __init__(self, url: str, pid: int) -> None:
+    def __init__(self, name: str, url: str, pid: int) -> None:
+        self.name = name
         self.url = url
         self.pid = pid
 
@@ -187,7 +190,7 @@ class Nchan:
         while answers.count(b"HTTP/1.1 20") < len(jobs):
             data = await reader.read(65536)
             if not data:
-                raise servers.ServerError(f"Nchan refused: {answers[-300:]!r}")
+                raise servers.ServerError(f"{self.name} refused: {answers[-300:]!r}")
             answers += data
         writer.close()
 
@@ -203,11 +206,12 @@ def _data(job_id: str, n: int) -> str:
 
 
 async def fan_out(rounds: int, tell: Callable[[str], None], cases: Sequence[Case] = CASES) -> list[FanOut]:
-    """Measure every case on both servers, in turn; `tell` hears how far."""
+    """Measure every case on each server, in turn; `tell` hears how far."""
     runs = []
     for number in range(rounds):
         for case in cases:
-            for start in (rushes, nchan) if number % 2 == 0 else (nchan, rushes):
+            peers = (nchan,) if case.websocket else (nchan, by_the_book)
+            for start in (rushes, *peers) if number % 2 == 0 else (*peers, rushes):
                 async with AsyncExitStack() as stack:
                     server = await stack.enter_async_context(start())
                     clients = await stack.enter_async_context(listeners())
@@ -216,7 +220,7 @@ async def fan_out(rounds: int, tell: Callable[[str], None], cases: Sequence[Case
     return runs
 
 
-async def _measure(number: int, case: Case, server: Rushes | Nchan, clients: Listeners) -> FanOut:
+async def _measure(number: int, case: Case, server: Rushes | Posted, clients: Listeners) -> FanOut:
     await server.prepare(case.jobs)
     port = urlsplit(server.url).port
     paths = [
@@ -293,9 +297,17 @@ async def rushes() -> AsyncIterator[Rushes]:
 
 
 @asynccontextmanager
-async def nchan() -> AsyncIterator[Nchan]:
+async def nchan() -> AsyncIterator[Posted]:
     """nginx as our own process, in a folder of its own."""
     os.sched_setaffinity(0, {OTHERS_CORE})
     async with servers.nchan() as (url, pid):
         os.sched_setaffinity(pid, {SERVERS_CORE})
-        yield Nchan(url, pid)
+        yield Posted("Nchan", url, pid)
+
+
+@asynccontextmanager
+async def by_the_book() -> AsyncIterator[Posted]:
+    os.sched_setaffinity(0, {OTHERS_CORE})
+    async with servers.by_the_book() as server:
+        os.sched_setaffinity(server.pid, {SERVERS_CORE})
+        yield Posted(server.name, server.url, server.pid)

@@ -46,27 +46,39 @@ def fan_out_table(runs: list[FanOut]) -> Table:
     table = Table(box=box.MARKDOWN, header_style="")
     table.add_column("subscribers", no_wrap=True)
     for name in (
+        "aiohttp-sse /s",
+        "KiB a client",
+        "longest wait ms",
         "Nchan /s",
         "KiB a client",
         "longest wait ms",
         "rushes /s",
         "KiB a client",
         "longest wait ms",
+        "÷ aiohttp-sse",
         "÷ Nchan",
     ):
         table.add_column(name, justify="right", no_wrap=True)
     for case in FAN_OUTS:
-        nchan, rushes = ([r for r in runs if (r.server, r.case) == (s, case.name)] for s in ("Nchan", "rushes"))
+        book, nchan, rushes = (
+            [r for r in runs if (r.server, r.case) == (s, case.name)] for s in ("aiohttp-sse", "Nchan", "rushes")
+        )
         if not (nchan and rushes):
             continue
         cells = []
-        for group in (nchan, rushes):
+        for group in (book, nchan, rushes):
+            if not group:
+                cells += ["", "", ""]
+                continue
             cells.append("ERROR" if any(r.lost for r in group) else f"{median(r.rate for r in group):,.0f}")
             cells.append(f"{median(r.memory for r in group) / 1024:.1f}")
             cells.append(f"{median(r.longest for r in group) * 1000:.0f}")
-        ratio = median(a.rate / b.rate for a, b in zip(rushes, nchan, strict=True))
-        table.add_row(case.name, *cells, f"{ratio:.2f}")
+        table.add_row(case.name, *cells, _ratio(rushes, book), _ratio(rushes, nchan))
     return table
+
+
+def _ratio(ours: list[FanOut], theirs: list[FanOut]) -> str:
+    return f"{median(a.rate / b.rate for a, b in zip(ours, theirs, strict=True)):.2f}" if theirs else ""
 
 
 def storm_table(runs: list[Storm]) -> Table:

@@ -100,6 +100,14 @@ async def noop(folder: Path) -> AsyncIterator[Server]:
         yield server
 
 
+@asynccontextmanager
+async def by_the_book() -> AsyncIterator[Server]:
+    """The peer that streams as aiohttp-sse's own examples do."""
+    with tempfile.TemporaryDirectory(prefix="bench-sse-") as folder:
+        async with _serving("aiohttp-sse", ["-m", "bench.peers.sse"], {}, Path(folder)) as server:
+            yield server
+
+
 _NCHAN = """
 daemon off;
 worker_processes 1;
