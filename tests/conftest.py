@@ -4,28 +4,21 @@ import asyncio
 import itertools
 import os
 import re
-import socket
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import quote
 
 import hypothesis
 import pymysql
 import pytest
-from aiohttp import ClientSession, web
 from pymysql.constants import CLIENT
 
 from app import logs
 from app.db import migrate
 from app.db.local import private_database
 from app.db.url import parameters
-from app.main import create_app
-from app.server import Runner
-from app.settings import Settings
-from tests.contract import contract
+from tests.client import Client, OwnServer
 
 MIGRATIONS = sorted((Path(__file__).parents[1] / "app/db/migrations").glob("*.sql"))
 _numbers = itertools.count(1)
@@ -111,60 +104,11 @@ def _without_sequences(statement: str) -> str:
     return re.sub(r"\bseq_(\d+)_to_(\d+)\b", counted, statement)
 
 
-@dataclass
-class Server:
-    """A running server, and a client of it."""
-
-    url: str
-    app: web.Application
-    session: ClientSession
-
-    async def register(self, job_id: str, **fields) -> dict:
-        order = {"job_id": job_id, "prompt": "the sea"} | fields
-        async with self.session.post(f"{self.url}/api/videos", json=order) as answer:
-            assert answer.status in (200, 201), await answer.text()
-            return await answer.json()
-
-    async def post(self, body, headers=None) -> tuple[int, dict]:
-        """A webhook's status and answer."""
-        url = f"{self.url}/api/webhooks/video-completion"
-        kind = {"data": body} if isinstance(body, bytes) else {"json": body}
-        merged = {"Content-Type": "application/json"} | (headers or {})
-        async with self.session.post(url, **kind, headers=merged) as answer:
-            return answer.status, await answer.json()
-
-    async def get(self, path: str, **kwargs) -> tuple[int, dict]:
-        async with self.session.get(self.url + path, **kwargs) as answer:
-            return answer.status, await answer.json()
-
-
-@asynccontextmanager
-async def running(database_url: str, **settings) -> AsyncIterator[Server]:
-    """The server on a free port, as `rushes serve` runs it."""
-    with socket.socket() as listening, tempfile.TemporaryDirectory() as folder:
-        listening.bind(("127.0.0.1", 0))
-        async with _running(database_url, listening, {"data_dir": Path(folder)} | settings) as server:
-            yield server
-
-
-@asynccontextmanager
-async def _running(database_url: str, listening: socket.socket, settings: dict) -> AsyncIterator[Server]:
-    chosen = Settings(_env_file=None, **({"port": listening.getsockname()[1], "log_level": "error"} | settings))
-    app = create_app(chosen, database_url)
-    broken: list[str] = []
-    app.middlewares.insert(0, contract(broken))
-    runner = Runner(app, shutdown_timeout=5)
-    try:
-        await runner.setup()
-        await web.SockSite(runner, listening).start()
-        async with ClientSession() as session:
-            yield Server(f"http://127.0.0.1:{chosen.port}", app, session)
-    finally:
-        await runner.cleanup()
-    assert broken == []
+@pytest.fixture
+def aiohttp_client_cls() -> type[Client]:
+    return Client
 
 
 @pytest.fixture
-async def server(database_url) -> AsyncIterator[Server]:
-    async with running(database_url) as started:
-        yield started
+async def server(aiohttp_client, database_url) -> Client:
+    return await aiohttp_client(OwnServer(database_url))

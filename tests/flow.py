@@ -6,7 +6,7 @@ from app import times
 from app.db.pool import Pool
 from app.upkeep.leader import Leader
 from app.upkeep.retention import Retention
-from tests.conftest import Server, running
+from tests.client import Client, running
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
 
@@ -34,24 +34,24 @@ async def flow(url: str, sql) -> None:
     assert sql("SELECT * FROM video_generations WHERE id = 'bystander'") == before
 
 
-async def _moves(server: Server, sql) -> int:
+async def _moves(server: Client, sql) -> int:
     """A job from its order to its video; the id of its first event."""
-    assert (await server.get("/readyz"))[0] == 200
+    assert (await server.read("/readyz"))[0] == 200
     await server.register("j1", prompt=TRICKY, aspect_ratio="1:1")
-    assert (await server.get("/api/videos/j1"))[1]["prompt"] == TRICKY
+    assert (await server.read("/api/videos/j1"))[1]["prompt"] == TRICKY
     async with events(server.session, f"{server.url}/events/j1") as source:
         first = await source.next()
         sent = webhook("j1", "generating", at=EIGHT.format(2))
-        assert (await server.post(sent))[0] == 200
+        assert (await server.send(sent))[0] == 200
         assert (await source.next()).data["progress"] == 50
-        assert (await server.post(sent))[1]["status"] == "duplicate"
-        assert (await server.post(webhook("j1", "processing", at=EIGHT.format(1))))[1]["status"] == "stale"
+        assert (await server.send(sent))[1]["status"] == "duplicate"
+        assert (await server.send(webhook("j1", "processing", at=EIGHT.format(1))))[1]["status"] == "stale"
         named = completion("j1", video(f"one/{TRICKY}", filename=f"{TRICKY}.mp4"), video("two"))
         named["data"]["metadata"]["prompt_used"] = TRICKY
-        assert (await server.post(named))[0] == 200
+        assert (await server.send(named))[0] == 200
         done = await source.next()
         assert (done.event, len(done.data["videos"])) == ("completed", 2)
-    _, gallery = await server.get("/api/videos/user")
+    _, gallery = await server.read("/api/videos/user")
     (job,) = gallery["generations"]
     assert (job["prompt"], job["aspect_ratio"]) == (TRICKY, "1:1")
     assert [file["file_path"] for file in job["videos"]] == [f"one/{TRICKY}", "two"]
@@ -62,18 +62,18 @@ async def _moves(server: Server, sql) -> int:
     return first.id
 
 
-async def _is_parked(server: Server) -> None:
-    assert (await server.post(webhook("late", "generating")))[0] == 404
+async def _is_parked(server: Client) -> None:
+    assert (await server.send(webhook("late", "generating")))[0] == 404
     await server.register("late")
     async with asyncio.timeout(10):
-        while (await server.get("/api/videos/late"))[1]["progress"] != 50:
+        while (await server.read("/api/videos/late"))[1]["progress"] != 50:
             await asyncio.sleep(0.02)
 
 
-async def _conflicts(server: Server, sql) -> None:
+async def _conflicts(server: Client, sql) -> None:
     """A key of another job's changes nothing; when it is free, the dead letter can be tried again."""
     await server.register("j2")
-    code, body = await server.post(completion("j2", video("other"), video("two")))
+    code, body = await server.send(completion("j2", video("other"), video("two")))
     assert (code, body["code"]) == (409, "key_conflict")
     assert sql("SELECT status FROM video_generations WHERE id = 'j2'") == (("PENDING",),)
     assert sql("SELECT COUNT(*) FROM video_files WHERE generationId = 'j2'") == ((0,),)
@@ -83,24 +83,24 @@ async def _conflicts(server: Server, sql) -> None:
     assert sql("SELECT status FROM video_generations WHERE id = 'j2'") == (("COMPLETED",),)
 
 
-async def _is_discarded(server: Server, sql) -> None:
-    code, body = await server.post({"job_id": TRICKY})
+async def _is_discarded(server: Client, sql) -> None:
+    code, body = await server.send({"job_id": TRICKY})
     assert (code, body["code"], body["job_id"]) == (400, "invalid_payload", TRICKY)
     async with server.session.post(f"{server.url}/api/admin/webhooks/{body['webhook_id']}/discard") as answer:
         assert (await answer.json())["changed"] is True
     assert sql("SELECT outcome FROM rushes_webhooks WHERE id = %s", body["webhook_id"]) == (("discarded",),)
-    _, listed = await server.get("/api/admin/webhooks?outcome=discarded")
+    _, listed = await server.read("/api/admin/webhooks?outcome=discarded")
     assert [(found["id"], found["job_id"]) for found in listed["webhooks"]] == [(body["webhook_id"], TRICKY)]
 
 
-async def _is_replayed(server: Server, last_id: int) -> None:
+async def _is_replayed(server: Client, last_id: int) -> None:
     """A client that comes back to another process gets all that it missed, in order, and then what follows."""
     async with events(server.session, f"{server.url}/events", last_id=last_id) as source:
         missed = [await source.next() for _ in range(6)]
         assert [event.id for event in missed] == list(range(last_id + 1, last_id + 7))
         assert [event.event for event in missed] == ["progress", "completed"] + ["progress"] * 3 + ["completed"]
         await server.register("j3", prompt=TRICKY)
-        assert (await server.post(webhook("j3", "generating")))[0] == 200
+        assert (await server.send(webhook("j3", "generating")))[0] == 200
         assert [(await source.next()).id for _ in range(2)] == [last_id + 7, last_id + 8]
 
 

@@ -7,13 +7,13 @@ import pytest
 from playwright.async_api import Page, async_playwright
 
 from tests.browser.engines import CHROMIUM, CHROMIUM_OPTIONS, ENGINES, Browser, Engine
-from tests.conftest import Server, running
+from tests.client import Client, running
 
 CHOSEN = os.environ.get("RUSHES_BROWSERS", "chromium").split()
 
 
 @pytest.fixture
-async def server(database_url) -> AsyncIterator[Server]:
+async def server(database_url) -> AsyncIterator[Client]:
     async with running(database_url, simulated_step=0.3) as started:
         yield started
 

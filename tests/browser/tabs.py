@@ -56,5 +56,5 @@ async def ids(tab: Tab, last: int) -> list[int]:
 
 async def moved(server, job_id: str, times: int = 1) -> None:
     for _ in range(times):
-        code, body = await server.post(webhook(job_id, "generating"))
+        code, body = await server.send(webhook(job_id, "generating"))
         assert code == 200, body

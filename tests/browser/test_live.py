@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from app.appkeys import HUB
 from tests.browser.proxy import Proxy, proxy
 from tests.browser.tabs import follow, following, ids, moved, open_tab, until
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_sign_in import SECRET, bearer, token
 from tests.webhooks import completion, video, webhook
 
@@ -95,7 +95,7 @@ async def test_job_of_somebody_else_has_a_stream_of_its_own_until_it_is_over(dat
     async with running(database_url, stream_end_completed=0.2) as server:
         await server.register("theirs", user_id="u2")
         tab = await following(browser, server.url, "theirs")
-        await server.post(completion("theirs", video("k")))
+        await server.send(completion("theirs", video("k")))
         assert await ids(tab, 2) == [1, 2]
         await until(tab, "states.at(-1).state === 'over'")
 
@@ -117,7 +117,7 @@ async def test_jobs_of_ones_own_are_followed_on_one_stream_from_what_was_read_of
         await server.register(job_id)
     tabs = []
     for job_id in ("j1", "j2"):
-        _, job = await server.get(f"/api/videos/{job_id}")
+        _, job = await server.read(f"/api/videos/{job_id}")
         options = {"lastEventId": job["last_event_id"], "channel": job["channel"], "own": job["own"]}
         tabs.append(await following(browser, server.url, job_id, **options))
         await moved(server, job_id)
@@ -128,7 +128,7 @@ async def test_jobs_of_ones_own_are_followed_on_one_stream_from_what_was_read_of
 async def test_job_of_ones_own_is_over_after_its_completion_and_leaves_the_shared_stream(browser, server):
     await server.register("j1")
     tab = await following(browser, server.url, "j1")
-    await server.post(completion("j1", video("k")))
+    await server.send(completion("j1", video("k")))
     assert await ids(tab, 2) == [1, 2]
     await until(tab, "states.at(-1).state === 'over'")
     async with asyncio.timeout(5):
@@ -142,12 +142,12 @@ async def test_job_of_ones_own_is_over_after_its_completion_and_leaves_the_share
 async def test_failed_job_of_ones_own_is_over_only_when_no_new_try_followed(browser, server):
     await server.register("j1")
     tab = await following(browser, server.url, "j1", timing={"endFailed": 3_000})
-    await server.post(webhook("j1", "failed"))
+    await server.send(webhook("j1", "failed"))
     await moved(server, "j1")
     assert await ids(tab, 3) == [1, 2, 3]
     await tab.evaluate("new Promise((done) => setTimeout(done, 3_100))")
     assert not await tab.evaluate("states.some(({ state }) => state === 'over')")
-    await server.post(webhook("j1", "failed"))
+    await server.send(webhook("j1", "failed"))
     assert await ids(tab, 4) == [1, 2, 3, 4]
     await until(tab, "states.at(-1).state === 'over'")
 
@@ -206,7 +206,7 @@ async def test_refusal_is_told_whatever_its_body(browser, server, body):
 async def test_stream_that_is_to_come_later_is_never_live_and_tried_less_and_less(database_url, browser):
     async with running(database_url, max_connections_per_user=1) as server, ClientSession() as other:
         await server.register("j1")
-        async with other.get(f"{server.url}/events") as taken:
+        async with other.read(f"{server.url}/events") as taken:
             tab = await follow(await open_tab(browser, server.url))
             await until(tab, "states.filter(({ state }) => state === 'offline').length === 2")
             assert not await tab.evaluate("states.some(({ state }) => state === 'live')")
@@ -223,7 +223,7 @@ async def test_stream_that_is_to_come_later_is_never_live_and_tried_less_and_les
 async def test_browsers_own_event_source_comes_back_to_a_server_that_was_full(database_url, browser):
     async with running(database_url, max_connections=1) as server, ClientSession() as other:
         await server.register("j1")
-        async with other.get(f"{server.url}/events") as taken:
+        async with other.read(f"{server.url}/events") as taken:
             tab = await open_tab(browser, server.url)
             await tab.evaluate(
                 """() => {
@@ -261,7 +261,7 @@ async def test_behind_a_proxy_that_holds_streams_back_another_way_is_found(brows
         assert (await tab.evaluate("states.at(-1)"))["via"] == via
         await moved(server, "j1")
         assert await ids(tab, 2) == [1, 2]
-        await server.post(completion("j1", video("k")))
+        await server.send(completion("j1", video("k")))
         await until(tab, "seen.at(-1).event === 'completed'")
         await tab.close()
 
@@ -279,7 +279,7 @@ async def test_job_that_ends_before_the_polling_starts_is_told_of(browser, serve
         else:
             await follow(tab, "j1" if start == "own job" else None, timing=QUICK)
             await until(tab, "seen.length > 0")
-        code, body = await server.post(completion("j1", video("k")))
+        code, body = await server.send(completion("j1", video("k")))
         assert code == 200, body
         await until(tab, "states.at(-1)?.via === 'polling'")
         await moved(server, "j2")
@@ -355,14 +355,14 @@ async def test_job_that_is_missing_from_a_bounded_list_has_not_ended_for_the_pol
     async with running(database_url, list_max_bytes=600) as server:
         for job_id in ("j1", "j2", "j3"):
             await server.register(job_id)
-        assert [job["id"] for job in (await server.get("/api/videos/user"))[1]["active"]] == ["j3"]
+        assert [job["id"] for job in (await server.read("/api/videos/user"))[1]["active"]] == ["j3"]
         tab = await open_tab(browser, server.url)
         await tab.evaluate(POLL, ["j1", "j2", "j3"])
         assert sorted(await tab.evaluate("poll()")) == [["progress", "j1"], ["progress", "j2"], ["progress", "j3"]]
         # Nothing has come since: nobody is asked about, or told of, again.
         assert await tab.evaluate("asked = 0, poll()") == []
         assert await tab.evaluate("asked") == 1
-        await server.post(completion("j1", video("k")))
+        await server.send(completion("j1", video("k")))
         await moved(server, "j2")
         told = await tab.evaluate("poll()")
         assert [event for event in told if event[1] != "j3"] == [["completed", "j1"], ["progress", "j2"]]
@@ -394,7 +394,7 @@ async def test_stream_goes_on_with_a_new_token_when_the_old_one_ends(database_ur
         newest = 1
         async with asyncio.timeout(20):
             while len(given) < started + 2:
-                code, _ = await server.post(webhook(job_id, "generating"), {"X-Webhook-Secret": "s" * 20})
+                code, _ = await server.send(webhook(job_id, "generating"), {"X-Webhook-Secret": "s" * 20})
                 assert code == 200
                 newest += 1
                 await asyncio.sleep(0.05)
@@ -415,7 +415,7 @@ async def test_two_users_in_one_browser_never_share_a_stream(database_url, brows
         tabs = [await following(browser, host.url, tokens=f"/token/{user}") for user in ("u1", "u2")]
         assert len(server.app[HUB]) == 2
         for user in ("u1", "u2"):
-            await server.post(webhook(f"job-{user}", "generating"), {"X-Webhook-Secret": "s" * 20})
+            await server.send(webhook(f"job-{user}", "generating"), {"X-Webhook-Secret": "s" * 20})
         assert await ids(tabs[0], 3) == [2, 3]
         assert await ids(tabs[1], 4) == [2, 4]
         for user, tab in zip(("u1", "u2"), tabs, strict=True):

@@ -8,7 +8,7 @@ import pytest
 from app.appkeys import HUB
 from tests.browser.proxy import proxy
 from tests.browser.tabs import follow, following, ids, moved, open_tab, until
-from tests.conftest import running
+from tests.client import running
 
 SOON = {"watch": 200}  # ms: looks for signs of life, in tests that need them
 

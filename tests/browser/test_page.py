@@ -11,7 +11,7 @@ from playwright.async_api import Locator, Page, expect
 
 from app.appkeys import FOLLOWER, SETTINGS
 from app.routes.pages import STATIC
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_sign_in import SECRET, token
 
 _seconds = itertools.count(1)
@@ -341,7 +341,7 @@ async def test_card_of_a_job_that_a_bounded_list_does_not_name_stays_and_goes_on
         async with page.expect_response("**/api/videos/job-1"):
             sql("UPDATE rushes_events SET data = '{}' WHERE id = 2")
             server.app[FOLLOWER]._was_away = True
-        assert [entry["id"] for entry in (await server.get("/api/videos/user"))[1]["active"]] == ["job-2"]
+        assert [entry["id"] for entry in (await server.read("/api/videos/user"))[1]["active"]] == ["job-2"]
         await post_webhook(page, server, "job-1", "generating")
         await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "50", timeout=STORY)
         await expect(job(page, "job-2")).to_be_visible()

@@ -60,10 +60,10 @@ async def test_webhook_moves_the_bar_in_two_tabs_and_brings_the_video(browser, s
     await server.register("j1")
     tabs = [await open_page(browser, server.url) for _ in range(2)]
     for status, value in (("processing", 25), ("generating", 50), ("downloading", 75)):
-        assert (await server.post(webhook("j1", status)))[0] == 200
+        assert (await server.send(webhook("j1", status)))[0] == 200
         for tab in tabs:
             await until(tab, bar_at("j1", value))
-    assert (await server.post(completion("j1", video("k"))))[0] == 200
+    assert (await server.send(completion("j1", video("k"))))[0] == 200
     for tab in tabs:
         await until(tab, "document.querySelector('rushes-job[job-id=j1]').getAttribute('state') === 'COMPLETED'")
 
@@ -71,7 +71,7 @@ async def test_webhook_moves_the_bar_in_two_tabs_and_brings_the_video(browser, s
 async def test_failure_shows_its_reason(browser, server):
     await server.register("j1")
     tab = await open_page(browser, server.url)
-    assert (await server.post(webhook("j1", "failed") | {"error": REASON}))[0] == 200
+    assert (await server.send(webhook("j1", "failed") | {"error": REASON}))[0] == 200
     card = "document.querySelector('rushes-job[job-id=j1]')"
     await until(tab, f"{card}.getAttribute('state') === 'FAILED'")
     await until(tab, f"{card}.textContent.includes({json.dumps(REASON)})")
@@ -87,6 +87,6 @@ async def test_page_goes_on_where_storage_is_denied_after_it_was_loaded(browser,
     await server.register("j1")
     tab = await open_page(browser, server.url)
     await tab.evaluate(STORAGE_DENIED)
-    assert (await server.post(webhook("j1", "failed") | {"error": REASON}))[0] == 200
+    assert (await server.send(webhook("j1", "failed") | {"error": REASON}))[0] == 200
     await until(tab, "document.querySelector('rushes-job[job-id=j1]').getAttribute('state') === 'FAILED'")
     await until(tab, "document.querySelector('rushes-connection').getAttribute('state') === 'live'")

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_away import Gate
 from tests.webhooks import completion, video
 
@@ -39,7 +39,7 @@ async def test_one_that_stalls_every_session_keeps_the_others_of_its_batch_no_lo
             async def post(name):
                 began = time.monotonic()
                 named = "STALL ME.mp4" if name == "j60" else "a.mp4"
-                code, _ = await server.post(completion(name, video(name, filename=named)))
+                code, _ = await server.send(completion(name, video(name, filename=named)))
                 return code, time.monotonic() - began
 
             answers = await asyncio.gather(*(post(name) for name in names))

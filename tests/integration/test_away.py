@@ -12,7 +12,7 @@ import pytest
 from app.appkeys import SPOOL, WRITER
 from app.db.errors import DatabaseAwayError
 from app.db.url import parameters
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_writer import until
 from tests.streams import events
 from tests.webhooks import webhook
@@ -107,12 +107,12 @@ async def test_webhooks_are_queued_while_the_database_is_away_and_applied_when_i
         await server.register("j1")
         await gate.shut()
         for status in ("processing", "generating"):
-            code, body = await server.post(webhook("j1", status))
+            code, body = await server.send(webhook("j1", status))
             assert (code, body["success"], body["status"], body["job_id"]) == (202, True, "queued", "j1")
             assert "webhook_id" not in body
         assert sql("SELECT progress FROM video_generations") == ((0,),)
         await gate.open()
-        code, _ = await server.post(webhook("j1", "downloading"))
+        code, _ = await server.send(webhook("j1", "downloading"))
         assert code in (200, 202)
         await drained(server)
     assert sql("SELECT progress FROM video_generations") == ((75,),)
@@ -124,17 +124,17 @@ async def test_webhook_queued_and_sent_again_is_applied_once(gate, sql, tmp_path
         await server.register("j1")
         await gate.shut()
         sent = webhook("j1", "generating")
-        assert [(await server.post(sent))[0] for _ in range(3)] == [202] * 3
+        assert [(await server.send(sent))[0] for _ in range(3)] == [202] * 3
         await gate.open()
         await drained(server)
-        assert (await server.post(sent))[1]["status"] == "duplicate"
+        assert (await server.send(sent))[1]["status"] == "duplicate"
     assert sql("SELECT COUNT(*) FROM rushes_events") == ((2,),)
 
 
 async def test_invalid_webhook_is_refused_also_while_the_database_is_away_and_kept(gate, sql, tmp_path):
     async with serving(gate, tmp_path) as server:
         await gate.shut()
-        code, body = await server.post({"job_id": "j1"})
+        code, body = await server.send({"job_id": "j1"})
         assert (code, body["code"]) == (400, "invalid_payload")
         await gate.open()
         await drained(server)
@@ -148,7 +148,7 @@ async def test_health_says_degraded_and_reads_say_when_to_come_back(gate, tmp_pa
             async with server.session.get(server.url + path) as answer:
                 assert (answer.status, (await answer.json())["status"]) == (503, "degraded")
                 assert int(answer.headers["Retry-After"]) > 0
-        assert (await server.get("/healthz"))[0] == 200
+        assert (await server.read("/healthz"))[0] == 200
         async with server.session.get(f"{server.url}/api/videos/user") as answer:
             assert (answer.status, (await answer.json())["code"]) == (503, "unavailable")
             assert int(answer.headers["Retry-After"]) > 0
@@ -163,13 +163,13 @@ async def test_health_says_degraded_and_reads_say_when_to_come_back(gate, tmp_pa
 async def test_sessions_that_ended_while_they_were_idle_are_not_used_again(gate, sql, tmp_path, end):
     async with serving(gate, tmp_path) as server, asyncio.timeout(5):
         await server.register("j1")
-        assert (await server.post(webhook("j1", "processing")))[0] == 200
+        assert (await server.send(webhook("j1", "processing")))[0] == 200
         session = server.app[WRITER]._connection
         end(gate)
         while not session.closed:  # the news are on their way
             await asyncio.sleep(0.01)
-        assert (await server.post(webhook("j1", "generating")))[0] == 200
-        code, job = await server.get("/api/videos/j1")
+        assert (await server.send(webhook("j1", "generating")))[0] == 200
+        code, job = await server.read("/api/videos/j1")
         assert (code, job["progress"]) == (200, 50)
         with pytest.raises(DatabaseAwayError):
             await session.run_text("SELECT 1")
@@ -181,7 +181,7 @@ async def test_health_is_told_at_once_also_of_a_database_that_hangs(database_url
     async with running(database_url, health_timeout=0.2) as server, asyncio.timeout(5):
         session.cursor().execute("LOCK TABLES rushes_counter WRITE")
         for path in ("/api/webhooks/video-completion", "/readyz"):
-            code, body = await server.get(path)
+            code, body = await server.read(path)
             assert (code, body["status"]) == (503, "degraded")
         session.close()
 
@@ -192,7 +192,7 @@ async def test_open_streams_stay_open_and_go_on(gate, tmp_path):
         async with events(server.session, f"{server.url}/events/j1") as source:
             assert (await source.next()).id == 1
             await gate.shut()
-            await server.post(webhook("j1", "generating"))
+            await server.send(webhook("j1", "generating"))
             await gate.open()
             event = await source.next()
             assert (event.id, event.data["progress"]) == (2, 50)
@@ -221,10 +221,10 @@ async def test_webhooks_are_taken_again_after_an_outage_in_which_nothing_could_b
     async with serving(gate, tmp_path, spool_max_bytes=1) as server:
         await server.register("j1")
         await gate.shut()
-        assert (await server.post(webhook("j1", "generating")))[0] == 503
+        assert (await server.send(webhook("j1", "generating")))[0] == 503
         await gate.open()
         async with asyncio.timeout(10):
-            while (await server.post(webhook("j1", "generating")))[0] != 200:
+            while (await server.send(webhook("j1", "generating")))[0] != 200:
                 await asyncio.sleep(0.02)
 
 
@@ -232,7 +232,7 @@ async def test_what_was_queued_is_applied_by_the_next_server(gate, sql, tmp_path
     async with serving(gate, tmp_path) as server:
         await server.register("j1")
         await gate.shut()
-        assert (await server.post(webhook("j1", "generating")))[0] == 202
+        assert (await server.send(webhook("j1", "generating")))[0] == 202
     await gate.open()
     async with serving(gate, tmp_path) as server:
         async with asyncio.timeout(10):
@@ -246,7 +246,7 @@ async def test_job_held_by_another_program_for_too_long_is_queued_and_applied_la
         await server.register("j1")
         with pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"]) as session:
             session.cursor().execute("SELECT id FROM video_generations FOR UPDATE")
-            code, body = await server.post(webhook("j1", "generating"))
+            code, body = await server.send(webhook("j1", "generating"))
             assert (code, body["status"]) == (202, "queued")
             # The database is there, and nobody is to look for what is wrong with it.
             told = "It could not be written to the database yet; it is safe on local disk and will be applied."
@@ -264,7 +264,7 @@ async def test_webhooks_of_a_job_that_stays_held_do_not_keep_others_in_the_queue
         with pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"]) as session:
             session.cursor().execute("SELECT id FROM video_generations FOR UPDATE")
             for job in ("held", "free"):
-                assert (await server.post(webhook(job, "generating")))[0] == 202
+                assert (await server.send(webhook(job, "generating")))[0] == 202
             session.rollback()
             session.cursor().execute("SELECT id FROM video_generations WHERE id = 'held' FOR UPDATE")
             async with asyncio.timeout(10):
@@ -289,7 +289,7 @@ async def test_nobody_waits_longer_than_he_may_behind_a_batch_that_the_database_
         async def post(after: float) -> tuple[int, float]:
             await asyncio.sleep(after * budget)
             began = loop.time()
-            code, _ = await server.post(webhook("j1", "generating"))
+            code, _ = await server.send(webhook("j1", "generating"))
             return code, loop.time() - began
 
         answers = await asyncio.gather(*(post(after) for after in (0, 0.1, 0.5, 1.05, 1.3)))

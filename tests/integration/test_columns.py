@@ -10,7 +10,7 @@ from app.db.connection import connect
 from app.db.errors import ValuesRefusedError
 from app.db.writer.batch import Batch
 from app.domain.event import Typical
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_commands import run
 from tests.integration.test_other_tables import UNASKED, add, alter
 from tests.integration.test_writer import delivery, kinds, writing
@@ -188,7 +188,7 @@ async def test_webhook_is_answered_200_though_its_reason_does_not_fit(database_u
     add(sql, "j2")
     async with running(database_url, **UNASKED) as server:
         sent = [webhook("j1", "failed") | {"error": "🎬" * 300}, webhook("j2", "generating")]
-        answers = await asyncio.gather(*(server.post(one) for one in sent))
+        answers = await asyncio.gather(*(server.send(one) for one in sent))
         assert [code for code, _ in answers] == [200, 200], answers
     assert sql("SELECT status, error FROM video_generations ORDER BY id") == (
         ("FAILED", "\ufffd" * 191),
@@ -200,7 +200,7 @@ async def test_dead_letter_names_the_column_that_has_no_default(database_url, sq
     alter(sql, "video_files", "ADD COLUMN tenant VARCHAR(191) NOT NULL")
     add(sql, "j1")
     async with running(database_url, **UNASKED) as server:
-        code, body = await server.post(completion("j1", video("k/1")))
+        code, body = await server.send(completion("j1", video("k/1")))
         assert (code, body["code"], "tenant" in body["error"]) == (422, "apply_failed", True)
 
 
@@ -253,7 +253,7 @@ async def test_dead_letter_is_applied_by_a_replay_as_soon_as_its_column_is_wide_
         for name in ("j1", "j2"):
             await server.register(name)
         sent = [completion(name, video(f"k/{name}", **fields)) for name in ("j1", "j2")]
-        answers = await asyncio.gather(*(server.post(one) for one in sent))
+        answers = await asyncio.gather(*(server.send(one) for one in sent))
         assert {code for code, _ in answers} == {422}
         alter(sql, "video_files", change)
         for _, answer in answers:

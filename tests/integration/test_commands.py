@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.conftest import running
+from tests.client import running
 from tests.streams import events
 from tests.webhooks import webhook
 
@@ -284,7 +284,7 @@ async def test_setting_that_cannot_work_is_told_in_one_sentence(tmp_path, settin
     assert "hush" not in out + err
 
 
-async def test_send_tries_again_with_the_same_id_until_it_is_taken(tmp_path):
+async def test_send_tries_again_with_the_same_id_until_it_is_taken(aiohttp_server, tmp_path):
     ids = []
 
     async def flaky(request):
@@ -295,10 +295,10 @@ async def test_send_tries_again_with_the_same_id_until_it_is_taken(tmp_path):
 
     app = web.Application()
     app.router.add_post("/api/webhooks/video-completion", flaky)
-    async with TestServer(app) as server:
-        code, _, err = await run(
-            tmp_path, "send", str(server.make_url("")).rstrip("/"), "--job-id", "j", "--status", "pending"
-        )
+    server = await aiohttp_server(app)
+    code, _, err = await run(
+        tmp_path, "send", str(server.make_url("")).rstrip("/"), "--job-id", "j", "--status", "pending"
+    )
     assert code == 0, err
     assert len(ids) == 3
     assert len(set(ids)) == 1

@@ -18,7 +18,7 @@ import orjson
 import pytest
 from aiohttp import ClientResponse
 
-from tests.conftest import Server, running
+from tests.client import Client, running
 from tests.integration.test_sign_in import SECRET, bearer
 from tests.webhooks import completion, video, webhook
 
@@ -212,7 +212,7 @@ async def watched() -> AsyncIterator[Callable[[], float]]:
         task.cancel()
 
 
-async def ask(server: Server, case: Case, body: bytes) -> int:
+async def ask(server: Client, case: Case, body: bytes) -> int:
     """Bytes of the answer."""
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"} | case.headers()
     if case.status == SWITCHED:
@@ -239,7 +239,7 @@ async def follow(answer: ClientResponse, upto: str) -> int:
     return size
 
 
-async def listen(server: Server, case: Case, headers: dict) -> int:
+async def listen(server: Client, case: Case, headers: dict) -> int:
     """The same over WebSocket."""
     size = 0
     async with server.session.ws_connect(server.url + case.path, headers=headers, max_msg_size=0) as socket:

@@ -17,7 +17,7 @@ import pytest
 
 from app.appkeys import HUB
 from app.domain.event import LogEvent
-from tests.conftest import running
+from tests.client import running
 from tests.crowd import Listener, gather, listen
 from tests.integration.test_commands import serving
 from tests.streams import events
@@ -61,7 +61,7 @@ async def test_client_that_misbehaves_is_closed_with_the_code_that_says_how(serv
         while last[0] != 0x88:  # pongs
             last = last[2 + last[1] :]
         assert struct.unpack_from("!H", last, 2)[0] == code
-        await server.post(webhook("j1", "generating"))
+        await server.send(webhook("j1", "generating"))
         assert (await good.receive_json())["data"]["progress"] == 50
 
 
@@ -100,7 +100,7 @@ async def test_frozen_readers_hold_up_nobody(database_url, websocket):
         while len(server.app[HUB]) > len(good):
             last += 1
             assert last < 2000, "the frozen ones were never dropped"
-            code, _ = await server.post(webhook("j1", "failed", data=None) | {"error": "x" * 4000 + f"<{last}>"})
+            code, _ = await server.send(webhook("j1", "failed", data=None) | {"error": "x" * 4000 + f"<{last}>"})
             assert code == 200
             # Whoever reads has each event while the frozen ones still hold theirs.
             await asyncio.gather(*(listener.until(b"<%d>" % last, 5) for listener in good))

@@ -16,7 +16,7 @@ from app.db.url import parameters
 from app.domain import payload
 from app.routes import admin
 from app.upkeep.leader import Leader
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_commands import environment, run
 from tests.integration.test_writer import holding
 from tests.webhooks import completion, video, webhook
@@ -76,16 +76,16 @@ async def conflict(server, sql) -> str:
     """The id of a dead letter that can be applied, now that the key it wants belongs to nobody."""
     await server.register("owner")
     await server.register("j2")
-    await server.post(completion("owner", video("k/1")))
-    code, body = await server.post(completion("j2", video("k/1"), video("k/2")))
+    await server.send(completion("owner", video("k/1")))
+    code, body = await server.send(completion("j2", video("k/1"), video("k/2")))
     assert code == 409
     sql("DELETE FROM video_files WHERE generationId = 'owner'")
     return body["webhook_id"]
 
 
 async def test_parked_webhook_is_listed_and_applied_by_a_replay_once_its_job_is_there(server, sql):
-    _, sent = await server.post(webhook("late", "generating"))
-    code, body = await server.get(f"{WEBHOOKS}?outcome=parked")
+    _, sent = await server.send(webhook("late", "generating"))
+    code, body = await server.read(f"{WEBHOOKS}?outcome=parked")
     (row,) = body["webhooks"]
     assert (code, body["next_cursor"]) == (200, None)
     assert row.pop("duration_ms") > 0
@@ -111,10 +111,10 @@ async def test_parked_webhook_is_listed_and_applied_by_a_replay_once_its_job_is_
 async def test_replayed_webhook_keeps_its_place_in_the_order_of_its_job(server, sql):
     early = webhook("late", "generating")
     del early["timestamp"]
-    _, sent = await server.post(early)
+    _, sent = await server.send(early)
     add_jobs(sql, "late")
     newer = webhook("late", "processing", at=times.rfc3339(times.now() + 1000))
-    assert (await server.post(newer))[1]["progress"] == 25
+    assert (await server.send(newer))[1]["progress"] == 25
     _, answer = await act(server, f"/{sent['webhook_id']}/replay")
     assert (answer["outcome"], sql("SELECT progress FROM video_generations")) == ("stale", ((25,),))
 
@@ -131,12 +131,12 @@ async def test_key_conflict_is_applied_by_a_replay_once_the_other_file_is_gone(s
 
 async def test_dead_letter_that_cannot_be_applied_yet_stays_one_and_tells_why(server, sql):
     await server.register("j1")
-    _, sent = await server.post(completion("j1", video("k", file_size=3_000_000_000)))
+    _, sent = await server.send(completion("j1", video("k", file_size=3_000_000_000)))
     _, answer = await act(server, f"/{sent['webhook_id']}/replay")
     assert (answer["changed"], answer["outcome"], answer["code"]) == (False, "dead", "apply_failed")
     assert "fileSize" in answer["error"]
     assert sql("SELECT outcome, attempts FROM rushes_webhooks") == (("dead", 2),)
-    _, sent = await server.post(b'{"job_id": "j1", "status": "exploded"}')
+    _, sent = await server.send(b'{"job_id": "j1", "status": "exploded"}')
     _, answer = await act(server, f"/{sent['webhook_id']}/replay")
     assert (answer["changed"], answer["outcome"], answer["code"]) == (False, "dead", "invalid_payload")
 
@@ -145,9 +145,9 @@ async def test_dead_letter_that_cannot_be_applied_yet_stays_one_and_tells_why(se
 async def test_replay_and_discard_of_a_settled_webhook_say_so_and_change_nothing(server, sql, outcome):
     await server.register("j1")
     newest = webhook("j1", "generating", at="2025-10-23T15:00:00Z")
-    await server.post(newest)
-    await server.post(newest)
-    await server.post(webhook("j1", "processing", at="2025-10-23T14:00:00Z"))
+    await server.send(newest)
+    await server.send(newest)
+    await server.send(webhook("j1", "processing", at="2025-10-23T14:00:00Z"))
     ((webhook_id,),) = sql("SELECT id FROM rushes_webhooks WHERE outcome = %s", outcome)
     before = everything(sql)
     for action in ("replay", "discard"):
@@ -158,7 +158,7 @@ async def test_replay_and_discard_of_a_settled_webhook_say_so_and_change_nothing
 
 
 async def test_two_replays_at_once_apply_it_once_and_leave_one_row(server, sql):
-    _, sent = await server.post(webhook("late", "generating"))
+    _, sent = await server.send(webhook("late", "generating"))
     add_jobs(sql, "late")
     answers = await asyncio.gather(*(act(server, f"/{sent['webhook_id']}/replay") for _ in range(5)))
     assert {code for code, _ in answers} == {200}
@@ -171,7 +171,7 @@ async def test_two_replays_at_once_apply_it_once_and_leave_one_row(server, sql):
 async def test_preview_tells_what_the_replay_then_does(server, sql):
     webhook_id = await conflict(server, sql)
     row = "SELECT * FROM video_generations WHERE id = 'j2'"
-    _, detail = await server.get(f"{WEBHOOKS}/{webhook_id}")
+    _, detail = await server.read(f"{WEBHOOKS}/{webhook_id}")
     preview = detail["replay"]
     assert (preview["outcome"], preview["code"], preview["error"]) == ("applied", None, None)
     assert preview["columns"]["status"] == {"old": "PENDING", "new": "COMPLETED"}
@@ -194,10 +194,10 @@ async def test_preview_tells_what_the_replay_then_does(server, sql):
 
 async def test_preview_tells_which_files_get_other_fields(server, sql):
     await server.register("j1")
-    await server.post(completion("j1", video("k"), at="2025-10-23T14:00:00Z"))
+    await server.send(completion("j1", video("k"), at="2025-10-23T14:00:00Z"))
     newer = completion("j1", video("k", file_url="https://new.example/k", file_size=7), at="2025-10-23T15:00:00Z")
     (webhook_id,) = store(sql, newer)
-    _, detail = await server.get(f"{WEBHOOKS}/{webhook_id}")
+    _, detail = await server.read(f"{WEBHOOKS}/{webhook_id}")
     assert detail["replay"]["files_added"] == []
     assert detail["replay"]["files_refreshed"] == [
         {
@@ -215,7 +215,7 @@ async def test_preview_tells_which_files_get_other_fields(server, sql):
 async def test_preview_tells_that_a_job_would_be_made_where_that_is_wanted(database_url, sql):
     (webhook_id,) = store(sql, webhook("late", "generating", data={"user_id": "u9"}), outcome="parked")
     async with running(database_url, unknown_job="create") as server:
-        _, detail = await server.get(f"{WEBHOOKS}/{webhook_id}")
+        _, detail = await server.read(f"{WEBHOOKS}/{webhook_id}")
         assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)
         _, answer = await act(server, f"/{webhook_id}/replay")
     preview = detail["replay"]
@@ -238,7 +238,7 @@ async def test_few_dead_letters_among_many_webhooks_are_found_without_reading_al
     (dead,) = store(sql, webhook("j1", "generating"))
     before = rows_read(sql)
     for query in ("outcome=dead", "outcome=dead&job_id=j1", "job_id=j1", "limit=5"):
-        assert (await server.get(f"{WEBHOOKS}?{query}"))[1]["webhooks"][0]["id"] == dead
+        assert (await server.read(f"{WEBHOOKS}?{query}"))[1]["webhooks"][0]["id"] == dead
     assert (await act(server, "/replay", {"outcome": "dead"}))[1]["replayed"] == 1
     assert rows_read(sql) - before < 2000
 
@@ -252,7 +252,7 @@ async def test_preview_changes_nothing_and_leaves_no_lock(server, sql):
     server.app[TYPICAL].seconds = 60.0
     before = everything(sql)
     for _ in range(10):
-        assert (await server.get(f"{WEBHOOKS}/{webhook_id}"))[0] == 200
+        assert (await server.read(f"{WEBHOOKS}/{webhook_id}"))[0] == 200
     assert everything(sql) == before
     assert server.app[TYPICAL].seconds == 60.0
     sql("START TRANSACTION")
@@ -262,18 +262,18 @@ async def test_preview_changes_nothing_and_leaves_no_lock(server, sql):
 
 
 async def test_preview_of_what_would_not_be_applied_says_so(server, sql, database_url):
-    _, parked = await server.post(webhook("late", "generating"))
-    _, detail = await server.get(f"{WEBHOOKS}/{parked['webhook_id']}")
+    _, parked = await server.send(webhook("late", "generating"))
+    _, detail = await server.read(f"{WEBHOOKS}/{parked['webhook_id']}")
     assert (detail["replay"]["outcome"], detail["replay"]["code"]) == ("parked", "unknown_job")
-    _, invalid = await server.post(b"{}")
-    _, detail = await server.get(f"{WEBHOOKS}/{invalid['webhook_id']}")
+    _, invalid = await server.send(b"{}")
+    _, detail = await server.read(f"{WEBHOOKS}/{invalid['webhook_id']}")
     assert (detail["replay"]["outcome"], detail["replay"]["code"]) == ("dead", "invalid_payload")
     add_jobs(sql, "j1")
     (refused,) = store(sql, completion("j1", video("k", file_size=3_000_000_000)))
-    _, detail = await server.get(f"{WEBHOOKS}/{refused}")
+    _, detail = await server.read(f"{WEBHOOKS}/{refused}")
     assert "refused when it was written" in detail["replay"]["note"]
     with holding(database_url, "j1"):
-        _, detail = await server.get(f"{WEBHOOKS}/{refused}")
+        _, detail = await server.read(f"{WEBHOOKS}/{refused}")
     assert (detail["replay"]["outcome"], detail["replay"]["code"]) == (None, "job_held")
 
 
@@ -287,21 +287,21 @@ async def test_webhook_that_our_own_code_stumbles_over_can_still_be_looked_at(se
         raise TypeError("not foreseen")
 
     monkeypatch.setattr(rules, "apply", broken)
-    code, detail = await server.get(f"{WEBHOOKS}/{webhook_id}")
+    code, detail = await server.read(f"{WEBHOOKS}/{webhook_id}")
     assert (code, detail["replay"]["outcome"], detail["replay"]["error"]) == (200, "dead", "TypeError: not foreseen")
     sql("SELECT 1 FROM video_generations FOR UPDATE NOWAIT")
 
 
 async def test_discarded_webhook_rests_until_its_sender_sends_it_again(server, sql):
     sent = webhook("late", "generating")
-    _, body = await server.post(sent)
+    _, body = await server.send(sent)
     code, answer = await act(server, f"/{body['webhook_id']}/discard")
     assert (code, answer) == (200, {"webhook_id": body["webhook_id"], "changed": True, "outcome": "discarded"})
     code, answer = await act(server, f"/{body['webhook_id']}/replay")
     assert (code, answer["changed"], answer["outcome"]) == (200, False, "discarded")
     assert (await act(server, f"/{body['webhook_id']}/discard"))[1]["changed"] is False
     add_jobs(sql, "late")
-    code, again = await server.post(sent)
+    code, again = await server.send(sent)
     assert (code, again["webhook_id"], again["progress"]) == (200, body["webhook_id"], 50)
 
 
@@ -309,7 +309,7 @@ async def test_pages_show_250_webhooks_once_each_newest_first_while_more_arrive(
     stored = store(sql, *(webhook(f"j{n}", "generating") for n in range(250)))
     seen, cursor, pages = [], "", 0
     while cursor is not None:
-        code, body = await server.get(f"{WEBHOOKS}?outcome=dead&limit=50&cursor={cursor}")
+        code, body = await server.read(f"{WEBHOOKS}?outcome=dead&limit=50&cursor={cursor}")
         assert code == 200
         seen += [row["id"] for row in body["webhooks"]]
         cursor, pages = body["next_cursor"], pages + 1
@@ -330,7 +330,7 @@ async def test_pages_show_250_webhooks_once_each_newest_first_while_more_arrive(
     ],
 )
 async def test_filter_that_cannot_be_is_told_in_a_sentence(server, query, told):
-    code, body = await server.get(f"{WEBHOOKS}?{query}")
+    code, body = await server.read(f"{WEBHOOKS}?{query}")
     assert (code, body["code"]) == (400, "invalid_request")
     assert body["error"].startswith(f"Invalid request: {told}")
 
@@ -339,9 +339,9 @@ async def test_filter_by_job_shows_that_job_alone_whatever_the_collation(server,
     names = ["cabc", "cabc ", "CABC", "cábc"]
     store(sql, *(webhook(name, "generating") for name in names))
     for name in names:
-        _, body = await server.get(WEBHOOKS, params={"job_id": name})
+        _, body = await server.read(WEBHOOKS, params={"job_id": name})
         assert [row["job_id"] for row in body["webhooks"]] == [name]
-    _, body = await server.get(WEBHOOKS, params={"outcome": "applied", "job_id": "cabc"})
+    _, body = await server.read(WEBHOOKS, params={"outcome": "applied", "job_id": "cabc"})
     assert body == {"webhooks": [], "next_cursor": None}
 
 
@@ -357,7 +357,7 @@ async def test_filter_by_job_shows_that_job_alone_whatever_the_collation(server,
     ],
 )
 async def test_detail_shows_the_payload_as_it_came_whatever_it_is(server, sent, shown, encoding):
-    _, body = await server.post(sent)
+    _, body = await server.send(sent)
     async with server.session.get(f"{server.url}{WEBHOOKS}/{body['webhook_id']}") as answer:
         assert answer.status == 200
         detail = await answer.json()
@@ -369,7 +369,7 @@ async def test_detail_shows_the_payload_as_it_came_whatever_it_is(server, sent, 
 
 async def test_secrets_are_never_shown(server, tmp_path, database_url):
     headers = dict.fromkeys(("X-Webhook-Secret", "webhook-signature", "Authorization", "Cookie"), "hush-hush")
-    _, body = await server.post(webhook("x", "pending"), headers | {"X-Kept": "yes"})
+    _, body = await server.send(webhook("x", "pending"), headers | {"X-Kept": "yes"})
     for path in (f"{WEBHOOKS}/{body['webhook_id']}", WEBHOOKS):
         async with server.session.get(server.url + path) as answer:
             assert answer.status == 200
@@ -382,7 +382,7 @@ async def test_secrets_are_never_shown(server, tmp_path, database_url):
 
 
 async def test_nobody_but_an_admin_sees_or_touches_webhooks(server, sql, monkeypatch):
-    _, sent = await server.post(webhook("late", "generating"))
+    _, sent = await server.send(webhook("late", "generating"))
     before = everything(sql)
 
     async def identify(_request):
@@ -390,7 +390,7 @@ async def test_nobody_but_an_admin_sees_or_touches_webhooks(server, sql, monkeyp
 
     monkeypatch.setattr(admin, "identify", identify)
     path = f"{WEBHOOKS}/{sent['webhook_id']}"
-    answers = [await server.get(WEBHOOKS), await server.get(path)]
+    answers = [await server.read(WEBHOOKS), await server.read(path)]
     answers += [await act(server, f"/{sent['webhook_id']}/{action}") for action in ("replay", "discard")]
     answers += [await act(server, "/replay", {"outcome": "parked"})]
     assert [(code, body["code"]) for code, body in answers] == [(403, "forbidden")] * 5
@@ -400,7 +400,7 @@ async def test_nobody_but_an_admin_sees_or_touches_webhooks(server, sql, monkeyp
 @pytest.mark.parametrize("webhook_id", ["0" * 32, "x", "%C3%A9", "' OR 1 --", "A" * 32, "0" * 31 + "%20"])
 async def test_webhook_that_is_not_there_is_not_found(server, sql, webhook_id):
     store(sql, webhook("j1", "generating"))
-    assert (await server.get(f"{WEBHOOKS}/{webhook_id}"))[0] == 404
+    assert (await server.read(f"{WEBHOOKS}/{webhook_id}"))[0] == 404
     for action in ("replay", "discard"):
         assert (await act(server, f"/{webhook_id}/{action}"))[0] == 404
 

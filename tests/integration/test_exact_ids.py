@@ -7,7 +7,7 @@ import pytest
 from app.db.log import Log
 from app.db.pool import Pool
 from app.db.snapshots import Snapshots
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_videos import order
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
@@ -61,8 +61,8 @@ async def test_stream_shows_no_unfinished_job_of_a_twin(server):
     async with events(server.session, f"{server.url}/events") as source:
         (event,) = await source.take(1)
         assert (event.id, event.data["job_id"]) == (2, "mine")
-        await server.post(webhook("theirs", "generating"))
-        await server.post(webhook("mine", "generating"))
+        await server.send(webhook("theirs", "generating"))
+        await server.send(webhook("mine", "generating"))
         assert (await source.next()).data["job_id"] == "mine"
 
 
@@ -71,12 +71,12 @@ async def test_gallery_is_as_long_as_was_asked_for_and_its_cursor_tells_no_twins
     for n in range(6):
         job_id, owner = (f"mine{n}", "dev") if n % 3 == 0 else (f"hidden{n}", twin)
         await server.register(job_id, user_id=owner)
-        await server.post(completion(job_id, video(f"k{n}")))
+        await server.send(completion(job_id, video(f"k{n}")))
     sql("UPDATE video_generations SET createdAt = CONCAT('2025-01-0', RIGHT(id, 1) + 1)")
-    _, first = await server.get("/api/videos/user?limit=1")
+    _, first = await server.read("/api/videos/user?limit=1")
     assert [job["id"] for job in first["generations"]] == ["mine3"]
     assert b"hidden" not in base64.urlsafe_b64decode(first["next_cursor"])
-    _, second = await server.get("/api/videos/user", params={"limit": 1, "cursor": first["next_cursor"]})
+    _, second = await server.read("/api/videos/user", params={"limit": 1, "cursor": first["next_cursor"]})
     assert ([job["id"] for job in second["generations"]], second["next_cursor"]) == (["mine0"], None)
 
 
@@ -94,11 +94,11 @@ async def test_key_of_a_twins_request_makes_a_job_of_ones_own(database_url, sql)
 
 async def test_job_of_another_spelling_is_a_conflict_and_stays_as_it_is(server, sql):
     await server.register("j1")
-    await server.post(webhook("j1", "generating"))
+    await server.send(webhook("j1", "generating"))
     for twin in ("j1 ", "J1"):
         code, body = await order(server, job_id=twin)
         assert (code, body["code"]) == (409, "id_conflict")
-        assert (await server.get(f"/api/videos/{twin.replace(' ', '%20')}"))[0] == 404
+        assert (await server.read(f"/api/videos/{twin.replace(' ', '%20')}"))[0] == 404
     assert sql("SELECT job_id, status FROM rushes_jobs") == (("j1", "generating"),)
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import running
+from tests.client import running
 
 ORIGIN = {"Origin": "https://friend.example"}
 UPGRADE = (

@@ -9,7 +9,7 @@ import pytest
 from app.db.log import Log
 from app.db.pool import Pool
 from app.domain.event import EventId
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_streams import moved, selects
 from tests.streams import events, number_of
 from tests.webhooks import webhook
@@ -39,7 +39,7 @@ async def over_websocket(server, path, last_id):
 
 async def ids_of(server, path="/events") -> list[str]:
     """Of all events since the beginning."""
-    _, gallery = await server.get("/api/videos/user")
+    _, gallery = await server.read("/api/videos/user")
     head = number_of(gallery["last_event_id"])
     async with events(server.session, f"{server.url}{path}", 0) as source:
         return [event.full_id for event in await source.take(head)]
@@ -53,7 +53,7 @@ def take_back(sql, last: int) -> None:
 
 async def write(server, name: str, count: int) -> None:
     for number in range(count):
-        assert (await server.post(webhook("j1", "failed") | {"error": f"{name} {number}"}))[0] == 200
+        assert (await server.send(webhook("j1", "failed") | {"error": f"{name} {number}"}))[0] == 200
 
 
 @pytest.mark.parametrize("ring_size", [1, 1000])
@@ -71,7 +71,7 @@ async def test_client_of_a_history_that_was_lost_gets_a_reset_and_the_present_st
     take_back(sql, 6)
     async with running(database_url, ring_size=ring_size) as server:
         await write(server, "anew", 5)
-        _, gallery = await server.get("/api/videos/user")
+        _, gallery = await server.read("/api/videos/user")
         head = gallery["last_event_id"]
         for last_id in lost[6:]:
             async with connect(server, path, last_id) as read:
@@ -91,7 +91,7 @@ async def test_head_is_known_when_all_events_are_purged(database_url, sql):
         ids = await ids_of(server)
     sql("DELETE FROM rushes_events")
     async with running(database_url) as server:
-        assert (await server.get("/api/videos/j1"))[1]["last_event_id"] == ids[2]
+        assert (await server.read("/api/videos/j1"))[1]["last_event_id"] == ids[2]
         for last_id, expected in ((ids[2], "progress"), ("3-00000000", "reset"), (ids[1], "reset"), ("0-0", "reset")):
             async with events(server.session, f"{server.url}/events/j1", last_id) as source:
                 await moved(server, "j1", "downloading" if expected == "progress" else "failed")
@@ -111,14 +111,14 @@ async def test_events_of_earlier_versions_have_digits_too(database_url, sql):
         async with events(server.session, f"{server.url}/events", before[0]) as source:
             second = await source.next()
         assert (second.id, second.data) == (2, {"job_id": "j1"})
-        _, gallery = await server.get("/api/videos/user")
+        _, gallery = await server.read("/api/videos/user")
         assert gallery["last_event_id"] == second.full_id
     async with running(database_url) as server:
         assert await ids_of(server) == [*before, second.full_id]
 
 
 async def test_log_that_is_empty_has_the_id_before_all(server):
-    _, gallery = await server.get("/api/videos/user")
+    _, gallery = await server.read("/api/videos/user")
     assert gallery["last_event_id"] == "0-0"
     async with over_websocket(server, "", "0-0") as read:
         await server.register("j1")
@@ -129,7 +129,7 @@ async def test_log_that_is_empty_has_the_id_before_all(server):
 async def test_database_and_we_make_the_same_digits_of_any_text(database_url, text):
     async with running(database_url) as server:
         await server.register(text, user_id=text, organization_id=text)
-        await server.post(webhook(text, "failed") | {"error": text * 100})
+        await server.send(webhook(text, "failed") | {"error": text * 100})
     pool = Pool(database_url, 1, 5.0)
     log = Log(pool)
     for event in (await log.after(0, 10)).events:
@@ -143,7 +143,7 @@ async def test_crowd_with_ids_that_memory_has_forgotten_is_judged_by_a_few_reads
         await server.register("j1")
         for start in range(0, 200, 50):
             await asyncio.gather(
-                *(server.post(webhook("j1", "failed") | {"error": str(n)}) for n in range(start, start + 50))
+                *(server.send(webhook("j1", "failed") | {"error": str(n)}) for n in range(start, start + 50))
             )
         ids = await ids_of(server)
     async with running(database_url, ring_size=1, max_connections_per_user=500) as server, asyncio.TaskGroup() as group:

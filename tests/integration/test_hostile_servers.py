@@ -16,7 +16,7 @@ from app.db.connection import connect
 from app.db.errors import UnfitError
 from app.db.sql import bind
 from app.db.url import parameters
-from tests.conftest import running
+from tests.client import running
 from tests.flow import TRICKY, flow
 from tests.integration.test_commands import free_port, run
 from tests.servers import is_mysql, private_server
@@ -172,10 +172,10 @@ def revoked(admin, url, *tables_and_rights):
 
 
 async def readiness(server):
-    code, body = await server.get("/readyz")
-    health = (await server.get("/api/webhooks/video-completion"))[0]
+    code, body = await server.read("/readyz")
+    health = (await server.read("/api/webhooks/video-completion"))[0]
     if health != code:  # it changed in between
-        code, body = await server.get("/readyz")
+        code, body = await server.read("/readyz")
     assert health == code
     return code, body["database"]
 
@@ -222,10 +222,10 @@ async def test_binary_log_of_statements_is_told_while_we_serve_and_webhooks_wait
                 admin.sql(f"KILL {session}")
             await until_told(server, "binlog_format")
             assert (await readiness(server))[0] == 503
-            assert (await server.post(webhook("j1", "generating")))[0] == 202
+            assert (await server.send(webhook("j1", "generating")))[0] == 202
         await until_told(server, "200, 'ok'")
         async with asyncio.timeout(15):
-            while (await server.get("/api/videos/j1"))[1]["progress"] != 50:
+            while (await server.read("/api/videos/j1"))[1]["progress"] != 50:
                 await asyncio.sleep(0.02)
 
 
@@ -300,10 +300,10 @@ async def test_read_only_database_is_not_ready_and_still_read(admin, plain):
         await server.register("j1")
         with admin.set({"read_only": 1}):
             await until_told(server, "cannot be written to")
-            assert (await server.get("/api/videos/j1"))[0] == 200
+            assert (await server.read("/api/videos/j1"))[0] == 200
             async with running(plain) as second:
                 assert await readiness(second) == (503, "cannot be written to")
-                assert (await second.get("/api/videos/j1"))[0] == 200
+                assert (await second.read("/api/videos/j1"))[0] == 200
         await until_told(server, "200, 'ok'")
 
 

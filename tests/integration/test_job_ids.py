@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from yarl import URL
 
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_videos import order
 from tests.streams import events
 from tests.webhooks import webhook
@@ -57,5 +57,5 @@ async def test_id_whose_address_is_another_is_refused(server, job_id):
 async def test_webhook_makes_no_job_whose_address_is_another(database_url, sql):
     async with running(database_url, unknown_job="create") as server:
         for job_id in ADDRESSES:
-            assert (await server.post(webhook(job_id, "generating", data={"user_id": "u1"})))[0] == 404
+            assert (await server.send(webhook(job_id, "generating", data={"user_id": "u1"})))[0] == 404
     assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)

@@ -14,7 +14,8 @@ from app.db.errors import RefusedError
 from app.db.local import private_database
 from app.db.migrate import NotMigratedError
 from app.db.url import parameters
-from tests.conftest import MIGRATIONS, running
+from tests.client import running
+from tests.conftest import MIGRATIONS
 from tests.integration.test_away import Gate, drained
 from tests.integration.test_commands import free_port, run, serving
 from tests.integration.test_commands import until as until_so
@@ -37,7 +38,7 @@ async def shut(database_url):
 
 async def ready(server, *, seconds=15):
     async with asyncio.timeout(seconds):
-        while (await server.get("/readyz"))[0] != 200:
+        while (await server.read("/readyz"))[0] != 200:
             await asyncio.sleep(0.02)
 
 
@@ -48,11 +49,11 @@ def add_job(sql, name):
 async def test_server_that_starts_before_its_database_takes_webhooks_and_begins_when_it_comes(shut, sql, tmp_path):
     add_job(sql, "j1")
     async with running(shut.url, data_dir=tmp_path) as server:
-        code, body = await server.post(webhook("j1", "generating"))
+        code, body = await server.send(webhook("j1", "generating"))
         assert (code, body["status"]) == (202, "queued")
-        assert await server.get("/readyz") == (503, {"status": "degraded", "database": "out of reach"})
-        assert (await server.get("/api/webhooks/video-completion"))[1]["status"] == "degraded"
-        assert (await server.get("/healthz"))[0] == 200
+        assert await server.read("/readyz") == (503, {"status": "degraded", "database": "out of reach"})
+        assert (await server.read("/api/webhooks/video-completion"))[1]["status"] == "degraded"
+        assert (await server.read("/healthz"))[0] == 200
         for path in ("/events", "/events/j1"):
             assert await later(server.session, server.url + path) == "unavailable"
         for path in ("/api/videos/user", "/api/videos/j1", "/api/admin/webhooks"):
@@ -63,10 +64,10 @@ async def test_server_that_starts_before_its_database_takes_webhooks_and_begins_
         await drained(server)
         async with events(server.session, f"{server.url}/events/j1") as source:
             assert (await source.next()).data["progress"] == 50
-            assert (await server.post(webhook("j1", "downloading")))[0] == 200
+            assert (await server.send(webhook("j1", "downloading")))[0] == 200
             assert (await source.next()).data["progress"] == 75
         # Upkeep has begun too.
-        assert (await server.post(webhook("late", "generating")))[0] == 404
+        assert (await server.send(webhook("late", "generating")))[0] == 404
         add_job(sql, "late")
         async with asyncio.timeout(10):
             while sql("SELECT progress FROM video_generations WHERE id = 'late'") != ((50,),):
@@ -77,7 +78,7 @@ async def test_database_that_accepts_and_says_nothing_holds_up_no_webhook_for_lo
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"mysql://root@127.0.0.1:{silent.getsockname()[1]}/x"
         async with running(url, data_dir=tmp_path, db_timeout=0.2) as server:
-            assert (await server.post(webhook("j1", "generating")))[0] == 202
+            assert (await server.send(webhook("j1", "generating")))[0] == 202
 
 
 async def test_production_waits_for_somebody_to_migrate_a_database_that_came_late(shut, sql, tmp_path):
@@ -87,9 +88,9 @@ async def test_production_waits_for_somebody_to_migrate_a_database_that_came_lat
     async with running(shut.url, **settings) as server:
         await shut.open()
         async with asyncio.timeout(10):
-            while (await server.get("/readyz"))[1]["database"] != "not migrated: run `rushes migrate`":
+            while (await server.read("/readyz"))[1]["database"] != "not migrated: run `rushes migrate`":
                 await asyncio.sleep(0.02)
-        assert (await server.post(webhook("j1", "generating"), {"X-Webhook-Secret": SECRET}))[0] == 202
+        assert (await server.send(webhook("j1", "generating"), {"X-Webhook-Secret": SECRET}))[0] == 202
         async with server.session.get(server.url + "/api/webhooks/video-completion") as answer:
             assert answer.status == 503
         assert sql("SHOW TABLES LIKE 'rushes_webhooks'") == ()
@@ -104,7 +105,7 @@ async def test_development_migrates_a_database_that_came_late(shut, sql, tmp_pat
     for (table,) in sql("SHOW TABLES"):
         sql(f"DROP TABLE {table}")
     async with running(shut.url, data_dir=tmp_path) as server:
-        assert (await server.post(webhook("j1", "generating")))[0] == 202
+        assert (await server.send(webhook("j1", "generating")))[0] == 202
         await shut.open()
         await ready(server)
         await drained(server)
@@ -118,10 +119,10 @@ async def test_database_that_comes_late_and_refuses_us_is_told_and_webhooks_stay
     sql("CREATE USER IF NOT EXISTS 'late'@'localhost' IDENTIFIED BY 'right'")
     sql("GRANT ALL ON *.* TO 'late'@'localhost'")
     async with running(shut.url.replace("root@", "late:wrong@"), data_dir=tmp_path) as server:
-        assert (await server.post(webhook("j1", "generating")))[0] == 202
+        assert (await server.send(webhook("j1", "generating")))[0] == 202
         await shut.open()
         async with asyncio.timeout(10):
-            while (await server.get("/readyz"))[1]["database"] != "refuses this server: its log says why":
+            while (await server.read("/readyz"))[1]["database"] != "refuses this server: its log says why":
                 await asyncio.sleep(0.02)
         sql("ALTER USER 'late'@'localhost' IDENTIFIED BY 'wrong'")
         await ready(server)
@@ -183,7 +184,7 @@ async def test_server_and_database_are_started_together_and_the_database_is_slow
 
 async def test_server_that_never_found_its_database_stops_cleanly_and_keeps_what_was_queued(shut, tmp_path):
     async with running(shut.url, data_dir=tmp_path) as server:
-        assert (await server.post(webhook("j1", "generating")))[0] == 202
+        assert (await server.send(webhook("j1", "generating")))[0] == 202
         assert server.app[SPOOL].pending == 1
     assert len([p for p in (tmp_path / "spool").iterdir() if p.suffix == ".sqlite3"]) == 1
 

@@ -11,12 +11,11 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer
 
 from app.appkeys import UNPROVEN, UPLOADS
 from app.routes import openapi
 from app.server import _Connection
-from tests.conftest import _running, running
+from tests.client import running
 from tests.integration.test_sign_in import SECRET, bearer
 from tests.webhooks import webhook
 
@@ -108,7 +107,7 @@ async def test_connections_beyond_the_limit_are_told_and_streams_do_not_count(da
         assert await told(late) == (503, "too_many_connections")
         idle[0][1].close()
         await idle[0][1].wait_closed()
-        assert (await server.get("/healthz"))[0] == 200
+        assert (await server.read("/healthz"))[0] == 200
         for _, writer in [*streams, *idle, (late, late_writer)]:
             writer.close()
 
@@ -141,7 +140,7 @@ async def test_stream_beyond_the_limit_of_connections_is_told_to_come_later(data
 async def test_webhook_of_too_many_values_is_refused_and_kept_and_an_order_is_refused(server, sql):
     await server.register("j1")
     many = {"x": [{}] * 200_000}
-    code, body = await server.post(webhook("j1", "generating") | many)
+    code, body = await server.send(webhook("j1", "generating") | many)
     assert (code, body["code"], "50000 values" in body["error"]) == (400, "invalid_payload", True)
     assert sql("SELECT job_id, outcome FROM rushes_webhooks WHERE id = %s", body["webhook_id"]) == (("j1", "dead"),)
     async with server.session.post(f"{server.url}/api/videos", json={"prompt": "the sea"} | many) as answer:
@@ -228,7 +227,7 @@ async def test_bodies_of_one_user_are_bounded_and_those_of_others_go_on(database
         await held_nothing(server, UPLOADS)
 
 
-async def test_slow_orders_of_one_user_do_not_fail_those_of_another(database_url):
+async def test_slow_orders_of_one_user_do_not_fail_those_of_another(aiohttp_server, database_url):
     """The backend says nothing to the one; more of his than a session of aiohttp has connections are under way."""
     asked, gate = [], asyncio.Event()
 
@@ -242,8 +241,8 @@ async def test_slow_orders_of_one_user_do_not_fail_those_of_another(database_url
     backend = web.Application()
     backend.router.add_post("/api/videos/generate", slow)
     settings = {"auth_jwt_secret": SECRET, "max_orders_per_user": 110, "generator_timeout": 20}
+    started = await aiohttp_server(backend)
     async with (
-        TestServer(backend) as started,
         running(database_url, generator_url=str(started.make_url("/")), **settings) as server,
     ):
 
@@ -333,27 +332,25 @@ def own_address() -> str:
 
 
 @pytest.mark.parametrize("proxy", [False, True])
-async def test_connections_of_one_address_are_bounded_unless_it_is_a_trusted_proxy(database_url, tmp_path, proxy):
+async def test_connections_of_one_address_are_bounded_unless_it_is_a_trusted_proxy(database_url, proxy):
     address = own_address()
     settings = {"max_http_connections_per_address": 3} | ({"trusted_proxies": f"{address}/32"} if proxy else {})
-    with socket.socket() as listening:
-        listening.bind((address, 0))
-        async with _running(database_url, listening, {"data_dir": tmp_path} | settings) as server:
-            port = urlsplit(server.url).port
-            idle = [await asyncio.open_connection(address, port) for _ in range(3)]
-            late, late_writer = await asyncio.open_connection(address, port)
-            late_writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-            async with asyncio.timeout(5):
-                answer = await late.read()
-            assert answer.startswith(b"HTTP/1.1 200" if proxy else b"HTTP/1.1 429")
-            assert proxy or (b"Retry-After: " in answer and b'"too_many_connections"' in answer)
-            idle[0][1].close()
-            await idle[0][1].wait_closed()
-            async with asyncio.timeout(5):
-                while not await is_alive(address, port):
-                    await asyncio.sleep(0.05)
-            for _, writer in [*idle, (late, late_writer)]:
-                writer.close()
+    async with running(database_url, at=address, **settings) as server:
+        port = urlsplit(server.url).port
+        idle = [await asyncio.open_connection(address, port) for _ in range(3)]
+        late, late_writer = await asyncio.open_connection(address, port)
+        late_writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(5):
+            answer = await late.read()
+        assert answer.startswith(b"HTTP/1.1 200" if proxy else b"HTTP/1.1 429")
+        assert proxy or (b"Retry-After: " in answer and b'"too_many_connections"' in answer)
+        idle[0][1].close()
+        await idle[0][1].wait_closed()
+        async with asyncio.timeout(5):
+            while not await is_alive(address, port):
+                await asyncio.sleep(0.05)
+        for _, writer in [*idle, (late, late_writer)]:
+            writer.close()
 
 
 async def is_alive(address: str, port: int) -> bool:
@@ -367,7 +364,7 @@ async def is_alive(address: str, port: int) -> bool:
 async def test_connections_from_this_machine_are_not_counted_by_address(database_url):
     async with running(database_url, max_http_connections_per_address=1) as server:
         idle = [await connected(server) for _ in range(5)]
-        assert (await server.get("/healthz"))[0] == 200
+        assert (await server.read("/healthz"))[0] == 200
         for _, writer in idle:
             writer.close()
 

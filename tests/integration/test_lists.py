@@ -7,7 +7,7 @@ import pytest
 from app.db.pool import Pool
 from app.db.snapshots import Snapshots
 from app.db.videos import Videos
-from tests.conftest import running
+from tests.client import running
 from tests.streams import events
 
 _JOBS = """
@@ -45,11 +45,11 @@ async def cost(pool, what: str) -> int:
 
 async def test_first_page_has_the_newest_two_hundred_unfinished_jobs_and_says_that_there_are_more(server, sql):
     fill(sql, 200)
-    _, body = await server.get("/api/videos/user")
+    _, body = await server.read("/api/videos/user")
     assert [job["id"] for job in body["active"]] == names(1, 200)
     assert "active_more" not in body
     fill(sql, 3, name="k")
-    _, body = await server.get("/api/videos/user")
+    _, body = await server.read("/api/videos/user")
     assert len(body["active"]) == 200
     assert body["active_more"] is True
     assert {"j00001", "k00001", "j00002", "k00002"} & {job["id"] for job in body["active"]} == {"k00002"}
@@ -61,7 +61,7 @@ async def test_long_prompts_end_the_lists_early_and_stay_whole(database_url, sql
     async with running(database_url, list_max_bytes=100_000) as server:
         seen, cursor = [], ""
         while cursor is not None:
-            _, body = await server.get("/api/videos/user", params={"limit": 100, "cursor": cursor})
+            _, body = await server.read("/api/videos/user", params={"limit": 100, "cursor": cursor})
             assert 0 < len(body["generations"]) <= 10
             assert {job["prompt"] for job in body["generations"]} == {"y" * 10_000}
             seen += [job["id"] for job in body["generations"]]
@@ -81,9 +81,9 @@ async def test_jobs_with_many_files_end_the_page_early(database_url, sql):
         " 1, g.id FROM video_generations g, seq_1_to_20"
     )
     async with running(database_url, list_max_bytes=70_000) as server:
-        _, body = await server.get("/api/videos/user")
+        _, body = await server.read("/api/videos/user")
         assert [(job["id"], len(job["videos"])) for job in body["generations"]] == [("j00005", 20), ("j00004", 20)]
-        _, body = await server.get("/api/videos/user", params={"cursor": body["next_cursor"]})
+        _, body = await server.read("/api/videos/user", params={"cursor": body["next_cursor"]})
         assert body["generations"][0]["id"] == "j00003"
 
 
@@ -91,10 +91,10 @@ async def test_job_that_is_too_large_for_a_page_has_one_of_its_own(database_url,
     fill(sql, 2, prompt="REPEAT('x', 60000)", status="'COMPLETED'")
     fill(sql, 2, name="k", prompt="REPEAT('x', 60000)")
     async with running(database_url, list_max_bytes=1000) as server:
-        _, body = await server.get("/api/videos/user")
+        _, body = await server.read("/api/videos/user")
         assert [job["id"] for job in body["generations"]] == ["j00002"]
         assert ([job["id"] for job in body["active"]], body["active_more"]) == (["k00002"], True)
-        _, body = await server.get("/api/videos/user", params={"cursor": body["next_cursor"]})
+        _, body = await server.read("/api/videos/user", params={"cursor": body["next_cursor"]})
         assert ([job["id"] for job in body["generations"]], body["next_cursor"]) == (["j00001"], None)
 
 

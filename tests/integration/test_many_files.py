@@ -4,7 +4,7 @@ import pytest
 
 from app.appkeys import FOLLOWER
 from app.domain.event import EVENT_MAX
-from tests.conftest import running
+from tests.client import running
 from tests.streams import events
 from tests.webhooks import completion, video
 
@@ -14,7 +14,7 @@ ODD = ["A", "B/0", "a/1", "b", "z", "É", "é/2", "ü", "表", "😀"]
 
 async def complete(server, job_id: str, keys: list[str], **fields) -> None:
     for at in range(0, len(keys), 100):
-        code, body = await server.post(completion(job_id, *(video(key, **fields) for key in keys[at : at + 100])))
+        code, body = await server.send(completion(job_id, *(video(key, **fields) for key in keys[at : at + 100])))
         assert code == 200, body
 
 
@@ -22,7 +22,7 @@ async def all_files(server, job_id: str) -> list[str]:
     """Their paths, page by page."""
     seen, path = [], f"/api/videos/{job_id}"
     while True:
-        code, job = await server.get(path)
+        code, job = await server.read(path)
         assert code == 200
         if not job["videos"]:
             assert job["num_videos"] == len(seen)
@@ -39,8 +39,8 @@ async def test_files_beyond_a_hundred_are_counted_everywhere_and_can_be_asked_fo
         await complete(server, "j1", keys)
         told = (await source.take(3))[-1].data
     assert [file["file_path"] for file in told["videos"]] == keys[:100]
-    _, gallery = await server.get("/api/videos/user")
-    _, job = await server.get("/api/videos/j1")
+    _, gallery = await server.read("/api/videos/user")
+    _, job = await server.read("/api/videos/j1")
     async with events(server.session, f"{server.url}/events/j1") as source:
         state = (await source.next()).data
     for shown in (told, gallery["generations"][0], job, state):
@@ -52,9 +52,9 @@ async def test_file_that_is_none_of_the_jobs_is_refused(server):
     for name in ("j1", "j2"):
         await server.register(name)
         await complete(server, name, [f"{name}/k"])
-    _, other = await server.get("/api/videos/j2")
+    _, other = await server.read("/api/videos/j2")
     for file_id in (other["videos"][0]["id"], "nobody", "x" * 192):
-        code, body = await server.get(f"/api/videos/j1?files_after={file_id}")
+        code, body = await server.read(f"/api/videos/j1?files_after={file_id}")
         assert (code, body["code"]) == (400, "invalid_request")
 
 
@@ -65,7 +65,7 @@ async def test_long_addresses_are_bounded_by_their_bytes_and_can_all_be_asked_fo
         await complete(server, "j1", keys, file_url="https://x/" + "y" * 8000)
         assert await all_files(server, "j1") == keys
         sql("UPDATE video_files SET fileUrl = REPEAT('\"', 65000), filePath = REPEAT('x', 65000)")
-        _, job = await server.get("/api/videos/j1")
+        _, job = await server.read("/api/videos/j1")
         assert (len(job["videos"]), job["num_videos"]) == (1, 100)
         async with server.session.get(f"{server.url}/api/videos/user") as answer:
             assert len(await answer.read()) < EVENT_MAX
@@ -77,10 +77,10 @@ async def test_job_takes_as_many_files_as_it_may_and_a_completion_beyond_is_kept
     async with running(database_url, max_files_per_job=5) as server:
         await server.register("j1")
         await complete(server, "j1", ["a", "b", "c"])
-        code, body = await server.post(completion("j1", *(video(key) for key in "cdef")))
+        code, body = await server.send(completion("j1", *(video(key) for key in "cdef")))
         assert (code, body["code"]) == (422, "too_many_files")
         assert await all_files(server, "j1") == ["a", "b", "c"]
-        _, whole = await server.get(f"/api/admin/webhooks/{body['webhook_id']}")
+        _, whole = await server.read(f"/api/admin/webhooks/{body['webhook_id']}")
         assert (whole["outcome"], whole["replay"]["code"]) == ("dead", "too_many_files")
         await complete(server, "j1", ["a", "d", "e"])
     async with running(database_url, max_files_per_job=6) as server:
@@ -99,7 +99,7 @@ async def test_120_completions_of_100_new_files_each_make_little_log_and_memory(
         answers = []
         for number in range(120):
             body = completion("j1", *(video(f"{number}/{n}", file_url=f"https://x/{number}/{n}") for n in range(100)))
-            answers.append((await server.post(body))[0])
+            answers.append((await server.send(body))[0])
         assert answers == [200] * 10 + [422] * 110
         ((total, largest),) = sql("SELECT SUM(LENGTH(data)), MAX(LENGTH(data)) FROM rushes_events")
         assert largest <= EVENT_MAX

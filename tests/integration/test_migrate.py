@@ -9,7 +9,8 @@ import pytest
 
 from app.db import migrate
 from app.db.errors import RefusedError
-from tests.conftest import MIGRATIONS, running
+from tests.client import running
+from tests.conftest import MIGRATIONS
 from tests.webhooks import completion, video
 
 # As `prisma migrate` writes it, with the relations that the site has beside it.
@@ -78,9 +79,9 @@ async def test_database_of_the_site_is_adopted_untouched_and_works(empty_url, sq
         "CREATE INDEX `video_generations_createdAt_idx` ON `video_generations` (`createdAt`)",
     ]
     async with running(empty_url) as server:
-        code, _ = await server.post(completion("old", video("k")))
+        code, _ = await server.send(completion("old", video("k")))
         assert code == 200
-        _, gallery = await server.get("/api/videos/user")
+        _, gallery = await server.read("/api/videos/user")
         assert [job["id"] for job in gallery["generations"]] == ["old"]
     assert migrate.apply(empty_url, add_indexes=True).missing_indexes == report.missing_indexes
     assert migrate.apply(empty_url).missing_indexes == []

@@ -7,7 +7,7 @@ from aiohttp import WSMsgType
 
 from app.appkeys import FOLLOWER, HUB
 from app.routes import streams
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_sign_in import SECRET, bearer
 from tests.streams import number_of
 from tests.webhooks import completion, video, webhook
@@ -30,7 +30,7 @@ async def register(server, owner: str, organization: str | None = None) -> None:
 
 
 async def moved(server, status="generating", **fields) -> None:
-    assert (await server.post(webhook("j1", status) | fields, SENDER))[0] == 200
+    assert (await server.send(webhook("j1", status) | fields, SENDER))[0] == 200
 
 
 async def ends(socket_) -> int:
@@ -52,7 +52,7 @@ async def given_away(server, sql) -> None:
 
 async def given_away_and_finished(server, sql) -> None:
     sql("UPDATE video_generations SET authorId = 'carol', organizationId = 'o2'")
-    assert (await server.post(completion("j1", video("k")), SENDER))[0] == 200
+    assert (await server.send(completion("j1", video("k")), SENDER))[0] == 200
 
 
 @pytest.mark.parametrize("viewer", [ALICE, COLLEAGUE])
@@ -72,7 +72,7 @@ async def test_stream_ends_when_its_job_becomes_somebody_elses_and_tells_nothing
     async with asyncio.timeout(5):
         while len(server.app[HUB]):
             await asyncio.sleep(0.01)
-    assert (await server.get(path, headers=viewer))[0] == 404
+    assert (await server.read(path, headers=viewer))[0] == 404
 
 
 async def test_who_may_still_see_the_job_goes_on(server, sql):

@@ -9,7 +9,7 @@ import pytest
 
 from app.routes.openapi import OPERATIONS, document
 from app.routes.pages import STATIC
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_sign_in import SECRET, bearer
 
 # Not asked for: that whatever fits the forms is accepted (a cursor must be ours, a job must have an owner, a number
@@ -48,7 +48,7 @@ async def test_no_request_made_up_from_the_document_gets_a_5xx_or_an_answer_it_d
 
 
 async def test_document_is_served_to_everybody(server):
-    code, body = await server.get("/openapi.json")
+    code, body = await server.read("/openapi.json")
     assert code == 200
     assert body == document("__session")
     assert body["openapi"].startswith("3.1")

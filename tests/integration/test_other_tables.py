@@ -6,7 +6,7 @@ from itertools import permutations
 import orjson
 import pytest
 
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_reconcile import answer, backend, job, reconciling  # noqa: F401 - a fixture
 from tests.integration.test_writer import kinds, until, writing
 from tests.streams import events
@@ -44,8 +44,8 @@ async def test_sender_s_last_word_is_told_whatever_the_precision(database_url, s
     alter(sql, "video_generations", f"MODIFY createdAt {kind}")
     add(sql, "j1")
     async with running(database_url, **UNASKED) as server:
-        await server.post(webhook("j1", "completed"))
-        assert (await server.get("/api/videos/j1"))[1]["status"] == "completed"
+        await server.send(webhook("j1", "completed"))
+        assert (await server.read("/api/videos/j1"))[1]["status"] == "completed"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,7 +77,7 @@ async def pages(server) -> list[str]:
     """The ids of the gallery, one page each."""
     shown, cursor = [], ""
     while cursor is not None:
-        code, page = await server.get(f"/api/videos/user?limit=1{cursor and '&cursor=' + cursor}")
+        code, page = await server.read(f"/api/videos/user?limit=1{cursor and '&cursor=' + cursor}")
         assert code == 200, page
         assert len(shown) < 20
         shown += [one["id"] for one in page["generations"]]
@@ -106,7 +106,7 @@ async def test_gallery_shows_each_video_once_though_some_have_no_time(database_u
 @pytest.mark.parametrize("at", [5, -1, 2**60, 1.5, "x", "2025-13-01 00:00:00", "2025-02-31 00:00:00", "' OR 1", [], {}])
 async def test_cursor_that_nobody_gave_out_is_refused(server, at):
     cursor = base64.urlsafe_b64encode(orjson.dumps([at, "j1"])).decode()
-    code, told = await server.get(f"/api/videos/user?cursor={cursor}")
+    code, told = await server.read(f"/api/videos/user?cursor={cursor}")
     assert (code, told.get("code")) == ((200, None) if at == 5 else (400, "invalid_request"))
 
 
@@ -181,10 +181,10 @@ def odd(request, sql):
 async def test_odd_row_ends_no_gallery_and_no_page_of_a_job(odd, database_url):
     odd("COMPLETED")
     async with running(database_url, **UNASKED) as server:
-        code, page = await server.get("/api/videos/user")
+        code, page = await server.read("/api/videos/user")
         assert code == 200, page
         assert "plain" in [one["id"] for one in page["generations"]]
-        code, shown = await server.get("/api/videos/odd")
+        code, shown = await server.read("/api/videos/odd")
         assert (code, shown["videos"][0]["id"]) == (200, "f")
 
 
@@ -222,9 +222,9 @@ async def test_odd_row_ends_no_round_of_reconciliation(odd, database_url, sql, b
 async def test_preview_of_a_replay_shows_an_odd_row(odd, database_url, sql):
     odd("PROCESSING")
     async with running(database_url, **UNASKED) as server:
-        _, refused = await server.post(webhook("odd", "exploded"))
+        _, refused = await server.send(webhook("odd", "exploded"))
         sql("UPDATE rushes_webhooks SET payload = REPLACE(payload, 'exploded', 'downloading')")
-        code, shown = await server.get(f"/api/admin/webhooks/{refused['webhook_id']}")
+        code, shown = await server.read(f"/api/admin/webhooks/{refused['webhook_id']}")
         assert (code, shown["replay"]["outcome"]) == (200, "applied")
         assert "progress" in shown["replay"]["columns"]
 

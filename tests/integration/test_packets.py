@@ -15,7 +15,7 @@ from app.db.writer.inbox import statement_bytes
 from app.db.writer.queue import Queue, Waiting
 from app.domain.delivery import Delivery
 from app.domain.event import Typical
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_away import Gate
 from tests.integration.test_writer import delivery, until
 from tests.webhooks import completion, video, webhook
@@ -46,13 +46,13 @@ async def test_body_beyond_the_packet_is_applied_and_recorded_without_its_payloa
 ):
     async with running(database_url) as server:
         await server.register("j1")
-        code, body = await server.post(of_quotes("j1", 880_000))
+        code, body = await server.send(of_quotes("j1", 880_000))
         assert (code, body["progress"]) == (200, 50)
-        _, whole = await server.get(f"/api/admin/webhooks/{body['webhook_id']}")
+        _, whole = await server.read(f"/api/admin/webhooks/{body['webhook_id']}")
         assert (whole["outcome"], whole["error_code"], whole["payload"]) == ("applied", "payload_omitted", "")
         assert "max_allowed_packet" in whole["error"]
-        code, body = await server.post(of_quotes("j1", 300_000))
-        _, whole = await server.get(f"/api/admin/webhooks/{body['webhook_id']}")
+        code, body = await server.send(of_quotes("j1", 300_000))
+        _, whole = await server.read(f"/api/admin/webhooks/{body['webhook_id']}")
         assert (code, whole["error_code"], len(whole["payload"]["note"])) == (200, None, 300_000)
 
 
@@ -65,7 +65,7 @@ async def test_six_bodies_beyond_the_packet_do_not_block_the_spool(database_url,
             await server.register(name)
         await gate.shut()
         bodies = [of_quotes(name, 880_000) for name in names]
-        answers = [(await server.post(body))[0] for body in (*bodies, webhook("small", "generating"))]
+        answers = [(await server.send(body))[0] for body in (*bodies, webhook("small", "generating"))]
         assert answers == [202] * 7
         await gate.open()
         await until(lambda: server.app[SPOOL].pending == 0)
@@ -77,19 +77,19 @@ async def test_six_bodies_beyond_the_packet_do_not_block_the_spool(database_url,
 async def test_body_beyond_the_packet_that_must_be_kept_stays_on_disk(database_url, sql, small_packets, body):
     """A parked one or a dead letter is for later: without its payload it would be lost."""
     async with running(database_url, answer_budget=0.3, spool_tries=1) as server:
-        code, _ = await server.post(body)
+        code, _ = await server.send(body)
         assert code in (202, 400)
         await until(lambda: server.app[SPOOL].set_aside)
-        _, listed = await server.get("/api/admin/webhooks?outcome=dead")
+        _, listed = await server.read("/api/admin/webhooks?outcome=dead")
         (found,) = listed["webhooks"]
         assert found["error_code"] == "set_aside"
-        _, whole = await server.get(f"/api/admin/webhooks/{found['id']}")
+        _, whole = await server.read(f"/api/admin/webhooks/{found['id']}")
         assert (whole["payload"], whole["replay"]["code"]) == ("", "set_aside")
         sql(f"SET GLOBAL max_allowed_packet = {64 * MIB}")
         async with server.session.post(f"{server.url}/api/admin/webhooks/{found['id']}/replay") as answer:
             assert (await answer.json())["outcome"] == "queued"
         await until(lambda: not server.app[SPOOL].set_aside and server.app[SPOOL].pending == 0)
-        _, whole = await server.get(f"/api/admin/webhooks/{found['id']}")
+        _, whole = await server.read(f"/api/admin/webhooks/{found['id']}")
         assert whole["error_code"] in ("unknown_job", "invalid_payload")
         assert len(whole["payload"]["note"]) == 880_000
 
@@ -100,7 +100,7 @@ async def test_batch_of_many_files_goes_in_parts_that_the_server_takes(database_
         for name in names:
             await server.register(name)
         files = {name: [video(f"{name}/{n}", file_url="https://x/" + "'" * 300) for n in range(50)] for name in names}
-        answers = await asyncio.gather(*(server.post(completion(name, *files[name])) for name in names))
+        answers = await asyncio.gather(*(server.send(completion(name, *files[name])) for name in names))
         assert {code for code, _ in answers} == {200}
         assert sql("SELECT COUNT(*) FROM video_files") == ((2000,),)
 
@@ -162,7 +162,7 @@ async def test_completions_of_quotes_take_little_memory_and_do_not_hold_the_loop
         watching = asyncio.create_task(watch())
         gc.collect()
         tracemalloc.start()
-        answers = await asyncio.gather(*(server.post(body) for body in bodies))
+        answers = await asyncio.gather(*(server.send(body) for body in bodies))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         ended = True

@@ -6,7 +6,7 @@ import pymysql
 import pytest
 
 from app.appkeys import SPOOL, WRITER
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_writer import until
 from tests.webhooks import completion, video, webhook
 
@@ -36,7 +36,7 @@ async def test_webhook_is_tried_again_while_that_lasts(database_url, sql, number
     async with running(database_url) as server:
         await server.register("j1")
         break_table(sql, "video_generations", number)
-        posting = asyncio.create_task(server.post(webhook("j1", "generating")))
+        posting = asyncio.create_task(server.send(webhook("j1", "generating")))
         done, _ = await asyncio.wait([posting], timeout=0.1)
         assert not done
         await mend(sql)
@@ -49,7 +49,7 @@ async def test_webhook_is_queued_where_that_lasts_and_applied_afterwards(databas
     async with running(database_url, answer_budget=0.3) as server:
         await server.register("j1")
         break_table(sql, "video_files", number, when="INSERT")
-        code, body = await server.post(completion("j1", video("k1")))
+        code, body = await server.send(completion("j1", video("k1")))
         assert (code, body["status"]) == (202, "queued")
         await mend(sql)
         await until(lambda: sql(OUTCOMES) == (("applied", None, 1),))
@@ -84,7 +84,7 @@ async def test_somebodys_kill_query_loses_nothing(database_url, sql):
             "CREATE TRIGGER slow BEFORE UPDATE ON video_generations FOR EACH ROW "
             "BEGIN IF @rushes_test IS NULL THEN SET @rushes_test = SLEEP(0.2); END IF; END"
         )
-        posting = [asyncio.create_task(server.post(webhook("j1", s))) for s in ("processing", "generating")]
+        posting = [asyncio.create_task(server.send(webhook("j1", s))) for s in ("processing", "generating")]
         killed = 0
         running_there = "SELECT id FROM information_schema.PROCESSLIST WHERE state = 'User sleep'"
         while killed < 3:
@@ -109,7 +109,7 @@ async def test_one_that_fails_keeps_no_other_waiting(database_url, sql):
             + ",".join(f"('{name}', 'p', 'dev', NOW(3))" for name in names)
         )
         break_table(sql, "video_generations", 1030, "OLD.id = 'j77'")
-        answers = await asyncio.gather(*(server.post(webhook(name, "generating")) for name in names))
+        answers = await asyncio.gather(*(server.send(webhook(name, "generating")) for name in names))
         assert [name for name, (code, _) in zip(names, answers, strict=True) if code != 200] == ["j77"]
         assert answers[77][0] == 202
         await mend(sql)
@@ -126,7 +126,7 @@ async def test_a_database_that_takes_nothing_is_not_asked_for_each_webhook_alone
         )
         break_table(sql, "video_generations", 1114)
         before = begun(sql)
-        answers = await asyncio.gather(*(server.post(webhook(name, "generating")) for name in names))
+        answers = await asyncio.gather(*(server.send(webhook(name, "generating")) for name in names))
         assert {code for code, _ in answers} == {202}
         assert begun(sql) - before < 120
         await mend(sql)
@@ -148,7 +148,7 @@ async def test_what_our_own_session_may_not_do_is_waited_for_and_not_blamed_on_t
     async with running(url, answer_budget=0.3) as server:
         await server.register("j1")
         sql(f"REVOKE UPDATE ON `{name}`.* FROM 'poor'@'localhost'")
-        assert (await server.post(webhook("j1", "generating")))[0] == 202
+        assert (await server.send(webhook("j1", "generating")))[0] == 202
         sql(f"GRANT UPDATE ON `{name}`.* TO 'poor'@'localhost'")
         await until(lambda: sql(OUTCOMES) == (("applied", None, 1),))
         assert server.app[WRITER] is not None

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 
 from app.appkeys import HUB
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_commands import free_port
 from tests.integration.test_sign_in import SECRET, bearer
 from tests.streams import events, number_of
@@ -108,9 +108,9 @@ async def test_first_event_updates_and_resume_come_through_at_once(server, tmp_p
         async with events(session, f"{url}/events/j1") as source:
             assert ("Content-Encoding" in source.response.headers) is (kind == "nginx" and headers is GZIP)
             assert (await source.next(1)).data["progress"] == 0
-            await server.post(webhook("j1", "generating"))
+            await server.send(webhook("j1", "generating"))
             assert (await source.next(1)).data["progress"] == 50
-        await server.post(webhook("j1", "downloading"))
+        await server.send(webhook("j1", "downloading"))
         async with events(session, f"{url}/events/j1", 1) as source:
             assert [(await source.next(1)).id for _ in range(2)] == [2, 3]
 
@@ -122,7 +122,7 @@ async def test_websocket_comes_through(server, tmp_path, kind):
         # A browser says where its page is from: the host that the proxy was asked for.
         async with server.session.ws_connect(f"{url}/ws/j1", origin=url) as socket_:
             assert number_of((await socket_.receive_json(timeout=1))["id"]) == 1
-            await server.post(webhook("j1", "generating"))
+            await server.send(webhook("j1", "generating"))
             assert number_of((await socket_.receive_json(timeout=1))["id"]) == 2
 
 
@@ -139,7 +139,7 @@ async def test_idle_stream_outlives_the_time_outs_of_the_proxy(database_url, tmp
                 reading = asyncio.create_task(source.next())
                 await asyncio.sleep(2.5)  # the time-outs are what is tried here
                 assert not reading.done()
-                await server.post(webhook("j1", "generating"))
+                await server.send(webhook("j1", "generating"))
                 assert (await reading).id == 2
 
 
@@ -162,7 +162,7 @@ async def test_nginx_with_nothing_but_proxy_pass_brings_streams_at_once(server, 
     async with proxied(nginx(tmp_path, bare), port) as url, client(server, GZIP) as session, asyncio.timeout(10):
         async with events(session, f"{url}/events/j1") as source:
             assert (await source.next(1)).id == 1
-            await server.post(webhook("j1", "generating"))
+            await server.send(webhook("j1", "generating"))
             assert (await source.next(1)).id == 2
 
 

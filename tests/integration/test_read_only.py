@@ -9,7 +9,7 @@ import pytest
 from app.appkeys import SPOOL
 from app.db.health import examine
 from app.db.url import parameters
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_writer import until
 from tests.webhooks import webhook
 
@@ -35,7 +35,7 @@ async def test_webhook_is_tried_again_until_the_database_can_be_written_to(url, 
         await server.register("j1")
         sql("SET GLOBAL read_only = 1")
         before = sessions_begun(sql)
-        posting = asyncio.create_task(server.post(webhook("j1", "generating")))
+        posting = asyncio.create_task(server.send(webhook("j1", "generating")))
         # Each try that is refused ends its session.
         await until(lambda: sessions_begun(sql) >= before + 3)
         sql("SET GLOBAL read_only = 0")
@@ -47,7 +47,7 @@ async def test_webhook_is_queued_where_the_database_stays_read_only_and_applied_
     async with running(url, answer_budget=0.5) as server:
         await server.register("j1")
         sql("SET GLOBAL read_only = 1")
-        code, body = await server.post(webhook("j1", "generating"))
+        code, body = await server.send(webhook("j1", "generating"))
         assert (code, body["status"]) == (202, "queued")
         sql("SET GLOBAL read_only = 0")
         await until(lambda: sql(APPLIED) == ((1, 1),))
@@ -57,7 +57,7 @@ async def test_webhook_is_queued_while_the_database_has_too_many_guests(url, sql
     arguments = parameters(url)
     async with running(url) as server:
         await server.register("j1")
-        assert (await server.post(webhook("j1", "processing")))[0] == 200
+        assert (await server.send(webhook("j1", "processing")))[0] == 200
         sql("SET GLOBAL max_connections = 10")
         for (session,) in sql("SELECT id FROM information_schema.PROCESSLIST WHERE user = 'site' AND db IS NOT NULL"):
             sql(f"KILL {session}")
@@ -65,7 +65,7 @@ async def test_webhook_is_queued_while_the_database_has_too_many_guests(url, sql
         with suppress(pymysql.err.OperationalError):  # too many connections
             while True:
                 guests.append(pymysql.connect(unix_socket=arguments["unix_socket"], user="site"))
-        code, _ = await server.post(webhook("j1", "generating"))
+        code, _ = await server.send(webhook("j1", "generating"))
         assert code == 202
         for guest in guests:
             guest.close()
@@ -77,8 +77,8 @@ async def test_webhook_that_cannot_even_be_recorded_as_dead_is_queued_and_applie
     async with running(database_url) as server:
         await server.register("j1")
         sql("CREATE TRIGGER full BEFORE INSERT ON rushes_webhooks FOR EACH ROW SIGNAL SQLSTATE '45000'")
-        assert (await server.post(webhook("j1", "generating")))[0] == 202
-        assert (await server.post({"job_id": "j1"}))[0] == 400
+        assert (await server.send(webhook("j1", "generating")))[0] == 202
+        assert (await server.send({"job_id": "j1"}))[0] == 400
         sql("DROP TRIGGER full")
         await until(lambda: sql(APPLIED) == ((1, 1),))
         await until(
@@ -89,7 +89,7 @@ async def test_webhook_that_cannot_even_be_recorded_as_dead_is_queued_and_applie
 async def test_look_whether_the_database_can_be_written_to_touches_no_row_that_is_there(server, database_url, sql):
     """Not a job whose id a database takes for none, and none of the requests that senders are remembered by."""
     await server.register(" ")
-    assert (await server.post(webhook(" ", "generating")))[0] == 200
+    assert (await server.send(webhook(" ", "generating")))[0] == 200
     sql("INSERT INTO rushes_requests VALUES ('', 'a', 'j1', NOW(3), NULL)")
     tables = ("video_generations", "rushes_jobs", "rushes_requests", "rushes_webhooks", "rushes_events")
     with _holding(database_url, tables):

@@ -10,7 +10,8 @@ import pytest
 from app.appkeys import BUS, FOLLOWER, LOG
 from app.domain.event import LogEvent
 from app.push.bus import Bus, check_url, decode, encode
-from tests.conftest import make_database, running
+from tests.client import running
+from tests.conftest import make_database
 from tests.integration.test_streams import Wanderer
 from tests.redis import redis_server
 from tests.streams import events
@@ -53,7 +54,7 @@ async def two(database_url, redis, **settings):
 
 async def moved(server, *statuses):
     for status in statuses:
-        code, _ = await server.post(webhook("j1", status))
+        code, _ = await server.send(webhook("j1", status))
         assert code == 200
 
 
@@ -250,10 +251,10 @@ async def test_two_installations_on_one_redis_do_not_mix(database_url, mariadb, 
 
 async def test_readiness_names_redis_and_does_not_depend_on_it(database_url, redis):
     async with two(database_url, redis) as (one, _):
-        assert await one.get("/readyz") == (200, {"status": "ready", "database": "ok", "redis": "ok"})
+        assert await one.read("/readyz") == (200, {"status": "ready", "database": "ok", "redis": "ok"})
         redis.kill()
         await until(parted(one))
-        assert await one.get("/readyz") == (200, {"status": "degraded", "database": "ok", "redis": "out of reach"})
+        assert await one.read("/readyz") == (200, {"status": "degraded", "database": "ok", "redis": "out of reach"})
 
 
 async def test_server_starts_without_the_redis_that_it_is_to_use(database_url, redis):

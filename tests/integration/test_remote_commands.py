@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from app.commands import send
 from app.deliver import PATH
 from app.domain.payload import Envelope
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_commands import free_port, run
 
 JWT = "a secret of thirty-two characters"

@@ -7,7 +7,7 @@ import pytest
 
 from app.appkeys import LEADER, POOL
 from app.upkeep.retention import Retention
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_senders import WHSEC, signed
 from tests.integration.test_sign_in import SECRET, bearer
 from tests.integration.test_videos import order

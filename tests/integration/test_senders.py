@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from app.auth.signature import sign
 from app.deliver import NotDeliveredError, deliver
 from app.settings import Settings, SettingsError, load, refuse_unsafe
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_commands import run
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
@@ -44,7 +44,7 @@ async def guarded(database_url):
 
 @pytest.mark.parametrize("secret", [OLD, NEW, WHSEC])
 async def test_any_of_the_secrets_lets_a_sender_in(guarded, secret):
-    assert (await guarded.post(webhook("j1", "generating"), {"X-Webhook-Secret": secret}))[0] == 200
+    assert (await guarded.send(webhook("j1", "generating"), {"X-Webhook-Secret": secret}))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,18 @@ async def test_any_of_the_secrets_lets_a_sender_in(guarded, secret):
     ],
 )
 async def test_who_knows_no_secret_is_refused_and_leaves_nothing(guarded, sql, headers):
-    assert await guarded.post(webhook("j1", "generating"), headers) == (401, CANNOT)
-    assert await guarded.post(b"not even json", headers) == (401, CANNOT)
+    assert await guarded.send(webhook("j1", "generating"), headers) == (401, CANNOT)
+    assert await guarded.send(b"not even json", headers) == (401, CANNOT)
     assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
 
 
 async def test_signature_over_the_raw_body_lets_a_sender_in(guarded):
     body = orjson.dumps(webhook("j1", "generating"), option=orjson.OPT_INDENT_2)
-    assert (await guarded.post(body, signed(body)))[0] == 200
+    assert (await guarded.send(body, signed(body)))[0] == 200
     changed = body.replace(b"generating", b"processing")
-    assert await guarded.post(changed, signed(body)) == (401, CANNOT)
-    assert await guarded.post(body, signed(body, ago=301)) == (401, CANNOT)
-    assert await guarded.post(body, signed(body, ago=-310)) == (401, CANNOT)
+    assert await guarded.send(changed, signed(body)) == (401, CANNOT)
+    assert await guarded.send(body, signed(body, ago=301)) == (401, CANNOT)
+    assert await guarded.send(body, signed(body, ago=-310)) == (401, CANNOT)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ async def test_body_too_deep_to_be_written_out_again_is_refused_and_kept(guarded
     for depth in (63, 64, 300, 1000, 5000):
         nested = b"[" * depth + b"]" * depth
         raw = b'{"job_id":"j1","status":"failed","content_type":"video","error":%b}' % nested
-        code, answer = await guarded.post(raw, {"X-Webhook-Secret": OLD})
+        code, answer = await guarded.send(raw, {"X-Webhook-Secret": OLD})
         assert code == (200 if depth < 64 else 400), answer
     assert sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome ORDER BY outcome") == (
         ("applied", 1), ("dead", 4),
@@ -112,10 +112,10 @@ async def test_body_too_deep_to_be_written_out_again_is_refused_and_kept(guarded
 async def test_compressed_body_is_refused_whatever_is_in_it(guarded, caplog, encoding):
     for body in (gzip.compress(b"{}"), b"no such thing"):
         headers = {"Content-Encoding": encoding} | signed(body)
-        code, answer = await guarded.post(body, headers)
+        code, answer = await guarded.send(body, headers)
         assert (code, answer["code"]) == (415, "compressed")
         del headers["webhook-signature"]
-        assert await guarded.post(body, headers) == (401, CANNOT)
+        assert await guarded.send(body, headers) == (401, CANNOT)
     assert caplog.text == ""
 
 
@@ -136,30 +136,30 @@ async def test_plain_secret_is_refused_where_signatures_are_required(database_ur
     async with running(database_url, webhook_secret=WHSEC, webhook_require_signature=True) as server:
         await server.register("j1")
         body = orjson.dumps(webhook("j1", "generating"))
-        assert (await server.post(body, {"X-Webhook-Secret": WHSEC}))[0] == 401
-        assert (await server.post(body, signed(body)))[0] == 200
+        assert (await server.send(body, {"X-Webhook-Secret": WHSEC}))[0] == 401
+        assert (await server.send(body, signed(body)))[0] == 200
 
 
 async def test_too_many_failures_of_one_address_are_told_to_wait_but_never_bar_who_authenticates(database_url):
     async with running(database_url, webhook_secret=OLD, auth_failures_per_minute=3) as server:
         await server.register("j1")
         sent = webhook("j1", "generating")
-        assert [(await server.post(sent))[0] for _ in range(4)] == [401, 401, 401, 429]
+        assert [(await server.send(sent))[0] for _ in range(4)] == [401, 401, 401, 429]
         url = f"{server.url}/api/webhooks/video-completion"
         async with server.session.post(url, json=sent) as answer:
             assert 0 < int(answer.headers["Retry-After"]) <= 60
-        assert (await server.post(sent, {"X-Webhook-Secret": OLD}))[0] == 200
+        assert (await server.send(sent, {"X-Webhook-Secret": OLD}))[0] == 200
 
 
 async def test_failures_are_counted_by_the_address_that_a_trusted_proxy_names(database_url):
     settings = {"webhook_secret": OLD, "auth_failures_per_minute": 1}
     async with running(database_url, trusted_proxies="127.0.0.0/8", **settings) as server:
         for address in ("192.0.2.1", "192.0.2.2"):
-            assert (await server.post({}, {"X-Forwarded-For": address}))[0] == 401
-        assert (await server.post({}, {"X-Forwarded-For": "192.0.2.1"}))[0] == 429
+            assert (await server.send({}, {"X-Forwarded-For": address}))[0] == 401
+        assert (await server.send({}, {"X-Forwarded-For": "192.0.2.1"}))[0] == 429
     async with running(database_url, **settings) as server:
-        assert (await server.post({}, {"X-Forwarded-For": "192.0.2.3"}))[0] == 401
-        assert (await server.post({}, {"X-Forwarded-For": "192.0.2.4"}))[0] == 429
+        assert (await server.send({}, {"X-Forwarded-For": "192.0.2.3"}))[0] == 401
+        assert (await server.send({}, {"X-Forwarded-For": "192.0.2.4"}))[0] == 429
 
 
 async def test_webhook_secret_may_register_a_job_for_anybody(guarded):
@@ -211,7 +211,7 @@ async def test_documented_way_to_send_from_python_works(database_url):
         told = {}
         await asyncio.to_thread(exec, code, told)
         assert told["status"] == 200
-        assert (await server.get("/api/videos/demo-1"))[1]["progress"] == 50
+        assert (await server.read("/api/videos/demo-1"))[1]["progress"] == 50
 
 
 @pytest.mark.parametrize("to", ["{elsewhere}/here", "/relative", "http://[::1", None])
@@ -243,15 +243,15 @@ async def test_redirect_is_a_refusal_and_takes_the_secret_nowhere(tmp_path, to):
 
 
 @pytest.mark.parametrize("after", ["²", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", ""])
-async def test_retry_after_that_is_no_number_of_seconds_is_passed_over(after):
+async def test_retry_after_that_is_no_number_of_seconds_is_passed_over(aiohttp_server, after):
     async def busy(_request):
         return web.json_response({}, status=503, headers={"Retry-After": after})
 
     app = web.Application()
     app.router.add_post("/hook", busy)
-    async with TestServer(app) as server:
-        with pytest.raises(NotDeliveredError, match="503"):
-            await asyncio.to_thread(deliver, str(server.make_url("/hook")), webhook("j1", "pending"), attempts=1)
+    server = await aiohttp_server(app)
+    with pytest.raises(NotDeliveredError, match="503"):
+        await asyncio.to_thread(deliver, str(server.make_url("/hook")), webhook("j1", "pending"), attempts=1)
 
 
 async def test_numbers_that_json_does_not_have_are_delivered_as_null(server, sql):

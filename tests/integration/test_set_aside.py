@@ -4,7 +4,7 @@ import asyncio
 
 from app.appkeys import SPOOL
 from app.db.writer import set_aside
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_away import Gate
 from tests.integration.test_commands import run
 from tests.integration.test_passing_errors import break_table, mend
@@ -21,14 +21,14 @@ async def poisoned(server, sql):
     for name in ("poison", "good"):
         await server.register(name)
     break_table(sql, "video_generations", 1030, "OLD.id = 'poison'")
-    code, body = await server.post(webhook("poison", "generating"))
+    code, body = await server.send(webhook("poison", "generating"))
     assert (code, body["status"]) == (202, "queued")
 
 
 async def others_pass(server, until_true):
     async with asyncio.timeout(20):
         while not until_true():
-            assert (await server.post(webhook("good", "generating")))[0] in (200, 202)
+            assert (await server.send(webhook("good", "generating")))[0] in (200, 202)
             await asyncio.sleep(0.05)
 
 
@@ -38,13 +38,13 @@ async def test_webhook_that_can_never_be_written_is_set_aside_seen_and_tried_aga
         spool = server.app[SPOOL]
         await others_pass(server, lambda: spool.set_aside)
         assert spool.pending == 0
-        _, listed = await server.get("/api/admin/webhooks?outcome=dead")
+        _, listed = await server.read("/api/admin/webhooks?outcome=dead")
         (found,) = listed["webhooks"]
         assert (found["error_code"], found["job_id"], found["status"]) == ("set_aside", "poison", "generating")
         assert "1030" in found["error"]
-        _, whole = await server.get(f"/api/admin/webhooks/{found['id']}")
+        _, whole = await server.read(f"/api/admin/webhooks/{found['id']}")
         assert whole["payload"]["job_id"] == "poison"
-        assert await server.get("/readyz") == (200, {"status": "degraded", "database": "ok", "set_aside": 1})
+        assert await server.read("/readyz") == (200, {"status": "degraded", "database": "ok", "set_aside": 1})
         await mend(sql)
         url = f"{server.url}/api/admin/webhooks/{found['id']}/replay"
         async with server.session.post(url) as answer:
@@ -52,7 +52,7 @@ async def test_webhook_that_can_never_be_written_is_set_aside_seen_and_tried_aga
         await until(lambda: ("poison", "PROCESSING") in sql(STATES))
         await until(lambda: not spool.set_aside and spool.pending == 0 and sql(LISTED) == ((0,),))
         assert sql("SELECT outcome, error_code FROM rushes_webhooks WHERE id = %s", found["id"]) == (("applied", None),)
-        assert (await server.get("/readyz"))[1]["status"] == "ready"
+        assert (await server.read("/readyz"))[1]["status"] == "ready"
 
 
 async def test_what_is_set_aside_outlives_its_process_and_is_tried_again_by_the_one_that_took_it_over(
@@ -63,7 +63,7 @@ async def test_what_is_set_aside_outlives_its_process_and_is_tried_again_by_the_
         await others_pass(server, lambda: server.app[SPOOL].set_aside)
     async with running(database_url, data_dir=tmp_path) as server:
         await until(lambda: server.app[SPOOL].set_aside)
-        _, listed = await server.get("/api/admin/webhooks?outcome=dead")
+        _, listed = await server.read("/api/admin/webhooks?outcome=dead")
         await mend(sql)
         async with server.session.post(
             f"{server.url}/api/admin/webhooks/{listed['webhooks'][0]['id']}/replay"
@@ -77,10 +77,10 @@ async def test_sender_that_sends_it_again_has_it_applied_and_it_lies_aside_no_mo
     async with running(database_url, answer_budget=0.5, spool_tries=2) as server:
         await poisoned(server, sql)
         sent = webhook("poison", "downloading")
-        assert (await server.post(sent))[0] == 202
+        assert (await server.send(sent))[0] == 202
         await others_pass(server, lambda: len(server.app[SPOOL].set_aside) == 2)
         await mend(sql)
-        assert (await server.post(sent))[0] == 200
+        assert (await server.send(sent))[0] == 200
         await until(lambda: len(server.app[SPOOL].set_aside) == 1)
         await until(lambda: sql(LISTED) == ((1,),))
 
@@ -91,7 +91,7 @@ async def test_sent_again_and_again_it_takes_the_room_of_one(database_url, sql):
         sent = webhook("poison", "downloading")
         spool = server.app[SPOOL]
         for _ in range(3):
-            assert (await server.post(sent))[0] == 202
+            assert (await server.send(sent))[0] == 202
             await others_pass(server, lambda: spool.pending == 0)
         assert len(spool.set_aside) == 2
         await until(lambda: sql(LISTED) == ((2,),))
@@ -111,7 +111,7 @@ async def test_where_nothing_passes_nothing_is_set_aside(database_url, sql):
         for name in names:
             await server.register(name)
         break_table(sql, "rushes_webhooks", 1114, when="INSERT")
-        answers = await asyncio.gather(*(server.post(webhook(name, "generating")) for name in names))
+        answers = await asyncio.gather(*(server.send(webhook(name, "generating")) for name in names))
         assert {code for code, _ in answers} == {202}
         await asyncio.sleep(3)  # as long as it takes to set one aside
         assert not server.app[SPOOL].set_aside
@@ -131,7 +131,7 @@ async def test_one_that_ends_every_session_is_found_among_200_and_set_aside(data
                 await server.register(name)
             await gate.shut()
             bodies = [completion(n, video(n, filename="CUT ME.mp4" if n == "j99" else "a.mp4")) for n in names]
-            answers = await asyncio.gather(*(server.post(body) for body in bodies))
+            answers = await asyncio.gather(*(server.send(body) for body in bodies))
             assert {code for code, _ in answers} == {202}
             await gate.open()
             await until(lambda: sql("SELECT COUNT(*) FROM video_generations WHERE status = 'COMPLETED'") == ((199,),))
@@ -164,7 +164,7 @@ async def replay(server, webhook_id):
 
 
 async def the_dead_one(server):
-    _, listed = await server.get("/api/admin/webhooks?outcome=dead")
+    _, listed = await server.read("/api/admin/webhooks?outcome=dead")
     (found,) = listed["webhooks"]
     return found["id"]
 
@@ -183,7 +183,7 @@ async def test_when_its_server_is_gone_with_its_disk_it_is_applied_from_the_payl
         await asyncio.sleep(0.5)  # nobody did anything
         assert (await replay(other, webhook_id))[1]["outcome"] == "applied"
         assert ("poison", "PROCESSING") in sql(STATES)
-        assert (await other.get("/readyz"))[1]["status"] == "ready"
+        assert (await other.read("/readyz"))[1]["status"] == "ready"
 
 
 async def test_what_cannot_be_asked_about_those_aside_does_not_keep_the_others_on_disk(database_url, sql):
@@ -196,7 +196,7 @@ async def test_what_cannot_be_asked_about_those_aside_does_not_keep_the_others_o
         sql("RENAME TABLE rushes_set_aside TO elsewhere")
         try:
             break_table(sql, "video_generations", 1030, "OLD.id = 'good'")
-            assert (await server.post(webhook("good", "generating")))[0] == 202
+            assert (await server.send(webhook("good", "generating")))[0] == 202
             await mend(sql)
             await until(lambda: ("good", "PROCESSING") in sql(STATES))
         finally:
@@ -210,7 +210,7 @@ async def test_two_processes_that_hold_the_same_one_leave_it_aside(database_url,
     ):
         await poisoned(one, sql)
         sent = webhook("poison", "downloading")
-        assert [(await server.post(sent))[0] for server in (one, two)] == [202, 202]
+        assert [(await server.send(sent))[0] for server in (one, two)] == [202, 202]
         spools = [server.app[SPOOL] for server in (one, two)]
         await until(lambda: all(spool.set_aside and not spool.pending for spool in spools), seconds=20)
         tries = "SELECT SUM(attempts) FROM rushes_webhooks"
@@ -218,7 +218,7 @@ async def test_two_processes_that_hold_the_same_one_leave_it_aside(database_url,
         await asyncio.sleep(3)  # several looks at what lies aside
         assert sql(tries) == before
         await mend(sql)
-        _, listed = await one.get("/api/admin/webhooks?outcome=dead")
+        _, listed = await one.read("/api/admin/webhooks?outcome=dead")
         for found in listed["webhooks"]:
             await replay(one, found["id"])
         await until(lambda: all(s.app[SPOOL].bytes == 0 for s in (one, two)), seconds=20)

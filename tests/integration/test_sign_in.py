@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 from jwt.utils import base64url_encode
 
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_commands import run
 from tests.streams import later
 
@@ -42,7 +42,7 @@ async def signed(database_url):
 
 
 async def seen(server, job_id, headers) -> int:
-    return (await server.get(f"/api/videos/{job_id}", headers=headers))[0]
+    return (await server.read(f"/api/videos/{job_id}", headers=headers))[0]
 
 
 async def test_author_organisation_and_admin_see_a_job_and_nobody_else_knows_of_it(signed):
@@ -50,11 +50,11 @@ async def test_author_organisation_and_admin_see_a_job_and_nobody_else_knows_of_
     assert await seen(signed, "ours", bearer(org_id="o1")) == 200
     assert await seen(signed, "ours", bearer("boss", role="admin")) == 200
     for headers in (bearer(), bearer(org_id="o2"), bearer("U2")):
-        assert await signed.get("/api/videos/ours", headers=headers) == await signed.get(
+        assert await signed.read("/api/videos/ours", headers=headers) == await signed.read(
             "/api/videos/nothing", headers=headers
         )
-        hidden = await signed.get("/events/ours", headers=headers)
-        assert hidden == await signed.get("/events/nothing", headers=headers)
+        hidden = await signed.read("/events/ours", headers=headers)
+        assert hidden == await signed.read("/events/nothing", headers=headers)
         assert hidden[0] == 404
 
 
@@ -85,16 +85,16 @@ async def test_nobody_gets_in_without_a_good_token_in_the_right_place(signed, pa
         {"Authorization": "Bearer rubbish", "Cookie": f"__session={good}"},
         {"Cookie": "__session=rubbish"},
     ):
-        code, body = await signed.get(path, headers=headers)
+        code, body = await signed.read(path, headers=headers)
         assert (code, body["code"]) == (401, "unauthorized")
     for query in (f"?token={good}", f"?access_token={good}", f"?ticket={good}"):
-        assert (await signed.get(path + query))[0] == 401
+        assert (await signed.read(path + query))[0] == 401
 
 
 async def test_users_who_are_no_admins_are_kept_out_of_the_admin_routes(signed):
-    assert (await signed.get("/api/admin/webhooks"))[0] == 401
-    assert (await signed.get("/api/admin/webhooks", headers=bearer()))[0] == 403
-    assert (await signed.get("/api/admin/webhooks", headers=bearer(role="admin")))[0] == 200
+    assert (await signed.read("/api/admin/webhooks"))[0] == 401
+    assert (await signed.read("/api/admin/webhooks", headers=bearer()))[0] == 403
+    assert (await signed.read("/api/admin/webhooks", headers=bearer(role="admin")))[0] == 200
 
 
 async def test_cookie_signs_in_but_no_page_elsewhere_may_change_anything_with_it(signed):
@@ -162,7 +162,7 @@ async def test_password_that_a_proxy_asks_for_is_not_taken_for_a_token(signed):
 async def test_public_address_makes_nobody_dev(database_url):
     async with running(database_url, public_url="http://rushes.example/videos") as server:
         for host, code in (("rushes.example", 401), ("evil.example", 401), ("localhost:8080", 200)):
-            assert (await server.get("/api/videos/user", headers={"Host": host}))[0] == code
+            assert (await server.read("/api/videos/user", headers={"Host": host}))[0] == code
 
 
 async def test_page_elsewhere_may_change_nothing_in_development_either(server):
@@ -182,8 +182,8 @@ async def buy(server, headers) -> dict:
 async def test_ticket_opens_streams_again_and_again_on_every_process_and_nothing_else(signed, database_url):
     ticket = (await buy(signed, bearer()))["ticket"]
     query = f"?ticket={ticket}"
-    assert (await signed.get("/api/videos/mine" + query))[0] == 401
-    assert (await signed.get("/api/videos/mine", headers={"Authorization": f"Bearer {ticket}"}))[0] == 401
+    assert (await signed.read("/api/videos/mine" + query))[0] == 401
+    assert (await signed.read("/api/videos/mine", headers={"Authorization": f"Bearer {ticket}"}))[0] == 401
     async with running(database_url, app_env="production", webhook_secret=SENDERS, auth_jwt_secret=SECRET) as other:
         for server in (signed, other, signed):
             async with server.session.get(f"{server.url}/events/mine{query}") as stream:
@@ -207,7 +207,7 @@ async def test_streams_end_when_the_token_does(signed):
         while (message := await socket.receive()).type is WSMsgType.TEXT:
             pass
         assert (message.type, message.data) == (WSMsgType.CLOSE, 4401)
-    assert (await signed.get("/events/mine", headers=headers))[0] == 401
+    assert (await signed.read("/events/mine", headers=headers))[0] == 401
 
 
 async def test_websocket_says_who_is_not_signed_in_and_what_is_not_there(signed):
@@ -272,7 +272,7 @@ def by_jwks(database_url, issuer, **settings):
 
 
 async def gallery(server, headers) -> int:
-    return (await server.get("/api/videos/user", headers=headers))[0]
+    return (await server.read("/api/videos/user", headers=headers))[0]
 
 
 async def test_keys_are_fetched_once_and_again_for_a_new_one(database_url, issuer):
@@ -327,10 +327,10 @@ async def test_good_tokens_are_told_to_come_back_while_no_keys_were_ever_fetched
                 assert int(answer.headers["Retry-After"]) > 0
         for headers in ({}, {"Authorization": "Bearer rubbish"}):
             assert await gallery(server, headers) == 401
-        assert await server.get("/readyz") == (503, {"status": "degraded", "database": "ok", "jwks": "out of reach"})
+        assert await server.read("/readyz") == (503, {"status": "degraded", "database": "ok", "jwks": "out of reach"})
         issuer.broken = False
         async with asyncio.timeout(10):
-            while (await server.get("/readyz"))[1] != {"status": "ready", "database": "ok", "jwks": "ok"}:
+            while (await server.read("/readyz"))[1] != {"status": "ready", "database": "ok", "jwks": "ok"}:
                 await asyncio.sleep(0.05)
         assert await gallery(server, good) == 200
         issuer.broken = True
@@ -446,7 +446,7 @@ async def test_issuers_claim_makes_admins_only_where_it_is_named(database_url, i
         ({"admin_users": "u1"}, 200),
     ):
         async with by_jwks(database_url, issuer, **settings) as server:
-            assert (await server.get("/api/admin/webhooks", headers=issuer.token("a", **claims)))[0] == status
+            assert (await server.read("/api/admin/webhooks", headers=issuer.token("a", **claims)))[0] == status
 
 
 async def test_tokens_for_other_parties_are_refused_where_parties_are_named(database_url, issuer):
@@ -493,9 +493,9 @@ async def test_token_made_on_the_command_line_signs_in(signed, tmp_path):
     assert (code, err) == (0, "")
     headers = {"Authorization": f"Bearer {out.strip()}"}
     assert [await seen(signed, job_id, headers) for job_id in ("ours", "mine")] == [200, 404]
-    assert (await signed.get("/api/admin/webhooks", headers=headers))[0] == 403
+    assert (await signed.read("/api/admin/webhooks", headers=headers))[0] == 403
     _, out, _ = await run(tmp_path, "token", "--user", "boss", "--admin", AUTH_JWT_SECRET=SECRET)
-    assert (await signed.get("/api/admin/webhooks", headers={"Authorization": f"Bearer {out.strip()}"}))[0] == 200
+    assert (await signed.read("/api/admin/webhooks", headers={"Authorization": f"Bearer {out.strip()}"}))[0] == 200
     code, out, err = await run(tmp_path, "token", "--user", "u2")
     assert (code, out) == (1, "")
     assert "AUTH_JWT_SECRET is not set" in err
@@ -508,7 +508,7 @@ async def test_token_made_on_the_command_line_has_what_the_settings_ask_for(data
     settings = {name.lower(): value for name, value in asked.items()}
     async with running(database_url, **settings) as server:
         headers = {"Authorization": f"Bearer {out.strip()}"}
-        assert (await server.get("/api/admin/webhooks", headers=headers))[0] == 200
+        assert (await server.read("/api/admin/webhooks", headers=headers))[0] == 200
     for arguments in (("--user", "bob "), ("--user", "bob", "--org", " o"), ("--user", "")):
         code, out, err = await run(tmp_path, "token", *arguments, **asked)
         assert (code, out, err.count("\n")) == (1, "", 1)

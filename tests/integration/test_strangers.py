@@ -5,7 +5,7 @@ from aiohttp import WSServerHandshakeError
 
 from app.routes.openapi import OPERATIONS
 from app.settings import Settings, SettingsError, refuse_unsafe
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_sign_in import SECRET, bearer, buy, token
 from tests.webhooks import webhook
 
@@ -28,7 +28,7 @@ async def ask(server, method: str, path: str, headers) -> tuple[int, str | None]
 
 @pytest.mark.parametrize("proxy", PROXIES, ids=lambda headers: next(iter(headers)))
 async def test_nobody_is_dev_through_a_proxy(server, proxy):
-    assert (await server.post(webhook("j1", "generating"), proxy))[1]["code"] == "proxied_development"
+    assert (await server.send(webhook("j1", "generating"), proxy))[1]["code"] == "proxied_development"
     assert await ask(server, "GET", "/api/videos/user", proxy) == (403, "proxied_development")
 
 
@@ -48,39 +48,39 @@ async def test_no_route_that_acts_or_reads_as_dev_does_so_through_a_proxy(server
 
 
 async def test_refused_through_a_proxy_one_is_told_what_to_set(server):
-    _, body = await server.get("/api/videos/user", headers=PROXIES[0])
+    _, body = await server.read("/api/videos/user", headers=PROXIES[0])
     assert "AUTH_JWT_SECRET" in body["error"]
-    _, body = await server.post(webhook("j1", "generating"), PROXIES[0])
+    _, body = await server.send(webhook("j1", "generating"), PROXIES[0])
     assert "WEBHOOK_SECRET" in body["error"]
 
 
 async def test_who_signs_in_or_knows_the_secret_may_come_through_a_proxy(database_url):
     async with running(database_url, webhook_secret="geheim", auth_jwt_secret=SECRET) as server:
         assert await ask(server, "GET", "/api/videos/user", PROXIES[0] | bearer()) == (200, None)
-        assert (await server.post(webhook("j1", "generating"), PROXIES[0] | {"X-Webhook-Secret": "geheim"}))[0] == 404
-        assert (await server.post(webhook("j1", "generating"), PROXIES[0]))[0] == 401
+        assert (await server.send(webhook("j1", "generating"), PROXIES[0] | {"X-Webhook-Secret": "geheim"}))[0] == 404
+        assert (await server.send(webhook("j1", "generating"), PROXIES[0]))[0] == 401
     async with running(database_url, webhook_secret="geheim") as server:
-        assert (await server.post(webhook("j2", "generating"), PROXIES[0] | {"X-Webhook-Secret": "geheim"}))[0] == 404
+        assert (await server.send(webhook("j2", "generating"), PROXIES[0] | {"X-Webhook-Secret": "geheim"}))[0] == 404
         assert await ask(server, "GET", "/api/videos/user", PROXIES[0]) == (403, "proxied_development")
     async with running(database_url, auth_jwt_secret=SECRET) as server:
         assert await ask(server, "GET", "/api/videos/user", PROXIES[0] | bearer()) == (200, None)
-        code, body = await server.post(webhook("j3", "generating"), PROXIES[0])
+        code, body = await server.send(webhook("j3", "generating"), PROXIES[0])
         assert (code, body["code"]) == (403, "proxied_development")
 
 
 @pytest.mark.parametrize("settings", [{}, {"auth_jwt_secret": SECRET, "public_url": "https://evil.example:8080"}])
 async def test_name_that_points_here_from_elsewhere_posts_no_webhook(database_url, sql, settings):
     async with running(database_url, **settings) as server:
-        code, body = await server.post(webhook("j1", "generating"), EVIL)
+        code, body = await server.send(webhook("j1", "generating"), EVIL)
         assert (code, body["code"]) == (401, "unauthorized")
         assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
         for host in ("localhost:8080", "[::1]:8080", "127.0.0.1"):
-            assert (await server.post(webhook("j1", "generating"), {"Host": host}))[0] == 404
+            assert (await server.send(webhook("j1", "generating"), {"Host": host}))[0] == 404
 
 
 async def test_neighbour_in_the_network_posts_no_webhook_under_this_machines_name(database_url):
     async with running(database_url, host="0.0.0.0", auth_jwt_secret=SECRET) as server:
-        code, body = await server.post(webhook("j1", "generating"), {"Host": "localhost"})
+        code, body = await server.send(webhook("j1", "generating"), {"Host": "localhost"})
         assert (code, body["code"]) == (401, "unauthorized")
 
 
@@ -93,7 +93,7 @@ async def test_page_of_another_site_posts_no_webhook(database_url):
             ({"Origin": "https://friend.example"}, 404),
             ({"Origin": server.url}, 404),
         ):
-            code, body = await server.post(webhook("j1", "generating"), headers)
+            code, body = await server.send(webhook("j1", "generating"), headers)
             assert (code, body["code"] == "origin_not_allowed") == (status, status == 403)
 
 

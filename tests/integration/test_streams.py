@@ -12,14 +12,14 @@ import pytest
 
 from app.appkeys import FOLLOWER, HUB, LOG, STREAMS
 from app.db.errors import DatabaseAwayError
-from tests.conftest import running
+from tests.client import running
 from tests.streams import Event, events, later, number_of
 from tests.webhooks import completion, video, webhook
 
 
 async def moved(server, job_id, *statuses):
     for status in statuses:
-        code, body = await server.post(webhook(job_id, status))
+        code, body = await server.send(webhook(job_id, status))
         assert code == 200, body
 
 
@@ -54,7 +54,7 @@ async def test_gallery_stream_shows_each_unfinished_job_and_only_the_last_frame_
     for name in ("a", "b", "c"):
         await server.register(name)
     await server.register("somebody-elses", user_id="u2")
-    await server.post(completion("c", video("k")))
+    await server.send(completion("c", video("k")))
     async with events(server.session, f"{server.url}/events") as source:
         first, second = await source.take(2)
         assert [(e.id, e.data["job_id"]) for e in (first, second)] == [(None, "a"), (5, "b")]
@@ -72,9 +72,9 @@ async def test_completed_event_has_the_videos_in_the_gallerys_form(server):
     await server.register("j1")
     async with events(server.session, f"{server.url}/events/j1") as source:
         await source.next()
-        await server.post(completion("j1", video("k/1")))
+        await server.send(completion("j1", video("k/1")))
         done = await source.next()
-        _, gallery = await server.get("/api/videos/user")
+        _, gallery = await server.read("/api/videos/user")
         assert done.event == "completed"
         assert done.data["videos"] == gallery["generations"][0]["videos"]
 
@@ -201,7 +201,7 @@ async def test_stream_ends_after_completion_and_a_reconnect_gets_204(database_ur
     async with running(database_url, stream_end_completed=0.1) as server:
         await server.register("j1")
         async with events(server.session, f"{server.url}/events/j1") as source:
-            await server.post(completion("j1", video("k")))
+            await server.send(completion("j1", video("k")))
             assert [e.event for e in await source.rest()][-1] == "completed"
         async with server.session.get(f"{server.url}/events/j1", headers={"Last-Event-ID": source.last_id}) as again:
             assert again.status == 204
@@ -220,7 +220,7 @@ async def test_stream_stays_open_after_a_failure_for_a_new_try(server):
 
 @pytest.mark.parametrize("path", ["/events/nobody", "/api/videos/nobody"])
 async def test_job_that_is_not_there_is_404(server, path):
-    assert (await server.get(path))[0] == 404
+    assert (await server.read(path))[0] == 404
 
 
 async def test_idle_stream_gets_comments(database_url):
@@ -317,7 +317,7 @@ async def test_client_that_does_not_read_is_dropped_and_delays_nobody(database_u
         async with events(server.session, f"{server.url}/events/j1") as source:
             await source.next()
             for n in range(600):
-                await server.post(webhook("j1", "failed", data=None) | {"error": "x" * 1000 + str(n)})
+                await server.send(webhook("j1", "failed", data=None) | {"error": "x" * 1000 + str(n)})
                 assert (await source.next(2)).data["error"].endswith(str(n))
                 if len(server.app[HUB]) == 1:
                     break
@@ -330,7 +330,7 @@ async def test_client_whose_oldest_byte_is_too_old_is_dropped(database_url):
         await server.register("j1")
         frozen = await frozen_client(server, "/events/j1")
         for n in range(150):
-            await server.post(webhook("j1", "failed") | {"error": "x" * 1000 + str(n)})
+            await server.send(webhook("j1", "failed") | {"error": "x" * 1000 + str(n)})
         async with asyncio.timeout(10):
             while len(server.app[HUB]):
                 await asyncio.sleep(0.05)
@@ -339,7 +339,7 @@ async def test_client_whose_oldest_byte_is_too_old_is_dropped(database_url):
 
 async def test_streams_end_at_once_on_shutdown(database_url):
     async with running(database_url) as server, aiohttp.ClientSession() as session:
-        opened = [await session.get(f"{server.url}/events", timeout=None) for _ in range(40)]
+        opened = [await session.read(f"{server.url}/events", timeout=None) for _ in range(40)]
         socket_ = await session.ws_connect(f"{server.url}/ws")
         assert (await socket_.receive()).type is aiohttp.WSMsgType.TEXT
         began = asyncio.get_running_loop().time()
@@ -381,8 +381,8 @@ async def test_frozen_client_does_not_outlive_the_end_of_its_stream(database_url
         await server.register("j1")
         frozen = await frozen_client(server, "/events/j1")
         for n in range(120):
-            await server.post(webhook("j1", "failed") | {"error": "x" * 1000 + str(n)})
-        await server.post(completion("j1", video("k")))
+            await server.send(webhook("j1", "failed") | {"error": "x" * 1000 + str(n)})
+        await server.send(completion("j1", video("k")))
         async with asyncio.timeout(8):
             while len(server.app[HUB]):
                 await asyncio.sleep(0.05)
@@ -393,7 +393,7 @@ async def test_slow_reader_is_given_time_for_its_replay(database_url):
     async with running(database_url, stream_max_lag=0.3, ring_size=10) as server:
         await server.register("j1")
         for n in range(200):
-            await server.post(webhook("j1", "failed") | {"error": "x" * 4000 + str(n)})
+            await server.send(webhook("j1", "failed") | {"error": "x" * 4000 + str(n)})
         async with events(server.session, f"{server.url}/events/j1", 1, read_bufsize=8192) as source:
             for place in range(200):
                 event = await source.next()
@@ -470,7 +470,7 @@ async def test_websocket_of_a_finished_job_ends_after_its_state(database_url):
         await server.register("j1")
         async with server.session.ws_connect(f"{server.url}/ws/j1") as socket_:
             await socket_.receive_json()
-            await server.post(completion("j1", video("k")))
+            await server.send(completion("j1", video("k")))
             assert (await socket_.receive_json())["event"] == "completed"
             assert (await socket_.receive()).data == 1000
 
@@ -532,7 +532,7 @@ async def test_rubbish_over_websocket_ends_only_that_client(server, frame):
 
 
 async def test_plain_request_to_a_websocket_is_told_to_upgrade(server):
-    code, body = await server.get("/ws")
+    code, body = await server.read("/ws")
     assert (code, body["code"]) == (426, "upgrade_required")
 
 
@@ -621,7 +621,7 @@ async def test_page_of_an_allowed_origin_may_call_and_listen_and_no_other(databa
 
 async def test_stream_of_a_job_tells_nothing_of_an_earlier_one_that_had_its_id_and_another_owner(server, sql):
     await server.register("j1", user_id="alice")
-    assert (await server.post(webhook("j1", "failed") | {"error": "a secret of Alice's"}))[0] == 200
+    assert (await server.send(webhook("j1", "failed") | {"error": "a secret of Alice's"}))[0] == 200
     sql("DELETE FROM video_generations")
     await server.register("j1", user_id="carol")
     await moved(server, "j1", "generating")
@@ -638,7 +638,7 @@ async def test_event_larger_than_the_buffer_drops_nobody_who_reads(database_url)
         async with server.session.ws_connect(f"{server.url}/ws/j1", max_msg_size=0) as socket_:
             await socket_.receive()
             files = [video(f"k{n}", file_url=f"https://a/{n}/" + "x" * 8000) for n in range(100)]
-            assert (await server.post(completion("j1", *files)))[0] == 200
+            assert (await server.send(completion("j1", *files)))[0] == 200
             message = await socket_.receive_json()
             assert (message["event"], message["data"]["num_videos"]) == ("completed", 100)
             assert 25 < len(message["data"]["videos"]) < 33

@@ -15,7 +15,7 @@ from app.db import migrate, ticket_key
 from app.db.errors import DatabaseAwayError
 from app.db.pool import Pool
 from app.db.ticket_key import TicketKey
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_away import Gate
 from tests.integration.test_sign_in import SECRET, bearer, buy, by_jwks, issuer, token  # noqa: F401
 from tests.streams import later
@@ -110,7 +110,7 @@ async def test_whoever_holds_the_senders_secret_or_signs_tokens_makes_no_ticket(
         for secret in (SENDERS, SECRET):
             for key in (secret.encode(), hmac.digest(secret.encode(), b"rushes stream ticket", hashlib.sha256)):
                 forged = jwt.encode(claims, key, algorithm="HS256")
-                assert (await started.get(f"/events?ticket={forged}"))[0] == 401
+                assert (await started.read(f"/events?ticket={forged}"))[0] == 401
         ticket = (await buy(started, issuer.token("a") if mode == "jwks" else bearer()))["ticket"]
         async with started.session.get(f"{started.url}/events?ticket={ticket}") as stream:
             assert stream.status == 200
@@ -186,7 +186,7 @@ async def test_without_the_database_nobody_guesses_whose_a_ticket_is(database_ur
             assert await later(server.session, server.url + path) == "unavailable"
         async with server.session.post(f"{server.url}/api/stream-tickets", headers=bearer()) as answer:
             assert (answer.status, int(answer.headers["Retry-After"]) > 0) == (503, True)
-        assert (await server.get("/events?ticket=rubbish"))[0] == 401
+        assert (await server.read("/events?ticket=rubbish"))[0] == 401
         async with server.session.post(f"{server.url}/api/stream-tickets") as answer:
             assert answer.status == 401
 

@@ -17,7 +17,7 @@ from pymysql.constants import CLIENT
 from app.db import local, migrate
 from app.db.connection import connect
 from app.db.errors import RefusedError
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_commands import free_port, run
 from tests.webhooks import webhook
 
@@ -68,7 +68,7 @@ async def test_everything_works_over_tls(tls_url, certificate, monkeypatch):
     async with running(tls_url) as server:
         await server.register("j")
         for _ in range(5):  # enough that some come in while others wait for the database
-            answers = await asyncio.gather(*(server.post(webhook("j", "processing")) for _ in range(40)))
+            answers = await asyncio.gather(*(server.send(webhook("j", "processing")) for _ in range(40)))
             assert {code for code, _ in answers} == {200}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.db.pool import Pool
 from app.db.register import NewJob, Registrar, TooManyUnfinishedError
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_lists import fill
 from tests.integration.test_sign_in import SECRET, bearer
 from tests.integration.test_videos import order
@@ -28,9 +28,9 @@ async def test_user_who_has_too_many_is_told_until_one_has_ended(database_url, s
         assert sql("SELECT COUNT(*) FROM video_generations WHERE prompt = 'the sea'") == ((0,),)
         assert (await order(server, path, bearer("u2")))[0] in (201, 202)
         secret = {"X-Webhook-Secret": "s" * 20}
-        assert (await server.post(completion("j00001", video("key")), secret))[0] == 200
+        assert (await server.send(completion("j00001", video("key")), secret))[0] == 200
         assert [(await order(server, path, bearer("u1")))[0] for _ in range(2)] in ([201, 429], [202, 429])
-        assert (await server.post(webhook("j00002", "failed"), secret))[0] == 200
+        assert (await server.send(webhook("j00002", "failed"), secret))[0] == 200
         assert (await order(server, path, bearer("u1")))[0] in (201, 202)
 
 

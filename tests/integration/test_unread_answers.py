@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.appkeys import ANSWERS, READING
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_lists import fill
 from tests.integration.test_sign_in import SECRET, bearer
 
@@ -39,7 +39,7 @@ async def held(server, amount: int) -> None:
 
 
 async def asked(server, path: str, user: str) -> tuple[int, str | None]:
-    code, body = await server.get(path, headers=bearer(user))
+    code, body = await server.read(path, headers=bearer(user))
     return code, body.get("code")
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 
-from tests.conftest import running
+from tests.client import running
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from app.appkeys import FOLLOWER, LOG, STREAMS
 from app.db.log import Log
 from app.db.pool import Pool
 from app.domain.event import EVENT_MAX
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_streams import moved
 from tests.streams import events, number_of
 from tests.webhooks import webhook
@@ -74,7 +74,7 @@ async def test_id_of_a_row_that_cannot_be_shown_is_known_again(database_url, sql
         await server.register("j1")
         write(sql, "progress", data)
     async with running(database_url, ring_size=1) as server:
-        last_event_id = (await server.get("/api/videos/j1"))[1]["last_event_id"]
+        last_event_id = (await server.read("/api/videos/j1"))[1]["last_event_id"]
         async with events(server.session, f"{server.url}/events/j1", last_event_id) as source:
             await moved(server, "j1", "generating")
             assert (await source.next()).id == 3
@@ -83,8 +83,8 @@ async def test_id_of_a_row_that_cannot_be_shown_is_known_again(database_url, sql
 async def test_purge_during_a_replay_ends_in_a_reset_and_not_in_a_gap(database_url, sql):
     async with running(database_url, ring_size=1) as server:
         await server.register("j1")
-        await asyncio.gather(*(server.post(webhook("j1", "failed") | {"error": str(n)}) for n in range(500)))
-        head = number_of((await server.get("/api/videos/j1"))[1]["last_event_id"])  # some were stale
+        await asyncio.gather(*(server.send(webhook("j1", "failed") | {"error": str(n)}) for n in range(500)))
+        head = number_of((await server.read("/api/videos/j1"))[1]["last_event_id"])  # some were stale
         read, parts = server.app[LOG].after, 0
 
         async def overtaken(*args, **kwargs):

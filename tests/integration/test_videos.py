@@ -6,10 +6,9 @@ from contextlib import suppress
 import pymysql
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from app.db.url import parameters
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_sign_in import SECRET, bearer
 from tests.streams import events, number_of
 from tests.webhooks import completion, video, webhook
@@ -89,8 +88,8 @@ async def test_owner_that_the_sites_own_tables_do_not_know_is_told(server, sql):
     assert (code, body["code"]) == (422, "unknown_owner")
     sql("INSERT INTO users VALUES ('somebody')")
     assert (await order(server, job_id="j1", user_id="somebody"))[0] == 201
-    assert (await server.post(webhook("j1", "generating")))[0] == 200
-    assert (await server.post(completion("j1", video("k"))))[0] == 200
+    assert (await server.send(webhook("j1", "generating")))[0] == 200
+    assert (await server.send(completion("j1", video("k"))))[0] == 200
 
 
 async def test_generation_is_simulated_through_real_webhooks(database_url, sql):
@@ -128,25 +127,27 @@ async def test_prompt_with_fail_in_it_shows_a_failure(database_url):
         ("en", {"error": " "}, "The generation backend refused this video, and did not say why (HTTP 429)."),
     ],
 )
-async def test_backend_that_refuses_makes_the_job_fail_with_its_own_words(database_url, language, said, told):
+async def test_backend_that_refuses_makes_the_job_fail_with_its_own_words(
+    aiohttp_server, database_url, language, said, told
+):
     async def refuse(request):
         assert {"job_id", "user_id", "prompt"} <= (await request.json()).keys()
         return web.json_response(said, status=429)
 
     backend = web.Application()
     backend.router.add_post("/api/videos/generate", refuse)
+    started = await aiohttp_server(backend)
     async with (
-        TestServer(backend) as started,
         running(database_url, generator_url=str(started.make_url("/")), app_language=language) as server,
     ):
         code, body = await order(server, "/api/videos/generate")
         assert (code, body["code"], body["error"]) == (502, "generation_failed", told)
-        _, job = await server.get(f"/api/videos/{body['job_id']}")
+        _, job = await server.read(f"/api/videos/{body['job_id']}")
         assert (job["state"], job["error"]) == ("FAILED", told)
 
 
 @pytest.mark.parametrize("status", [302, 303, 307, 304])
-async def test_backend_that_sends_us_elsewhere_has_not_accepted(database_url, status):
+async def test_backend_that_sends_us_elsewhere_has_not_accepted(aiohttp_server, database_url, status):
     async def elsewhere(request):
         return web.Response(status=status, headers={"Location": "/login"})
 
@@ -156,13 +157,13 @@ async def test_backend_that_sends_us_elsewhere_has_not_accepted(database_url, st
     backend = web.Application()
     backend.router.add_post("/api/videos/generate", elsewhere)
     backend.router.add_route("*", "/login", login)
+    started = await aiohttp_server(backend)
     async with (
-        TestServer(backend) as started,
         running(database_url, generator_url=str(started.make_url("/"))) as server,
     ):
         code, body = await order(server, "/api/videos/generate")
         assert (code, body["code"]) == (502, "generation_failed")
-        assert (await server.get(f"/api/videos/{body['job_id']}"))[1]["state"] == "FAILED"
+        assert (await server.read(f"/api/videos/{body['job_id']}"))[1]["state"] == "FAILED"
 
 
 @pytest.mark.parametrize(
@@ -173,10 +174,10 @@ async def test_backend_that_is_away_makes_the_job_fail(database_url, language, t
     async with running(database_url, generator_url="http://127.0.0.1:9", app_language=language) as server:
         code, body = await order(server, "/api/videos/generate")
         assert (code, body["code"], body["error"]) == (502, "generation_failed", told)
-        assert (await server.get(f"/api/videos/{body['job_id']}"))[1]["error"] == told
+        assert (await server.read(f"/api/videos/{body['job_id']}"))[1]["error"] == told
 
 
-async def test_backend_that_refuses_without_an_end_is_not_listened_to_for_ever(database_url):
+async def test_backend_that_refuses_without_an_end_is_not_listened_to_for_ever(aiohttp_server, database_url):
     async def endless(request):
         answer = web.StreamResponse(status=400)
         await answer.prepare(request)
@@ -187,8 +188,8 @@ async def test_backend_that_refuses_without_an_end_is_not_listened_to_for_ever(d
 
     backend = web.Application()
     backend.router.add_post("/api/videos/generate", endless)
+    started = await aiohttp_server(backend)
     async with (
-        TestServer(backend) as started,
         running(database_url, generator_url=str(started.make_url("/"))) as server,
         asyncio.timeout(10),
     ):
@@ -214,14 +215,14 @@ async def test_idempotency_key_makes_one_job_of_many_requests(database_url, sql)
     assert sql("SELECT COUNT(*) FROM video_generations") == ((2,),)
 
 
-async def test_request_repeated_is_told_why_its_job_failed_until_that_has_its_video(database_url):
+async def test_request_repeated_is_told_why_its_job_failed_until_that_has_its_video(aiohttp_server, database_url):
     async def refuse(request):
         return web.json_response({"error": "quota exceeded"}, status=429)
 
     backend = web.Application()
     backend.router.add_post("/api/videos/generate", refuse)
+    started = await aiohttp_server(backend)
     async with (
-        TestServer(backend) as started,
         running(database_url, generator_url=str(started.make_url("/"))) as server,
     ):
 
@@ -231,9 +232,9 @@ async def test_request_repeated_is_told_why_its_job_failed_until_that_has_its_vi
         first = await asked()
         assert (first[0], await asked()) == (502, first)
         job_id = first[1]["job_id"]
-        await server.post(webhook(job_id, "failed") | {"timestamp": None, "error": "the lens broke"})
+        await server.send(webhook(job_id, "failed") | {"timestamp": None, "error": "the lens broke"})
         assert await asked() == (502, first[1] | {"error": "the lens broke"})
-        await server.post(completion(job_id, video("k")))
+        await server.send(completion(job_id, video("k")))
         code, body = await asked()
         assert (code, body["job_id"], body["status"]) == (202, job_id, "completed")
 
@@ -241,9 +242,9 @@ async def test_request_repeated_is_told_why_its_job_failed_until_that_has_its_vi
 async def test_gallery_has_the_form_that_the_page_needs(server):
     await server.register("done")
     await server.register("running")
-    await server.post(completion("done", video("k/1")))
-    await server.post(webhook("running", "generating"))
-    code, body = await server.get("/api/videos/user")
+    await server.send(completion("done", video("k/1")))
+    await server.send(webhook("running", "generating"))
+    code, body = await server.read("/api/videos/user")
     assert code == 200
     assert number_of(body["last_event_id"]) == 4
     assert body["next_cursor"] is None
@@ -264,19 +265,19 @@ async def test_gallery_has_the_form_that_the_page_needs(server):
 async def test_gallery_shows_only_the_callers_videos(server):
     await server.register("theirs", user_id="u2")
     await server.register("cased", user_id="DEV")
-    await server.post(completion("theirs", video("k")))
-    _, body = await server.get("/api/videos/user")
+    await server.send(completion("theirs", video("k")))
+    _, body = await server.read("/api/videos/user")
     assert (body["generations"], body["active"]) == ([], [])
 
 
 async def test_gallery_is_paged_newest_first_without_a_gap_or_a_repetition(server, sql):
     for n in range(7):
         await server.register(f"j{n}")
-        await server.post(completion(f"j{n}", video(f"k{n}")))
+        await server.send(completion(f"j{n}", video(f"k{n}")))
     sql("UPDATE video_generations SET createdAt = '2025-01-01' WHERE id IN ('j2', 'j3', 'j4')")
     seen, cursor = [], None
     while True:
-        _, body = await server.get("/api/videos/user", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))
+        _, body = await server.read("/api/videos/user", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))
         seen += [job["id"] for job in body["generations"]]
         cursor = body["next_cursor"]
         if cursor is None:
@@ -289,14 +290,14 @@ async def test_gallery_is_paged_newest_first_without_a_gap_or_a_repetition(serve
     "query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=W10=", "limit=" + "9" * 5000, "limit=1.5"]
 )
 async def test_wrong_page_is_told(server, query):
-    code, body = await server.get(f"/api/videos/user?{query}")
+    code, body = await server.read(f"/api/videos/user?{query}")
     assert (code, body["code"]) == (400, "invalid_request")
 
 
 async def test_gallerys_last_event_id_is_where_its_stream_goes_on(server):
     await server.register("j1")
-    _, gallery = await server.get("/api/videos/user")
-    await server.post(webhook("j1", "generating"))
+    _, gallery = await server.read("/api/videos/user")
+    await server.send(webhook("j1", "generating"))
     async with events(server.session, f"{server.url}/events?last_event_id={gallery['last_event_id']}") as source:
         assert (await source.next()).data["progress"] == 50
 
@@ -318,7 +319,7 @@ async def test_name_that_points_here_from_elsewhere_is_not_dev(server):
     ],
 )
 async def test_what_is_not_there_is_a_json_404(server, path):
-    code, body = await server.get(path)
+    code, body = await server.read(path)
     assert (code, body["code"]) == (404, "not_found")
 
 
@@ -331,8 +332,8 @@ async def test_page_has_a_strict_policy_and_the_language_that_is_set(database_ur
 
 
 async def test_readiness_names_the_database(server):
-    assert await server.get("/readyz") == (200, {"status": "ready", "database": "ok"})
-    assert (await server.get("/healthz"))[0] == 200
+    assert await server.read("/readyz") == (200, {"status": "ready", "database": "ok"})
+    assert (await server.read("/healthz"))[0] == 200
 
 
 async def test_log_that_cannot_be_taken_is_not_told_as_a_conflict(server, sql, database_url):
@@ -345,12 +346,12 @@ async def test_log_that_cannot_be_taken_is_not_told_as_a_conflict(server, sql, d
 
 
 async def test_sessions_that_the_server_ended_are_replaced_unnoticed(server, sql):
-    await asyncio.gather(*(server.get("/api/videos/user") for _ in range(6)))
+    await asyncio.gather(*(server.read("/api/videos/user") for _ in range(6)))
     for (number,) in sql(
         "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID()"
     ):
         sql(f"KILL {number}")
-    assert [(await server.get("/api/videos/user"))[0] for _ in range(6)] == [200] * 6
+    assert [(await server.read("/api/videos/user"))[0] for _ in range(6)] == [200] * 6
     assert (await order(server))[0] == 201
 
 
@@ -367,7 +368,7 @@ async def test_user_who_sends_the_webhook_secret_too_registers_for_himself_and_m
         assert (code, job["job_id"]) == (201, "named")
         assert (await order(server, headers=bearer(sub="u1") | {"X-Webhook-Secret": "wrong"}, job_id="x"))[0] == 401
         assert (await order(server, headers=secret, job_id="x"))[0] == 400
-        assert (await server.get("/api/videos/named", headers=bearer(sub="u2", org_id="o1")))[0] == 200
+        assert (await server.read("/api/videos/named", headers=bearer(sub="u2", org_id="o1")))[0] == 200
 
 
 async def test_optional_fields_that_are_null_count_as_missing(server):

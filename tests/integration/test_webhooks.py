@@ -10,13 +10,13 @@ import pytest
 
 from app.times import moment, now, rfc3339
 from app.upkeep.leader import Leader
-from tests.conftest import running
+from tests.client import running
 from tests.webhooks import completion, video, webhook
 
 
 async def test_intermediate_status_is_stored_and_answered(server, sql):
     await server.register("j1")
-    code, body = await server.post(webhook("j1", "generating"))
+    code, body = await server.send(webhook("j1", "generating"))
     assert code == 200
     assert body.pop("webhook_id")
     assert body == {
@@ -30,7 +30,7 @@ async def test_intermediate_status_is_stored_and_answered(server, sql):
 
 async def test_completion_stores_the_job_and_its_files(server, sql):
     await server.register("j1")
-    code, body = await server.post(completion("j1", video("k/1", duration_seconds=8.5)))
+    code, body = await server.send(completion("j1", video("k/1", duration_seconds=8.5)))
     assert (code, body["num_videos"]) == (200, 1)
     assert body["processing_time_ms"] > 0
     assert body["message"] == "Video generation webhook processed successfully"
@@ -50,7 +50,7 @@ async def test_completion_stores_the_job_and_its_files(server, sql):
 
 async def test_failure_is_recorded_with_its_reason(server, sql):
     await server.register("j1")
-    code, body = await server.post(webhook("j1", "failed", data={"metadata": {"prompt_used": "la mer"}}))
+    code, body = await server.send(webhook("j1", "failed", data={"metadata": {"prompt_used": "la mer"}}))
     assert (code, body["message"], body["status"]) == (200, "Video generation failure recorded", "failed")
     ((state, progress, error, done),) = sql("SELECT status, progress, error, completedAt FROM video_generations")
     assert (state, progress, error) == ("FAILED", 0, 'Échec de génération pour: "la mer"')
@@ -60,7 +60,7 @@ async def test_failure_is_recorded_with_its_reason(server, sql):
 async def test_unsuccessful_completion_is_a_failure_also_beside_has_data_false(server, sql):
     await server.register("j1")
     sent = webhook("j1", "completed", data={"success": False, "videos": []}) | {"has_data": False, "error": "quota"}
-    code, body = await server.post(sent)
+    code, body = await server.send(sent)
     assert (code, body["status"]) == (200, "failed")
     assert sql("SELECT status, progress, error FROM video_generations") == (
         ("FAILED", 0, "Aucune vidéo n'a été produite: quota"),
@@ -70,9 +70,9 @@ async def test_unsuccessful_completion_is_a_failure_also_beside_has_data_false(s
 async def test_same_webhook_again_is_a_duplicate_and_changes_nothing(server, sql):
     await server.register("j1")
     sent = completion("j1", video("k/1"))
-    await server.post(sent)
+    await server.send(sent)
     before = sql("SELECT * FROM video_generations"), sql("SELECT value FROM rushes_counter")
-    code, body = await server.post(sent)
+    code, body = await server.send(sent)
     assert (code, body["status"], body["message"]) == (200, "duplicate", "Webhook already processed")
     assert (sql("SELECT * FROM video_generations"), sql("SELECT value FROM rushes_counter")) == before
     assert sql("SELECT outcome FROM rushes_webhooks ORDER BY id") == (("applied",), ("duplicate",))
@@ -80,8 +80,8 @@ async def test_same_webhook_again_is_a_duplicate_and_changes_nothing(server, sql
 
 async def test_late_webhook_is_stale_and_does_not_move_a_video_back(server, sql):
     await server.register("j1")
-    await server.post(completion("j1", video("k/1")))
-    code, body = await server.post(webhook("j1", "generating", at=rfc3339(now())))
+    await server.send(completion("j1", video("k/1")))
+    code, body = await server.send(webhook("j1", "generating", at=rfc3339(now())))
     assert (code, body["status"], body["success"]) == (200, "stale", True)
     assert sql("SELECT status FROM video_generations") == (("COMPLETED",),)
 
@@ -91,18 +91,18 @@ async def test_webhook_for_an_unknown_job_is_kept_and_tried_again_in_its_own_row
     assert await leader.leads()  # so that nobody else looks for its job meanwhile
     async with running(database_url) as server:
         sent = webhook("late", "generating")
-        code, body = await server.post(sent)
+        code, body = await server.send(sent)
         webhook_id = body.pop("webhook_id")
         assert (code, body) == (404, {"error": "VideoGeneration not found", "code": "unknown_job", "job_id": "late"})
         sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('late', 'p', 'dev', NOW(3))")
-        code, body = await server.post(sent)
+        code, body = await server.send(sent)
         assert (code, body["progress"], body["webhook_id"]) == (200, 50, webhook_id)
     leader.close()
     assert sql("SELECT id, outcome, attempts FROM rushes_webhooks") == ((webhook_id, "applied", 2),)
 
 
 async def test_invalid_payload_names_its_fields_and_is_kept(server, sql):
-    code, body = await server.post({"job_id": "j1", "status": "exploded", "content_type": "video"})
+    code, body = await server.send({"job_id": "j1", "status": "exploded", "content_type": "video"})
     assert (code, body["code"]) == (400, "invalid_payload")
     assert body["error"].startswith("Invalid payload: status")
     assert [detail["field"] for detail in body["details"]] == ["status"]
@@ -112,10 +112,10 @@ async def test_invalid_payload_names_its_fields_and_is_kept(server, sql):
 
 
 async def test_invalid_webhook_is_found_by_the_job_that_it_names(server, sql):
-    code, body = await server.post(webhook("inv", "Exploded"))
+    code, body = await server.send(webhook("inv", "Exploded"))
     assert (code, body["job_id"]) == (400, "inv")
-    await server.post(b"[]")
-    _, page = await server.get("/api/admin/webhooks", params={"job_id": "inv"})
+    await server.send(b"[]")
+    _, page = await server.read("/api/admin/webhooks", params={"job_id": "inv"})
     assert [(w["id"], w["job_id"], w["status"], w["version"], w["outcome"]) for w in page["webhooks"]] == [
         (body["webhook_id"], "inv", "exploded", "v1", "dead")
     ]
@@ -130,7 +130,7 @@ async def test_invalid_webhook_is_found_by_the_job_that_it_names(server, sql):
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe\x00", b"[]"])
 async def test_body_that_is_no_webhook_is_kept_byte_for_byte(server, sql, body):
-    code, answer = await server.post(body)
+    code, answer = await server.send(body)
     assert (code, answer["code"]) == (400, "invalid_payload")
     assert sql("SELECT payload FROM rushes_webhooks") == ((body,),)
 
@@ -138,8 +138,8 @@ async def test_body_that_is_no_webhook_is_kept_byte_for_byte(server, sql, body):
 async def test_key_of_another_job_is_a_conflict_that_changes_nothing(server, sql):
     await server.register("j1")
     await server.register("j2")
-    await server.post(completion("j1", video("k/1")))
-    code, body = await server.post(completion("j2", video("k/2"), video("k/1")))
+    await server.send(completion("j1", video("k/1")))
+    code, body = await server.send(completion("j2", video("k/2"), video("k/1")))
     assert (code, body["code"]) == (409, "key_conflict")
     assert sql("SELECT status FROM video_generations WHERE id = 'j2'") == (("PENDING",),)
     assert sql("SELECT s3Key FROM video_files") == (("k/1",),)
@@ -149,10 +149,10 @@ async def test_key_of_another_job_is_a_conflict_that_changes_nothing(server, sql
 async def test_key_that_differs_only_by_the_tables_collation_is_a_conflict(server, sql):
     await server.register("j1")
     await server.register("j2")
-    await server.post(completion("j1", video("clé")))
-    code, body = await server.post(completion("j2", video("CLE")))
+    await server.send(completion("j1", video("clé")))
+    code, body = await server.send(completion("j2", video("CLE")))
     assert (code, body["code"]) == (409, "key_conflict")
-    code, body = await server.post(completion("j2", video("a"), video("A")))
+    code, body = await server.send(completion("j2", video("a"), video("A")))
     assert (code, body["code"]) == (409, "key_conflict")
     assert sql("SELECT COUNT(*) FROM video_files") == ((1,),)
 
@@ -160,15 +160,15 @@ async def test_key_that_differs_only_by_the_tables_collation_is_a_conflict(serve
 @pytest.mark.parametrize("other", ["CABC", "cabc ", "cábc"])
 async def test_job_id_is_compared_exactly_whatever_the_tables_collation(server, sql, other):
     await server.register("cabc")
-    code, body = await server.post(webhook(other, "generating"))
+    code, body = await server.send(webhook(other, "generating"))
     assert (code, body["code"]) == (404, "unknown_job")
-    assert (await server.get(f"/api/videos/{other.strip() if other.strip() != 'cabc' else 'cabc%20'}"))[0] == 404
+    assert (await server.read(f"/api/videos/{other.strip() if other.strip() != 'cabc' else 'cabc%20'}"))[0] == 404
     assert sql("SELECT progress FROM video_generations") == ((0,),)
 
 
 async def test_value_that_the_table_cannot_hold_is_a_dead_letter(server, sql):
     await server.register("j1")
-    code, body = await server.post(completion("j1", video("k/1", file_size=3_000_000_000)))
+    code, body = await server.send(completion("j1", video("k/1", file_size=3_000_000_000)))
     assert (code, body["code"]) == (422, "apply_failed")
     assert "fileSize" in body["error"]
     assert sql("SELECT status FROM video_generations") == (("PENDING",),)
@@ -184,7 +184,7 @@ async def test_job_of_another_program_without_a_key_of_ours_is_not_moved_back(se
         "INSERT INTO video_files (id, filename, s3Key, fileSize, durationSeconds, aspectRatio, width, height,"
         " generationId) VALUES ('f', 'f', 'k', 1, 8, '16:9', 1, 1, 'old')"
     )
-    code, body = await server.post(webhook("old", "generating", at=rfc3339(now() + 60_000_000)))
+    code, body = await server.send(webhook("old", "generating", at=rfc3339(now() + 60_000_000)))
     assert (code, body["status"]) == (200, "stale")
     assert sql("SELECT status FROM video_generations") == (("COMPLETED",),)
 
@@ -193,8 +193,8 @@ async def test_older_completion_adds_its_missing_files_without_a_second_row_for_
     await server.register("j1")
     newer = completion("j1", video("k/1", file_url="https://new"), at="2025-10-23T15:00:00Z")
     older = completion("j1", video("k/1", file_url="https://old"), video("k/2"), at="2025-10-23T14:00:00Z")
-    await server.post(newer)
-    code, body = await server.post(older)
+    await server.send(newer)
+    code, body = await server.send(older)
     assert (code, body["num_videos"]) == (200, 2)
     assert sql("SELECT s3Key, fileUrl FROM video_files ORDER BY s3Key") == (
         ("k/1", "https://new"), ("k/2", "https://files.example/k/2"),
@@ -203,8 +203,8 @@ async def test_older_completion_adds_its_missing_files_without_a_second_row_for_
 
 async def test_newer_completion_gives_a_file_its_fresh_url(server, sql):
     await server.register("j1")
-    await server.post(completion("j1", video("k/1", file_url="https://old"), at="2025-10-23T14:00:00Z"))
-    await server.post(completion("j1", video("k/1", file_url="https://new"), at="2025-10-23T15:00:00Z"))
+    await server.send(completion("j1", video("k/1", file_url="https://old"), at="2025-10-23T14:00:00Z"))
+    await server.send(completion("j1", video("k/1", file_url="https://new"), at="2025-10-23T15:00:00Z"))
     assert sql("SELECT fileUrl FROM video_files") == (("https://new",),)
 
 
@@ -212,7 +212,7 @@ async def test_newer_completion_gives_a_file_its_fresh_url(server, sql):
     ("content_type", "code", "word"), [("text/plain", 415, "not_json"), ("application/vnd.x+json", 404, "unknown_job")]
 )
 async def test_only_json_media_types_are_read(server, content_type, code, word):
-    status, body = await server.post(b'{"job_id": "x", "status": "pending", "content_type": "video"}',
+    status, body = await server.send(b'{"job_id": "x", "status": "pending", "content_type": "video"}',
                                      {"Content-Type": content_type})  # fmt: skip
     assert (status, body["code"]) == (code, word)
 
@@ -242,7 +242,7 @@ async def test_body_over_the_limit_is_refused_also_where_it_comes_whole_and_unde
 
 
 async def test_secrets_are_not_kept_with_the_headers(server, sql):
-    await server.post(webhook("x", "pending"), {"X-Webhook-Secret": "hush", "Authorization": "hush", "X-Kept": "yes"})
+    await server.send(webhook("x", "pending"), {"X-Webhook-Secret": "hush", "Authorization": "hush", "X-Kept": "yes"})
     ((headers,),) = sql("SELECT headers FROM rushes_webhooks")
     assert "hush" not in headers
     assert '"x-kept":"yes"' in headers
@@ -251,7 +251,7 @@ async def test_secrets_are_not_kept_with_the_headers(server, sql):
 async def test_many_webhooks_at_once_are_each_applied_once(server, sql):
     await asyncio.gather(*(server.register(f"j{n}") for n in range(20)))
     sent = [webhook(f"j{n}", status) for n in range(20) for status in ("processing", "generating", "downloading")]
-    answers = await asyncio.gather(*(server.post(body) for body in sent * 2))
+    answers = await asyncio.gather(*(server.send(body) for body in sent * 2))
     assert all(code == 200 for code, _ in answers)
     assert sql("SELECT DISTINCT progress FROM video_generations") == ((75,),)
     outcomes = dict(sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome"))
@@ -260,14 +260,14 @@ async def test_many_webhooks_at_once_are_each_applied_once(server, sql):
 
 
 async def test_health_tells_that_the_webhook_is_there(server):
-    code, body = await server.get("/api/webhooks/video-completion")
+    code, body = await server.read("/api/webhooks/video-completion")
     assert (code, body["status"], body["webhook"]) == (200, "healthy", "video-completion")
 
 
 async def test_body_with_thousands_of_faults_is_refused_shortly_and_harms_no_other(server, sql):
     await server.register("j1")
     bad = completion("j1", *([{}] * 3000))
-    (code, body), (other, _) = await asyncio.gather(server.post(bad), server.post(webhook("j1", "generating")))
+    (code, body), (other, _) = await asyncio.gather(server.send(bad), server.send(webhook("j1", "generating")))
     assert (code, body["code"], other) == (400, "invalid_payload", 200)
     assert len(body["details"]) <= 20
     assert sql("SELECT COUNT(*) FROM rushes_webhooks WHERE outcome = 'dead'") == ((1,),)
@@ -275,36 +275,36 @@ async def test_body_with_thousands_of_faults_is_refused_shortly_and_harms_no_oth
 
 async def test_job_registered_again_after_it_was_deleted_starts_afresh(server, sql):
     await server.register("j1")
-    await server.post(completion("j1", video("k"), at="2025-10-23T15:00:00Z"))
+    await server.send(completion("j1", video("k"), at="2025-10-23T15:00:00Z"))
     sql("DELETE FROM video_generations")
     await server.register("j1")
-    code, body = await server.post(webhook("j1", "generating"))
+    code, body = await server.send(webhook("j1", "generating"))
     assert (code, body["progress"]) == (200, 50)
 
 
 async def test_job_that_another_program_deleted_and_inserted_again_starts_afresh_and_is_shown_so(server, sql):
     await server.register("j1")
-    await server.post(completion("j1", video("k"), at="2025-10-23T15:00:00Z"))
+    await server.send(completion("j1", video("k"), at="2025-10-23T15:00:00Z"))
     sql("DELETE FROM video_generations")
     sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('j1', 'p', 'dev', NOW(3))")
-    _, shown = await server.get("/api/videos/j1")
+    _, shown = await server.read("/api/videos/j1")
     assert (shown["status"], shown["state"], shown["progress"], shown["videos"]) == ("pending", "PENDING", 0, [])
-    code, body = await server.post(webhook("j1", "generating"))
+    code, body = await server.send(webhook("j1", "generating"))
     assert (code, body["progress"]) == (200, 50)
-    _, shown = await server.get("/api/videos/j1")
+    _, shown = await server.read("/api/videos/j1")
     assert (shown["status"], shown["state"], shown["progress"]) == ("generating", "PROCESSING", 50)
 
 
 @pytest.mark.parametrize("job_id", ["a{b}", "a b", "é", "a.b", "50%"])
 async def test_job_id_may_be_any_text(server, job_id):
     await server.register(job_id)
-    code, job = await server.get("/api/videos/" + quote(job_id, safe=""))
+    code, job = await server.read("/api/videos/" + quote(job_id, safe=""))
     assert (code, job["id"]) == (200, job_id)
 
 
 async def test_failure_with_a_very_long_text_still_fails_the_job(server, sql):
     await server.register("j1")
-    code, _ = await server.post(webhook("j1", "failed") | {"error": "x" * 100_000})
+    code, _ = await server.send(webhook("j1", "failed") | {"error": "x" * 100_000})
     assert code == 200
     assert sql("SELECT status FROM video_generations") == (("FAILED",),)
 
@@ -338,7 +338,7 @@ async def test_no_completion_is_lost_by_what_its_metadata_holds(server, sql, met
     await server.register("j1")
     sent = completion("j1", *[video(f"k/{number}") for number in range(files)])
     sent["data"]["metadata"] = metadata
-    code, answer = await server.post(sent)
+    code, answer = await server.send(sent)
     assert (code, answer.get("num_videos")) == (200, files), answer
     [(stored,)] = sql("SELECT metadata FROM video_files WHERE s3Key = 'k/0'")
     # MySQL puts spaces into it.
@@ -353,7 +353,7 @@ async def test_two_different_webhooks_of_one_second_both_count(server, sql):
         ("two-files", [video("t/a")], [video("t/b")]),
     ):
         for files in (first, second):
-            code, body = await server.post(completion(job_id, *files))
+            code, body = await server.send(completion(job_id, *files))
             assert (code, body["success"], body.get("status") == "duplicate") == (200, True, False)
     assert sql("SELECT status FROM video_generations") == (("COMPLETED",), ("COMPLETED",))
     assert sql("SELECT s3Key FROM video_files ORDER BY s3Key") == (("n/a",), ("t/a",), ("t/b",))
@@ -362,17 +362,17 @@ async def test_two_different_webhooks_of_one_second_both_count(server, sql):
 async def test_same_update_in_another_spelling_is_a_duplicate(server):
     await server.register("j1")
     sent = completion("j1", video("k/1"))
-    await server.post(sent)
+    await server.send(sent)
     spaced = orjson.dumps(dict(reversed(sent.items())) | {"environment": "production"}, option=orjson.OPT_INDENT_2)
-    assert (await server.post(spaced))[1]["status"] == "duplicate"
+    assert (await server.send(spaced))[1]["status"] == "duplicate"
 
 
 async def test_path_of_a_file_that_also_has_a_key_is_stored_and_shown(server, sql):
     await server.register("j1")
     sent = completion("j1", video("srv/1.mp4", s3_key="bucket/1.mp4"))
-    assert (await server.post(sent))[1]["num_videos"] == 1
+    assert (await server.send(sent))[1]["num_videos"] == 1
     assert sql("SELECT s3Key, filePath FROM video_files") == (("bucket/1.mp4", "srv/1.mp4"),)
-    shown = (await server.get("/api/videos/j1"))[1]["videos"][0]
+    shown = (await server.read("/api/videos/j1"))[1]["videos"][0]
     assert shown["file_path"] == "srv/1.mp4"
 
 
@@ -381,7 +381,7 @@ async def test_paid_video_is_taken_whatever_its_description_says(server, sql):
     sent = completion("j1", video("k/1", created_at="soon"))
     sent["data"]["metadata"] |= {"model_version": 3, "processing_time": float("nan"), "prompt_used": "mer \ud83d"}
     sent["data"]["generated_at"] = "ODD"
-    code, body = await server.post(json.dumps(sent).encode())
+    code, body = await server.send(json.dumps(sent).encode())
     assert (code, body["num_videos"]) == (200, 1)
     assert sql("SELECT status, modelVersion, processingTime FROM video_generations") == (("COMPLETED", "3", None),)
     assert sql("SELECT JSON_UNQUOTE(JSON_EXTRACT(metadata, '$.prompt_used')) FROM video_files") == (("mer \ufffd",),)
@@ -391,7 +391,7 @@ async def test_dead_letter_names_its_job_though_the_body_is_no_json(server, sql)
     for at, raw in enumerate(
         (b'{"job_id": "cut", "status": "completed", "data": {"vi', b"{'job_id': 'cut', 'x': True}")
     ):
-        code, body = await server.post(raw)
+        code, body = await server.send(raw)
         assert (code, body["code"], body["job_id"]) == (400, "invalid_payload", "cut"), at
     assert sql("SELECT job_id, outcome FROM rushes_webhooks") == (("cut", "dead"), ("cut", "dead"))
 
@@ -399,8 +399,8 @@ async def test_dead_letter_names_its_job_though_the_body_is_no_json(server, sql)
 async def test_paid_video_of_the_end_of_time_is_taken_and_a_webhook_of_then_is_invalid(server):
     await server.register("j1")
     last = "9999-12-31T23:59:60Z"
-    code, body = await server.post(webhook("j1", "generating", at=last))
+    code, body = await server.send(webhook("j1", "generating", at=last))
     assert (code, body["code"]) == (400, "invalid_payload")
     sent = completion("j1", video("k/1", created_at=last))
     sent["data"]["generated_at"] = last
-    assert (await server.post(sent))[1]["num_videos"] == 1
+    assert (await server.send(sent))[1]["num_videos"] == 1

@@ -13,7 +13,7 @@ from app.appkeys import READINESS
 from app.db import migrate
 from app.db.connection import connect
 from app.db.errors import UnreachableError
-from tests.conftest import running
+from tests.client import running
 from tests.integration.test_commands import free_port, run, start
 from tests.integration.test_migrate import empty_url as empty_url  # noqa: PLC0414 - a fixture
 
@@ -144,7 +144,7 @@ async def test_table_that_is_gone_is_named_with_what_brings_it_back(tmp_path, da
         sql("SET FOREIGN_KEY_CHECKS = 0")
         sql(f"DROP TABLE {table}")
         server.app[READINESS].health._until = 0.0
-        code, told = await server.get("/readyz")
+        code, told = await server.read("/readyz")
         assert code == 503
         assert f"the table {table} is gone" in told["database"]
     code, out, err = await run(tmp_path, "migrate", DATABASE_URL=database_url)
@@ -155,4 +155,4 @@ async def test_table_that_is_gone_is_named_with_what_brings_it_back(tmp_path, da
     code, out, err = await run(tmp_path, "migrate", DATABASE_URL=database_url)
     assert code == 0, out + err
     async with running(database_url, app_env="production", webhook_secret="a secret that senders have") as server:
-        assert (await server.get("/readyz"))[0] == 200
+        assert (await server.read("/readyz"))[0] == 200

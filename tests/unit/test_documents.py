@@ -1,5 +1,6 @@
 """The documents, held to the code: what they name must be there, and what is there must be named."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from app.domain import payload
 from app.domain.payload import VIDEOS_MAX
 from app.main import create_app
 from app.settings import Settings
@@ -135,3 +137,61 @@ def test_every_table_of_ours_is_in_the_architecture():
 def test_the_records_of_decisions_are_numbered_one_after_the_other():
     records = re.findall(r"^## (\d+)\. ", (ROOT / "docs/decisions.md").read_text(), flags=re.MULTILINE)
     assert records == [str(number) for number in range(1, len(records) + 1)]
+
+
+VIDEO = {"filename": "f.mp4"}
+COLUMNS = {
+    "v3": ({"user_id": "u"}, {"s3_key": "k"}),
+    "v2": ({}, {"s3_key": "k"}),
+    "v1": ({}, {"file_path": "k"}),
+}
+# Of each line of the table of versions: the field of ours, and values of the payload's names for it.
+LINES = {
+    "address": ("url", {"url": "https://a/1", "s3_url": "https://a/2", "file_url": "https://a/3"}),
+    "size in bytes": ("size", {"size_bytes": 11, "file_size": 12}),
+    "duration in seconds": ("duration_seconds", {"duration": 7, "duration_seconds": 8}),
+    "`format`": ("format", {}),
+    "`aspect_ratio`": ("aspect_ratio", {}),
+}
+
+
+def versions_table() -> dict[str, dict[str, str]]:
+    """Of each line its cells, by version."""
+    text = (ROOT / "docs/protocol.md").read_text().partition("### Versions")[2]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    head, _, *lines = rows[: next(n for n, row in enumerate(rows) if row[0] == "case")]
+    return {line[0].partition(" (")[0]: dict(zip(head[1:], line[1:], strict=True)) for line in lines}
+
+
+@pytest.mark.parametrize("version", COLUMNS)
+@pytest.mark.parametrize("line", LINES)
+def test_table_of_versions_says_how_a_video_of_each_is_read(version, line):
+    cell, (field, given) = versions_table()[line][version], LINES[line]
+    data, video = COLUMNS[version]
+    whole = {
+        "file_size": 12,
+        "duration_seconds": 8,
+        "format": "mov",
+        "aspect_ratio": "4:3",
+        "dimensions": {"width": 1, "height": 1},
+    }
+    names = [name for name in re.findall(r"`(\w+)`", cell) if name in given]
+
+    def read(**fields):
+        listed = {name: value for name, value in (whole | VIDEO | video | fields).items() if value is not None}
+        update = payload.parse(json.dumps({
+            "job_id": "j", "status": "completed", "content_type": "video", "timestamp": "2025-10-23T14:03:00Z",
+            "has_data": True, "data": data | {"videos": [listed]},
+        }).encode())  # fmt: skip
+        assert update.version == version
+        return getattr(update.files[0], field)
+
+    if given:
+        assert names, cell
+        for place, name in enumerate(names):
+            assert read(**dict.fromkeys(names[:place]), **{n: given[n] for n in names[place:]}) == given[name]
+    elif cell == "required":
+        with pytest.raises(payload.InvalidPayloadError):
+            read(**{field: None})
+    else:
+        assert read(**{field: None}) == re.search(r"default `(.+)`", cell)[1]
