@@ -73,11 +73,11 @@ def fan_out_table(runs: list[FanOut]) -> Table:
             cells.append("ERROR" if any(r.lost for r in group) else f"{median(r.rate for r in group):,.0f}")
             cells.append(f"{median(r.memory for r in group) / 1024:.1f}")
             cells.append(f"{median(r.longest for r in group) * 1000:.0f}")
-        table.add_row(case.name, *cells, _ratio(rushes, book), _ratio(rushes, nchan))
+        table.add_row(case.name, *cells, _faster(rushes, book), _faster(rushes, nchan))
     return table
 
 
-def _ratio(ours: list[FanOut], theirs: list[FanOut]) -> str:
+def _faster(ours: list[FanOut], theirs: list[FanOut]) -> str:
     return f"{median(a.rate / b.rate for a, b in zip(ours, theirs, strict=True)):.2f}" if theirs else ""
 
 

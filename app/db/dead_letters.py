@@ -1,6 +1,7 @@
 """Received webhooks as an admin looks at them, and what he may do with those that were not applied."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -8,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from app import lenient
 from app.db.connection import Row
 from app.db.errors import BusyError, DatabaseAwayError, RetryableError
 from app.db.pool import Pool
@@ -27,6 +29,9 @@ OPEN = ("dead", "parked")
 
 # With their bodies these may be 50 MiB, and a replay of them one transaction.
 AT_ONCE = 50
+
+# Values of a payload that is shown as JSON; those of a webhook are bounded by MAX_JSON_VALUES.
+_READ_MAX = 100_000
 
 _SUMMARY = """
 SELECT id, received_at, origin, job_id, status, version, outcome, attempts, duration_ms, error_code, error
@@ -116,13 +121,12 @@ class WholeWebhook(Webhook):
         )
 
     def _payload(self) -> tuple[Any, str]:
-        try:
-            orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            pass
-        else:
-            # As it came: writing it anew would round long numbers and fail on deep ones.
-            return orjson.Fragment(self.body), "json"
+        # One of many values is text: to read it would hold up everybody.
+        if not lenient.has_more_values(self.body, _READ_MAX):
+            with contextlib.suppress(orjson.JSONDecodeError):
+                orjson.loads(self.body)
+                # As it came: writing it anew would round long numbers and fail on deep ones.
+                return orjson.Fragment(self.body), "json"
         try:
             return self.body.decode(), "text"
         except UnicodeDecodeError:

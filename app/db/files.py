@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.db.connection import Row
-from app.db.sql import Raw, bind
+from app.db.sql import Raw, bind, json_bytes
 from app.domain.event import EVENT_MAX, FILES_MAX, fitting, stored_file
 
 # By all of its bytes, as an event has them too: another page begins after the last of one.
 _PLACE = "CAST(CONVERT(s3Key USING utf8mb4) AS BINARY)"
 
-_SIZE = "COALESCE(LENGTH(fileUrl), 0) + COALESCE(LENGTH(filePath), 0)"
+_SIZE = f"{json_bytes('fileUrl')} + {json_bytes('filePath')}"
 
 _COUNT = f"SELECT generationId, COUNT(*), SUM({_SIZE}) FROM video_files WHERE generationId IN %s GROUP BY generationId"
 

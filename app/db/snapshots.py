@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import orjson
+
 from app.db import files, log
 from app.db.connection import Row
 from app.db.loader import Loader
 from app.db.pool import Pool
 from app.db.rows import EXACTLY, KEY, UNFINISHED, newest_unfinished, present, text, that_fit
-from app.db.sql import bind, exact
+from app.db.sql import bind, exact, json_bytes
 from app.db.videos import VIEW, read_files
 from app.domain.event import EventId, LogEvent, Typical, event_data, event_name, words
 
@@ -27,9 +29,7 @@ _SHORT = 4096
 
 # Bytes of a frame without the texts.
 _FRAME = 400
-_SIZE = " + ".join(
-    [str(_FRAME), *(f"COALESCE(OCTET_LENGTH(LEFT(g.{column}, {_SHORT})), 0)" for column in ("message", "error"))]
-)
+_SIZE = " + ".join([str(_FRAME), *(json_bytes(f"LEFT(g.{column}, {_SHORT})") for column in ("message", "error"))])
 
 _OF_USERS = f"""
 {_COLUMNS} WHERE g.authorId IN %s AND g.status IN {UNFINISHED} AND {EXACTLY} IN %s LIMIT %s
@@ -176,7 +176,7 @@ class Snapshots:
 
     def _newest(self, head: EventId, jobs: list[JobState]) -> UserState:
         newest = sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)[: self._most]
-        sizes = [_FRAME + len((job.message or "").encode()) + len((job.error or "").encode()) for job in newest]
+        sizes = [_FRAME + len(orjson.dumps([job.message, job.error])) for job in newest]
         fit = that_fit(sizes, self._most_bytes)
         return UserState(head, newest[:fit][::-1], fit < len(jobs), [])
 

@@ -109,3 +109,8 @@ def _update(table: str, key: str, columns: Sequence[str], names: list[str], rows
         value = literal(values[0]) if one else b"ELT(%s, %s)" % (place, b", ".join(map(literal, values)))
         assignments.append(b"%s = %s" % (column.encode(), value))
     return b"UPDATE %s SET %s WHERE %s IN (%s)" % (table.encode(), b", ".join(assignments), key.encode(), listed)
+
+
+def json_bytes(column: str) -> str:
+    """SQL of about how many bytes a text column takes as JSON, 0 for NULL: a control character takes six."""
+    return f"COALESCE(OCTET_LENGTH(JSON_QUOTE(CONVERT({column} USING utf8mb4))), 0)"

@@ -14,7 +14,7 @@ from app.db.connection import Connection, Row
 from app.db.loader import Loader
 from app.db.pool import Pool
 from app.db.rows import EXACTLY, KEY, newest_unfinished, number, present, text, that_fit
-from app.db.sql import bind, exact
+from app.db.sql import bind, exact, json_bytes
 from app.domain.event import EVENT_MAX, EventId, Typical, words
 from app.times import microseconds, rfc3339, sql6, stored
 
@@ -26,7 +26,8 @@ FROM video_generations g {KEY}
 """
 
 # What a job and its files take of an answer's bytes, beside the names of fields.
-_SIZE = " + ".join(["500", *(f"COALESCE(OCTET_LENGTH(g.{column}), 0)" for column in ("prompt", "message", "error"))])
+_SIZE = f"500 + {json_bytes('g.prompt')}"
+_UNFINISHED_SIZE = f"{_SIZE} + {json_bytes('g.message')} + {json_bytes('g.error')}"
 
 # Bytes of a file beside its addresses.
 _FILE = 300
@@ -166,7 +167,11 @@ class Videos:
                 values += [created_at, created_at, last_id]
         found = f"SELECT g.id, {_SIZE}, g.createdAt FROM video_generations g {where}"
         page = bind(f"{found} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
-        first = newest_unfinished(author_id, _SIZE, _ACTIVE_MAX + 1) if cursor is None else b"SELECT NULL LIMIT 0"
+        first = (
+            newest_unfinished(author_id, _UNFINISHED_SIZE, _ACTIVE_MAX + 1)
+            if cursor is None
+            else b"SELECT NULL LIMIT 0"
+        )
         async with self._pool.connection() as connection:
             head, rows, unfinished = (await connection.run(*VIEW, log.HEAD, page, first))[2:5]
             shown = rows[: that_fit([row[1] for row in rows[:limit]], self._most_bytes)]

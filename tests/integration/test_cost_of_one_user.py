@@ -161,7 +161,7 @@ CASES = [
     Case("user", "list, of 1,000 unfinished of the longest prompts", 200, path="/api/videos/user", headers=busy,
          answer=5 * MIB, memory=40 * MIB, rows=3000, given=unfinished("REPEAT('🌊', 10000)", "NULL")),
     Case("user", "list, of 1,000 unfinished of prompts that JSON makes longer", 200, path="/api/videos/user",
-         headers=busy, answer=13 * MIB, memory=60 * MIB, rows=3000,
+         headers=busy, answer=5 * MIB, memory=40 * MIB, rows=3000,
          given=unfinished("REPEAT(CHAR(1), 10000)", "NULL")),
     Case("user", "stream of 1,000 unfinished", 200, path="/events", headers=busy, answer=3 * MIB, memory=16 * MIB,
          rows=8000, given=MESSAGES, upto="0-0"),
@@ -190,6 +190,8 @@ CASES = [
     sent("100 files and 40 kB of metadata each", 200, files, memory=40 * MIB, rows=900),
     Case("admin", "list of 100 webhooks of 1 MiB", 200, path="/api/admin/webhooks?limit=100", headers=admin,
          answer=300_000, memory=8 * MIB, rows=300, given=BODIES),
+    Case("admin", "webhook of 1 MiB of {},{},", 200, path=f"/api/admin/webhooks/{1:032X}", headers=admin,
+         answer=2 * MIB, memory=48 * MIB, rows=60, given=BODIES),
 ]  # fmt: skip
 
 

@@ -354,6 +354,7 @@ async def test_filter_by_job_shows_that_job_alone_whatever_the_collation(server,
         (b"[" * 300 + b"]" * 300, None, "json"),
         (b"123456789012345678901234567890", 123456789012345678901234567890, "json"),
         (b'"\\ud800"', '"\\ud800"', "text"),
+        (b"[" + b"{}," * 200_000 + b"0]", "[" + "{}," * 200_000 + "0]", "text"),
     ],
 )
 async def test_detail_shows_the_payload_as_it_came_whatever_it_is(server, sent, shown, encoding):

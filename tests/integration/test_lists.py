@@ -1,6 +1,7 @@
 """Lists and snapshots of users with much: bounded in number and in bytes, and nobody waits for them but themselves."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -71,6 +72,18 @@ async def test_long_prompts_end_the_lists_early_and_stay_whole(database_url, sql
                 assert {job["prompt"] for job in body["active"]} == {"x" * 10_000}
             cursor = body["next_cursor"]
         assert seen == [f"done{number:05}" for number in range(20, 0, -1)]
+
+
+@pytest.mark.parametrize(("column", "shown"), [("prompt", ("generations", "active")), ("message", ("active",))])
+async def test_characters_that_json_writes_in_six_count_for_six(database_url, sql, column, shown):
+    texts = {"prompt": "'p'"} | {column: "REPEAT(CHAR(1), 2000)"}
+    fill(sql, 60, **texts)
+    fill(sql, 60, name="done", status="'COMPLETED'", **texts)
+    async with running(database_url, list_max_bytes=100_000) as server:
+        async with server.get("/api/videos/user", params={"limit": 100}) as answer:
+            body = await answer.read()
+        lists = json.loads(body)
+        assert all(60_000 < len(json.dumps(lists[name])) <= 105_000 for name in shown)
 
 
 async def test_jobs_with_many_files_end_the_page_early(database_url, sql):
