@@ -3,7 +3,6 @@
 import random
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
 from aiohttp_sse import EventSourceResponse
 
@@ -33,11 +32,9 @@ class EventStream(EventSourceResponse):
         self.headers.update(HEADERS | headers)
         self.force_close()
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Sends the headers. Heartbeats are the hub's, for all streams in one task."""
-        writer = await super().prepare(request)
-        self.stop_streaming()
-        return writer
+    async def _ping(self) -> None:
+        """Ends at once: heartbeats are the hub's, for all streams in one task. One that was cancelled instead would be
+        kept by the response, and the response by it, until the collector of garbage comes by."""
 
 
 async def open_stream(request: web.Request, headers: dict[str, str], dead_after: float) -> None:

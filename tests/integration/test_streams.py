@@ -1,6 +1,7 @@
 """The way out: snapshot, resume, reset, ends and limits, over both transports."""
 
 import asyncio
+import gc
 import random
 import socket
 import struct
@@ -9,9 +10,11 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from app.appkeys import FOLLOWER, HUB, LOG, STREAMS
 from app.db.errors import DatabaseAwayError
+from app.push.sse import EventStream
 from tests.client import running
 from tests.streams import Event, events, later, number_of
 from tests.webhooks import completion, video, webhook
@@ -651,3 +654,16 @@ async def test_refusals_say_what_http_asks_them_to_say(database_url):
             assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
         async with server.session.get(f"{server.url}/ws/j1") as answer:
             assert (answer.status, answer.headers["Upgrade"]) == (426, "websocket")
+
+
+async def test_nothing_of_how_a_stream_began_is_kept_for_it(server):
+    gc.collect()
+    gc.disable()  # what is left must go by itself
+    try:
+        async with server.events() as source:
+            await source.next()
+            left = [one for one in gc.get_objects() if isinstance(one, EventStream | web.Request)]
+            assert left == []
+            assert not [task for task in asyncio.all_tasks() if "_ping" in task.get_coro().__qualname__]
+    finally:
+        gc.enable()
