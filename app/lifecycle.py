@@ -24,7 +24,7 @@ from app.appkeys import (
     TYPICAL,
     WRITER,
 )
-from app.db.errors import DatabaseAwayError
+from app.db.errors import PassingError
 from app.db.spool.spool import SpoolError
 from app.db.videos import Videos
 from app.deliver import PATH
@@ -69,7 +69,7 @@ async def _exchange(app: web.Application, bus: Bus) -> None:
         try:
             channel = f"rushes/{await app[LOG].name()}"
             break
-        except DatabaseAwayError:
+        except PassingError:
             await asyncio.sleep(app[SETTINGS].log_poll)
     async with _running(bus.hear(channel), bus.tell(channel)):
         await asyncio.Event().wait()

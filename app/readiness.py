@@ -9,9 +9,16 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from app.db import migrate
-from app.db.errors import DatabaseAwayError, RefusedError, RetryableError, UnfitError
-from app.db.health import Health, NotWritableError, examine
-from app.db.migrate import NotMigratedError, TableGoneError
+from app.db.errors import (
+    NotMigratedError,
+    NotWritableError,
+    PassingError,
+    RefusedError,
+    RetryableError,
+    TableGoneError,
+    UnfitError,
+)
+from app.db.health import Health, examine
 from app.db.pool import Pool
 
 log = structlog.get_logger(__name__)
@@ -70,8 +77,7 @@ class Readiness:
             except Exception as error:
                 self.why = why(error)
                 if not self._settle(error) and str(error) != self.logged:
-                    known = isinstance(error, DatabaseAwayError)
-                    log.warning("database_not_usable", error=str(error), exc_info=not known)
+                    log.warning("database_not_usable", error=str(error), exc_info=not isinstance(error, PassingError))
                     self.logged = str(error)
             await asyncio.sleep(_EVERY)
         self._settle(None)

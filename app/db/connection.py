@@ -107,8 +107,8 @@ class Connection:
         if isinstance(error, Error):
             _raise_if_cancelled()
             found = judged(error)
-            passes = isinstance(found, RetryableError) and found.is_contention
-            if not passes and not isinstance(found, ValuesRefusedError):
+            lost_a_race = isinstance(found, RetryableError) and found.is_contention
+            if not lost_a_race and not isinstance(found, ValuesRefusedError):
                 # The next session may do better: with other rights, on another server, without what stands in its way.
                 self.close()
             raise found from error

@@ -11,7 +11,7 @@ import orjson
 
 from app import lenient
 from app.db.connection import Row
-from app.db.errors import BusyError, DatabaseAwayError, RetryableError
+from app.db.errors import BusyError, PassingError
 from app.db.pool import Pool
 from app.db.preview import Preview
 from app.db.sql import bind
@@ -136,7 +136,7 @@ class WholeWebhook(Webhook):
 
 
 class ReceivedWebhooks:
-    """Reads them, tries them again, discards them. Every method raises DatabaseAwayError and RetryableError.
+    """Reads them, tries them again, discards them. Every method raises PassingError.
 
     `language`, `create_unknown` and `max_files` are the writer's, so that a preview tells what it would do.
     """
@@ -184,7 +184,7 @@ class ReceivedWebhooks:
         try:
             async with self._pool.connection() as connection:
                 found = await preview.read(connection)
-        except (DatabaseAwayError, RetryableError):
+        except PassingError:
             raise
         except Exception as error:  # noqa: BLE001 - what our own code stumbles over is dead, and must be looked at
             return {"outcome": "dead", "code": "apply_failed", "error": f"{type(error).__name__}: {error}"}

@@ -1,19 +1,26 @@
 """What may go wrong with the database, and the one place that judges the database's own errors, `judged`.
 
     DatabaseError
-    ├── DatabaseAwayError         nothing can be read or written now; the session is closed
-    │   ├── NotCommittedError     the session was lost, and its transaction with it
-    │   └── UnreachableError      no session can be had
-    │       └── RefusedError      … and waiting would not help
-    │           └── UnfitError    … since the server is set so that nothing can rest on it
-    ├── RetryableError            a statement failed for a reason that may pass; what it belonged to is undone
-    │   └── PacketTooLargeError   more than the server takes at once
-    ├── ValuesRefusedError        the database will never take these values
-    │   ├── DuplicateKeyError     another row has that key
-    │   └── MissingRowError       the row that they refer to is not there
-    ├── UnknownOutcomeError       the commit happened, or not
-    └── BusyError                 too much waits for the database
-        └── HeldError             somebody else holds the job
+    ├── PassingError                  it may go another time: nothing is wrong with what was to be written
+    │   ├── DatabaseAwayError         nothing can be read or written now; the session is closed
+    │   │   ├── NotCommittedError     the session was lost, and its transaction with it
+    │   │   ├── NotWritableError      it can be read, and for now not be written to
+    │   │   ├── NotMigratedError      it lacks what this version needs
+    │   │   │   └── TableGoneError    … and `rushes migrate` would not make it
+    │   │   └── UnreachableError      no session can be had
+    │   │       └── RefusedError      … and waiting would not help
+    │   │           └── UnfitError    … since the server is set so that nothing can rest on it
+    │   ├── RetryableError            a statement failed, and what it belonged to is undone
+    │   │   └── PacketTooLargeError   more than the server takes at once
+    │   ├── UnknownOutcomeError       the commit happened, or not
+    │   └── BusyError                 too much waits for the database
+    │       └── HeldError             somebody else holds the job
+    └── ValuesRefusedError            the database will never take these values
+        ├── DuplicateKeyError         another row has that key
+        └── MissingRowError           the row that they refer to is not there
+
+`PassingError` is where it is asked whether to try again. A spool that fails has its own error, `SpoolError`: it is the
+disk's, not the database's.
 
 Only what blames the values is never tried again. Whatever else a server, a proxy or a plug-in says, now or in a
 version to come, is taken for something that passes: a webhook that is refused wrongly is lost, one that is tried again
@@ -92,7 +99,16 @@ class DatabaseError(Exception):
         return f"{self.sentence} (error {self.number})" if self.number else self.sentence
 
 
-class DatabaseAwayError(DatabaseError):
+class PassingError(DatabaseError):
+    """It may go another time."""
+
+    @property
+    def may_be_own(self) -> bool:
+        """Whether it may be for what was sent, and not for the database as a whole or for another transaction."""
+        return False
+
+
+class DatabaseAwayError(PassingError):
     """The database is out of reach, or cannot be written to."""
 
 
@@ -108,12 +124,41 @@ class UnfitError(RefusedError):
     """The database lets us in, and as it is set nothing can rest on it: what is otherwise, and what to do."""
 
 
+class NotWritableError(DatabaseAwayError):
+    """The database can be read, and for now not be written to."""
+
+
+class NotMigratedError(DatabaseAwayError):
+    """The database lacks what this version needs."""
+
+
+class TableGoneError(NotMigratedError):
+    """A table is not there, though its migration was applied, so that `rushes migrate` would do nothing."""
+
+    def __init__(self, error: "RetryableError") -> None:
+        """Of the error that says so: Table 'database.table' doesn't exist."""
+        table = error.sentence.partition("'")[2].partition("'")[0].rpartition(".")[2]
+        super().__init__(
+            f"the table {table} is gone, although its migration was applied: put it back from a backup, or have it "
+            "made anew, empty, by `DELETE FROM _yoyo_migration` and the command rushes migrate"
+        )
+
+
 class NotCommittedError(DatabaseAwayError):
     """The session was lost in the commit, and the transaction did not happen."""
 
+    @property
+    def may_be_own(self) -> bool:
+        """There are servers that end the session of whoever sends a certain row."""
+        return True
 
-class RetryableError(DatabaseError):
+
+class RetryableError(PassingError):
     """A statement failed for a reason that may pass."""
+
+    @property
+    def may_be_own(self) -> bool:
+        return not self.is_contention
 
     @property
     def is_contention(self) -> bool:
@@ -151,11 +196,11 @@ class MissingRowError(ValuesRefusedError):
     """The row that they refer to is not there."""
 
 
-class UnknownOutcomeError(DatabaseError):
+class UnknownOutcomeError(PassingError):
     """The connection was lost while the commit was under way: it may or may not have happened."""
 
 
-class BusyError(DatabaseError):
+class BusyError(PassingError):
     """Too many webhooks wait for the database, or it did not answer in time."""
 
 

@@ -15,8 +15,15 @@ from pymysql.constants import ER
 
 from app.db import session
 from app.db.connection import connect
-from app.db.errors import DatabaseAwayError, RetryableError, ValuesRefusedError
-from app.db.migrate import ENGINES, NotMigratedError, TableGoneError, pending, refuse_engines
+from app.db.errors import (
+    DatabaseAwayError,
+    NotMigratedError,
+    NotWritableError,
+    RetryableError,
+    TableGoneError,
+    ValuesRefusedError,
+)
+from app.db.migrate import ENGINES, pending, refuse_engines
 
 log = structlog.get_logger(__name__)
 
@@ -101,10 +108,6 @@ _WRITES = (
     _insert("rushes_places", f"name = {_NO}"),
     _update("rushes_places", f"name = {_NO}", ["place"]),
 )
-
-
-class NotWritableError(DatabaseAwayError):
-    """The database can be read, and for now not be written to."""
 
 
 async def examine(url: str, wait: float) -> None:

@@ -13,7 +13,14 @@ from yoyo.connections import parse_uri
 
 from app.db import session, ticket_key
 from app.db.connection import connect
-from app.db.errors import DatabaseAwayError, RetryableError, UnfitError, judged, not_connected
+from app.db.errors import (
+    DatabaseAwayError,
+    RetryableError,
+    TableGoneError,
+    UnfitError,
+    judged,
+    not_connected,
+)
 from app.db.url import parameters
 
 _FOLDER = Path(__file__).parent / "migrations"
@@ -52,22 +59,6 @@ class Report:
     applied: list[str]
     adopted: list[str]
     missing_indexes: list[str]
-
-
-class NotMigratedError(DatabaseAwayError):
-    """The database lacks what this version needs."""
-
-
-class TableGoneError(NotMigratedError):
-    """A table is not there, though its migration was applied, so that `rushes migrate` would do nothing."""
-
-    def __init__(self, error: RetryableError) -> None:
-        """Of the error that says so: Table 'database.table' doesn't exist."""
-        table = error.sentence.partition("'")[2].partition("'")[0].rpartition(".")[2]
-        super().__init__(
-            f"the table {table} is gone, although its migration was applied: put it back from a backup, or have it "
-            "made anew, empty, by `DELETE FROM _yoyo_migration` and the command rushes migrate"
-        )
 
 
 def refuse_engines(rows: Iterable[tuple[Any, ...]]) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from app.backoff import backoff, jittered
 from app.db.connection import Connection, connect
-from app.db.errors import DatabaseAwayError, RetryableError
+from app.db.errors import PassingError
 from app.db.sql import bind
 from app.db.url import parameters
 
@@ -51,7 +51,7 @@ class Leader:
                     self._connection = await connect(self._url, self._wait)
                     await self._connection.run(_SESSION)
                 rows = await self._connection.rows(bind(_TAKE, self._name, self._name))
-            except (DatabaseAwayError, RetryableError):
+            except PassingError:
                 self.close()
                 return False
             return bool(rows[0][0])
@@ -71,7 +71,7 @@ class Leader:
                     failures = 0
             except Exception as error:
                 if not failures:
-                    known = isinstance(error, (DatabaseAwayError, RetryableError))
+                    known = isinstance(error, PassingError)
                     log.warning("background_work_failed", what=what, error=str(error), exc_info=not known)
                 failures += 1
                 longest = min(max(every, _RETRY_MIN), _RETRY_MAX)

@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from app.db.dead_letters import AT_ONCE, LAST_ID, WHOLE, forget, whole
-from app.db.errors import BusyError, DatabaseAwayError, RetryableError
+from app.db.errors import BusyError, PassingError
 from app.db.pool import Pool
 from app.db.sql import Raw, bind, exact
 from app.db.writer.writer import Writer
@@ -83,7 +83,9 @@ class Parked:
         try:
             return await self._apply(job_id)
         except Exception as error:
-            log.warning("parked_webhooks_wait", job_id=job_id, error=str(error), exc_info=not _passes(error))
+            log.warning(
+                "parked_webhooks_wait", job_id=job_id, error=str(error), exc_info=not isinstance(error, PassingError)
+            )
             return 0
 
     async def _round(self) -> None:
@@ -126,7 +128,9 @@ class Parked:
         try:
             applied = await self._apply(job_id)
         except Exception as error:
-            log.warning("parked_webhooks_wait", job_id=job_id, error=str(error), exc_info=not _passes(error))
+            log.warning(
+                "parked_webhooks_wait", job_id=job_id, error=str(error), exc_info=not isinstance(error, PassingError)
+            )
             self._resting[job_id] = time.monotonic() + _REST
             return 0
         log.info("parked_webhooks_applied", job_id=job_id, applied=applied)
@@ -151,7 +155,3 @@ class Parked:
             if len(rows) < AT_ONCE:
                 return applied
             last_id = rows[-1][0]
-
-
-def _passes(error: Exception) -> bool:
-    return isinstance(error, (DatabaseAwayError, RetryableError, BusyError))

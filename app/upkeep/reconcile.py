@@ -14,7 +14,7 @@ import structlog
 from app import lenient, times
 from app.backoff import backoff
 from app.db.asked import Asked, AskedJobs, Job
-from app.db.errors import BusyError, DatabaseAwayError, RetryableError
+from app.db.errors import PassingError
 from app.db.pool import Pool
 from app.db.writer.writer import Writer
 from app.domain import payload
@@ -100,7 +100,7 @@ class Reconciler:
                     await self._apply(job, delivery)
                     asked.told = delivery.dedup_key
             except Exception as error:
-                known = isinstance(error, (DatabaseAwayError, RetryableError, BusyError))
+                known = isinstance(error, PassingError)
                 log.warning("stalled_job_not_reconciled", job_id=job.job_id, error=str(error), exc_info=not known)
 
     async def _apply(self, job: Job, delivery: Delivery) -> None:

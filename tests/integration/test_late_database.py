@@ -10,9 +10,8 @@ import pytest
 
 from app.appkeys import SPOOL
 from app.db import migrate
-from app.db.errors import RefusedError
+from app.db.errors import NotMigratedError, RefusedError
 from app.db.local import private_database
-from app.db.migrate import NotMigratedError
 from app.db.url import parameters
 from tests.client import running
 from tests.conftest import MIGRATIONS

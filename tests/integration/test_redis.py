@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from app.appkeys import BUS, FOLLOWER, LOG
+from app.db.log import Log
 from app.domain.event import LogEvent
 from app.push.bus import Bus, check_url, decode, encode
 from tests.client import running
@@ -316,3 +317,22 @@ async def test_clients_that_hop_between_processes_see_each_event_once_whatever_b
         assert [row[0] for row in sql("SELECT id FROM rushes_events ORDER BY id")] == list(range(1, last + 1))
         for wanderer in wanderers:
             assert wanderer.seen == list(range(wanderer.seen[0], last + 1))
+
+
+async def test_bus_is_joined_also_when_the_log_could_not_tell_its_name_at_the_start(
+    database_url, sql, redis, monkeypatch
+):
+    asked, name = asyncio.Event(), Log.name
+
+    async def asking(log: Log) -> str:
+        try:
+            return await name(log)
+        finally:
+            asked.set()
+
+    monkeypatch.setattr(Log, "name", asking)
+    sql("RENAME TABLE rushes_log TO elsewhere")
+    async with running(database_url, redis_url=redis.url, log_poll=0.01) as server:
+        await asked.wait()
+        sql("RENAME TABLE elsewhere TO rushes_log")
+        await until(linked(server))

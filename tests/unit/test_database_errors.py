@@ -1,15 +1,22 @@
 """What the database says, judged: only what blames the values is final."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pymysql.err import InterfaceError, OperationalError
 
+from app.db import errors
 from app.db.errors import (
+    BusyError,
     DatabaseAwayError,
     DatabaseError,
     DuplicateKeyError,
     MissingRowError,
+    NotCommittedError,
+    PacketTooLargeError,
+    PassingError,
     RetryableError,
     ValuesRefusedError,
     judged,
@@ -80,3 +87,42 @@ def test_whatever_else_a_server_may_say_refuses_no_webhook(number, state):
     assert isinstance(found, DatabaseError)
     blames = state[:2] in {"22", "23", "44", "45"} or number in {1265, 1364, 1366, 1526, 3819}
     assert isinstance(found, ValuesRefusedError) == blames
+
+
+def test_whatever_does_not_blame_the_values_may_go_another_time():
+    kinds: list[type[Exception]] = [DatabaseError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    final = [kind for kind in kinds if not issubclass(kind, PassingError)]
+    assert set(final) == {DatabaseError, ValuesRefusedError, DuplicateKeyError, MissingRowError}
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is():
+    drawn: dict[str, str] = {}
+    above: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.match(r"( {4}[│ ]*)(?:[├└]── )?(\w+Error)\b", line):
+            depth = (len(found[1]) + (4 if "──" in line else 0)) // 4 - 1
+            above[depth:] = [found[2]]
+            drawn[found[2]] = above[depth - 1] if depth else "Exception"
+    real = {name: kind.__base__.__name__ for name, kind in vars(errors).items() if _is_ours(kind)}
+    assert drawn == real
+
+
+def _is_ours(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Exception) and kind.__module__ == errors.__name__
+
+
+@pytest.mark.parametrize(
+    ("error", "own"),
+    [
+        (RetryableError("disk full", 1114), True),
+        (RetryableError("deadlock", 1213), False),
+        (PacketTooLargeError("too much"), True),
+        (NotCommittedError("it broke off"), True),
+        (DatabaseAwayError("gone"), False),
+        (BusyError("too many"), False),
+    ],
+)
+def test_what_may_be_for_one_webhook_alone_is_told_from_what_is_for_all(error, own):
+    assert error.may_be_own is own

@@ -9,7 +9,7 @@ import orjson
 from app.db import log
 from app.db.columns import Columns
 from app.db.connection import Connection, Statement
-from app.db.errors import DatabaseAwayError, PacketTooLargeError, RetryableError, UnknownOutcomeError
+from app.db.errors import DatabaseAwayError, PacketTooLargeError, PassingError, RetryableError, UnknownOutcomeError
 from app.db.sql import Raw, bind, literal, update_rows
 from app.db.writer.inbox import SETTLED, Received, Record
 from app.db.writer.read_set import JobRow, ReadSet, file_keys_json
@@ -361,7 +361,7 @@ async def undo(connection: Connection) -> None:
     if not connection.closed:
         try:
             await connection.run("ROLLBACK")
-        except (DatabaseAwayError, RetryableError):
+        except PassingError:
             connection.close()
 
 

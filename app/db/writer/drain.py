@@ -15,7 +15,7 @@ import structlog
 
 from app.backoff import backoff
 from app.db.connection import Connection, connect
-from app.db.errors import BusyError, DatabaseError, HeldError, NotCommittedError, RetryableError
+from app.db.errors import BusyError, DatabaseError, HeldError, PassingError
 from app.db.spool.spool import Spool
 from app.db.writer import set_aside
 from app.db.writer.inbox import SETTLED
@@ -139,7 +139,7 @@ class Drainer:
         """Leaves one that failed alone for a while, or sets it aside."""
         if isinstance(error, BusyError):
             return  # it was not tried
-        own = isinstance(error, NotCommittedError) or (isinstance(error, RetryableError) and not error.is_contention)
+        own = isinstance(error, PassingError) and error.may_be_own
         if not own and not alone:
             return
         passed = self._passed()

@@ -18,12 +18,11 @@ from app.db.connection import Connection, connect
 from app.db.errors import (
     BusyError,
     DatabaseAwayError,
-    DatabaseError,
     DuplicateKeyError,
     HeldError,
     NotCommittedError,
     PacketTooLargeError,
-    RetryableError,
+    PassingError,
     UnknownOutcomeError,
     UnreachableError,
     ValuesRefusedError,
@@ -205,7 +204,7 @@ class Writer:
         """
         if not again:
             race = _is_race(error, looked=batch.checks_duplicates)
-            if isinstance(error, DatabaseError) and not isinstance(error, ValuesRefusedError):
+            if isinstance(error, PassingError):
                 if _is_of_batch(error, tries):
                     await self._isolate(waiting, error)
                     return []
@@ -223,7 +222,7 @@ class Writer:
     def _nothing_passes(self) -> bool:
         return self._failed_alone > _MANY
 
-    async def _isolate(self, waiting: list[Waiting], error: DatabaseError) -> None:
+    async def _isolate(self, waiting: list[Waiting], error: PassingError) -> None:
         """Halves find what the database does not take now, and alone it waits, so that the others pass."""
         if len(waiting) > 1:
             middle = len(waiting) // 2
@@ -251,7 +250,7 @@ class Writer:
         for half in halves:
             await self._write(await self._put_off(half, BusyError(f"it was late because of another: {error}")))
 
-    async def _later_if_possible(self, waiting: list[Waiting], error: DatabaseError) -> None:
+    async def _later_if_possible(self, waiting: list[Waiting], error: PassingError) -> None:
         """Those that may still wait are tried again after a while. What is on disk is for the drainer to try."""
         self._fail([w for w in waiting if w.spooled], error)
         kept = await self._put_off([w for w in waiting if not w.spooled], error)
@@ -316,7 +315,7 @@ class Writer:
         """Whether a column refused what only describes, and may take it as we know the column now."""
         try:
             return self._connection is not None and await self._columns.learn(self._connection, error)
-        except (DatabaseAwayError, RetryableError):
+        except PassingError:
             return True  # the next try tells what is to be done about that
 
     async def _settle(self, waiting: list[Waiting], batch: Batch) -> None:
@@ -416,11 +415,9 @@ def _pause(tries: int) -> float:
     return backoff(tries + 1, 0.005, 0.5, jitter=0.5)
 
 
-def _is_of_batch(error: DatabaseError, tries: int) -> bool:
-    """Whether it may be for what is in the batch, and not for the database as a whole or for another transaction."""
-    if isinstance(error, (NotCommittedError, PacketTooLargeError)):
-        return True
-    return isinstance(error, RetryableError) and not error.is_contention and tries > 0
+def _is_of_batch(error: PassingError, tries: int) -> bool:
+    """Whether it may be for what is in the batch. What may pass by itself is tried once more with all of it before."""
+    return error.may_be_own and (tries > 0 or isinstance(error, (NotCommittedError, PacketTooLargeError)))
 
 
 def _is_race(error: Exception, *, looked: bool) -> bool:
