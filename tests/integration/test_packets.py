@@ -12,7 +12,7 @@ from app.appkeys import SPOOL
 from app.db.connection import connect
 from app.db.writer.batch import Batch
 from app.db.writer.inbox import statement_bytes
-from app.db.writer.queue import Queue, Waiting
+from app.db.writer.queue import Queue
 from app.domain.delivery import Delivery
 from app.domain.event import Typical
 from tests.client import running
@@ -173,14 +173,13 @@ async def test_completions_of_quotes_take_little_memory_and_do_not_hold_the_loop
 
 
 async def test_batches_are_bounded_by_the_bytes_of_their_statements():
-    loop = asyncio.get_running_loop()
-    queue = Queue(500, 4 * MIB)
+    queue = Queue(500, 4 * MIB, 1.0)
     plain = [delivery(webhook(f"j{n}", "generating")) for n in range(10)]
     quotes = [Delivery(f"q{n}", f"q{n}", 0, b"{}", b"'" * 700_000) for n in range(10)]
     headers = [Delivery(f"h{n}", f"h{n}", 0, b"'" * 700_000, b"{}") for n in range(10)]
     files = [with_metadata(f"m{n}", "x" * 30_000, 100) for n in range(3)]
     for deliveries, expected in ((plain, 10), (quotes, 2), (headers, 2), (files, 1)):
-        queue.add([Waiting(d, loop.create_future(), 0.0) for d in deliveries])
+        queue.put(deliveries)
         assert len(await queue.take()) == expected
         while len(queue):
             await queue.take()

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gc
+import os
+import socket
 from urllib.parse import quote
 
 import orjson
@@ -11,6 +13,7 @@ import pytest
 
 from app import ids, times
 from app.db.errors import BusyError, DatabaseAwayError
+from app.db.resultsets import ResultSets
 from app.db.url import parameters
 from app.db.writer.writer import Writer
 from app.domain import job as rules
@@ -126,6 +129,42 @@ async def test_one_poisonous_update_in_a_batch_of_100_fails_alone(harness, sql):
     assert (outcomes[42].kind, outcomes[42].code) == ("dead", "apply_failed")
     assert sql("SELECT COUNT(*) FROM video_generations WHERE progress = 50") == ((99,),)
     assert log_ids(sql) == list(range(1, 100))
+
+
+def stand_still_until_answered(session) -> None:
+    """The whole answer is there, and the loop has not read it."""
+    with socket.socket(fileno=os.dup(session._raw._writer.get_extra_info("socket").fileno())) as peeking:
+        peeking.setblocking(True)
+        try:
+            while not ResultSets().feed(peeking.recv(65_536, socket.MSG_PEEK)):
+                pass
+        finally:
+            peeking.setblocking(False)  # the two share that
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+async def test_webhook_that_comes_has_the_batch_before_it_sent_and_meets_none_of_its_errors(
+    harness, sql, monkeypatch, breaks
+):
+    add_jobs(sql, "j0", "j1", "j2")
+    await harness.submit(webhook("j0", "generating"))
+    session = harness.writer._connection
+    decided_in, apply = {}, rules.apply
+
+    def watched(job, update, *rest):
+        decided_in.setdefault(update.job_id, asyncio.current_task())
+        if breaks and update.job_id == "j1":
+            raise TypeError("not foreseen")
+        return apply(job, update, *rest)
+
+    monkeypatch.setattr(rules, "apply", watched)
+    first = asyncio.create_task(harness.writer.submit(delivery(webhook("j1", "generating"))))
+    while session._reading is None:
+        await asyncio.sleep(0)
+    stand_still_until_answered(session)
+    second = await harness.writer.submit(delivery(webhook("j2", "generating")))
+    assert kinds([await first, second]) == ["dead" if breaks else "applied", "applied"]
+    assert decided_in["j1"] is asyncio.current_task()
 
 
 @pytest.mark.parametrize("word", ["rushes_webhooks_dedup", "rushes_jobs", "rushes_webhooks_dedup'"])

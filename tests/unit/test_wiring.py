@@ -39,7 +39,7 @@ class AskedIn:
 
 
 def writer(name: str, value: Any, as_: Any = None) -> Reaches:
-    return Reaches(value, lambda app: getattr(app[appkeys.WRITER], name), as_)
+    return Reaches(value, lambda app: attrgetter(name)(app[appkeys.WRITER]), as_)
 
 
 def hub(name: str, value: Any) -> Reaches:
@@ -128,11 +128,11 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "shutdown_grace": AskedIn(("app/lifecycle.py", "app/commands/serve.py", "app/commands/supervisor.py")),
     "max_http_connections": AskedIn(("app/server.py", "app/commands/serve.py")),
     "max_pending_webhooks": writer("_pending_max", 33),
-    "batch_max": writer("_batch_max", 33),
-    "batch_max_bytes": writer("_batch_max_bytes", ByteSize(3333)),
+    "batch_max": writer("_queue.batch_max", 33),
+    "batch_max_bytes": writer("_queue.batch_max_bytes", ByteSize(3333)),
     "spool_max_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.SPOOL]._max_bytes),
-    "spool_tries": writer("_spool_tries", 33),
-    "answer_budget": writer("_budget", 3.0),
+    "spool_tries": writer("_outage._spool_tries", 33),
+    "answer_budget": writer("_queue.budget", 3.0),
     "db_pool_size": Reaches(3, lambda app: app[appkeys.POOL]._gate._value),
     "db_timeout": Reaches(1.5, waits, {1.5}),
     "max_connections": hub("_max_connections", 33),

@@ -153,7 +153,11 @@ class Batch:
 
     async def was_committed(self, connection: Connection) -> bool:
         """Whether a commit of unknown outcome happened. The read locks: a plain one would miss a
-        transaction that is still open on the lost connection. Raises RetryableError meanwhile."""
+        transaction that is still open on the lost connection. Raises RetryableError meanwhile.
+
+        Its `events` are gone then, since nobody told their ids: the follower reads them from the log.
+        """
+        self.events.clear()
         found = self._record.witness()
         if found is None:
             return True

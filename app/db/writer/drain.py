@@ -19,7 +19,8 @@ from app.db.errors import BusyError, DatabaseError, HeldError, PassingError
 from app.db.spool.spool import Spool
 from app.db.writer import set_aside
 from app.db.writer.inbox import SETTLED
-from app.domain.delivery import Delivery, Outcome
+from app.db.writer.queue import Queue
+from app.domain.delivery import Delivery
 
 log = structlog.get_logger(__name__)
 
@@ -54,32 +55,28 @@ class _Failing:
 
 
 class Drainer:
-    """`submit` hands deliveries to the writer; `reachable` tells whether it is worth it; `passed` counts what it has
-    committed. A webhook is set aside after `tries_max` failures of its own."""
+    """From the spool to the writer's queue; `reachable` tells whether that is worth it, `passed` counts what the writer
+    has committed. A webhook is set aside after `tries_max` failures of its own."""
 
     def __init__(
         self,
-        spool: Spool,
         url: str,
+        queue: Queue,
+        spool: Spool,
         *,
-        submit: Callable[[list[Delivery]], list[asyncio.Future[Outcome]]],
-        reachable: Callable[[], Awaitable[bool]],
-        passed: Callable[[], int],
         wait: float,
-        batch_max: int,
-        batch_max_bytes: int,
         tries_max: int,
+        passed: Callable[[], int],
+        reachable: Callable[[], Awaitable[bool]],
     ) -> None:
-        self._spool = spool
         self._url = url
-        self._submit = submit
-        self._reachable = reachable
-        self._passed = passed
+        self._queue = queue
+        self._spool = spool
         self._wait = wait
-        self._batch_max = batch_max
-        self._batch_max_bytes = batch_max_bytes
         self._tries_max = tries_max
-        self._limit = batch_max
+        self._passed = passed
+        self._reachable = reachable
+        self._limit = queue.batch_max
         self._failing: dict[str, _Failing] = {}
         self._session: Connection | None = None
         self._looked_aside = 0.0
@@ -115,12 +112,14 @@ class Drainer:
         """Tries the oldest; whether to go on. `held` gets those whose job somebody else holds."""
         at = time.monotonic()
         resting = {name for name, failing in self._failing.items() if failing.rests(at, self._passed())}
-        deliveries = await self._spool.oldest(self._limit, self._batch_max_bytes, but=held | resting)
+        deliveries = await self._spool.oldest(self._limit, self._queue.batch_max_bytes, but=held | resting)
         if not deliveries:
             return False
         for delivery in deliveries:
             delivery.redelivered = True
-        answers = self._submit(deliveries)
+        answers = self._queue.put(deliveries, spooled=True)
+        for answer in answers:
+            answer.add_done_callback(asyncio.Future.exception)  # at the end, nobody may be left here to see it
         await asyncio.wait(answers)
         errors = {d.id: answer.exception() for d, answer in zip(deliveries, answers, strict=True)}
         done = [webhook_id for webhook_id, error in errors.items() if error is None]
@@ -129,7 +128,7 @@ class Drainer:
         kept = {webhook_id for webhook_id, error in errors.items() if isinstance(error, HeldError)}
         held |= kept
         # A batch that fails as a whole, as on a database that says nothing to it, may fail for one of them.
-        self._limit = min(self._batch_max, self._limit * 2) if done else max(1, len(deliveries) // 2)
+        self._limit = min(self._queue.batch_max, self._limit * 2) if done else max(1, len(deliveries) // 2)
         rest = [d for d in deliveries if errors[d.id] is not None and d.id not in kept]
         for delivery in rest:
             await self._note(delivery, errors[delivery.id], alone=len(deliveries) == 1)
