@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple
 
 import orjson
 
@@ -64,15 +64,31 @@ _NAME_OF_EVENT = re.compile(r"[a-z]{1,16}")
 _READ_AT_ONCE = 20
 _LOOKED_UP_AT_ONCE = 200
 
-# (last_id, limit, job_id, author_id)
-_Part = tuple[int, int, str | None, str | None]
 
-# As text: the columns, of which only an organization may be missing; bytes of data, the data, digits.
-_EventRow = tuple[str, str, str, str | None, str, str, str | None, str | None]
+class _Asked(NamedTuple):
+    """A part of the log, as it is asked for."""
+
+    last_id: int
+    limit: int
+    job_id: str | None
+    author_id: str | None
+
+
+class _EventRow(NamedTuple):
+    """A row of _PART, as text: of its columns only an organization may be missing."""
+
+    id: str
+    job_id: str
+    author_id: str
+    organization_id: str | None
+    event: str
+    size: str
+    data: str | None
+    digits: str | None
 
 
 def append(events: list[LogEvent], at: int) -> list[bytes]:
-    """Two statements for the very end of a transaction; the first gives, as its row, the last id taken.
+    """Two statements for the very end of a transaction, before its COMMIT alone; `number` reads what they give.
 
     They go out in one packet with the commit: the counter's lock, which all writers wait for, is held
     for no round trip.
@@ -105,10 +121,11 @@ def _digits(event: LogEvent) -> str:
     return hashlib.sha256("\n".join(content).encode("utf-8", "replace")).hexdigest()[:8]
 
 
-def number(events: list[LogEvent], last: int) -> None:
-    """Gives events the ids that the log gave them; `last` is the last of them."""
+def number(events: list[LogEvent], results: Sequence[Sequence[TextRow]]) -> None:
+    """Gives events the ids that the log gave them, by the results of a packet that ended with `append` and COMMIT."""
+    *_, ((last,),), _appended, _committed = results
     for place, event in enumerate(reversed(events)):
-        event.id = last - place
+        event.id = int(last or 0) - place
 
 
 def head_of(rows: Sequence[Row | TextRow]) -> EventId:
@@ -132,7 +149,8 @@ class Log:
 
     async def name(self) -> str:
         """What tells this log from those of other installations, unless their databases are copies of this one."""
-        return str((await self._pool.rows(_NAME))[0][0])
+        ((name,),) = await self._pool.rows(_NAME)
+        return str(name)
 
     async def look_up(self, number: int) -> Found:
         """What the log says about a number."""
@@ -150,9 +168,9 @@ class Log:
     async def after(self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None) -> Part:
         """At most `limit` events with greater ids, and about half a mebibyte of them: of all, of one job, or of one
         author."""
-        return await self._parts.get((last_id, limit, job_id, author_id))
+        return await self._parts.get(_Asked(last_id, limit, job_id, author_id))
 
-    async def _read_parts(self, parts: Sequence[_Part]) -> dict[_Part, Part]:
+    async def _read_parts(self, parts: Sequence[_Asked]) -> dict[_Asked, Part]:
         async with self._pool.connection() as connection:
             # What is there at the end was there when the parts were read.
             *answers, last, oldest = await connection.run_text(*(_select(part) for part in parts), HEAD, _OLDEST)
@@ -176,29 +194,30 @@ class Log:
 
 def _floor(last: Sequence[TextRow], oldest: Sequence[TextRow]) -> int:
     """The id after which no event is missing, of the rows of HEAD and _OLDEST."""
-    head, first = int(last[0][0] or 0), oldest[0][0]
+    ((value, _digits_of_it),), ((first,),) = last, oldest
+    head = int(value or 0)
     return head if first is None else min(int(first) - 1, head)
 
 
-def _select(part: _Part) -> bytes:
-    last_id, limit, job_id, author_id = part
-    where = bind("id > %s", last_id)
-    for column, value in (("job_id", job_id), ("author_id", author_id)):
+def _select(asked: _Asked) -> bytes:
+    where = bind("id > %s", asked.last_id)
+    for column, value in (("job_id", asked.job_id), ("author_id", asked.author_id)):
         if value is not None:
             # Exact here, not in code: events of another spelling must not use up the limit.
             where += bind(f" AND {column} = %s AND CAST({column} AS BINARY) = %s", value, exact(value))
-    return bind(_PART, Raw(where), limit)
+    return bind(_PART, Raw(where), asked.limit)
 
 
-def _read(part: _Part, rows: list[TextRow], floor: int) -> Part:
-    size = sum(min(int(row[5] or 0), EVENT_MAX) for row in rows)
-    return Part([_event(row) for row in rows], len(rows) == part[1] or size >= _PART_BYTES, floor)
+def _read(asked: _Asked, found: list[TextRow], floor: int) -> Part:
+    rows = [_EventRow._make(row) for row in found]
+    size = sum(min(int(row.size), EVENT_MAX) for row in rows)
+    return Part([_event(row) for row in rows], len(rows) == asked.limit or size >= _PART_BYTES, floor)
 
 
-def _event(row: TextRow) -> LogEvent:
-    event_id, job_id, author_id, organization_id, name, _, data, digits = cast("_EventRow", row)
-    event = LogEvent(int(event_id), job_id, author_id, organization_id, name, (data or "").encode())
-    event.digits = digits or _digits(event)
+def _event(row: _EventRow) -> LogEvent:
+    data = (row.data or "").encode()
+    event = LogEvent(int(row.id), row.job_id, row.author_id, row.organization_id, row.event, data)
+    event.digits = row.digits or _digits(event)
     if not _can_be_shown(event):
         event.data = b""
     return event

@@ -195,7 +195,7 @@ class Registrar:
             *log.append(events, at),
             "COMMIT",
         )
-        log.number(events, int(results[-3][0][0] or 0))
+        log.number(events, results)
         return events
 
 

@@ -128,6 +128,16 @@ async def test_column_that_may_not_be_null_gets_the_nothing_of_its_kind(sender, 
     assert row(sql, "status", "processingTime") == ("COMPLETED", 0.0)
 
 
+@pytest.mark.parametrize("files", [1, 2])
+async def test_video_is_taken_though_the_sites_enum_has_not_its_aspect_ratio(sender, sql, files):
+    alter(sql, "video_files", "MODIFY aspectRatio ENUM('9:16', '16:9') NOT NULL DEFAULT '16:9'")
+    add(sql, "j1")
+    sent = [video(f"k/{n}", aspect_ratio="4:3" if n else "9:16", format="webm") for n in range(files + 1)]
+    assert await sender.send(completion("j1", *sent)) == "applied"
+    stored = sql("SELECT aspectRatio, format, durationSeconds, width FROM video_files ORDER BY s3Key")
+    assert stored == (("9:16", "webm", 8, 1920), *[("16:9", "webm", 8, 1920)] * files)
+
+
 async def test_job_is_made_though_its_order_names_what_the_sites_enum_has_not(sender, sql):
     alter(sql, "video_generations", "MODIFY personGeneration ENUM('ALLOW_ALL', 'DONT_ALLOW') DEFAULT 'ALLOW_ALL'")
     config = {"person_generation": "ALLOW_ADULT", "aspect_ratio": "9:16"}

@@ -4,8 +4,8 @@ Where a delivery is, and how it goes on from there:
 
     waiting     in the queue (`queue`). The writer takes it into a batch. When its time is up, or the database is away,
                 it is put off to the disk (`outage`).
-    in a batch  (`batch`) A transaction reads and locks all that it touches (`read_set`), decides, writes and
-                records (`inbox`). The commit settles it. If its job is held, it waits again. If the batch fails for
+    in a batch  (`batch`) A transaction reads and locks all that it touches (`read_set`), decides, writes (`write_set`)
+                and records (`inbox`). The commit settles it. If its job is held, it waits again. If the batch fails for
                 one of its deliveries, it is halved until that one is solo: solo, it becomes a dead letter, or waits
                 again (`writer`).
     on disk     in the spool, and its sender has heard `queued`. The drainer (`drain`) puts it into the queue, where it

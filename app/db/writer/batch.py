@@ -1,26 +1,24 @@
 """One transaction over a batch of deliveries: read and lock, decide, write, commit. Two round trips."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
-
-import orjson
 
 from app.db import log
 from app.db.columns import Columns
 from app.db.connection import Connection, Statement
 from app.db.errors import DatabaseAwayError, PacketTooLargeError, PassingError, RetryableError, UnknownOutcomeError
-from app.db.sql import Raw, bind, literal, update_rows
+from app.db.sql import bind
 from app.db.writer.inbox import SETTLED, Received, Record
-from app.db.writer.read_set import JobRow, ReadSet, file_keys_json
+from app.db.writer.read_set import JobRow, ReadSet
+from app.db.writer.write_set import WriteSet
 from app.domain import job as rules
 from app.domain import payload
 from app.domain.delivery import Delivery, Outcome
-from app.domain.event import LogEvent, Typical, event_data, event_name, gallery_file
-from app.domain.job import StatusUpdate, VideoFile
-from app.ids import RESERVED, cuid
+from app.domain.event import LogEvent, Typical, event_data, event_name
+from app.domain.job import StatusUpdate
+from app.ids import RESERVED
 from app.texts import MESSAGES
-from app.times import now, sql
+from app.times import now
 
 _BETWEEN = 2  # bytes, between two statements of a packet
 
@@ -30,31 +28,11 @@ _PROMPT_MAX = 16_000
 MAX_FILES = 1000
 """Of a job, unless it is said otherwise."""
 
-_MAKE_JOBS = """
-INSERT INTO video_generations (id, prompt, authorId, createdAt, updatedAt) VALUES %s
-"""
-
 _ORDERED = {
     "aspect_ratio": "aspectRatio",
     "duration_seconds": "durationSeconds",
     "person_generation": "personGeneration",
 }
-
-_INSERT_FILES = """
-INSERT INTO video_files (id, generationId, s3Key, filename, fileUrl, filePath, fileSize, format,
-  durationSeconds, aspectRatio, width, height, metadata, createdAt) VALUES %s
-"""
-
-_URL_AT, _SIZE_AT = 4, 6  # places in that row
-_SHOWN = 9  # of a file's columns, in the gallery's order
-
-_SET_POSITIONS = """
-INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at) VALUES %s
-ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at), stage = VALUES(stage),
-  tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at), created_at = VALUES(created_at)
-"""
-
-_CREATED_AT = "(SELECT createdAt FROM video_generations WHERE id = %s)"
 
 _COMMITTED = "SELECT attempts FROM rushes_webhooks WHERE id = %s FOR UPDATE"
 
@@ -96,9 +74,9 @@ class Batch:
         self._typical = typical
         self._columns = columns or Columns()
         self._read_set = ReadSet()
+        self._write_set = WriteSet(self._columns)
         self._record = Record()
         self._took: list[float | None] = []
-        self._metadata: list[bytes] = []
         self._packet_max = 0
         self._sent = False
         self._failure: Exception | None = None
@@ -126,7 +104,7 @@ class Batch:
                 raise UnknownOutcomeError from error
             raise
         if self.events:
-            log.number(self.events, int(results[-3][0][0] or 0))
+            log.number(self.events, results)
         for seconds in self._took:
             self._typical.observe(seconds)
 
@@ -162,8 +140,7 @@ class Batch:
         if found is None:
             return True
         witness, attempts = found
-        rows = await connection.rows(bind(_COMMITTED, witness))
-        return bool(rows) and rows[0][0] == attempts
+        return await connection.rows(bind(_COMMITTED, witness)) == ((attempts,),)
 
     def _decide(self, delivery: Delivery) -> None:
         if delivery.id in self._read_set.recorded:
@@ -258,12 +235,8 @@ class Batch:
         at = rules.ordering_time(update, received_at)
         row.changed = True
         row.columns |= change.columns
-        files = (*change.new_files, *change.refreshed_files)
-        metadata = self._stored_metadata(update, len(files))
-        for file in files:
-            self._put_file(row, file, metadata, at)
-        for file in change.completed_files:
-            _complete_file(row, file)
+        self._write_set.put_files(row, update, change, at)
+        self._read_set.key_owner |= {file.s3_key: row.id for file in change.new_files}
         if job.state == "COMPLETED":
             self._took.append(change.columns.get("processingTime"))
         self.events.append(
@@ -287,77 +260,10 @@ class Batch:
             )
         )
 
-    def _stored_metadata(self, update: StatusUpdate, files: int) -> Raw:
-        """The metadata as SQL. Each file's row has them, but they are sent once: as a variable of the session."""
-        text = self._columns.fit_metadata(None if update.metadata is None else orjson.dumps(update.metadata).decode())
-        if text is None or files <= 1:
-            return Raw(literal(text))
-        name = b"@metadata_%d" % len(self._metadata)
-        self._metadata.append(b"SET %b = %b" % (name, literal(text)))
-        return Raw(name)
-
-    def _put_file(self, row: JobRow, file: VideoFile, metadata: Raw, at: int) -> None:
-        created_at = at if file.created_at is None else file.created_at
-        known = row.gallery.get(file.s3_key)
-        file_id = known["id"] if known else cuid()
-        columns: dict[str, Any] = {
-            "filename": file.filename,
-            "fileUrl": file.url,
-            "filePath": file.path,
-            "fileSize": file.size,
-            "format": file.format,
-            "durationSeconds": file.duration_seconds,
-            "aspectRatio": file.aspect_ratio,
-            "width": file.width,
-            "height": file.height,
-        }
-        columns["metadata"] = metadata
-        columns["createdAt"] = sql(created_at)
-        columns = self._columns.fit_file(file.s3_key, columns)
-        row.gallery[file.s3_key] = gallery_file([file_id, *list(columns.values())[:_SHOWN]], created_at)
-        if known is None or file.s3_key in row.inserted:
-            row.inserted[file.s3_key] = [file_id, row.id, file.s3_key, *columns.values()]
-            self._read_set.key_owner[file.s3_key] = row.id
-        else:
-            row.refreshed[file.s3_key] = columns
-
     def _writes(self) -> list[bytes]:
-        now_us = now()
-        at = Raw(literal(sql(now_us)))
-        changed = [row for row in self._read_set.jobs.values() if row.changed]
-        fit = partial(self._columns.fit, "video_generations")
-        jobs = {row.id: fit(row.columns) | {"updatedAt": at} for row in changed}
-        made = [
-            [row.id, fit({"prompt": row.prompt})["prompt"], row.author_id, at, at]
-            for row in changed
-            if row.prompt is not None
-        ]
-        statements = [*self._metadata]
-        if made:
-            statements.append(bind(_MAKE_JOBS, made))
-        statements += update_rows("video_generations", "id", jobs)
-        inserted = {key: values for row in changed for key, values in row.inserted.items()}
-        if inserted:
-            # Sorted, so that two transactions meet their common keys in one order.
-            statements.append(bind(_INSERT_FILES, [inserted[key] for key in sorted(inserted)]))
-        refreshed = {key: columns for row in changed for key, columns in row.refreshed.items()}
-        statements += update_rows("video_files", "s3Key", {key: refreshed[key] for key in sorted(refreshed)})
-        if changed:
-            statements.append(bind(_SET_POSITIONS, [_position_row(row, at) for row in changed]))
-        statements += self._record.statements()
-        if self.events:
-            statements += log.append(self.events, now_us)
-        return statements
-
-
-def _complete_file(row: JobRow, file: VideoFile) -> None:
-    """Gives a file an address and a size, and leaves the rest as it is."""
-    key = file.s3_key
-    row.gallery[key] = row.gallery[key] | {"file_url": file.url, "file_size": file.size}
-    if key in row.inserted:
-        row.inserted[key][_URL_AT], row.inserted[key][_SIZE_AT] = file.url, file.size
-    else:
-        row.refreshed[key] = row.refreshed.get(key, {}) | {"fileUrl": file.url, "fileSize": file.size}
+        at = now()
+        statements = self._write_set.statements(self._read_set.jobs.values(), at) + self._record.statements()
+        return statements + log.append(self.events, at) if self.events else statements
 
 
 async def undo(connection: Connection) -> None:
@@ -367,12 +273,3 @@ async def undo(connection: Connection) -> None:
             await connection.run("ROLLBACK")
         except PassingError:
             connection.close()
-
-
-def _position_row(row: JobRow, at: Raw) -> list[Any]:
-    position = row.job.position
-    assert position is not None  # noqa: S101 - a job that changed has one
-    # Of a row that this transaction makes, what its column made of the time: it may be of another precision.
-    created_at = row.created_at or None if row.prompt is None else Raw(bind(_CREATED_AT, row.id))
-    file_keys = file_keys_json(row.job.file_keys)
-    return [row.id, row.job.status, int(position.has_files), *position[1:], file_keys, at, created_at]

@@ -1,7 +1,8 @@
 """Received webhooks: what comes in, what became of it, and the rows that remember it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -57,15 +58,42 @@ _FIND = """
 SELECT dedup_key, id, outcome, attempts, received_at FROM rushes_webhooks WHERE dedup_key IN %s
 """
 
-_INSERT = """
-INSERT INTO rushes_webhooks (id, dedup_key, origin, job_id, status, version, outcome, attempts, duration_ms,
-  error_code, error, received_at, headers, payload) VALUES %s
+
+class Receipt(NamedTuple):
+    """The columns that stay as they were when the webhook was first received. `received_at` is as SQL writes it."""
+
+    id: str
+    dedup_key: str | None
+    origin: str
+    received_at: str
+
+
+class Try(NamedTuple):
+    """The columns that each try sets."""
+
+    job_id: str | None
+    status: str | None
+    version: str | None
+    outcome: str
+    attempts: int
+    duration_ms: float
+    error_code: str | None
+    error: str | None
+    headers: bytes
+    payload: bytes
+
+
+_INSERT = f"""
+INSERT INTO rushes_webhooks ({", ".join(Receipt._fields + Try._fields)}) VALUES %s
 """
 
-_RETRIED = """
-UPDATE rushes_webhooks SET job_id = %s, status = %s, version = %s, outcome = %s, attempts = %s,
-  duration_ms = %s, error_code = %s, error = %s, headers = %s, payload = %s WHERE id = %s
+_RETRIED = f"""
+UPDATE rushes_webhooks SET {", ".join(f"{column} = %s" for column in Try._fields)} WHERE id = %s
 """
+
+
+def insert(rows: Iterable[tuple[Receipt, Try]]) -> bytes:
+    return bind(_INSERT, [receipt + tried for receipt, tried in rows])
 
 
 # What was set aside is recorded as that alone: it is still to be tried.
@@ -90,14 +118,14 @@ class Record:
     """The rows that one transaction writes: new ones in one statement, those tried again one each."""
 
     def __init__(self) -> None:
-        self._new: dict[str, list[Any]] = {}
-        self._retried: dict[str, list[Any]] = {}
+        self._new: dict[str, tuple[Receipt, Try]] = {}
+        self._retried: dict[str, Try] = {}
 
     def add(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
         code, error = outcome.code, outcome.error
         if delivery.payload_omitted:
             code, error = code or "payload_omitted", f"{error}; {_OMITTED}" if error else _OMITTED
-        values = [
+        tried = Try(
             delivery.job_id,
             delivery.status,
             delivery.version,
@@ -106,31 +134,25 @@ class Record:
             max(0, now() - (delivery.began or delivery.received_at)) / 1000,  # the clock may have been set back
             code,
             error[:_ERROR_MAX] if error else None,
-        ]
-        content: list[Any] = [delivery.headers, b"" if delivery.payload_omitted else delivery.body]
+            delivery.headers,
+            b"" if delivery.payload_omitted else delivery.body,
+        )
         if row.attempts == 1:
-            self._new[row.id] = [
-                row.id,
-                dedup_key,
-                delivery.origin,
-                *values,
-                sql6(row.received_at),
-                *content,
-            ]
+            self._new[row.id] = Receipt(row.id, dedup_key, delivery.origin, sql6(row.received_at)), tried
         elif row.id in self._new:
-            self._new[row.id][3:] = [*values, sql6(row.received_at), *content]
+            receipt, _ = self._new[row.id]
+            self._new[row.id] = receipt, tried
         else:
-            self._retried[row.id] = [*values, *content, row.id]
+            self._retried[row.id] = tried
 
     def statements(self) -> list[bytes]:
-        inserts = [bind(_INSERT, list(self._new.values()))] if self._new else []
-        return inserts + [bind(_RETRIED, *values) for values in self._retried.values()]
+        inserts = [insert(self._new.values())] if self._new else []
+        return inserts + [bind(_RETRIED, *tried, row_id) for row_id, tried in self._retried.items()]
 
     def witness(self) -> tuple[str, int] | None:
         """(id, attempts) of a row that is there exactly when this transaction was committed; None if it has none."""
-        if self._new:
-            values = next(iter(self._new.values()))
-            return values[0], values[7]
-        for values in self._retried.values():
-            return values[-1], values[4]
+        for receipt, tried in self._new.values():
+            return receipt.id, tried.attempts
+        for row_id, tried in self._retried.items():
+            return row_id, tried.attempts
         return None

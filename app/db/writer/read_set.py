@@ -69,7 +69,7 @@ class JobRow:
     prompt: str | None = None
     columns: dict[str, Any] = field(default_factory=dict)
     gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
-    inserted: dict[str, list[Any]] = field(default_factory=dict)
+    inserted: dict[str, dict[str, Any]] = field(default_factory=dict)
     refreshed: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: bool = False
 
@@ -117,7 +117,8 @@ class ReadSet:
     def load(self, answers: list[Any]) -> bool:
         """Takes what that read; whether it is all, or `read_rest` must come first."""
         loads, self._loads = self._loads, []  # kept, they would be a cycle: garbage that holds all of the batch
-        for load, rows in zip(loads, answers[1:], strict=True):
+        _begun, *found = answers
+        for load, rows in zip(loads, found, strict=True):
             load(rows)
         self._finished = [row.id for row in self.jobs.values() if row.without_position and row.job.state == "COMPLETED"]
         return (
@@ -129,7 +130,8 @@ class ReadSet:
     async def read_rest(self, connection: Connection) -> None:
         """What is rare, one after the other. Raises RetryableError or DatabaseAwayError."""
         if self._finished:
-            self._note_files((await connection.run_text(bind(_WITH_FILES, self._finished)))[0])
+            (with_files,) = await connection.run_text(bind(_WITH_FILES, self._finished))
+            self._note_files(with_files)
         if not self.key_owner.keys() <= set(self._keys):
             # The site's collation found a key of another spelling: ask for each, to know for which.
             for key in self._keys:
@@ -139,7 +141,7 @@ class ReadSet:
         missing = [job_id for job_id in self._wanted if job_id not in self.jobs]
         if missing:
             (present,) = await connection.run_text(bind(PRESENT, missing))
-            self.held = {str(row[0]) for row in present}
+            self.held = {str(job_id) for (job_id,) in present}
             if not self.held <= set(missing):
                 absent = [job_id for job_id in missing if job_id not in self.held]
                 found = await connection.run_text(*(bind(PRESENT, [job_id]) for job_id in absent))
@@ -179,8 +181,8 @@ class ReadSet:
             if row is None:
                 self._positions_alone.append(job_id)
                 continue
-            status, has_files, at, stage, tie, *created_at = state_row.split("|")
-            if created_at and _to_the_digit(created_at[0]) != _to_the_digit(row.created_at):
+            status, has_files, at, stage, tie, *known = state_row.split("|")
+            if any(_to_the_digit(created_at) != _to_the_digit(row.created_at) for created_at in known):
                 continue  # the key of a job that was deleted, before this one was inserted under its id
             job = row.job
             row.without_position = False
@@ -222,7 +224,7 @@ class ReadSet:
             self.received[key] = Received(row_id, outcome, int(attempts), times.microseconds_of(received_at))
 
     def _load_recorded(self, rows: list[Any]) -> None:
-        self.recorded = {row[0]: Outcome(row[1], row[0], *row[2:]) for row in rows}
+        self.recorded = {row_id: Outcome(kind, row_id, code, error) for row_id, kind, code, error in rows}
 
 
 def _to_the_digit(moment: str) -> str:
@@ -267,7 +269,7 @@ async def forget_keys(connection: Connection, job_ids: list[str]) -> int:
     Locked first: whoever makes one now can set its key only after this transaction, which the caller has begun.
     """
     locked, present = await connection.run_text(bind(_LOCK_KEYS, job_ids), bind(PRESENT, job_ids))
-    gone = {row[0] for row in locked} - {row[0] for row in present}
+    gone = {job_id for (job_id,) in locked} - {job_id for (job_id,) in present}
     if gone:
         await connection.run_text(bind(_DELETE_KEYS, gone))
     return len(gone)

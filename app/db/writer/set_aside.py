@@ -7,12 +7,13 @@ wants it tried again asks there, and that process does it.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.db.connection import Connection
 from app.db.errors import DatabaseError, PacketTooLargeError
 from app.db.pool import Pool
 from app.db.sql import bind
-from app.db.writer.inbox import SETTLED
+from app.db.writer.inbox import SETTLED, Receipt, Try, insert
 from app.domain.delivery import Delivery
 from app.times import microseconds, now, sql6
 
@@ -21,11 +22,6 @@ CODE = "set_aside"
 _ERROR_MAX = 4_000  # characters
 
 _KNOWN = "SELECT id, outcome FROM rushes_webhooks WHERE dedup_key = %s FOR UPDATE"
-
-_INSERT = """
-INSERT INTO rushes_webhooks (id, dedup_key, origin, job_id, status, version, outcome, attempts, duration_ms,
-  error_code, error, received_at, headers, payload) VALUES %s
-"""
 
 _UPDATE = """
 UPDATE rushes_webhooks SET outcome = 'dead', attempts = attempts + %s, error_code = %s, error = %s WHERE id = %s
@@ -42,6 +38,13 @@ SELECT s.spool_id, s.asked_at IS NOT NULL,
   w.id IS NULL OR w.outcome NOT IN ('dead', 'discarded') OR COALESCE(w.error_code, '') <> %s
 FROM rushes_set_aside s LEFT JOIN rushes_webhooks w ON w.id = s.webhook_id WHERE s.spool_id IN %s
 """
+
+
+class _Held(NamedTuple):
+    spool_id: str
+    asked: int
+    over: int
+
 
 _RELEASE = "DELETE FROM rushes_set_aside WHERE spool_id IN %s"
 
@@ -69,15 +72,16 @@ async def record(connection: Connection, delivery: Delivery, why: str, tries: in
     """Makes the webhook a dead letter with the code `set_aside`; its outcome then, another one if it was settled
     meanwhile and nothing was changed. Raises DatabaseError."""
     try:
-        (known,) = (await connection.run("START TRANSACTION", bind(_KNOWN, delivery.dedup_key)))[1:]
-        if known and known[0][1] in SETTLED:
-            return str(known[0][1])
+        _, known = await connection.run("START TRANSACTION", bind(_KNOWN, delivery.dedup_key))
         error = f"it could not be written {tries} times, and waits on its server's disk: {why}"[:_ERROR_MAX]
-        row_id = known[0][0] if known else delivery.id
         if known:
+            ((row_id, outcome),) = known
+            if outcome in SETTLED:
+                return str(outcome)
             write = bind(_UPDATE, tries, CODE, error, row_id)
         else:
-            write = bind(_INSERT, [_row(delivery, error, tries, with_payload=with_payload)])
+            row_id = delivery.id
+            write = _insert(delivery, error, tries, with_payload=with_payload)
         if len(write) > connection.packet_max:
             raise PacketTooLargeError(f"a row of {len(write)} bytes")
         await connection.run(write, bind(_HOLD, [[row_id, delivery.id, sql6(now())]]), "COMMIT")
@@ -94,11 +98,9 @@ async def _end(connection: Connection) -> None:
         connection.close()
 
 
-def _row(delivery: Delivery, error: str, tries: int, *, with_payload: bool) -> list[object]:
-    return [
-        delivery.id,
-        delivery.dedup_key,
-        delivery.origin,
+def _insert(delivery: Delivery, error: str, tries: int, *, with_payload: bool) -> bytes:
+    receipt = Receipt(delivery.id, delivery.dedup_key, delivery.origin, sql6(delivery.received_at))
+    tried = Try(
         delivery.job_id,
         delivery.status,
         delivery.version,
@@ -107,17 +109,17 @@ def _row(delivery: Delivery, error: str, tries: int, *, with_payload: bool) -> l
         max(0, now() - delivery.received_at) / 1000,
         CODE,
         error,
-        sql6(delivery.received_at),
         delivery.headers if with_payload else b"{}",
         delivery.body if with_payload else b"",
-    ]
+    )
+    return insert([(receipt, tried)])
 
 
 async def changes(connection: Connection, spool_ids: Collection[str]) -> Changes:
     """What was done about these. One that the database knows nothing of is to be tried again. Raises DatabaseError."""
-    rows = await connection.rows(bind(_HELD, CODE, [*spool_ids]))
-    over = [row[0] for row in rows if row[2]]
-    waiting = {row[0] for row in rows if not row[1]}
+    rows = [_Held._make(row) for row in await connection.rows(bind(_HELD, CODE, [*spool_ids]))]
+    over = [row.spool_id for row in rows if row.over]
+    waiting = {row.spool_id for row in rows if not row.asked}
     return Changes([spool_id for spool_id in spool_ids if spool_id not in waiting and spool_id not in over], over)
 
 
@@ -134,4 +136,5 @@ async def ask(pool: Pool, webhook_id: str) -> bool:
 
 async def count(pool: Pool) -> int:
     """How many lie aside, in all processes. Raises DatabaseError."""
-    return int((await pool.rows(bind(_COUNT, CODE)))[0][0])
+    ((number,),) = await pool.rows(bind(_COUNT, CODE))
+    return int(number)
