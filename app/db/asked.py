@@ -9,12 +9,12 @@ and again and again, for what another program dates otherwise, takes back or ins
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import NamedTuple
 
 from pymysql.constants import ER
 
 from app import times
 from app.db import places
-from app.db.connection import Row
 from app.db.errors import RetryableError
 from app.db.pool import Pool
 from app.db.resultsets import TextRow
@@ -40,6 +40,15 @@ SELECT INDEX_NAME FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'video_generations' AND COLUMN_NAME = 'createdAt'
   AND SEQ_IN_INDEX = 1 AND INDEX_TYPE = 'BTREE' LIMIT 1
 """
+
+
+class _Made(NamedTuple):
+    """A row of the two statements that follow, as text."""
+
+    job_id: str
+    created_at: str
+    state: str | None
+
 
 # Two statements, of which each is one range of the index: together, in an OR, they would not be.
 _OF_THIS_TIME = """
@@ -68,10 +77,36 @@ FROM video_generations g LEFT JOIN rushes_jobs k
 WHERE g.id IN %s
 """
 
+
+class _Stands(NamedTuple):
+    """A row of _STANDING, as text. `word` and `moved_at` are what rushes_jobs has under `position_of`."""
+
+    job_id: str
+    state: str | None
+    progress: str | None
+    updated_at: str | None
+    created_at: str | None
+    position_of: str | None
+    word: str | None
+    moved_at: str | None
+
+
 _DUE = """
 SELECT job_id, moved_at, due_at, tries, silent, told FROM rushes_asked
 WHERE asked = %s AND due_at <= %s ORDER BY due_at {} LIMIT %s
 """
+
+
+class _Due(NamedTuple):
+    """A row of _DUE."""
+
+    job_id: bytes
+    moved_at: int
+    due_at: int
+    tries: int
+    silent: int
+    told: str | None
+
 
 # The clock was set back, or STALL_AFTER was a longer time: nothing of today's is due as late as that.
 _MISDATED = "UPDATE rushes_asked SET due_at = %s WHERE asked IN (0, 1) AND due_at > %s LIMIT 500"
@@ -144,7 +179,8 @@ class AskedJobs:
             bind(_DUE.format("ASC"), 1, at, limit),
             bind(_DUE.format("ASC"), 0, at, limit),
         )
-        rows = {row[0]: row for row in chain(*zip_longest(*found)) if row is not None}
+        in_turn = (row for row in chain(*zip_longest(*found)) if row is not None)
+        rows = {row.job_id: row for row in map(_Due._make, in_turn)}
         looked_at = [*rows.values()][:limit]
         stalled: list[Asked] = []
         for start in range(0, len(looked_at), _PAGE):
@@ -154,7 +190,7 @@ class AskedJobs:
     async def unfinished(self, job_ids: Sequence[str]) -> dict[str, Job]:
         """Where those of them stand that are unfinished, by their exact ids."""
         rows = await self._texts(bind(_STANDING, job_ids)) if job_ids else []
-        found = {str(row[0]): _job(row) for row in rows if row[1] in _RUNNING}
+        found = {row.job_id: _job(row) for row in map(_Stands._make, rows) if row.state in _RUNNING}
         return {job_id: found[job_id] for job_id in job_ids if job_id in found}
 
     async def save(self, asked: Iterable[Asked]) -> None:
@@ -162,8 +198,8 @@ class AskedJobs:
             await self._pool.run(bind(_NOTE, rows) + _SAVED.encode())
 
     async def _index(self) -> Raw | None:
-        rows = await self._pool.rows(_INDEX)
-        return Raw(b"`%b`" % str(rows[0][0]).replace("`", "``").encode()) if rows else None
+        names = [str(name) for (name,) in await self._pool.rows(_INDEX)]
+        return next((Raw(b"`%b`" % name.replace("`", "``").encode()) for name in names), None)
 
     async def _walk_by_time(self, index: Raw, old: str) -> None:
         at, last_id = await places.place(self._pool, _TIME) or (times.sql6(times.now() - self._stall - _FIRST_LOOK), "")
@@ -176,10 +212,10 @@ class AskedJobs:
                     bind(_OF_THIS_TIME, index, at, last_id, _PAGE),
                     bind(_AFTER_THIS_TIME, index, at, old, _PAGE),
                 )
-            rows = (same + later)[:_PAGE]
-            await self._note([str(row[0]) for row in rows if row[2] in _RUNNING])
+            rows = [_Made._make(row) for row in (same + later)[:_PAGE]]
+            await self._note([row.job_id for row in rows if row.state in _RUNNING])
             if rows:
-                last_id, at = str(rows[-1][0]), str(rows[-1][1])
+                last_id, at, _ = rows[-1]
                 await places.keep(self._pool, _TIME, [at, last_id])
             if len(rows) < _PAGE:
                 return
@@ -187,22 +223,24 @@ class AskedJobs:
     async def _walk_by_id(self, most: int, old: str | None) -> None:
         began = last = await places.place(self._pool, _ID) or ""
         for _ in range(most // _STRETCH):
-            end = await self._pool.rows(bind(_END, last, _STRETCH - 1))
+            rows = await self._pool.rows(bind(_END, last, _STRETCH - 1))
+            end = next((str(job_id) for (job_id,) in rows), None)
             look = bind(_UNKNOWN, last)
-            look += bind(_UP_TO, end[0][0]) if end else b""
+            look += bind(_UP_TO, end) if end is not None else b""
             look += bind(_OLD, old) if old is not None else b""
-            unknown = [str(row[0]) for row in await self._texts(look)]
+            unknown = [str(job_id) for (job_id,) in await self._texts(look)]
             for start in range(0, len(unknown), _PAGE):
                 await self._note(unknown[start : start + _PAGE])
-            last = str(end[0][0]) if end else ""
-            if not end:
+            last = end or ""
+            if end is None:
                 break
         if last != began:
             await places.keep(self._pool, _ID, last)
 
     async def _texts(self, statement: bytes) -> list[TextRow]:
         async with self._pool.connection() as connection:
-            return (await connection.run_text(statement))[0]
+            (rows,) = await connection.run_text(statement)
+            return rows
 
     async def _note(self, job_ids: list[str]) -> None:
         # A site's ids may be longer than ours.
@@ -214,18 +252,18 @@ class AskedJobs:
         """Not due later than STALL_AFTER from now, though another program's clock may be ahead."""
         return Asked(job, min(job.moved_at, times.now()) + self._stall)
 
-    async def _look(self, rows: list[Row]) -> list[Asked]:
+    async def _look(self, rows: list[_Due]) -> list[Asked]:
         """Those that are stalled; of the others, what is known of them is put right."""
-        spelled = [row[0].decode() for row in rows]
+        spelled = [row.job_id.decode() for row in rows]
         jobs = await self.unfinished(spelled)
         stalled, moved = [], []
         at = times.now()
-        for job_id, (_, moved_at, due_at, tries, silent, told) in zip(spelled, rows, strict=True):
+        for job_id, row in zip(spelled, rows, strict=True):
             job = jobs.get(job_id)
             if job is None:
                 continue
-            same = job.moved_at == moved_at
-            asked = Asked(job, due_at, tries, silent, told) if same else self._never_asked(job)
+            same = job.moved_at == row.moved_at
+            asked = Asked(job, row.due_at, row.tries, row.silent, row.told) if same else self._never_asked(job)
             if job.moved_at < at - self._stall:
                 stalled.append(asked)
             else:
@@ -241,9 +279,9 @@ def _row(asked: Asked) -> list[object]:
     return [exact(job.job_id), job.moved_at, asked.tries > 0, asked.due_at, asked.tries, asked.silent, asked.told]
 
 
-def _job(row: TextRow) -> Job:
-    job_id, state, progress, updated_at, created_at, key_of, word, moved_at = row
-    if key_of != job_id or word is None or moved_at is None:  # also where only the collation found one
-        seen = times.stored(updated_at) or 0, times.stored(created_at) or 0
-        return Job(str(job_id), status_word(str(state), whole(progress)), max(seen))
-    return Job(str(job_id), word, times.microseconds_of(moved_at))
+def _job(row: _Stands) -> Job:
+    # The collation may have found another job's position.
+    if row.position_of != row.job_id or row.word is None or row.moved_at is None:
+        seen = times.stored(row.updated_at) or 0, times.stored(row.created_at) or 0
+        return Job(row.job_id, status_word(str(row.state), whole(row.progress)), max(seen))
+    return Job(row.job_id, row.word, times.microseconds_of(row.moved_at))

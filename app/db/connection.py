@@ -118,7 +118,8 @@ class Connection:
             raise DatabaseAwayError(f"no answer from the database ({type(error).__name__})") from error
 
     async def rows(self, statement: Statement) -> tuple[Row, ...]:
-        return (await self.run(statement))[0]
+        (rows,) = await self.run(statement)
+        return rows
 
     @property
     def closed(self) -> bool:

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any
+from operator import attrgetter
+from typing import Any, Self
 
 import orjson
 
@@ -62,7 +62,7 @@ LAST_ID = "g"  # after every id, which are of hex digits
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """The row of a received webhook. `received_at` is in microseconds since 1970."""
+    """The row of a received webhook: the columns of `_SUMMARY`. `received_at` is in microseconds since 1970."""
 
     id: str
     received_at: int
@@ -75,6 +75,11 @@ class Webhook:
     duration_ms: float
     error_code: str | None
     error: str | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        row_id, received_at, *rest = row
+        return cls(row_id, microseconds(received_at), *rest)
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -94,7 +99,8 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class WholeWebhook(Webhook):
-    """With what came in: `headers` is JSON, `body` is as it was sent. A duplicate has no `dedup_key`."""
+    """With what came in, the columns of `WHOLE`: `headers` is JSON, `body` is as it was sent. A duplicate has no
+    `dedup_key`."""
 
     dedup_key: str | None
     headers: str
@@ -151,18 +157,19 @@ class ReceivedWebhooks:
         self, limit: int, *, before: str | None = None, outcomes: Sequence[str] = (), job_id: str | None = None
     ) -> tuple[list[Webhook], str | None]:
         """(at most `limit`, newest first and older than the id `before`; what to give as `before` for the next)."""
-        found: list[Row] = []
+        found: list[Webhook] = []
         for outcome in outcomes or (None,):
-            found += await self._pool.rows(_page(limit + 1, before, outcome, job_id))
-        found.sort(key=itemgetter(0), reverse=True)
-        shown = [_webhook(row) for row in found[:limit]]
+            rows = await self._pool.rows(_page(limit + 1, before, outcome, job_id))
+            found += map(Webhook.from_row, rows)
+        found.sort(key=attrgetter("id"), reverse=True)
+        shown = found[:limit]
         return shown, shown[-1].id if len(found) > limit else None
 
     async def get(self, webhook_id: str) -> WholeWebhook | None:
         if not is_id(webhook_id):
             return None
         rows = await self._pool.rows(bind(f"{WHOLE} WHERE id = %s", webhook_id))
-        return whole(rows[0]) if rows else None
+        return next(map(WholeWebhook.from_row, rows), None)
 
     async def count(self, outcomes: Sequence[str]) -> tuple[int, str]:
         """(how many there are, the id of the newest)."""
@@ -242,7 +249,7 @@ class ReceivedWebhooks:
         ids = await self._ids(outcomes, after or "", newest or LAST_ID, AT_ONCE)
         rows = await self._pool.rows(bind(f"{WHOLE} WHERE id IN %s ORDER BY id", ids)) if ids else ()
         # All at once, so that they share transactions; the writer takes them in this order.
-        answers = await asyncio.gather(*(self.replay_or_busy(whole(row), writer) for row in rows))
+        answers = await asyncio.gather(*(self.replay_or_busy(WholeWebhook.from_row(row), writer) for row in rows))
         return list(answers), ids[-1] if len(ids) == AT_ONCE else None
 
     async def replay_or_busy(self, webhook: WholeWebhook, writer: Writer) -> dict[str, Any]:
@@ -256,8 +263,8 @@ class ReceivedWebhooks:
         """How many of them were dead or parked, and are discarded now."""
         if not webhook_ids:
             return 0
-        results = await self._pool.run(bind(_DISCARD, list(webhook_ids), list(OPEN)), "SELECT ROW_COUNT()")
-        return int(results[1][0][0])
+        _, ((count,),) = await self._pool.run(bind(_DISCARD, list(webhook_ids), list(OPEN)), "SELECT ROW_COUNT()")
+        return int(count)
 
     async def discard_some(self, outcomes: Sequence[str], newest: str) -> int:
         """Discards the next ones, up to the id `newest`; 0 when there are none left."""
@@ -265,7 +272,7 @@ class ReceivedWebhooks:
 
     async def _ids(self, outcomes: Sequence[str], after: str, newest: str, limit: int) -> list[str]:
         results = await self._pool.run(*(bind(_IDS, outcome, after, newest, limit) for outcome in outcomes))
-        return sorted(row[0] for rows in results for row in rows)[:limit]
+        return sorted(webhook_id for rows in results for (webhook_id,) in rows)[:limit]
 
 
 _FORGET = "DELETE FROM rushes_webhooks WHERE id = %s AND outcome = 'duplicate'"
@@ -308,12 +315,3 @@ def _left(webhook: Webhook, outcome: str, message: str) -> dict[str, Any]:
         "status": webhook.status,
         "message": message,
     }
-
-
-def _webhook(row: Row) -> Webhook:
-    return Webhook(row[0], microseconds(row[1]), *row[2:])
-
-
-def whole(row: Row) -> WholeWebhook:
-    """A row of `WHOLE`."""
-    return WholeWebhook(row[0], microseconds(row[1]), *row[2:])

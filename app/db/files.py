@@ -1,7 +1,7 @@
 """A job's files as the pages read them: the first of them by their keys, and how many there are."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from app.db.connection import Row
 from app.db.sql import Raw, bind, json_bytes
@@ -13,6 +13,15 @@ _PLACE = "CAST(CONVERT(s3Key USING utf8mb4) AS BINARY)"
 _SIZE = f"{json_bytes('fileUrl')} + {json_bytes('filePath')}"
 
 _COUNT = f"SELECT generationId, COUNT(*), SUM({_SIZE}) FROM video_files WHERE generationId IN %s GROUP BY generationId"
+
+
+class Counted(NamedTuple):
+    """A row of `count`; the size may be a Decimal."""
+
+    id: str
+    number: int
+    size: int
+
 
 _COLUMNS = """
 SELECT f.generationId, f.id, f.filename, f.fileUrl, f.filePath, f.fileSize, f.format, f.durationSeconds, f.aspectRatio,
@@ -41,14 +50,15 @@ def count(job_ids: Sequence[str]) -> bytes:
     return bind(_COUNT, job_ids)
 
 
-def first_of(counted: Sequence[Row]) -> list[bytes]:
+def first_of(counted: Iterable[Counted]) -> list[bytes]:
     """The statements that read the first files of the jobs that `count` told of; for `shown`."""
-    fits: dict[bool, list[str]] = {True: [], False: []}
-    for job_id, number, size in counted:
-        fits[number <= FILES_MAX and size <= EVENT_MAX].append(job_id)
-    statements = [bind(_ALL, fits[True])] if fits[True] else []
-    if fits[False]:
-        statements.append(bind(_FIRST, Raw(bind("generationId IN %s", fits[False]))))
+    whole: list[str] = []
+    cut: list[str] = []
+    for job in counted:
+        (whole if job.number <= FILES_MAX and job.size <= EVENT_MAX else cut).append(job.id)
+    statements = [bind(_ALL, whole)] if whole else []
+    if cut:
+        statements.append(bind(_FIRST, Raw(bind("generationId IN %s", cut))))
     return statements
 
 

@@ -76,7 +76,7 @@ async def pending(url: str, wait: float = 10.0) -> list[str]:
     names = sorted(path.stem for path in _FOLDER.glob("*.sql"))
     connection = await connect(url, wait)
     try:
-        applied = {row[0] for row in await connection.rows("SELECT migration_id FROM _yoyo_migration")}
+        applied = {name for (name,) in await connection.rows("SELECT migration_id FROM _yoyo_migration")}
     except RetryableError as error:
         if not error.lacks_table:
             raise
@@ -169,7 +169,7 @@ def _try_rights(cursor: Any) -> None:
 def _clear_halves(cursor: Any) -> None:
     """yoyo stumbles over tables of its own that it was making when it was ended. Nothing is recorded in them yet."""
     cursor.execute("SHOW TABLES LIKE '\\_yoyo\\_%'")
-    found = {row[0] for row in cursor.fetchall()}
+    found = {name for (name,) in cursor.fetchall()}
     if "_yoyo_version" in found:
         cursor.execute("SELECT COUNT(*) FROM _yoyo_version")
         if cursor.fetchone() != (0,):

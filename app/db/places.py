@@ -14,7 +14,7 @@ _KEEP = "INSERT INTO rushes_places (name, place) VALUES (%s, %s) ON DUPLICATE KE
 async def place(pool: Pool, name: str) -> Any:
     """What was kept under that name, None before anything was. Raises DatabaseError."""
     rows = await pool.rows(bind(_PLACE, name))
-    return orjson.loads(rows[0][0]) if rows else None
+    return next((orjson.loads(place) for (place,) in rows), None)
 
 
 async def keep(pool: Pool, name: str, value: Any) -> None:

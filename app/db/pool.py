@@ -63,7 +63,8 @@ class Pool:
 
     async def rows(self, statement: Statement) -> tuple[Row, ...]:
         """One statement's rows."""
-        return (await self.run(statement))[0]
+        (rows,) = await self.run(statement)
+        return rows
 
     async def run(self, *statements: Statement) -> list[tuple[Row, ...]]:
         async with self.connection() as connection:

@@ -113,8 +113,8 @@ class Registrar:
             raise RetryableError(_BUSY, ER.LOCK_WAIT_TIMEOUT) from None
         try:
             async with self._pool.connection() as connection:
-                taken = await connection.rows(bind(_TAKE_TURN, exact(author_id), _PATIENCE // 2))
-                if not taken[0][0]:
+                ((taken,),) = await connection.rows(bind(_TAKE_TURN, exact(author_id), _PATIENCE // 2))
+                if not taken:
                     raise RetryableError(_BUSY, ER.LOCK_WAIT_TIMEOUT)
                 try:
                     yield connection
@@ -166,8 +166,8 @@ class Registrar:
         raise AssertionError("counting has no end")
 
     async def _has_too_many(self, connection: Connection, author_id: str) -> bool:
-        rows = await connection.rows(bind(_COUNT, author_id, exact(author_id), self._max_unfinished))
-        return int(rows[0][0]) >= self._max_unfinished
+        ((count,),) = await connection.rows(bind(_COUNT, author_id, exact(author_id), self._max_unfinished))
+        return int(count) >= self._max_unfinished
 
     async def _insert(
         self, connection: Connection, job_id: str, new: NewJob, request: Request | None

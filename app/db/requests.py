@@ -41,7 +41,7 @@ async def find(connection: Connection, request: Request) -> str | None:
     rows = await connection.rows(bind(_REMEMBERED, exact(request.user_id), exact(request.key)))
     if not rows:
         return None
-    job_id, digest = rows[0]
+    ((job_id, digest),) = rows
     if digest not in (None, request.digest):
         raise KeyReusedError
     return str(job_id)

@@ -2,7 +2,7 @@
 is shown as none."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from app.db.sql import bind, exact
 from app.domain import job as rules
@@ -26,8 +26,16 @@ WHERE g.authorId = %s AND g.status = %s AND {EXACTLY} = %s ORDER BY g.createdAt 
 """
 
 
+class Sized(NamedTuple):
+    """A job, found and not read yet: how many bytes it takes, and when it was made, as the database has it."""
+
+    id: str
+    size: int
+    created_at: Any
+
+
 def newest_unfinished(author_id: str, size: str, most: int) -> bytes:
-    """A statement that gives (id, size, createdAt) of the author's newest unfinished jobs, newest first. `size` is SQL.
+    """A statement that gives `Sized` rows of the author's newest unfinished jobs, newest first. `size` is SQL.
 
     Each state by itself, since an index gives them in order only then: it is followed no further than `most` rows.
     """
@@ -48,11 +56,32 @@ class Present(NamedTuple):
     completed_at: int | None
 
 
-def present(status: object, progress: object, times: Sequence[object], key: Sequence[Any]) -> Present:
-    """`times` are createdAt, updatedAt and completedAt, `key` is status, at and updated_at in rushes_jobs."""
-    created_at, updated_at, completed_at = map(stored, times)
-    state, number = rules.state_of(status, ended=completed_at is not None), whole(progress)
-    word, at, moved_at = key[0], key[1], stored(key[2])
+class JobColumns(Protocol):
+    """Of a row of video_generations, joined by `KEY` to what rushes_jobs has of it: `word`, `at` and `moved_at` are
+    status, at and updated_at there."""
+
+    @property
+    def state(self) -> object: ...
+    @property
+    def progress(self) -> object: ...
+    @property
+    def created_at(self) -> object: ...
+    @property
+    def updated_at(self) -> object: ...
+    @property
+    def completed_at(self) -> object: ...
+    @property
+    def word(self) -> str | None: ...
+    @property
+    def at(self) -> int | None: ...
+    @property
+    def moved_at(self) -> object: ...
+
+
+def present(row: JobColumns) -> Present:
+    created_at, updated_at, completed_at = stored(row.created_at), stored(row.updated_at), stored(row.completed_at)
+    state, number = rules.state_of(row.state, ended=completed_at is not None), whole(row.progress)
+    word, at, moved_at = row.word, row.at, stored(row.moved_at)
     if word is None or _contradicts(word, state):
         word, at, moved_at = rules.status_word(state, number), None, completed_at or updated_at
     known = created_at or updated_at or completed_at or 0

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.db import files, log
-from app.db.connection import Row
 from app.db.loader import Loader
 from app.db.pool import Pool
-from app.db.rows import EXACTLY, KEY, UNFINISHED, newest_unfinished, present, text, that_fit
+from app.db.rows import EXACTLY, KEY, UNFINISHED, Sized, newest_unfinished, present, text, that_fit
 from app.db.sql import bind, exact, json_bytes
 from app.db.videos import VIEW, read_files
 from app.domain.event import EventId, LogEvent, Typical, event_data, event_name, words
@@ -22,6 +21,25 @@ SELECT g.id, g.status, g.progress, LEFT(g.message, %s), LEFT(g.error, %s), g.aut
   g.createdAt, g.updatedAt, g.completedAt, k.status, k.at, k.updated_at
 FROM video_generations g {KEY}
 """
+
+
+class _Row(NamedTuple):
+    """A row of _COLUMNS. Other programs' may hold anything."""
+
+    id: str
+    state: Any
+    progress: Any
+    message: Any
+    error: Any
+    author_id: Any
+    organization_id: str | None
+    created_at: Any
+    updated_at: Any
+    completed_at: Any
+    word: str | None
+    at: int | None
+    moved_at: Any
+
 
 # Characters. Texts of an unfinished job are short, where other programs do not write them.
 _TEXT_MAX = 65_536
@@ -121,10 +139,10 @@ class Snapshots:
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, JobState | None]]:
         jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", _TEXT_MAX, _TEXT_MAX, job_ids)
         async with self._pool.connection() as connection:
-            head, rows, counted = (await connection.run(*VIEW, log.HEAD, jobs, files.count(job_ids)))[2:5]
+            *_view, head, rows, counted = await connection.run(*VIEW, log.HEAD, jobs, files.count(job_ids))
             videos = await read_files(connection, counted)
         # The database compares without regard to case: what was found is not always what was asked for.
-        found = {row[0]: _job(row, *videos.get(row[0], ([], 0))) for row in rows}
+        found = {row.id: _job(row, *videos.get(row.id, ([], 0))) for row in map(_Row._make, rows)}
         return {job_id: (log.head_of(head), found.get(job_id)) for job_id in job_ids}
 
     async def of_user(self, user_id: str) -> UserState:
@@ -145,14 +163,14 @@ class Snapshots:
         """None for who has too many. The rows that are read are bounded, however many there are."""
         exactly = [exact(user_id) for user_id in user_ids]
         jobs = bind(_OF_USERS, _SHORT, _SHORT, user_ids, exactly, _ROWS_AT_ONCE + 1)
-        head, rows = (await self._pool.run(*VIEW, log.HEAD, jobs, "COMMIT"))[2:4]
+        *_view, head, rows, _ = await self._pool.run(*VIEW, log.HEAD, jobs, "COMMIT")
         if len(rows) > _ROWS_AT_ONCE:
             if len(user_ids) == 1:
-                return {user_ids[0]: None}
+                return dict.fromkeys(user_ids)
             half = len(user_ids) // 2
             return await self._read_users(user_ids[:half]) | await self._read_users(user_ids[half:])
         found: dict[str, list[JobState]] = {user_id: [] for user_id in user_ids}
-        for job in map(_job, rows):
+        for job in map(_job, map(_Row._make, rows)):
             if job.author_id in found:
                 found[job.author_id].append(job)
         return {user_id: self._newest(log.head_of(head), jobs) for user_id, jobs in found.items()}
@@ -162,12 +180,14 @@ class Snapshots:
         (user_id,) = user_ids
         newest = newest_unfinished(user_id, _SIZE, self._most + 1)
         async with self._pool.connection() as connection:
-            head, found = (await connection.run(*VIEW, log.HEAD, newest))[2:4]
-            chosen = [row[0] for row in found[: min(self._most, that_fit([row[1] for row in found], self._most_bytes))]]
+            *_view, head, rows = await connection.run(*VIEW, log.HEAD, newest)
+            found = [*map(Sized._make, rows)]
+            fit = that_fit([row.size for row in found], self._most_bytes)
+            chosen = [row.id for row in found[: min(self._most, fit)]]
             jobs: list[JobState] = []
             for start in range(0, len(chosen), _PAGE):
                 page = bind(f"{_COLUMNS} WHERE g.id IN %s", _SHORT, _SHORT, chosen[start : start + _PAGE])
-                jobs += map(_job, await connection.rows(page))
+                jobs += map(_job, map(_Row._make, await connection.rows(page)))
             await connection.run("COMMIT")
         if len(found) <= _ROWS_AT_ONCE:
             self._apart.pop(user_id, None)
@@ -181,11 +201,12 @@ class Snapshots:
         return UserState(head, newest[:fit][::-1], fit < len(jobs), [])
 
 
-def _job(row: Row, videos: Sequence[dict[str, Any]] = (), num_videos: int = 0) -> JobState:
-    now = present(row[1], row[2], row[7:10], row[10:13])
+def _job(row: _Row, videos: Sequence[dict[str, Any]] = (), num_videos: int = 0) -> JobState:
+    now = present(row)
     return JobState(
-        id=row[0], state=now.state, status=now.status, progress=now.progress,
-        message=text(row[3]), error=text(row[4]), author_id=words(row[5]), organization_id=row[6],
+        id=row.id, state=now.state, status=now.status, progress=now.progress,
+        message=text(row.message), error=text(row.error),
+        author_id=words(row.author_id), organization_id=row.organization_id,
         created_at=now.created_at, at=now.at, moved_at=now.moved_at,
         videos=list(videos), num_videos=num_videos,
     )  # fmt: skip

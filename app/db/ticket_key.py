@@ -62,7 +62,7 @@ class TicketKey:
             # Somebody deleted it, so that a new one is made. Others may be making one too: the first counts.
             await self._pool.run(bind(_MAKE, _random()))
             rows = await self._pool.rows(_READ)
-        found = rows[0][0] if rows else ""
+        found = next((str(secret) for (secret,) in rows), "")
         if not _FORM.fullmatch(found):
             log.error("ticket_key_unusable", hint="delete the row of rushes_ticket_key, and a new one is made")
             raise DatabaseAwayError("the key of stream tickets in the database is none")

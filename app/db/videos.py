@@ -2,10 +2,10 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -13,7 +13,7 @@ from app.db import files, log
 from app.db.connection import Connection, Row
 from app.db.loader import Loader
 from app.db.pool import Pool
-from app.db.rows import EXACTLY, KEY, newest_unfinished, number, present, text, that_fit
+from app.db.rows import EXACTLY, KEY, Sized, newest_unfinished, number, present, text, that_fit
 from app.db.sql import bind, exact, json_bytes
 from app.domain.event import EVENT_MAX, EventId, Typical, words
 from app.times import microseconds, rfc3339, sql6, stored
@@ -24,6 +24,32 @@ SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.mode
   g.completedAt, k.status, k.at, k.updated_at
 FROM video_generations g {KEY}
 """
+
+
+class _Row(NamedTuple):
+    """A row of _COLUMNS. Other programs' may hold anything."""
+
+    id: str
+    prompt: Any
+    state: Any
+    progress: Any
+    message: Any
+    error: Any
+    model: Any
+    model_version: Any
+    processing_time: Any
+    generation_time: Any
+    download_time: Any
+    aspect_ratio: Any
+    author_id: Any
+    organization_id: str | None
+    created_at: Any
+    updated_at: Any
+    completed_at: Any
+    word: str | None
+    at: int | None
+    moved_at: Any
+
 
 # What a job and its files take of an answer's bytes, beside the names of fields.
 _SIZE = f"500 + {json_bytes('g.prompt')}"
@@ -128,7 +154,8 @@ class Videos:
 
     async def get(self, job_id: str) -> Generation | None:
         """One job in any state, found by its exact id."""
-        return (await self.with_head(job_id))[1]
+        _, job = await self.with_head(job_id)
+        return job
 
     async def with_head(self, job_id: str) -> tuple[EventId, Generation | None]:
         """The log's head and the job, in one read view."""
@@ -137,7 +164,7 @@ class Videos:
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, Generation | None]]:
         jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", job_ids)
         async with self._pool.connection() as connection:
-            head, rows, counted = (await connection.run(*VIEW, log.HEAD, jobs, files.count(job_ids)))[2:5]
+            *_view, head, rows, counted = await connection.run(*VIEW, log.HEAD, jobs, files.count(job_ids))
             videos = await read_files(connection, counted)
         # The database compares without regard to case: what was found is not always what was asked for.
         found = {g.id: g for g in _generations(rows, videos)}
@@ -146,7 +173,7 @@ class Videos:
     async def with_files_after(self, job: Generation, file_id: str) -> Generation:
         """The job with the files that follow one of them. Raises BadCursorError when that is none of its."""
         known, rows = await self._pool.run(*files.after(job.id, file_id))
-        if not known or known[0][0] != file_id:
+        if (file_id,) not in known:  # compared here: the site's collation may take another id for the same
             raise BadCursorError("files_after is not the id of a file of this job")
         return replace(job, videos=files.shown(rows).get(job.id, []))
 
@@ -165,75 +192,80 @@ class Videos:
             else:
                 where += " AND (g.createdAt < %s OR g.createdAt IS NULL OR (g.createdAt = %s AND g.id < %s))"
                 values += [created_at, created_at, last_id]
-        found = f"SELECT g.id, {_SIZE}, g.createdAt FROM video_generations g {where}"
-        page = bind(f"{found} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
+        sized = f"SELECT g.id, {_SIZE}, g.createdAt FROM video_generations g {where}"
+        page = bind(f"{sized} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
         first = (
             newest_unfinished(author_id, _UNFINISHED_SIZE, _ACTIVE_MAX + 1)
             if cursor is None
             else b"SELECT NULL LIMIT 0"
         )
         async with self._pool.connection() as connection:
-            head, rows, unfinished = (await connection.run(*VIEW, log.HEAD, page, first))[2:5]
-            shown = rows[: that_fit([row[1] for row in rows[:limit]], self._most_bytes)]
-            active = unfinished[: that_fit([row[1] for row in unfinished[:_ACTIVE_MAX]], self._most_bytes)]
+            *_view, head, found, going_on = await connection.run(*VIEW, log.HEAD, page, first)
+            rows, unfinished = [*map(Sized._make, found)], [*map(Sized._make, going_on)]
+            shown = rows[: that_fit([row.size for row in rows[:limit]], self._most_bytes)]
+            active = unfinished[: that_fit([row.size for row in unfinished[:_ACTIVE_MAX]], self._most_bytes)]
             shown, whole = await self._whole(connection, shown, active)
         at = {generation.id: generation for generation in whole}
         more = len(rows) > len(shown)
         return Page(
             head=log.head_of(head),
-            completed=[at[row[0]] for row in shown if row[0] in at],
-            next_cursor=_encode(shown[-1][2], shown[-1][0]) if more else None,
-            active=sorted((at[row[0]] for row in active if row[0] in at), key=lambda g: (g.created_at, g.id)),
+            completed=[at[row.id] for row in shown if row.id in at],
+            next_cursor=_encode(shown[-1]) if more else None,
+            active=sorted((at[row.id] for row in active if row.id in at), key=lambda g: (g.created_at, g.id)),
             active_more=len(unfinished) > len(active),
         )
 
     async def _whole(
-        self, connection: Connection, shown: tuple[Row, ...], active: tuple[Row, ...]
-    ) -> tuple[tuple[Row, ...], list[Generation]]:
+        self, connection: Connection, shown: list[Sized], active: list[Sized]
+    ) -> tuple[list[Sized], list[Generation]]:
         """(those of the page that fit with their files too, all jobs that are to be shown). Ends the read view."""
         if not shown and not active:
             await connection.run("COMMIT")
             return shown, []
-        ids = [row[0] for row in shown]
-        jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", [*ids, *(row[0] for row in active)])
+        ids = [row.id for row in shown]
+        jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", [*ids, *(row.id for row in active)])
         if not ids:
-            return shown, _generations((await connection.run(jobs, "COMMIT"))[0], {})
-        rows, counted = await connection.run(jobs, files.count(ids))
-        of_files = {job_id: min(int(size) + _FILE * number, EVENT_MAX) for job_id, number, size in counted}
-        shown = shown[: that_fit([row[1] + of_files.get(row[0], 0) for row in shown], self._most_bytes)]
-        listed = {row[0] for row in shown}
-        return shown, _generations(rows, await read_files(connection, [row for row in counted if row[0] in listed]))
+            rows, _ = await connection.run(jobs, "COMMIT")
+            return shown, _generations(rows, {})
+        rows, found = await connection.run(jobs, files.count(ids))
+        counted = [*map(files.Counted._make, found)]
+        of_files = {job.id: min(int(job.size) + _FILE * job.number, EVENT_MAX) for job in counted}
+        shown = shown[: that_fit([row.size + of_files.get(row.id, 0) for row in shown], self._most_bytes)]
+        listed = {row.id for row in shown}
+        return shown, _generations(rows, await read_files(connection, [job for job in counted if job.id in listed]))
 
     async def typical_seconds(self) -> float | None:
         """The mean processing time among the newest events' completions; None when there are none."""
         head = log.head_of(await self._pool.rows(log.HEAD))
-        rows = await self._pool.rows(bind(_TYPICAL, max(0, head.number - 2000)))
-        return None if rows[0][0] is None else float(rows[0][0])
+        ((mean,),) = await self._pool.rows(bind(_TYPICAL, max(0, head.number - 2000)))
+        return None if mean is None else float(mean)
 
 
 Files = dict[str, tuple[list[dict[str, Any]], int]]
 """By the job's id: those that are shown, and how many there are."""
 
 
-async def read_files(connection: Connection, counted: Sequence[Row]) -> Files:
+async def read_files(connection: Connection, counted: Iterable[Row]) -> Files:
     """The first files of the jobs that `files.count` told of. Ends the read view."""
-    *answers, _ = await connection.run(*files.first_of(counted), "COMMIT")
-    shown = files.shown([row for rows in answers for row in rows])
-    return {job_id: (shown.get(job_id, []), int(number)) for job_id, number, _ in counted}
+    jobs = [*map(files.Counted._make, counted)]
+    *results, _ = await connection.run(*files.first_of(jobs), "COMMIT")
+    shown = files.shown([row for rows in results for row in rows])
+    return {job.id: (shown.get(job.id, []), int(job.number)) for job in jobs}
 
 
 def _generations(rows: tuple[Row, ...], videos: Files) -> list[Generation]:
-    return [_generation(row, *videos.get(row[0], ([], 0))) for row in rows]
+    return [_generation(row, *videos.get(row.id, ([], 0))) for row in map(_Row._make, rows)]
 
 
-def _generation(row: Row, videos: list[dict[str, Any]], num_videos: int) -> Generation:
-    now = present(row[2], row[3], row[14:17], row[17:20])
+def _generation(row: _Row, videos: list[dict[str, Any]], num_videos: int) -> Generation:
+    now = present(row)
     return Generation(
-        id=row[0], prompt=words(row[1]), state=now.state, status=now.status, progress=now.progress,
-        message=text(row[4]), error=text(row[5]),
-        model=words(row[6]), model_version=words(row[7]),
-        processing_time=number(row[8]), generation_time=number(row[9]), download_time=number(row[10]),
-        aspect_ratio=words(row[11]), author_id=words(row[12]), organization_id=row[13],
+        id=row.id, prompt=words(row.prompt), state=now.state, status=now.status, progress=now.progress,
+        message=text(row.message), error=text(row.error),
+        model=words(row.model), model_version=words(row.model_version),
+        processing_time=number(row.processing_time), generation_time=number(row.generation_time),
+        download_time=number(row.download_time),
+        aspect_ratio=words(row.aspect_ratio), author_id=words(row.author_id), organization_id=row.organization_id,
         created_at=now.created_at,
         completed_at=now.completed_at,
         videos=videos, num_videos=num_videos,
@@ -244,10 +276,10 @@ def _generation(row: Row, videos: list[dict[str, Any]], num_videos: int) -> Gene
 _DATETIME = re.compile(r"\d{4}-(?:0\d|1[0-2])-[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d(?:\.\d{1,6})?", re.ASCII)
 
 
-def _encode(created_at: datetime | str | None, job_id: str) -> str:
+def _encode(last: Sized) -> str:
     """Where a page ends, as the database has it: NULL comes last."""
-    at = sql6(microseconds(created_at)) if isinstance(created_at, datetime) else created_at
-    return base64.urlsafe_b64encode(orjson.dumps([at, job_id])).decode()
+    at = sql6(microseconds(last.created_at)) if isinstance(last.created_at, datetime) else last.created_at
+    return base64.urlsafe_b64encode(orjson.dumps([at, last.id])).decode()
 
 
 def _decode(cursor: str) -> tuple[str | None, str]:

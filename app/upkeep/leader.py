@@ -50,11 +50,11 @@ class Leader:
                     self.close()
                     self._connection = await connect(self._url, self._wait)
                     await self._connection.run(_SESSION)
-                rows = await self._connection.rows(bind(_TAKE, self._name, self._name))
+                ((taken,),) = await self._connection.rows(bind(_TAKE, self._name, self._name))
             except PassingError:
                 self.close()
                 return False
-            return bool(rows[0][0])
+            return bool(taken)
 
     async def repeat(self, what: str, step: Callable[[], Awaitable[None]], every: float) -> None:
         """Runs `step` every so many seconds, in the process that leads, until cancelled.

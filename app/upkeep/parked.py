@@ -3,10 +3,11 @@
 import asyncio
 import time
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
-from app.db.dead_letters import AT_ONCE, LAST_ID, WHOLE, forget, whole
+from app.db.dead_letters import AT_ONCE, LAST_ID, WHOLE, WholeWebhook, forget
 from app.db.errors import BusyError, PassingError
 from app.db.pool import Pool
 from app.db.sql import Raw, bind, exact
@@ -28,6 +29,15 @@ SELECT w.id, w.job_id, g.id FROM rushes_webhooks w FORCE INDEX (rushes_webhooks_
 STRAIGHT_JOIN video_generations g ON g.id = CONVERT(w.job_id USING %s) COLLATE %s
 WHERE w.outcome = 'parked' AND w.id > %s AND w.id <= %s ORDER BY w.id LIMIT %s
 """
+
+
+class _WithJob(NamedTuple):
+    """A row of _WITH_JOB: the webhook, the job that it names, and how the job spells that itself."""
+
+    id: str
+    job_id: str
+    spelled: str
+
 
 _COLLATION = """
 SELECT CHARACTER_SET_NAME, COLLATION_NAME FROM information_schema.COLUMNS
@@ -92,8 +102,8 @@ class Parked:
         at = time.monotonic()
         self._resting = {job_id: until for job_id, until in self._resting.items() if until > at}
         for _ in range(-(-self._per_round // _PAGE)):
-            end = await self._read(bind(_END_OF_PAGE, self._last_id, _PAGE - 1))
-            until = str(end[0][0]) if end else LAST_ID
+            end = [str(webhook_id) for (webhook_id,) in await self._read(bind(_END_OF_PAGE, self._last_id, _PAGE - 1))]
+            until = next(iter(end), LAST_ID)
             while self._last_id < until:
                 self._last_id = await self._look(self._last_id, until)
             if not end:
@@ -102,15 +112,19 @@ class Parked:
 
     async def _read(self, statement: bytes) -> list[tuple[str | None, ...]]:
         async with self._pool.connection() as connection:
-            return (await connection.run_text(statement))[0]
+            (rows,) = await connection.run_text(statement)
+            return rows
 
     async def _look(self, after: str, until: str) -> str:
         """Starts to apply the webhooks of those jobs that are there now; the id up to which it has looked."""
         if not self._collation:
-            self._collation = [Raw(str(name).encode()) for name in (await self._read(_COLLATION.encode()))[0]]
-        rows = await self._read(bind(_WITH_JOB, *self._collation, after, until, _FOUND))
+            (names,) = await self._read(_COLLATION.encode())
+            self._collation = [Raw(str(name).encode()) for name in names]
+        rows = [
+            _WithJob._make(row) for row in await self._read(bind(_WITH_JOB, *self._collation, after, until, _FOUND))
+        ]
         # Compared here: to the site's collation other spellings are the same.
-        present = {job_id for _, job_id, spelled in rows if job_id is not None and job_id == spelled}
+        present = {row.job_id for row in rows if row.job_id == row.spelled}
         for job_id in sorted(present - self._applying.keys() - self._resting.keys()):
             if len(self._applying) >= _JOBS_AT_ONCE:
                 await asyncio.wait(self._applying.values(), return_when=asyncio.FIRST_COMPLETED, timeout=self._poll)
@@ -118,7 +132,7 @@ class Parked:
                 return until  # each of these jobs is held by somebody: the next round goes on
             task = self._applying[job_id] = asyncio.create_task(self._apply_in_round(job_id))
             task.add_done_callback(partial(self._applied, job_id))
-        return str(rows[-1][0]) if len(rows) == _FOUND else until
+        return rows[-1].id if len(rows) == _FOUND else until
 
     def _applied(self, job_id: str, _task: asyncio.Task[int]) -> None:
         self._applying.pop(job_id, None)
@@ -140,7 +154,8 @@ class Parked:
         applied, last_id = 0, ""
         while True:
             rows = await self._pool.rows(bind(_OF_JOB, job_id, exact(job_id), last_id, AT_ONCE))
-            deliveries = [whole(row).delivery() for row in rows]
+            parked = [WholeWebhook.from_row(row) for row in rows]
+            deliveries = [webhook.delivery() for webhook in parked]
             # All at once: the writer takes them in this order, into one transaction.
             outcomes = await asyncio.gather(*(self._writer.submit(d) for d in deliveries), return_exceptions=True)
             for delivery, outcome in zip(deliveries, outcomes, strict=True):
@@ -152,6 +167,6 @@ class Parked:
                 applied += outcome.kind == "applied"
             if any(isinstance(o, Outcome) and o.kind == "queued" for o in outcomes):
                 raise BusyError("the webhooks wait on the local disk")
-            if len(rows) < AT_ONCE:
+            if len(parked) < AT_ONCE:
                 return applied
-            last_id = rows[-1][0]
+            last_id = parked[-1].id

@@ -98,7 +98,7 @@ class Retention:
         self._rows = _ROWS
         total, last = 0, ""
         while True:
-            until = (await self._pool.rows(bind(_LAST_OLD_WEBHOOK, last, self._rows, before)))[0][0]
+            ((until,),) = await self._pool.rows(bind(_LAST_OLD_WEBHOOK, last, self._rows, before))
             if until is None:
                 return total
             total += await self._delete(bind(_DELETE_WEBHOOKS, last, until, before))
@@ -142,7 +142,7 @@ class Retention:
 
     async def _look_at_keys(self, last: str) -> tuple[int, str]:
         """(how many of the next page's keys are deleted, the last of that page; "" at the end)"""
-        keys = [row[0] for row in await self._pool.rows(bind(_KEYS, last, _PAGE))]
+        keys = [job_id for (job_id,) in await self._pool.rows(bind(_KEYS, last, _PAGE))]
         deleted = await self._again(partial(self._delete_keys, keys)) if keys else 0
         await asyncio.sleep(_PAUSE_MIN)
         return deleted, keys[-1] if len(keys) == _PAGE else ""
@@ -151,7 +151,7 @@ class Retention:
         """Looks first without locks, then again with the keys locked: a job of that id may have come meanwhile,
         and whoever gives it a key waits for us, or is not waited for."""
         async with self._pool.connection() as connection:
-            present = {row[0] for row in await connection.rows(bind(PRESENT, keys))}
+            present = {job_id for (job_id,) in await connection.rows(bind(PRESENT, keys))}
             # Compared here: to the site's collation other spellings are the same.
             gone = [key for key in keys if key not in present]
             if not gone:
@@ -181,12 +181,12 @@ class Retention:
 
         async def run() -> int:
             began = time.monotonic()
-            deleted = int((await self._pool.run(statement, _DELETED))[1][0][0])
+            _, ((deleted,),) = await self._pool.run(statement, _DELETED)
             took = time.monotonic() - began
             self.longest = max(self.longest, took)
             self._rows = next_rows(self._rows, took)
             await asyncio.sleep(min(max(2 * took, _PAUSE_MIN), _PAUSE_MAX))
-            return deleted
+            return int(deleted)
 
         return await self._again(run)
 

@@ -48,5 +48,5 @@ async def test_step_of_an_adoption_takes_500_webhooks_or_4_mebibytes(tmp_path, r
     await spool.close()
     (path,) = files(tmp_path, ".sqlite3")
     dead = take_over(path)
-    assert [row[0] for row in following(dead)] == [d.id for d in put[:step]]
+    assert [step.row.id for step in following(dead)] == [d.id for d in put[:step]]
     dead.close()

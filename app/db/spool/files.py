@@ -14,16 +14,39 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 from app.db.durable import flush, make_folder
 
-Row = tuple[Any, ...]
-"""One webhook: the columns."""
+T = TypeVar("T")
+
+
+class Row(NamedTuple):
+    """One webhook: its columns."""
+
+    id: str
+    dedup_key: str
+    received_at: int
+    headers: bytes
+    body: bytes
+    version: str | None
+    failure: str | None
+    origin: str
+
+
+_KINDS = (str, str, int, bytes, bytes, str | None, str | None, str)
+
+
+class Step(NamedTuple):
+    """One webhook of a dead process's file, and where that is then."""
+
+    position: int
+    row: Row
+
 
 # What one step of an adoption holds in memory, and how long a put may wait behind it.
 _STEP_ROWS = 500
@@ -44,9 +67,9 @@ CREATE TABLE IF NOT EXISTS deliveries (
 CREATE INDEX IF NOT EXISTS by_age ON deliveries (received_at);
 """
 
-COLUMNS = "id, dedup_key, received_at, headers, body, version, failure, origin"
+COLUMNS = ", ".join(Row._fields)
 
-_FOLLOWING = f"SELECT {COLUMNS}, seq FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?"
+_FOLLOWING = f"SELECT seq, {COLUMNS} FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?"
 MOVED = "DELETE FROM deliveries WHERE seq <= ?"
 _ONE = f"SELECT {COLUMNS} FROM deliveries WHERE seq = ?"
 
@@ -199,28 +222,34 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def take(rows: Iterable[Row], max_bytes: int) -> list[Row]:
+def size(row: Row) -> int:
+    """Bytes of what the sender sent."""
+    return len(row.headers) + len(row.body)
+
+
+def take(things: Iterable[T], max_bytes: int, size_of: Callable[[T], int]) -> list[T]:
     """The first of them, as many as `max_bytes` hold, but one at least."""
-    taken: list[Row] = []
-    for row in rows:
-        max_bytes -= len(row[3]) + len(row[4])
+    taken: list[T] = []
+    for thing in things:
+        max_bytes -= size_of(thing)
         if taken and max_bytes < 0:
             break
-        taken.append(row)
+        taken.append(thing)
     return taken
 
 
-def following(dead: File) -> list[Row]:
-    if not dead.db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+def following(dead: File) -> list[Step]:
+    ((tables,),) = dead.db.execute("SELECT count(*) FROM sqlite_schema")
+    if not tables:
         return []  # its process died while it made the file
-    return take(_sound(dead.db.execute(_FOLLOWING, (dead.position, _STEP_ROWS))), _STEP_BYTES)
+    return take(_steps(dead), _STEP_BYTES, lambda step: size(step.row))
 
 
-def _sound(rows: Iterable[Row]) -> Iterator[Row]:
-    for row in rows:
-        if not _is_sound(row):
+def _steps(dead: File) -> Iterator[Step]:
+    for position, *columns in dead.db.execute(_FOLLOWING, (dead.position, _STEP_ROWS)):
+        if not _is_sound(columns):
             raise sqlite3.DatabaseError("a row holds what nobody put there")
-        yield row
+        yield Step(position, Row._make(columns))
 
 
 def salvage(db: sqlite3.Connection) -> Iterator[Row]:
@@ -234,11 +263,8 @@ def salvage(db: sqlite3.Connection) -> Iterator[Row]:
                 found.add(seq)
     for seq in sorted(found):
         with suppress(sqlite3.Error):
-            yield from filter(_is_sound, db.execute(_ONE, (seq,)).fetchall())
+            yield from map(Row._make, filter(_is_sound, db.execute(_ONE, (seq,)).fetchall()))
 
 
-_KINDS = (str, str, int, bytes, bytes, str | None, str | None, str)
-
-
-def _is_sound(row: Row) -> bool:
-    return all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=False))
+def _is_sound(columns: Sequence[object]) -> bool:
+    return all(isinstance(value, kind) for value, kind in zip(columns, _KINDS, strict=True))

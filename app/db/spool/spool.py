@@ -194,7 +194,7 @@ class Spool:
         """How many were new."""
         with files.transaction(db):
             new = [row for row in rows if db.execute(_INSERT, row).rowcount]
-        aside = {row[0] for row in new if _is_aside(row)}
+        aside = {row.id for row in new if _is_aside(row)}
         self.set_aside |= aside
         self.pending += len(new) - len(aside)
         self.bytes += sum(map(_size, new))
@@ -202,7 +202,8 @@ class Spool:
 
     def _oldest(self, limit: int, max_bytes: int, but: set[str]) -> list[Delivery]:
         with self._disk() as db:
-            rows = files.take(db.execute(_OLDEST, (json.dumps([*self._gone, *but]), limit)), max_bytes)
+            found = map(files.Row._make, db.execute(_OLDEST, (json.dumps([*self._gone, *but]), limit)))
+            rows = files.take(found, max_bytes, files.size)
         return [_delivery(row) for row in rows]
 
     def _remove(self, ids: list[str]) -> None:
@@ -224,7 +225,7 @@ class Spool:
 
     def _put_aside(self, webhook_id: str) -> list[str]:
         with self._disk() as db:
-            twins = [row[0] for row in db.execute(_TWINS, (webhook_id, webhook_id))]
+            twins = [twin_id for (twin_id,) in db.execute(_TWINS, (webhook_id, webhook_id))]
             with files.transaction(db):
                 changed = db.execute(_PUT_ASIDE, (webhook_id,)).rowcount
             self.pending -= changed
@@ -265,17 +266,17 @@ class Spool:
 
     def _move(self, dead: files.File) -> int:
         try:
-            rows = files.following(dead)
+            steps = files.following(dead)
         except sqlite3.Error as error:
             return self._damaged(dead, error)
-        if not rows:
+        if not steps:
             log.info("spool_adopted", file=dead.path.name)
             dead.close(delete=True)
             self._dead = None
             return 0
         with self._disk() as db:
-            came = self._insert(db, (row[:-1] for row in rows if row[0] not in self._gone))
-        dead.position = rows[-1][-1]
+            came = self._insert(db, (step.row for step in steps if step.row.id not in self._gone))
+        dead.position = steps[-1].position
         # Should the rest fail, these do not come a second time.
         with suppress(sqlite3.Error):
             dead.db.execute(files.MOVED, (dead.position,))
@@ -292,7 +293,7 @@ class Spool:
         salvaged = files.salvage(dead.db)
         while rows := list(islice(salvaged, _SALVAGE_ROWS)):
             with self._disk() as db:
-                came += self._insert(db, (row for row in rows if row[0] not in self._gone))
+                came += self._insert(db, (row for row in rows if row.id not in self._gone))
         log.error("spool_corrupt", file=dead.path.name, salvaged=came, error=str(error))
         dead.db.close()
         files.set_aside(dead.path)
@@ -302,7 +303,7 @@ class Spool:
 
 
 def _row(delivery: Delivery) -> files.Row:
-    return (
+    return files.Row(
         delivery.id,
         delivery.dedup_key,
         delivery.received_at,
@@ -316,11 +317,11 @@ def _row(delivery: Delivery) -> files.Row:
 
 
 def _is_aside(row: files.Row) -> bool:
-    return str(row[6] or "").startswith("set_aside\n")
+    return (row.failure or "").startswith("set_aside\n")
 
 
 def _size(row: files.Row) -> int:
-    return len(row[3]) + len(row[4]) + _ROW_BYTES
+    return files.size(row) + _ROW_BYTES
 
 
 def _delivery(row: files.Row) -> Delivery:

@@ -252,7 +252,12 @@ def file_keys_json(file_keys: dict[str, rules.FileKey]) -> bytes | None:
     """For rushes_jobs: [at, tie] of a file whose fields are all of one completion, else [at, tie, url, size]."""
     if not file_keys:
         return None
-    return orjson.dumps({name: key[:2] if key[1] == key[2] == key[3] else key for name, key in file_keys.items()})
+    return orjson.dumps(
+        {
+            name: (at, tie) if tie == url == size else (at, tie, url, size)
+            for name, (at, tie, url, size) in file_keys.items()
+        }
+    )
 
 
 def _file_keys(text: str) -> dict[str, rules.FileKey]:
