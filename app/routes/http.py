@@ -1,8 +1,9 @@
-"""What handlers share: reading a bounded body, answering JSON."""
+"""What handlers share: reading a bounded body, answering JSON, refusing who takes too much."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from aiohttp import web
@@ -12,6 +13,7 @@ from app import errors, lenient
 from app.appkeys import SETTINGS
 from app.errors import ApiError
 from app.routes import cors
+from app.shares import NoShareError, Shares
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -114,3 +116,24 @@ def read_query(request: web.Request, model: type[Model]) -> Model:
 def _invalid(error: ValidationError) -> ApiError:
     details = errors.details(error)
     return ApiError(400, "invalid_request", f"Invalid request: {errors.sentence(details)}", details=details)
+
+
+class TooMuch(NamedTuple):
+    """How a request is refused that takes more of `Shares` than there is: 429 `of_one` whose own share is used up, 503
+    `of_all` once nothing is left; `code` in either case."""
+
+    code: str
+    of_one: str
+    of_all: str
+
+
+@contextmanager
+def holding(shares: Shares, who: str, too_much: TooMuch) -> Iterator[Callable[[int], None]]:
+    """Gives what takes so much more of the shares for `who`, until the end. That raises ApiError 429 or 503."""
+    try:
+        with shares.holding(who) as take:
+            yield take
+    except NoShareError as error:
+        # Made anew for each: an exception keeps the frames of every raise, and with them what was held there.
+        status, said = (503, too_much.of_all) if error.whole else (429, too_much.of_one)
+        raise ApiError(status, too_much.code, said, retry_after=errors.RETRY_AFTER) from None

@@ -1,8 +1,8 @@
 """The jobs of the pages: registering, generating, reading."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import orjson
@@ -31,14 +31,13 @@ from app.db.videos import BadCursorError, Generation
 from app.domain import fields
 from app.domain.delivery import made_here
 from app.domain.event import EventId
-from app.errors import RETRY_AFTER, ApiError
+from app.errors import ApiError
 from app.generator import GeneratorError
 from app.ids import RESERVED
 from app.routes.callers import NotSignedInError, identify
-from app.routes.http import as_model, hand_out, read_json_body, read_query, reply
+from app.routes.http import TooMuch, as_model, hand_out, holding, read_json_body, read_query, reply
 from app.routes.webhooks import authorized_body, knows_secret, names_secret
 from app.settings import Settings
-from app.shares import NoShareError, Shares
 
 Short = Annotated[str, Field(min_length=1, max_length=191)]
 Upto8 = Annotated[int, Field(ge=1, le=8)]
@@ -48,23 +47,20 @@ Upto600 = Annotated[int, Field(ge=1, le=600)]
 # Seconds: some videos end in the meantime.
 _UNFINISHED_RETRY = 60
 
-_TOO_MANY = ApiError(
-    429, "too_many_orders", "Too many of your orders are under way; wait for their answers.", retry_after=RETRY_AFTER
+_TOO_MANY = TooMuch(
+    "too_many_orders",
+    of_one="Too many of your orders are under way; wait for their answers.",
+    of_all="Too many orders are under way; try again shortly.",
 )
-_CROWDED = ApiError(
-    503, "too_many_orders", "Too many orders are under way; try again shortly.", retry_after=RETRY_AFTER
+_TOO_LONG = TooMuch(
+    "too_much_uploaded",
+    of_one="Too much of yours is on its way; wait for its answers.",
+    of_all="Too much is on its way; try again shortly.",
 )
-
-_TOO_MUCH = ApiError(
-    429, "too_much_uploaded", "Too much of yours is on its way; wait for its answers.", retry_after=RETRY_AFTER
-)
-_FULL = ApiError(503, "too_much_uploaded", "Too much is on its way; try again shortly.", retry_after=RETRY_AFTER)
-
-_UNREAD = ApiError(
-    429, "too_much_unread", "You have not read what you were answered; read that first.", retry_after=RETRY_AFTER
-)
-_ALL_UNREAD = ApiError(
-    503, "too_much_unread", "Too many answers are on their way; try again shortly.", retry_after=RETRY_AFTER
+_UNREAD = TooMuch(
+    "too_much_unread",
+    of_one="You have not read what you were answered; read that first.",
+    of_all="Too many answers are on their way; try again shortly.",
 )
 
 
@@ -124,20 +120,10 @@ class JobPage(BaseModel):
 
 async def generate(request: web.Request) -> web.Response:
     who = await identify(request)
-    with _holding(request.app[ORDERS], who, _TOO_MANY, _CROWDED) as take:
+    with holding(request.app[ORDERS], who.user_id, _TOO_MANY) as take:
         take(1)
-        with _holding(request.app[UPLOADS], who, _TOO_MUCH, _FULL) as take_bytes:
+        with holding(request.app[UPLOADS], who.user_id, _TOO_LONG) as take_bytes:
             return await _generate(request, who, take_bytes)
-
-
-@contextmanager
-def _holding(shares: Shares, who: Identity, too_much: ApiError, full: ApiError) -> Iterator[Callable[[int], None]]:
-    """Gives what takes so much more for this user, until the end, and raises one of the errors."""
-    try:
-        with shares.holding(who.user_id) as take:
-            yield take
-    except NoShareError as error:
-        raise full if error.whole else too_much from None
 
 
 async def _generate(request: web.Request, who: Identity, take: Callable[[int], None]) -> web.Response:
@@ -171,7 +157,7 @@ async def register(request: web.Request) -> web.Response:
     if names_secret(request):
         return await _register_order(request, None, await authorized_body(request, limit))
     who = await identify(request)
-    with _holding(request.app[UPLOADS], who, _TOO_MUCH, _FULL) as take:
+    with holding(request.app[UPLOADS], who.user_id, _TOO_LONG) as take:
         return await _register_order(request, who, await read_json_body(request, limit, take))
 
 
@@ -216,7 +202,7 @@ async def gallery(request: web.Request) -> web.StreamResponse:
     who = await identify(request)
     wanted = read_query(request, GalleryPage)
     longest = longest_answer(request.app[SETTINGS])
-    with _holding(request.app[ANSWERS], who, _UNREAD, _ALL_UNREAD) as take:
+    with holding(request.app[ANSWERS], who.user_id, _UNREAD) as take:
         async with request.app[READING].of(who.user_id):
             take(longest)
             body = orjson.dumps(await _gallery(request, who, wanted))
@@ -252,7 +238,7 @@ async def detail(request: web.Request) -> web.StreamResponse:
             raise ApiError(400, "invalid_request", f"{error}.") from None
     where = {"last_event_id": str(head), "channel": _channel(who), "own": job.author_id == who.user_id}
     body = orjson.dumps(job.detail(request.app[TYPICAL]) | where)
-    with _holding(request.app[ANSWERS], who, _UNREAD, _ALL_UNREAD) as take:
+    with holding(request.app[ANSWERS], who.user_id, _UNREAD) as take:
         take(min(len(body), longest_answer(request.app[SETTINGS])))
         return await hand_out(request, body)
 

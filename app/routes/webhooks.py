@@ -15,17 +15,15 @@ from app.domain import headers
 from app.domain.delivery import Delivery, Outcome
 from app.errors import RETRY_AFTER, ApiError
 from app.routes.callers import NotSignedInError, refuse_strangers
-from app.routes.http import read_json_body, reply
+from app.routes.http import TooMuch, holding, read_json_body, reply
 from app.routes.ops import OK, database
 from app.settings import Settings
-from app.shares import NoShareError
 
 _QUEUED = "It could not be written to the database yet; it is safe on local disk and will be applied."
 
 # Whether a signature is good is known once the whole body is there: until then anybody may be sending it.
-_UNPROVEN = "Too many signed bodies are on their way; try again shortly, or send X-Webhook-Secret."
-_CROWDED = ApiError(503, "too_much_unproven", _UNPROVEN, retry_after=RETRY_AFTER)
-_OF_ONE = ApiError(429, "too_much_unproven", _UNPROVEN, retry_after=RETRY_AFTER)
+_SAID = "Too many signed bodies are on their way; try again shortly, or send X-Webhook-Secret."
+_UNPROVEN = TooMuch("too_much_unproven", of_one=_SAID, of_all=_SAID)
 
 _REFUSED = {
     "unknown_job": 404,
@@ -77,15 +75,12 @@ async def authorized_body(request: web.Request, limit: int) -> bytes:
         return await read_json_body(request, limit)
     if not signature.may_verify(request.headers, settings.webhook_secrets, time.time()):
         raise _unauthorized(request)
-    try:
-        with request.app[UNPROVEN].holding(counted_as(_address(request))) as take:
-            body = await read_json_body(request, limit, take)
-            now, required = time.time(), settings.webhook_require_signature
-            if not signature.verify(request.headers, body, settings.webhook_secrets, now, require_signature=required):
-                raise _unauthorized(request)
-            return body
-    except NoShareError as error:
-        raise _CROWDED if error.whole else _OF_ONE from None
+    with holding(request.app[UNPROVEN], counted_as(_address(request)), _UNPROVEN) as take:
+        body = await read_json_body(request, limit, take)
+        now, required = time.time(), settings.webhook_require_signature
+        if not signature.verify(request.headers, body, settings.webhook_secrets, now, require_signature=required):
+            raise _unauthorized(request)
+        return body
 
 
 def names_secret(request: web.Request) -> bool:

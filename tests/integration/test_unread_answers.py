@@ -1,12 +1,14 @@
 """Users who ask for much, and read nothing of it, or ask for it many times at once."""
 
 import asyncio
+import gc
 import socket
 from urllib.parse import urlsplit
 
 import pytest
 
-from app.appkeys import ANSWERS, READING
+from app.appkeys import ANSWERS, ORDERS, READING
+from app.errors import ApiError
 from tests.client import running
 from tests.integration.test_lists import fill
 from tests.integration.test_sign_in import SECRET, bearer
@@ -102,3 +104,17 @@ async def test_page_of_another_origin_may_read_lists_and_jobs(database_url, sql)
                     assert answer.status == 200
                     assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
                     assert answer.headers["Server"] == "rushes"
+
+
+async def test_refusals_leave_nothing_behind(server):
+    """An exception that is raised again and again keeps the frames of each time, and all that was held there."""
+    for path, key in ((LIST, ANSWERS), ("/api/videos/generate", ORDERS)):
+        shares = server.app[key]
+        with shares.holding("dev") as take:
+            take(shares._each)
+            for _ in range(3):
+                ask = server.get(path) if key is ANSWERS else server.post(path, json={"prompt": "the sea"})
+                async with ask as answer:
+                    assert answer.status == 429, path
+    gc.collect()
+    assert [str(e) for e in gc.get_objects() if isinstance(e, ApiError) and e.__traceback__] == []
