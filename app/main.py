@@ -135,7 +135,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
 def _routes() -> list[web.RouteDef]:
     return [
         web.post(WEBHOOKS, webhooks.receive),
-        web.get(WEBHOOKS, webhooks.health),
+        web.get(WEBHOOKS, ops.health),
         web.get("/events", streams.events, allow_head=False),
         web.get("/events/{job_id:[^/]+}", streams.events, allow_head=False),
         web.get("/ws", streams.socket, allow_head=False),

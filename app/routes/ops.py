@@ -1,9 +1,10 @@
-"""Liveness and readiness."""
+"""Liveness and readiness, of the process and of its webhooks."""
 
 import asyncio
 
 from aiohttp import web
 
+from app import times
 from app.appkeys import BUS, LOG, POOL, READINESS, SETTINGS, TOKENS
 from app.db.errors import DatabaseAwayError, DatabaseError
 from app.db.writer import set_aside
@@ -14,6 +15,19 @@ from app.routes.http import reply
 OK = "ok"
 
 
+async def health(request: web.Request) -> web.Response:
+    healthy = await _database(request.app) == OK
+    body = {
+        "status": "healthy" if healthy else "degraded",
+        "webhook": "video-completion",
+        "timestamp": times.rfc3339(times.now()),
+    }
+    response = reply(body, 200 if healthy else 503)
+    if not healthy:
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
+
+
 async def healthz(_request: web.Request) -> web.Response:
     return reply({"status": "alive"})
 
@@ -22,7 +36,7 @@ async def readyz(request: web.Request) -> web.Response:
     """503 while the database is away, or while nobody can sign in since no keys were ever fetched. Without Redis events
     are late by `LOG_POLL` at most, and webhooks that were set aside are lost to nobody: that is still ready."""
     bus, tokens = request.app[BUS], request.app[TOKENS]
-    found = {"database": await database(request.app)}
+    found = {"database": await _database(request.app)}
     if tokens is not None and tokens.keys is not None:
         found["jwks"] = OK if await tokens.keys.there() else AWAY
     ready = set(found.values()) == {OK}
@@ -46,7 +60,7 @@ async def _set_aside(app: web.Application) -> int:
         return 0
 
 
-async def database(app: web.Application) -> str:
+async def _database(app: web.Application) -> str:
     """OK, or why not: whoever asks is not kept waiting by a database that hangs."""
     readiness = app[READINESS]
     try:

@@ -36,7 +36,7 @@ from app.generator import GeneratorError
 from app.ids import RESERVED
 from app.routes.callers import NotSignedInError, identify
 from app.routes.http import TooMuch, as_model, hand_out, holding, read_json_body, read_query, reply
-from app.routes.webhooks import authorized_body, knows_secret, names_secret
+from app.routes.senders import authorized_body, knows_secret, names_secret
 from app.settings import Settings
 
 Short = Annotated[str, Field(min_length=1, max_length=191)]

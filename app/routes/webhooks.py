@@ -1,29 +1,20 @@
-"""POST and GET /api/webhooks/video-completion."""
+"""POST /api/webhooks/video-completion: what senders post."""
 
 import time
-from math import ceil
 from typing import Any
 
 import orjson
 from aiohttp import web
 
 from app import ids, times
-from app.appkeys import FAILURES, SETTINGS, UNPROVEN, WRITER
-from app.auth import signature
-from app.auth.proxies import client_address, counted_as
+from app.appkeys import SETTINGS, WRITER
 from app.domain import headers
 from app.domain.delivery import Delivery, Outcome
-from app.errors import RETRY_AFTER, ApiError
-from app.routes.callers import NotSignedInError, refuse_strangers
-from app.routes.http import TooMuch, holding, read_json_body, reply
-from app.routes.ops import OK, database
+from app.routes.http import reply
+from app.routes.senders import authorized_body
 from app.settings import Settings
 
 _QUEUED = "It could not be written to the database yet; it is safe on local disk and will be applied."
-
-# Whether a signature is good is known once the whole body is there: until then anybody may be sending it.
-_SAID = "Too many signed bodies are on their way; try again shortly, or send X-Webhook-Secret."
-_UNPROVEN = TooMuch("too_much_unproven", of_one=_SAID, of_all=_SAID)
 
 _REFUSED = {
     "unknown_job": 404,
@@ -42,72 +33,6 @@ async def receive(request: web.Request) -> web.Response:
     if outcome.kind == "queued" and delivery.failure is not None:
         outcome = Outcome("dead", "", *delivery.failure)
     return _answer(outcome, delivery, started)
-
-
-async def health(request: web.Request) -> web.Response:
-    healthy = await database(request.app) == OK
-    body = {
-        "status": "healthy" if healthy else "degraded",
-        "webhook": "video-completion",
-        "timestamp": times.rfc3339(times.now()),
-    }
-    response = reply(body, 200 if healthy else 503)
-    if not healthy:
-        response.headers["Retry-After"] = str(RETRY_AFTER)
-    return response
-
-
-async def authorized_body(request: web.Request, limit: int) -> bytes:
-    """The body of a sender who may post. Raises ApiError 401, or 429 after too many of them, before 413 and 415.
-
-    Without a secret set, which only development allows, everybody on this machine may post: ApiError 403 to others.
-    """
-    settings = request.app[SETTINGS]
-    if not settings.webhook_secrets:
-        try:
-            refuse_strangers(request, "WEBHOOK_SECRET")
-        except NotSignedInError:
-            raise ApiError(
-                401, "unauthorized", "Unauthorized: without WEBHOOK_SECRET, post to localhost, under that name."
-            ) from None
-        return await read_json_body(request, limit)
-    if knows_secret(request):
-        return await read_json_body(request, limit)
-    if not signature.may_verify(request.headers, settings.webhook_secrets, time.time()):
-        raise _unauthorized(request)
-    with holding(request.app[UNPROVEN], counted_as(_address(request)), _UNPROVEN) as take:
-        body = await read_json_body(request, limit, take)
-        now, required = time.time(), settings.webhook_require_signature
-        if not signature.verify(request.headers, body, settings.webhook_secrets, now, require_signature=required):
-            raise _unauthorized(request)
-        return body
-
-
-def names_secret(request: web.Request) -> bool:
-    """Whether the request claims to know a webhook secret, where there is one."""
-    sent = request.headers
-    return bool(request.app[SETTINGS].webhook_secrets) and ("X-Webhook-Secret" in sent or "webhook-signature" in sent)
-
-
-def knows_secret(request: web.Request) -> bool:
-    """Whether the request holds a secret itself, where that is enough."""
-    settings = request.app[SETTINGS]
-    plain = request.headers.get("X-Webhook-Secret")
-    return not settings.webhook_require_signature and signature.secret_matches(plain, settings.webhook_secrets)
-
-
-def _address(request: web.Request) -> str:
-    forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
-    return client_address(request.remote or "", forwarded or None, request.app[SETTINGS].trusted_proxies)
-
-
-def _unauthorized(request: web.Request) -> ApiError:
-    address, at = _address(request), time.monotonic()
-    wait = request.app[FAILURES].allow(address, at)
-    if wait is not None:
-        return ApiError(429, "too_many_failures", "Too many failed authentications.", retry_after=ceil(wait))
-    request.app[FAILURES].record(address, at)
-    return ApiError(401, "unauthorized", "Unauthorized: Invalid webhook secret")
 
 
 def _delivery(request: web.Request, body: bytes) -> Delivery:

@@ -110,7 +110,7 @@ def test_every_test_that_the_document_names_is_there():
 # Where a moment of the calendar is meant: what was received when, what others sign, tokens, what is sent to others.
 _DATES = {
     "app/times.py", "app/ids.py", "app/auth/tokens.py", "app/auth/tickets.py", "app/deliver.py",
-    "app/commands/token.py", "app/routes/webhooks.py",
+    "app/commands/token.py", "app/routes/senders.py",
 }  # fmt: skip
 
 
