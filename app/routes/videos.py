@@ -152,48 +152,64 @@ async def _generate(request: web.Request, who: Identity, take: Callable[[int], N
 
 
 async def register(request: web.Request) -> web.Response:
-    limit = request.app[SETTINGS].max_image_body_bytes
+    """201 once the job is there and its parked webhooks are applied; 200 where it was there already."""
     # A wrong secret is refused, and counted, also of a user who is signed in: nobody may guess at it here.
     if names_secret(request):
-        return await _register_order(request, None, await authorized_body(request, limit))
-    who = await identify(request)
-    with holding(request.app[UPLOADS], who.user_id, _TOO_LONG) as take:
-        return await _register_order(request, who, await read_json_body(request, limit, take))
+        return await _register_as_sender(request)
+    return await _register_as_user(request)
 
 
-async def _register_order(request: web.Request, who: Identity | None, body: bytes) -> web.Response:
-    """`who` is None where a sender asks."""
-    order, by_secret = as_model(body, Registration), who is None
+async def _register_as_sender(request: web.Request) -> web.Response:
+    """For whomever the order names, under any id."""
+    order = as_model(await authorized_body(request, request.app[SETTINGS].max_image_body_bytes), Registration)
+    author, organization = order.user_id, order.organization_id
     # A signature does not cover a token beside it: whoever captured one could make its job his own.
-    if by_secret and order.user_id is None and knows_secret(request):
+    if author is None and knows_secret(request):
         with suppress(NotSignedInError):
             who = await identify(request)
-    if who is not None and not (by_secret or who.admin):
-        if order.job_id is not None or order.user_id not in (None, who.user_id):
-            raise ApiError(
-                403,
-                "forbidden",
-                "Only an admin or a sender with the webhook secret may name job_id or user_id.",
-            )
-        if order.organization_id not in (None, who.organization_id):
-            raise ApiError(403, "forbidden", "You are not a member of that organization.")
-    author = order.user_id or (who.user_id if who else None)
+            author, organization = who.user_id, organization or who.organization_id
     if author is None:
         raise ApiError(400, "invalid_request", "Invalid request: user_id: name the owner of the job.")
-    organization = order.organization_id
-    if organization is None and who is not None and who.user_id == author:
-        organization = who.organization_id
-    named = request.headers.get("webhook-id") if by_secret else None
+    named = request.headers.get("webhook-id")
     repeated = of_sender(named, _digest(order, author)) if named else None
-    new = _new_job(order, order.job_id, author, organization)
-    himself = not by_secret and who is not None and who.user_id == author
-    job_id, how = await _register(request, new, repeated, limited=himself)
+    return await _registered(request, _new_job(order, order.job_id, author, organization), repeated)
+
+
+async def _register_as_user(request: web.Request) -> web.Response:
+    """For himself, in his own organization and under an id that is made here; an admin for whomever he names."""
+    who = await identify(request)
+    with holding(request.app[UPLOADS], who.user_id, _TOO_LONG) as take:
+        body = await read_json_body(request, request.app[SETTINGS].max_image_body_bytes, take)
+        order = as_model(body, Registration)
+        if not who.admin:
+            _refuse_what_is_not_his(order, who)
+        author = order.user_id or who.user_id
+        himself = author == who.user_id
+        organization = order.organization_id or (who.organization_id if himself else None)
+        return await _registered(request, _new_job(order, order.job_id, author, organization), limited=himself)
+
+
+def _refuse_what_is_not_his(order: Registration, who: Identity) -> None:
+    """Raises ApiError 403."""
+    if order.job_id is not None or order.user_id not in (None, who.user_id):
+        raise ApiError(
+            403, "forbidden", "Only an admin or a sender with the webhook secret may name job_id or user_id."
+        )
+    if order.organization_id not in (None, who.organization_id):
+        raise ApiError(403, "forbidden", "You are not a member of that organization.")
+
+
+async def _registered(
+    request: web.Request, new: NewJob, repeated: Request | None = None, *, limited: bool = False
+) -> web.Response:
+    """The answer once the job is there. Raises ApiError 409 where its id is another's, and as `_register` does."""
+    job_id, how = await _register(request, new, repeated, limited=limited)
     if how == "made":
         await request.app[PARKED].apply_for(job_id)
     job = await request.app[VIDEOS].get(job_id)
     if job is None and how == "known":
         raise _gone(job_id)
-    if job is None or (how != "made" and job.author_id != author):
+    if job is None or (how != "made" and job.author_id != new.author_id):
         raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
     return reply({"job_id": job.id} | job.detail(request.app[TYPICAL]), 201 if how == "made" else 200)
 
@@ -282,6 +298,7 @@ def _digest(order: Order, author: str) -> bytes:
 async def _register(
     request: web.Request, new: NewJob, repeated: Request | None, *, limited: bool
 ) -> tuple[str, Registered]:
+    """(the job's id, what became of it), once its first event is passed on. Raises ApiError 422 or 429."""
     try:
         job_id, how, events = await request.app[REGISTRAR].register(new, repeated, limited=limited)
     except TooManyUnfinishedError:
