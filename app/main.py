@@ -133,23 +133,24 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
 
 
 def _routes() -> list[web.RouteDef]:
+    """In the order in which openapi.json has them. Which of them a path means does not depend on it."""
     return [
         web.post(WEBHOOKS, webhooks.receive),
         web.get(WEBHOOKS, ops.health),
         web.get("/events", streams.events, allow_head=False),
-        web.get("/events/{job_id:[^/]+}", streams.events, allow_head=False),
+        web.get("/events/{job_id:[^/]+}", streams.events_of_job, allow_head=False),
         web.get("/ws", streams.socket, allow_head=False),
         web.get("/ws/{job_id:[^/]+}", streams.socket, allow_head=False),
-        web.post("/api/videos", videos.register),
         web.post("/api/videos/generate", videos.generate),
+        web.post("/api/videos", videos.register),
         web.get("/api/videos/user", videos.gallery),
         web.get("/api/videos/{job_id:[^/]+}", videos.detail),
+        web.post("/api/stream-tickets", tickets.buy),
         web.get("/api/admin/webhooks", admin.webhooks),
-        web.post("/api/admin/webhooks/replay", admin.replay_many),
         web.get("/api/admin/webhooks/{id:[^/]+}", admin.webhook),
         web.post("/api/admin/webhooks/{id:[^/]+}/replay", admin.replay),
         web.post("/api/admin/webhooks/{id:[^/]+}/discard", admin.discard),
-        web.post("/api/stream-tickets", tickets.buy),
+        web.post("/api/admin/webhooks/replay", admin.replay_many),
         web.get("/healthz", ops.healthz),
         web.get("/readyz", ops.readyz),
         web.get("/openapi.json", openapi.whole),

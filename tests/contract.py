@@ -6,13 +6,16 @@ import json
 import jsonschema_rs
 from aiohttp import web
 
-from app.routes.openapi import OPERATIONS, document
+from app.routes.describe import Operation, operations
+from app.routes.openapi import document
+
+Routes = tuple[tuple[str, Operation], ...]
 
 
 @functools.cache
-def described() -> dict:
+def described(routes: Routes) -> dict:
     """The document, where fields that it does not name are not allowed in answers."""
-    whole = document("__session")
+    whole = document(dict(routes), "__session")
     for schema in whole["components"]["schemas"].values():
         if "properties" in schema:
             schema.setdefault("additionalProperties", False)
@@ -20,15 +23,17 @@ def described() -> dict:
 
 
 @functools.cache
-def validator(route: str, status: int, kind: str):
+def validator(routes: Routes, route: str, status: int, kind: str):
     """Of the answers of a route, by media type; None if it may not answer so."""
     method, path = route.split()
-    answer = described()["paths"][path][method.lower()]["responses"].get(str(status))
+    answer = described(routes)["paths"][path][method.lower()]["responses"].get(str(status))
     content = (answer or {}).get("content", {})
     if kind not in content:
         return None
     schema = content[kind].get("schema", {})
-    return jsonschema_rs.Draft202012Validator(schema | {"components": described()["components"]}, validate_formats=True)
+    return jsonschema_rs.Draft202012Validator(
+        schema | {"components": described(routes)["components"]}, validate_formats=True
+    )
 
 
 def contract(broken: list[str]):
@@ -40,16 +45,17 @@ def contract(broken: list[str]):
         resource = request.match_info.route.resource
         route = f"{request.method} {resource.canonical}" if resource else ""
         # An empty 200 goes to nobody: the client has left, or a stream has taken its socket over.
-        if route in OPERATIONS and isinstance(response, web.Response) and response.body:
-            broken.extend(_differences(route, response))
+        routes = operations(request.app.router)
+        if route in routes and isinstance(response, web.Response) and response.body:
+            broken.extend(_differences(tuple(routes.items()), route, response))
         return response
 
     return check
 
 
-def _differences(route: str, response: web.Response) -> list[str]:
+def _differences(routes: Routes, route: str, response: web.Response) -> list[str]:
     status, body = response.status, response.body
-    found = validator(route, status, response.content_type)
+    found = validator(routes, route, status, response.content_type)
     if found is None:
         return [f"{route} answers {status} {response.content_type}, which is not described: {body[:300]!r}"]
     errors = found.iter_errors(json.loads(body)) if response.content_type == "application/json" else ()

@@ -10,13 +10,16 @@ from pydantic import BaseModel, Field
 from app.appkeys import RECEIVED, SETTINGS, WRITER
 from app.db.dead_letters import OPEN, WholeWebhook
 from app.errors import ApiError
+from app.routes import schemas
 from app.routes.callers import identify
+from app.routes.describe import OF_BODY, SIGNED_IN, describes
 from app.routes.http import read_model, read_query, reply
 from app.routes.schemas import Outcome
 
 # A page of a replay may take as long as one answer to a sender, and comes on top.
 _REPLAY_SECONDS = 5.0
 
+_REFUSALS = (401, 403, 503)
 
 Cursor = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
@@ -37,7 +40,15 @@ class Replay(BaseModel):
     cursor: Cursor | None = None
 
 
+@describes(
+    "Received webhooks, newest first",
+    {200: schemas.Webhooks},
+    (400, *_REFUSALS),
+    query=WebhooksPage,
+    who=SIGNED_IN,
+)
 async def webhooks(request: web.Request) -> web.Response:
+    """A page of them, without what came in."""
     await _require_admin(request)
     wanted = read_query(request, WebhooksPage)
     found, next_cursor = await request.app[RECEIVED].page(
@@ -49,7 +60,14 @@ async def webhooks(request: web.Request) -> web.Response:
     return reply({"webhooks": [webhook.summary() for webhook in found], "next_cursor": next_cursor})
 
 
+@describes(
+    "One, with its payload, its headers, and what a replay would change",
+    {200: schemas.WholeWebhook},
+    (404, *_REFUSALS),
+    who=SIGNED_IN,
+)
 async def webhook(request: web.Request) -> web.Response:
+    """`replay`, of a dead or parked one alone, is found by trying it in a transaction that is rolled back."""
     await _require_admin(request)
     found = await _found(request)
     body = found.detail()
@@ -58,11 +76,20 @@ async def webhook(request: web.Request) -> web.Response:
     return reply(body)
 
 
+@describes("Try a dead or parked webhook again", {200: schemas.Replayed}, (404, *_REFUSALS), who=SIGNED_IN)
 async def replay(request: web.Request) -> web.Response:
+    """Answered once it is committed, or queued; any other webhook is left as it is, and the answer says so."""
     await _require_admin(request)
     return reply(await request.app[RECEIVED].replay(await _found(request), request.app[WRITER]))
 
 
+@describes(
+    "Try all dead, or all parked, again",
+    {200: schemas.ReplayedMany},
+    (*OF_BODY, *_REFUSALS),
+    body=(Replay,),
+    who=SIGNED_IN,
+)
 async def replay_many(request: web.Request) -> web.Response:
     """As many as a few seconds are enough for; `more` tells that the cursor has to be sent for the rest."""
     await _require_admin(request)
@@ -84,7 +111,9 @@ async def replay_many(request: web.Request) -> web.Response:
     return reply(body)
 
 
+@describes("Give a dead or parked webhook up", {200: schemas.Discarded}, (404, *_REFUSALS), who=SIGNED_IN)
 async def discard(request: web.Request) -> web.Response:
+    """Any other webhook is left as it is, and the answer says so."""
     await _require_admin(request)
     found = await _found(request)
     discarded = await request.app[RECEIVED].discard([found.id])

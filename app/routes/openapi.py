@@ -1,31 +1,25 @@
-"""GET /openapi.json: the API, from the models that validate what comes in and the forms of what goes out."""
+"""GET /openapi.json: the API as its handlers describe it, with the models that validate what comes in and the forms of
+what goes out."""
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache, reduce
+from collections.abc import Iterable, Mapping
+from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
-from operator import attrgetter, or_
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Any
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from app.appkeys import SETTINGS
-from app.domain.payload import VERSIONS, Envelope
-from app.routes import admin, schemas, videos
+from app.routes import schemas
+from app.routes.describe import Form, Operation, describes, operations
 from app.routes.http import JSON_HEADERS
 
 _ABOUT = "AI video status webhooks in, the browser updated the moment they are committed."
-
-Security = list[dict[str, list[str]]]
-
-_SIGNED_IN: Security = [{"bearer": []}, {"cookie": []}]
-_LISTENER: Security = [*_SIGNED_IN, {"ticket": []}]
-_SENDER: Security = [{"secret": []}, {"id": [], "timestamp": [], "signature": []}]
 
 _REFUSALS = {
     204: "Nothing new, and nothing will come: an EventSource stops.",
@@ -54,175 +48,22 @@ _TAGS = {
     "/": "Operations",
 }
 
-_EXAMPLE: dict[str, Any] = {"job_id": "j1", "content_type": "video", "timestamp": "2025-10-23T14:30:00Z"}
-
-_BODY = (400, 408, 413, 415)
-_ADMIN = (401, 403, 503)
-
-
-Form = type[Any] | str | None
-"""What an answer looks like: a TypedDict, the media type of one that is not JSON of ours, or None without a body."""
-
 Refs = dict[Any, Any]
 """Where the schema of each form stands in the document."""
 
 
-class OfUpdate(Envelope):
-    """A webhook of an intermediate status, or of a failure."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"status": "generating"}]})
-
-    status: Literal["pending", "processing", "generating", "downloading", "failed"]
-
-
-# Of all versions that payload.py has, the oldest first.
-_DATA: Any = reduce(or_, (completion.model_fields["data"].annotation for _, _, completion in reversed(VERSIONS)))
-
-
-class OfCompletion(Envelope):
-    """A webhook that brings files, in any version of the payload, or says that they will follow."""
-
-    status: Literal["completed"]
-    data: _DATA | None = None
-
-
-class Resume(BaseModel):
-    """Where an earlier stream ended; the header Last-Event-ID wins, of the queries the greater."""
-
-    last_event_id: str = ""
-    of_polyfills: str = Field("", alias="lastEventId")
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What a route does. `answers` are forms by status; `refusals` are statuses of the table above."""
-
-    summary: str
-    answers: dict[int, Form]
-    refusals: Iterable[int] = ()
-    body: tuple[type[BaseModel], ...] = ()
-    query: type[BaseModel] | None = None
-    who: Security | None = None
-    headers: tuple[str, ...] = ()
-
-
-_STREAM = Operation(
-    "Server-Sent Events of all the caller's jobs: what is, then each committed change",
-    {200: "text/event-stream"},
-    (401, 403),
-    query=Resume,
-    who=_LISTENER,
-    headers=("Last-Event-ID",),
-)
-_SOCKET = Operation(
-    "The same events over WebSocket",
-    {101: None},
-    (403, 426, 503),
-    query=Resume,
-    who=_LISTENER,
-    headers=_STREAM.headers,
-)
-
-OPERATIONS = {
-    "POST /api/webhooks/video-completion": Operation(
-        "Take a webhook; 2xx means that it is durable",
-        {200: schemas.Received, 202: schemas.Queued},
-        (*_BODY, 401, 403, 404, 409, 422, 429, 503),
-        body=(OfUpdate, OfCompletion),
-        who=_SENDER,
-    ),
-    "GET /api/webhooks/video-completion": Operation(
-        "Whether webhooks are applied at once", {200: schemas.Health, 503: schemas.Health}
-    ),
-    "GET /events": _STREAM,
-    "GET /events/{job_id}": Operation(
-        "Server-Sent Events of one job",
-        _STREAM.answers,
-        (204, 401, 403, 404),
-        query=Resume,
-        who=_LISTENER,
-        headers=_STREAM.headers,
-    ),
-    "GET /ws": _SOCKET,
-    "GET /ws/{job_id}": _SOCKET,
-    "POST /api/videos/generate": Operation(
-        "Have a video made",
-        {202: schemas.Started},
-        (*_BODY, 401, 403, 409, 422, 429, 502, 503),
-        body=(videos.Order,),
-        who=_SIGNED_IN,
-        headers=("Idempotency-Key",),
-    ),
-    "POST /api/videos": Operation(
-        "Register a job whose generation somebody else starts",
-        {201: schemas.RegisteredJob, 200: schemas.RegisteredJob},
-        (*_BODY, 401, 403, 409, 422, 429, 503),
-        body=(videos.Registration,),
-        who=_SIGNED_IN + _SENDER,
-    ),
-    "GET /api/videos/user": Operation(
-        "The caller's finished videos, newest first, and his unfinished jobs",
-        {200: schemas.Gallery},
-        (400, 401, 403, 429, 503),
-        query=videos.GalleryPage,
-        who=_SIGNED_IN,
-    ),
-    "GET /api/videos/{job_id}": Operation(
-        "One job in any state",
-        {200: schemas.JobAsSeen},
-        (400, 401, 403, 404, 429, 503),
-        query=videos.JobPage,
-        who=_SIGNED_IN,
-    ),
-    "POST /api/stream-tickets": Operation(
-        "Buy what opens a stream where no header can be set",
-        {200: schemas.Ticket},
-        (401, 403, 409, 503),
-        who=_SIGNED_IN,
-    ),
-    "GET /api/admin/webhooks": Operation(
-        "Received webhooks, newest first",
-        {200: schemas.Webhooks},
-        (400, *_ADMIN),
-        query=admin.WebhooksPage,
-        who=_SIGNED_IN,
-    ),
-    "GET /api/admin/webhooks/{id}": Operation(
-        "One, with its payload, its headers, and what a replay would change",
-        {200: schemas.WholeWebhook},
-        (404, *_ADMIN),
-        who=_SIGNED_IN,
-    ),
-    "POST /api/admin/webhooks/{id}/replay": Operation(
-        "Try a dead or parked webhook again", {200: schemas.Replayed}, (404, *_ADMIN), who=_SIGNED_IN
-    ),
-    "POST /api/admin/webhooks/{id}/discard": Operation(
-        "Give a dead or parked webhook up", {200: schemas.Discarded}, (404, *_ADMIN), who=_SIGNED_IN
-    ),
-    "POST /api/admin/webhooks/replay": Operation(
-        "Try all dead, or all parked, again",
-        {200: schemas.ReplayedMany},
-        (*_BODY, *_ADMIN),
-        body=(admin.Replay,),
-        who=_SIGNED_IN,
-    ),
-    "GET /healthz": Operation("Whether the process lives", {200: schemas.Alive}),
-    "GET /readyz": Operation(
-        "Whether it can do its work, each dependency named", {200: schemas.Readiness, 503: schemas.Readiness}
-    ),
-    "GET /openapi.json": Operation("This document", {200: "application/json"}),
-}
-
-
+@describes("This document", {200: "application/json"})
 async def whole(request: web.Request) -> web.Response:
-    # The first time it takes a third of a second, and whoever asks is not asked who he is.
-    body = await asyncio.to_thread(_encoded, request.app[SETTINGS].auth_cookie)
+    """The document, for everybody: it is made once, and whoever asks is not asked who he is."""
+    routes = tuple(operations(request.app.router).items())
+    # The first time it takes a third of a second.
+    body = await asyncio.to_thread(_encoded, routes, request.app[SETTINGS].auth_cookie)
     return web.Response(body=body, headers=JSON_HEADERS)
 
 
 @cache
-def _encoded(cookie: str) -> bytes:
-    return orjson.dumps(document(cookie), option=orjson.OPT_INDENT_2)
+def _encoded(routes: tuple[tuple[str, Operation], ...], cookie: str) -> bytes:
+    return orjson.dumps(document(dict(routes), cookie), option=orjson.OPT_INDENT_2)
 
 
 class _Untitled(GenerateJsonSchema):
@@ -232,15 +73,16 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def document(cookie: str) -> dict[str, Any]:
-    """The whole API in OpenAPI 3.1. `cookie` is the name of the one that may carry a token."""
+def document(routes: Mapping[str, Operation], cookie: str) -> dict[str, Any]:
+    """The API that these routes make, by "METHOD /path", in OpenAPI 3.1. `cookie` is the name of the one that may carry
+    a token."""
     answers = [
         form
-        for operation in OPERATIONS.values()
+        for operation in routes.values()
         for form in operation.answers.values()
         if form and not isinstance(form, str)
     ]
-    bodies = [model for operation in OPERATIONS.values() for model in operation.body]
+    bodies = [model for operation in routes.values() for model in operation.body]
     forms: list[Any] = sorted({schemas.Error, *answers, *bodies}, key=attrgetter("__name__"))
     refs, definitions = TypeAdapter.json_schemas(
         [(form, "validation", TypeAdapter(form)) for form in forms],
@@ -249,7 +91,7 @@ def document(cookie: str) -> dict[str, Any]:
     )
     ref_of = {form: refs[form, "validation"] for form in forms}
     paths: dict[str, dict[str, Any]] = {}
-    for route, operation in OPERATIONS.items():
+    for route, operation in routes.items():
         method, path = route.split()
         paths.setdefault(path, {})[method.lower()] = _described(route, operation, ref_of)
     return {

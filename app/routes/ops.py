@@ -10,12 +10,16 @@ from app.db.errors import DatabaseAwayError, DatabaseError
 from app.db.writer import set_aside
 from app.errors import RETRY_AFTER
 from app.readiness import AWAY, why
+from app.routes import schemas
+from app.routes.describe import describes
 from app.routes.http import reply
 
 OK = "ok"
 
 
+@describes("Whether webhooks are applied at once", {200: schemas.Health, 503: schemas.Health})
 async def health(request: web.Request) -> web.Response:
+    """503 while the database is away: webhooks are taken then, and queued."""
     healthy = await _database(request.app) == OK
     body = {
         "status": "healthy" if healthy else "degraded",
@@ -28,10 +32,13 @@ async def health(request: web.Request) -> web.Response:
     return response
 
 
+@describes("Whether the process lives", {200: schemas.Alive})
 async def healthz(_request: web.Request) -> web.Response:
+    """200 for as long as the process answers at all; it asks nobody else."""
     return reply({"status": "alive"})
 
 
+@describes("Whether it can do its work, each dependency named", {200: schemas.Readiness, 503: schemas.Readiness})
 async def readyz(request: web.Request) -> web.Response:
     """503 while the database is away, or while nobody can sign in since no keys were ever fetched. Without Redis events
     are late by `LOG_POLL` at most, and webhooks that were set aside are lost to nobody: that is still ready."""

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from app.appkeys import SETTINGS
 from app.errors import ApiError
-from app.routes.openapi import OPERATIONS
+from app.routes.describe import operations
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
 
@@ -36,17 +36,18 @@ _SWAGGER = """
 
 
 async def index(request: web.Request) -> web.Response:
+    """The gallery's page, in APP_LANGUAGE; what it shows it asks for itself."""
     page = (STATIC / "index.html").read_text()
     shown = page.replace('<html lang="fr"', f'<html lang="{request.app[SETTINGS].app_language}"', 1)
     return web.Response(text=shown, content_type="text/html", headers=_HEADERS)
 
 
-async def docs(_request: web.Request) -> web.Response:
+async def docs(request: web.Request) -> web.Response:
     """The API to look through and to try. Where set-up could not bring Swagger UI, a list of it."""
     page = (STATIC / "docs.html").read_text()
     rows = "".join(
         f"<tr><td><code>{html.escape(route)}</code></td><td>{html.escape(operation.summary)}</td></tr>"
-        for route, operation in OPERATIONS.items()
+        for route, operation in operations(request.app.router).items()
     )
     shown = page.replace("<!-- operations -->", rows, 1)
     if (STATIC / "vendor/swagger-ui/swagger-ui-bundle.js").is_file():
@@ -57,6 +58,7 @@ async def docs(_request: web.Request) -> web.Response:
 
 
 async def static(request: web.Request) -> web.FileResponse:
+    """A file of the pages; 304 where the browser has it. Raises ApiError 404, also for whatever lies outside."""
     try:
         file = (STATIC / request.match_info["path"]).resolve()
         found = file.is_relative_to(STATIC) and file.is_file()

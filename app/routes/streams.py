@@ -3,6 +3,7 @@
 import time
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 
 from app import errors
 from app.appkeys import HUB, LOG, SNAPSHOTS, STREAMS, TYPICAL
@@ -14,6 +15,7 @@ from app.push.stream import Snapshot
 from app.push.subscriber import Subscriber, take_over
 from app.routes import cors
 from app.routes.callers import NotSignedInError, identify, is_own_origin
+from app.routes.describe import LISTENER, describes
 from app.routes.errors import as_api_error
 from app.routes.http import VARY
 from app.snapshot import snapshot
@@ -26,10 +28,48 @@ _TOO_MANY, _NO_SUCH_JOB, _NOT_SIGNED_IN = 4429, 4404, 4401
 _TOO_MANY_REQUESTS, _OURS = 429, 500
 
 
+class Resume(BaseModel):
+    """Where an earlier stream ended; the header Last-Event-ID wins, of the queries the greater."""
+
+    last_event_id: str = ""
+    of_polyfills: str = Field("", alias="lastEventId")
+
+
+_LAST_EVENT_ID = ("Last-Event-ID",)
+
+
+@describes(
+    "Server-Sent Events of all the caller's jobs: what is, then each committed change",
+    {200: "text/event-stream"},
+    (401, 403),
+    query=Resume,
+    who=LISTENER,
+    headers=_LAST_EVENT_ID,
+)
 async def events(request: web.Request) -> web.StreamResponse:
-    """Server-Sent Events of all the caller's jobs, or of one. What may pass is told as `later`."""
+    """The snapshot, or what came since the id that the client has; then each event, until the stream ends.
+
+    What may pass is told as `later`, by a stream that ends at once: an EventSource comes back after nothing else.
+    """
+    return await _events_or_later(request, None)
+
+
+@describes(
+    "Server-Sent Events of one job",
+    {200: "text/event-stream"},
+    (204, 401, 403, 404),
+    query=Resume,
+    who=LISTENER,
+    headers=_LAST_EVENT_ID,
+)
+async def events_of_job(request: web.Request) -> web.StreamResponse:
+    """As `events`. 204 when the job's stream has ended and the client has all of it."""
+    return await _events_or_later(request, request.match_info["job_id"])
+
+
+async def _events_or_later(request: web.Request, job_id: str | None) -> web.StreamResponse:
     try:
-        return await _events(request)
+        return await _events(request, job_id)
     except (web.HTTPException, ConnectionError):
         raise
     except Exception as error:
@@ -39,10 +79,9 @@ async def events(request: web.Request) -> web.StreamResponse:
         return sse.later(answer.body["code"], {"Vary": VARY})
 
 
-async def _events(request: web.Request) -> web.StreamResponse:
+async def _events(request: web.Request, job_id: str | None) -> web.StreamResponse:
     app = request.app
     who = await identify(request, ticket=True)
-    job_id = request.match_info.get("job_id")
     transport = request.transport
     if transport is None:
         return _to_nobody()
@@ -69,8 +108,17 @@ async def _events(request: web.Request) -> web.StreamResponse:
     return _to_nobody()
 
 
+@describes(
+    "The same events over WebSocket",
+    {101: None},
+    (403, 426, 503),
+    query=Resume,
+    who=LISTENER,
+    headers=_LAST_EVENT_ID,
+)
 async def socket(request: web.Request) -> web.StreamResponse:
-    """The same over WebSocket. What is wrong is told by a close code, once the socket is open."""
+    """The same over WebSocket, of one job where the path names it. What is wrong is told by a close code, once the
+    socket is open: a page sees no status of what it could not open."""
     app = request.app
     _check_origin(request)
     response = websocket.handshake()

@@ -34,7 +34,9 @@ from app.domain.event import EventId
 from app.errors import ApiError
 from app.generator import GeneratorError
 from app.ids import RESERVED
+from app.routes import schemas
 from app.routes.callers import NotSignedInError, identify
+from app.routes.describe import OF_BODY, SENDER, SIGNED_IN, describes
 from app.routes.http import TooMuch, as_model, hand_out, holding, read_json_body, read_query, reply
 from app.routes.senders import authorized_body, knows_secret, names_secret
 from app.settings import Settings
@@ -118,7 +120,17 @@ class JobPage(BaseModel):
     files_after: Short | None = None
 
 
+@describes(
+    "Have a video made",
+    {202: schemas.Started},
+    (*OF_BODY, 401, 403, 409, 422, 429, 502, 503),
+    body=(Order,),
+    who=SIGNED_IN,
+    headers=("Idempotency-Key",),
+)
 async def generate(request: web.Request) -> web.Response:
+    """Makes the job, then hands it to the generation backend, and answers once that has accepted it: 502 where it has
+    not, and the job has failed. A repetition with the same `Idempotency-Key` is answered of the job that is there."""
     who = await identify(request)
     with holding(request.app[ORDERS], who.user_id, _TOO_MANY) as take:
         take(1)
@@ -151,6 +163,13 @@ async def _generate(request: web.Request, who: Identity, take: Callable[[int], N
     return reply(body, 202)
 
 
+@describes(
+    "Register a job whose generation somebody else starts",
+    {201: schemas.RegisteredJob, 200: schemas.RegisteredJob},
+    (*OF_BODY, 401, 403, 409, 422, 429, 503),
+    body=(Registration,),
+    who=SIGNED_IN + SENDER,
+)
 async def register(request: web.Request) -> web.Response:
     """201 once the job is there and its parked webhooks are applied; 200 where it was there already."""
     # A wrong secret is refused, and counted, also of a user who is signed in: nobody may guess at it here.
@@ -214,7 +233,16 @@ async def _registered(
     return reply({"job_id": job.id} | job.detail(request.app[TYPICAL]), 201 if how == "made" else 200)
 
 
+@describes(
+    "The caller's finished videos, newest first, and his unfinished jobs",
+    {200: schemas.Gallery},
+    (400, 401, 403, 429, 503),
+    query=GalleryPage,
+    who=SIGNED_IN,
+)
 async def gallery(request: web.Request) -> web.StreamResponse:
+    """A page, of one read view of the log. It returns once the client has taken it, and until then counts against what
+    he may leave unread: as the longest there may be while it is made."""
     who = await identify(request)
     wanted = read_query(request, GalleryPage)
     longest = longest_answer(request.app[SETTINGS])
@@ -243,7 +271,15 @@ async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> 
     return body
 
 
+@describes(
+    "One job in any state",
+    {200: schemas.JobAsSeen},
+    (400, 401, 403, 404, 429, 503),
+    query=JobPage,
+    who=SIGNED_IN,
+)
 async def detail(request: web.Request) -> web.StreamResponse:
+    """404 also for a job that is not the caller's to see. As `gallery`, it returns once the client has taken it."""
     who = await identify(request)
     wanted = read_query(request, JobPage)
     head, job = await _visible(request, who, request.match_info["job_id"])

@@ -1,20 +1,28 @@
 """POST /api/webhooks/video-completion: what senders post."""
 
 import time
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import Any, Literal
 
 import orjson
 from aiohttp import web
+from pydantic import ConfigDict
 
 from app import ids, times
 from app.appkeys import SETTINGS, WRITER
 from app.domain import headers
 from app.domain.delivery import Delivery, Outcome
+from app.domain.payload import VERSIONS, Envelope
+from app.routes import schemas
+from app.routes.describe import OF_BODY, SENDER, describes
 from app.routes.http import reply
 from app.routes.senders import authorized_body
 from app.settings import Settings
 
 _QUEUED = "It could not be written to the database yet; it is safe on local disk and will be applied."
+
+_EXAMPLE: dict[str, Any] = {"job_id": "j1", "content_type": "video", "timestamp": "2025-10-23T14:30:00Z"}
 
 _REFUSED = {
     "unknown_job": 404,
@@ -25,7 +33,37 @@ _REFUSED = {
 }
 
 
+class OfUpdate(Envelope):
+    """A webhook of an intermediate status, or of a failure."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"status": "generating"}]})
+
+    status: Literal["pending", "processing", "generating", "downloading", "failed"]
+
+
+# Of all versions that payload.py has, the oldest first.
+_DATA: Any = reduce(or_, (completion.model_fields["data"].annotation for _, _, completion in reversed(VERSIONS)))
+
+
+class OfCompletion(Envelope):
+    """A webhook that brings files, in any version of the payload, or says that they will follow."""
+
+    status: Literal["completed"]
+    data: _DATA | None = None
+
+
+@describes(
+    "Take a webhook; 2xx means that it is durable",
+    {200: schemas.Received, 202: schemas.Queued},
+    (*OF_BODY, 401, 403, 404, 409, 422, 429, 503),
+    body=(OfUpdate, OfCompletion),
+    who=SENDER,
+)
 async def receive(request: web.Request) -> web.Response:
+    """Who may post is asked first, then the body is read, parsed and handed to the writer, and its outcome answered.
+
+    What is invalid is recorded too, as dead, and refused.
+    """
     started = time.perf_counter()
     body = await authorized_body(request, request.app[SETTINGS].max_body_bytes)
     delivery = _delivery(request, body)
