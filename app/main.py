@@ -58,7 +58,7 @@ from app.push.hub import Hub
 from app.push.stream import Streams
 from app.push.subscriber import Limits
 from app.readiness import Readiness
-from app.routes import admin, openapi, ops, pages, streams, tickets, videos, webhooks
+from app.routes import admin, openapi, ops, orders, pages, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.routes.http import name_server
@@ -141,8 +141,8 @@ def _routes() -> list[web.RouteDef]:
         web.get("/events/{job_id:[^/]+}", streams.events_of_job, allow_head=False),
         web.get("/ws", streams.socket, allow_head=False),
         web.get("/ws/{job_id:[^/]+}", streams.socket, allow_head=False),
-        web.post("/api/videos/generate", videos.generate),
-        web.post("/api/videos", videos.register),
+        web.post("/api/videos/generate", orders.generate),
+        web.post("/api/videos", orders.register),
         web.get("/api/videos/user", videos.gallery),
         web.get("/api/videos/{job_id:[^/]+}", videos.detail),
         web.post("/api/stream-tickets", tickets.buy),

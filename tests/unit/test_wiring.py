@@ -119,7 +119,7 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "cors_origins": AskedIn(("app/routes/callers.py", "app/routes/cors.py")),
     "max_body_bytes": AskedIn(("app/routes/webhooks.py", "app/routes/admin.py")),
     "max_json_depth": AskedIn(("app/routes/webhooks.py",)),
-    "max_image_body_bytes": AskedIn(("app/routes/videos.py",)),
+    "max_image_body_bytes": AskedIn(("app/routes/orders.py",)),
     "body_timeout": AskedIn(("app/routes/http.py",)),
     "max_header_bytes": AskedIn(("app/server.py",)),
     "header_timeout": AskedIn(("app/server.py",)),
