@@ -1,9 +1,10 @@
 """What a caller is told when something is wrong: a sentence, and a stable word."""
 
-from typing import Any
+from typing import NotRequired, Unpack
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from typing_extensions import TypedDict  # typing's own is too bare for pydantic before Python 3.12
 
 # Seconds after which it is worth asking again for what is out of reach.
 RETRY_AFTER = 2
@@ -20,18 +21,41 @@ _MESSAGES = {
 }
 
 
+class Problem(TypedDict):
+    field: str
+    message: str
+
+
+class _More(TypedDict, total=False):
+    details: list[Problem]
+    job_id: str | None
+    webhook_id: str
+
+
+class Error(TypedDict):
+    """Every answer of 400 and above: a sentence for people, a stable word for programs."""
+
+    error: str
+    code: str
+    details: NotRequired[list[Problem]]
+    job_id: NotRequired[str | None]
+    webhook_id: NotRequired[str]
+
+
 class ApiError(Exception):
     """An answer: `status`, {"error": sentence, "code": word, …}, and a `Retry-After` in seconds if there is one."""
 
-    def __init__(self, status: int, code: str, error: str, *, retry_after: int | None = None, **more: Any) -> None:
+    def __init__(
+        self, status: int, code: str, error: str, *, retry_after: int | None = None, **more: Unpack[_More]
+    ) -> None:
         super().__init__(error)
         self.status = status
         self.retry_after = retry_after
-        self.body = {"error": error, "code": code} | more
+        self.body: Error = {"error": error, "code": code, **more}
 
 
-def details(error: ValidationError) -> list[dict[str, str]]:
-    """What is wrong where, [{"field", "message"}]; of much, the beginning."""
+def details(error: ValidationError) -> list[Problem]:
+    """What is wrong where; of much, the beginning."""
     return [
         {"field": ".".join(map(str, e["loc"]))[:_FIELD_MAX], "message": _message(e)}
         for e in error.errors(include_url=False, include_input=False)[:_DETAILS_MAX]
@@ -43,7 +67,7 @@ def _message(error: ErrorDetails) -> str:
     return error["msg"] if text is None else text.format_map(error.get("ctx", {}))
 
 
-def sentence(details: list[dict[str, str]]) -> str:
+def sentence(details: list[Problem]) -> str:
     return "; ".join(f"{d['field']}: {d['message']}" if d["field"] else d["message"] for d in details)
 
 

@@ -1,7 +1,7 @@
 """`rushes dead`: webhooks that were not applied, from a terminal, straight on the database."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Any
 
@@ -18,6 +18,7 @@ from app.commands.database import database
 from app.db.dead_letters import OPEN, ReceivedWebhooks, Webhook, WholeWebhook
 from app.db.pool import Pool
 from app.db.writer.writer import Writer
+from app.domain import forms
 from app.domain.event import LogEvent, Typical
 from app.settings import Settings
 from app.times import rfc3339
@@ -28,7 +29,7 @@ _LISTED = 100
 _NOT_DONE = ("dead", "busy", "queued")
 
 Database = AbstractAsyncContextManager[str]
-Answer = dict[str, Any]
+Answer = Mapping[str, Any]
 
 
 @click.group()
@@ -273,7 +274,7 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=400)
 
 
-def _payload(webhook: WholeWebhook, detail: dict[str, Any]) -> str:
+def _payload(webhook: WholeWebhook, detail: forms.WholeWebhook) -> str:
     if detail["payload_encoding"] == "json":
         try:
             return orjson.dumps(orjson.loads(webhook.body), option=orjson.OPT_INDENT_2).decode()
@@ -282,8 +283,8 @@ def _payload(webhook: WholeWebhook, detail: dict[str, Any]) -> str:
     return "\n".join(_plain(line) for line in str(detail["payload"]).split("\n"))
 
 
-def _tell_preview(preview: dict[str, Any]) -> None:
-    why = f": {_plain(preview['error'])}" if preview.get("error") else ""
+def _tell_preview(preview: forms.Preview) -> None:
+    why = f": {_plain(preview['error'])}" if preview["error"] else ""
     click.echo(f"a replay would leave it {preview['outcome'] or 'waiting'}{why}")
     if preview.get("makes_job"):
         click.echo("  a new job is made for it")

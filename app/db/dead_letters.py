@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any, Literal, Self, cast
 
 import orjson
 
@@ -18,7 +18,7 @@ from app.db.sql import bind
 from app.db.writer import set_aside
 from app.db.writer.batch import MAX_FILES
 from app.db.writer.writer import Writer
-from app.domain import payload
+from app.domain import forms, payload
 from app.domain.delivery import Delivery
 from app.domain.event import Typical
 from app.ids import webhook_id
@@ -70,7 +70,7 @@ class Webhook:
     job_id: str | None
     status: str | None
     version: str | None
-    outcome: str
+    outcome: forms.Outcome
     attempts: int
     duration_ms: float
     error_code: str | None
@@ -81,7 +81,8 @@ class Webhook:
         row_id, received_at, *rest = row
         return cls(row_id, microseconds(received_at), *rest)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> forms.Webhook:
+        """As lists have it."""
         return {
             "id": self.id,
             "received_at": rfc3339(self.received_at),
@@ -106,11 +107,12 @@ class WholeWebhook(Webhook):
     headers: str
     body: bytes
 
-    def detail(self) -> dict[str, Any]:
+    def detail(self) -> forms.WholeWebhook:
         """`payload_encoding` tells what `payload` is: "json" a value, "text" or "base64" a string."""
         shown, encoding = self._payload()
         headers = orjson.Fragment(self.headers.encode())
-        return self.summary() | {"headers": headers, "payload": shown, "payload_encoding": encoding}
+        whole = {**self.summary(), "headers": headers, "payload": shown, "payload_encoding": encoding}
+        return cast("forms.WholeWebhook", whole)  # to mypy, what is unpacked may have a `replay` of another type
 
     def delivery(self) -> Delivery:
         """What is to be tried again: the same webhook, which the writer finds by its key in its own row."""
@@ -126,7 +128,7 @@ class WholeWebhook(Webhook):
             origin=self.origin,
         )
 
-    def _payload(self) -> tuple[Any, str]:
+    def _payload(self) -> tuple[Any, Literal["json", "text", "base64"]]:
         # One of many values is text: to read it would hold up everybody.
         if not lenient.has_more_values(self.body, _READ_MAX):
             with contextlib.suppress(orjson.JSONDecodeError):
@@ -176,8 +178,8 @@ class ReceivedWebhooks:
         ((count, newest),) = await self._pool.rows(bind(_COUNT, list(outcomes)))
         return int(count), newest or ""
 
-    async def preview(self, webhook: WholeWebhook) -> dict[str, Any]:
-        """What a replay would do, as `Preview` tells it. Nothing is written."""
+    async def preview(self, webhook: WholeWebhook) -> forms.Preview:
+        """What a replay would do. Nothing is written."""
         if webhook.error_code == set_aside.CODE and not webhook.body:
             return {"outcome": None, "code": set_aside.CODE, "error": "Only the server that holds it has its payload."}
         # An estimate of its own: the server's must not learn from what did not happen.
@@ -199,12 +201,11 @@ class ReceivedWebhooks:
             found["note"] = "It was refused when it was written, which a preview does not try: it may be again."
         return found
 
-    async def replay(self, webhook: WholeWebhook, writer: Writer) -> dict[str, Any]:
+    async def replay(self, webhook: WholeWebhook, writer: Writer) -> forms.Replayed:
         """Tries a dead or parked one again; any other is left as it is. Raises BusyError.
 
-        {"webhook_id", "changed", "outcome", "code", "error", "job_id", "status"}, and "job", where it stands
-        now, when it was applied. "changed" tells whether its outcome is another than before; when it is not,
-        there may be a "message" that says why.
+        "job" tells where it stands now, when it was applied. When nothing "changed" there may be a "message" that
+        says why.
         """
         if webhook.outcome not in OPEN:
             return _left(webhook, webhook.outcome, f"It is {webhook.outcome} already: nothing was changed.")
@@ -221,7 +222,7 @@ class ReceivedWebhooks:
             return _left(webhook, "applied", "It was applied meanwhile: nothing was changed.")
         if outcome.kind == "queued":
             return _left(webhook, "queued", "It could not be written yet: it waits on disk, and will be tried again.")
-        answer = {
+        answer: forms.Replayed = {
             "webhook_id": webhook.id,
             "changed": outcome.kind != webhook.outcome,
             "outcome": outcome.kind,
@@ -241,7 +242,7 @@ class ReceivedWebhooks:
 
     async def replay_some(
         self, writer: Writer, outcomes: Sequence[str], after: str | None, newest: str | None = None
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    ) -> tuple[list[Mapping[str, Any]], str | None]:
         """Tries the next ones again, in the order of receipt, from behind the id `after` up to `newest`.
 
         (an answer for each, as of `replay_or_busy`; the id to go on after, None at the end)
@@ -252,12 +253,13 @@ class ReceivedWebhooks:
         answers = await asyncio.gather(*(self.replay_or_busy(WholeWebhook.from_row(row), writer) for row in rows))
         return list(answers), ids[-1] if len(ids) == AT_ONCE else None
 
-    async def replay_or_busy(self, webhook: WholeWebhook, writer: Writer) -> dict[str, Any]:
+    async def replay_or_busy(self, webhook: WholeWebhook, writer: Writer) -> Mapping[str, Any]:
         """As `replay`; the outcome is "busy" of one whose job is held by another program: it is left as it is."""
         try:
             return await self.replay(webhook, writer)
         except BusyError as error:
-            return _left(webhook, "busy", str(error) or "Too much is waiting for the database.")
+            left = _left(webhook, webhook.outcome, str(error) or "Too much is waiting for the database.")
+            return {**left, "outcome": "busy", "code": None, "error": None}
 
     async def discard(self, webhook_ids: Sequence[str]) -> int:
         """How many of them were dead or parked, and are discarded now."""
@@ -304,7 +306,7 @@ def _page(limit: int, before: str | None, outcome: str | None, job_id: str | Non
     return bind(f"{_SUMMARY} {index} WHERE {where} ORDER BY id DESC LIMIT %s", *bound, limit)
 
 
-def _left(webhook: Webhook, outcome: str, message: str) -> dict[str, Any]:
+def _left(webhook: Webhook, outcome: forms.Outcome | Literal["queued"], message: str) -> forms.Replayed:
     return {
         "webhook_id": webhook.id,
         "changed": False,

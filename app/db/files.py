@@ -1,11 +1,12 @@
 """A job's files as the pages read them: the first of them by their keys, and how many there are."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app.db.connection import Row
 from app.db.sql import Raw, bind, json_bytes
 from app.domain.event import EVENT_MAX, FILES_MAX, fitting, stored_file
+from app.domain.forms import File
 
 # By all of its bytes, as an event has them too: another page begins after the last of one.
 _PLACE = "CAST(CONVERT(s3Key USING utf8mb4) AS BINARY)"
@@ -67,9 +68,9 @@ def after(job_id: str, file_id: str) -> list[bytes]:
     return [bind(_IS_FILE, file_id, job_id), bind(_FIRST, Raw(bind(_AFTER, job_id, file_id)))]
 
 
-def shown(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+def shown(rows: Sequence[Row]) -> dict[str, list[File]]:
     """By the job's id, in the gallery's form, of the rows that these read."""
-    files: dict[str, list[dict[str, Any]]] = {}
+    files: dict[str, list[File]] = {}
     for job_id, *fields, created_at in rows:
         files.setdefault(job_id, []).append(stored_file(fields, created_at))
     return {job_id: found[: max(1, len(fitting(found, EVENT_MAX)))] for job_id, found in files.items()}

@@ -1,13 +1,15 @@
 """What a batch of one would do, told without doing it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from app import times
 from app.db.connection import Connection
 from app.db.sql import Raw, bind
 from app.db.writer.batch import Batch, undo
+from app.domain import forms
 
 _COLUMNS_NOW = "SELECT %s FROM video_generations WHERE id = %s"
 
@@ -15,11 +17,10 @@ _COLUMNS_NOW = "SELECT %s FROM video_generations WHERE id = %s"
 class Preview(Batch):
     """A batch of one delivery that is decided, and not written."""
 
-    async def read(self, connection: Connection) -> dict[str, Any]:
+    async def read(self, connection: Connection) -> forms.Preview:
         """What `commit` would do with the one delivery; nothing is written, and no lock stays.
 
-        {"outcome", "code", "error", "makes_job", "columns": {name: {"old", "new"}}, "files_added", "files_refreshed"},
-        files in the gallery's form. "outcome" is None while another session holds the job. What the database refuses
+        "outcome" is None while another session holds the job. What the database refuses
         when it is written, a value too large for its column, is not seen here.
         Raises RetryableError or DatabaseAwayError.
         """
@@ -47,16 +48,18 @@ class Preview(Batch):
         finally:
             await undo(connection)
         outcome = self.outcomes.get(delivery.id)
-        added, refreshed = [], []
+        added: list[dict[str, Any]] = []
+        refreshed: list[dict[str, Any]] = []
         if row is not None:
-            added = [{"s3_key": key} | row.gallery[key] for key in sorted(row.inserted)]
+            added = [{"s3_key": key, **row.gallery[key]} for key in sorted(row.inserted)]
             for file in added:
                 del file["id"]  # the replay makes another
             refreshed = [
                 {"s3_key": key, "columns": _differences(files[key], row.gallery[key])} for key in sorted(row.refreshed)
             ]
         return {
-            "outcome": outcome.kind if outcome else None,
+            # A batch queues nothing.
+            "outcome": cast("forms.Outcome", outcome.kind) if outcome else None,
             "code": outcome.code if outcome else "job_held",
             "error": outcome.error if outcome else "Another program holds the job's row at this moment.",
             "makes_job": makes_job,
@@ -66,7 +69,7 @@ class Preview(Batch):
         }
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The names whose values differ, each with both, fit for JSON."""
     found = {}
     for name, value in new.items():

@@ -47,7 +47,7 @@ class Present(NamedTuple):
     """Where a job is. `status` is the sender's last word, `at` the time of the update it stands at, and `moved_at` when
     it got there by our clock; times are microseconds since 1970."""
 
-    state: str
+    state: rules.State
     status: str
     progress: int
     at: int

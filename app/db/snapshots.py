@@ -14,6 +14,7 @@ from app.db.rows import EXACTLY, KEY, UNFINISHED, Sized, newest_unfinished, pres
 from app.db.sql import bind, exact, json_bytes
 from app.db.videos import VIEW, read_files
 from app.domain.event import EventId, LogEvent, Typical, event_data, event_name, words
+from app.domain.forms import File
 
 # No prompt: it may be longer than all else.
 _COLUMNS = f"""
@@ -77,7 +78,7 @@ class JobState:
     created_at: int
     at: int
     moved_at: int
-    videos: list[dict[str, Any]]
+    videos: list[File]
     num_videos: int
 
     def event(self, typical: Typical) -> LogEvent:
@@ -201,7 +202,7 @@ class Snapshots:
         return UserState(head, newest[:fit][::-1], fit < len(jobs), [])
 
 
-def _job(row: _Row, videos: Sequence[dict[str, Any]] = (), num_videos: int = 0) -> JobState:
+def _job(row: _Row, videos: Sequence[File] = (), num_videos: int = 0) -> JobState:
     now = present(row)
     return JobState(
         id=row.id, state=now.state, status=now.status, progress=now.progress,

@@ -15,8 +15,10 @@ from app.db.loader import Loader
 from app.db.pool import Pool
 from app.db.rows import EXACTLY, KEY, Sized, newest_unfinished, number, present, text, that_fit
 from app.db.sql import bind, exact, json_bytes
-from app.domain.event import EVENT_MAX, EventId, Typical, words
-from app.times import microseconds, rfc3339, sql6, stored
+from app.domain.event import EVENT_MAX, EventId, words
+from app.domain.forms import File
+from app.domain.job import State
+from app.times import microseconds, sql6, stored
 
 _COLUMNS = f"""
 SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,
@@ -88,7 +90,7 @@ class Generation:
 
     id: str
     prompt: str
-    state: str
+    state: State
     status: str
     progress: int
     message: str | None
@@ -103,34 +105,8 @@ class Generation:
     organization_id: str | None
     created_at: int
     completed_at: int | None
-    videos: list[dict[str, Any]]
+    videos: list[File]
     num_videos: int
-
-    def gallery(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "prompt": self.prompt,
-            "status": self.status,
-            "created_at": rfc3339(self.created_at),
-            "completed_at": None if self.completed_at is None else rfc3339(self.completed_at),
-            "model": self.model,
-            "model_version": self.model_version,
-            "processing_time": self.processing_time,
-            "generation_time": self.generation_time,
-            "download_time": self.download_time,
-            "aspect_ratio": self.aspect_ratio,
-            "videos": self.videos,
-            "num_videos": self.num_videos,
-        }
-
-    def detail(self, typical: Typical) -> dict[str, Any]:
-        return self.gallery() | {
-            "eta_seconds": typical.eta(self.state, self.progress),
-            "state": self.state,
-            "progress": self.progress,
-            "message": self.message,
-            "error": self.error,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +217,7 @@ class Videos:
         return None if mean is None else float(mean)
 
 
-Files = dict[str, tuple[list[dict[str, Any]], int]]
+Files = dict[str, tuple[list[File], int]]
 """By the job's id: those that are shown, and how many there are."""
 
 
@@ -257,7 +233,7 @@ def _generations(rows: tuple[Row, ...], videos: Files) -> list[Generation]:
     return [_generation(row, *videos.get(row.id, ([], 0))) for row in map(_Row._make, rows)]
 
 
-def _generation(row: _Row, videos: list[dict[str, Any]], num_videos: int) -> Generation:
+def _generation(row: _Row, videos: list[File], num_videos: int) -> Generation:
     now = present(row)
     return Generation(
         id=row.id, prompt=words(row.prompt), state=now.state, status=now.status, progress=now.progress,

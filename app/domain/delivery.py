@@ -1,10 +1,11 @@
 """A received webhook on its way to the database, and what became of it."""
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Literal, Self
 
 from app.domain import payload
-from app.domain.job import StatusUpdate
+from app.domain.job import State, StatusUpdate
+from app.errors import Problem
 from app.ids import webhook_id
 from app.times import receipt
 
@@ -34,7 +35,7 @@ class Delivery:
     redelivered: bool = False
     began: int | None = None
     named: payload.Named | None = None
-    details: list[dict[str, str]] = field(default_factory=list)
+    details: list[Problem] = field(default_factory=list)
     payload_omitted: bool = False
 
     @classmethod
@@ -115,11 +116,11 @@ class Outcome:
     `status`, `state`, `progress` and `num_videos` tell where the job stands after an applied one.
     """
 
-    kind: str
+    kind: Literal["applied", "duplicate", "stale", "parked", "dead", "queued"]
     webhook_id: str
     code: str | None = None
     error: str | None = None
     status: str | None = None
-    state: str | None = None
+    state: State | None = None
     progress: int = 0
     num_videos: int = 0

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from app.domain.forms import File
 from app.domain.job import FINISHED
 from app.times import rfc3339, stored
 
@@ -117,7 +118,7 @@ def event_data(
     occurred_at: int,
     error: str | None,
     eta_seconds: int | None,
-    videos: Sequence[dict[str, Any]] | None = None,
+    videos: Sequence[File] | None = None,
     num_videos: int = 0,
 ) -> bytes:
     """The `data` of one event, of `EVENT_MAX` at most. `occurred_at` is in microseconds since 1970. `videos`, where the
@@ -143,7 +144,7 @@ def _tight(made: bytes) -> bytes:
     return bytes(memoryview(made))
 
 
-def fitting(files: Sequence[dict[str, Any]], room: int) -> list[bytes]:
+def fitting(files: Sequence[File], room: int) -> list[bytes]:
     """The first of the files as JSON: `FILES_MAX` at most, and as many as have `room` bytes together."""
     found = []
     for file in files[:FILES_MAX]:
@@ -179,7 +180,7 @@ def words(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def stored_file(fields: Sequence[Any], created_at: object) -> dict[str, Any]:
+def stored_file(fields: Sequence[Any], created_at: object) -> File:
     """As `gallery_file`, of a row that another program may have written, as the database gave it."""
     file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields
     numbers = [whole(number) for number in (size, seconds, width, height)]
@@ -189,7 +190,7 @@ def stored_file(fields: Sequence[Any], created_at: object) -> dict[str, Any]:
     )
 
 
-def gallery_file(fields: Sequence[Any], created_at: int) -> dict[str, Any]:
+def gallery_file(fields: Sequence[Any], created_at: int) -> File:
     """A file in the gallery's form. `fields` are id, filename, url, path, size in bytes, format, whole seconds,
     aspect ratio, width, height; `created_at` is in microseconds since 1970."""
     file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields

@@ -13,15 +13,17 @@ time, an address or a size from any that has it.
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import orjson
 
 from app.texts import MESSAGES
 from app.times import moment
 
+State = Literal["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING", "COMPLETED", "FAILED"]
+
 FINISHED = ("COMPLETED", "FAILED")
-_STATES = {"PENDING", "PROCESSING", "GENERATING", "DOWNLOADING", *FINISHED}
+_STATES: dict[str, State] = {state: state for state in get_args(State)}
 
 DEFAULT_MODEL = "veo-2.0-generate-001"
 DEFAULT_MODEL_VERSION = "2.0"
@@ -115,7 +117,7 @@ class Job:
     `files` is known where the update brings files, `has_any` where it is a completion that brings none.
     """
 
-    state: str
+    state: State
     status: str
     progress: int
     message: str | None = None
@@ -304,11 +306,11 @@ def known_position(state: str, finished_at: int, *, has_files: bool) -> Position
     return None
 
 
-def state_of(stored: object, *, ended: bool) -> str:
+def state_of(stored: object, *, ended: bool) -> State:
     """The state of a row, in our words. Another program's enum may have more: whether the row says that it has ended
     tells which of ours is nearest."""
-    state = str(stored).upper()
-    if state in _STATES:
+    state = _STATES.get(str(stored).upper())
+    if state is not None:
         return state
     return "FAILED" if ended else "PENDING"
 

@@ -52,7 +52,7 @@ class InvalidPayloadError(Exception):
     `named` is None where nothing in the body can be read.
     """
 
-    def __init__(self, details: list[dict[str, str]], named: Named | None = None) -> None:
+    def __init__(self, details: list[errors.Problem], named: Named | None = None) -> None:
         self.details = details
         self.named = named
         super().__init__(errors.sentence(details))

@@ -2,19 +2,19 @@
 
 import time
 from collections import Counter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from app.appkeys import RECEIVED, SETTINGS, WRITER
 from app.db.dead_letters import OPEN, WholeWebhook
+from app.domain import forms
 from app.errors import ApiError
 from app.routes import schemas
 from app.routes.callers import identify
 from app.routes.describe import OF_BODY, SIGNED_IN, describes
 from app.routes.http import read_model, read_query, reply
-from app.routes.schemas import Outcome
 
 # A page of a replay may take as long as one answer to a sender, and comes on top.
 _REPLAY_SECONDS = 5.0
@@ -27,7 +27,7 @@ Cursor = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 class WebhooksPage(BaseModel):
     """Which webhooks to list; `cursor` is the `next_cursor` of the page before."""
 
-    outcome: Outcome | None = None
+    outcome: forms.Outcome | None = None
     job_id: str | None = None
     cursor: Cursor | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 50
@@ -57,12 +57,13 @@ async def webhooks(request: web.Request) -> web.Response:
         outcomes=(wanted.outcome,) if wanted.outcome else (),
         job_id=wanted.job_id,
     )
-    return reply({"webhooks": [webhook.summary() for webhook in found], "next_cursor": next_cursor})
+    body: schemas.Webhooks = {"webhooks": [webhook.summary() for webhook in found], "next_cursor": next_cursor}
+    return reply(body)
 
 
 @describes(
     "One, with its payload, its headers, and what a replay would change",
-    {200: schemas.WholeWebhook},
+    {200: forms.WholeWebhook},
     (404, *_REFUSALS),
     who=SIGNED_IN,
 )
@@ -76,7 +77,7 @@ async def webhook(request: web.Request) -> web.Response:
     return reply(body)
 
 
-@describes("Try a dead or parked webhook again", {200: schemas.Replayed}, (404, *_REFUSALS), who=SIGNED_IN)
+@describes("Try a dead or parked webhook again", {200: forms.Replayed}, (404, *_REFUSALS), who=SIGNED_IN)
 async def replay(request: web.Request) -> web.Response:
     """Answered once it is committed, or queued; any other webhook is left as it is, and the answer says so."""
     await _require_admin(request)
@@ -102,7 +103,7 @@ async def replay_many(request: web.Request) -> web.Response:
         outcomes.update(answer["outcome"] for answer in answers)
         if after is None or time.monotonic() > deadline:
             break
-    body: dict[str, Any] = {
+    body: schemas.ReplayedMany = {
         "replayed": outcomes.total(),
         "outcomes": outcomes,
         "more": after is not None,
@@ -118,7 +119,7 @@ async def discard(request: web.Request) -> web.Response:
     found = await _found(request)
     discarded = await request.app[RECEIVED].discard([found.id])
     now = await _found(request)
-    body: dict[str, Any] = {"webhook_id": now.id, "changed": bool(discarded), "outcome": now.outcome}
+    body: schemas.Discarded = {"webhook_id": now.id, "changed": bool(discarded), "outcome": now.outcome}
     if not discarded:
         body["message"] = f"It is {now.outcome} already: nothing was changed."
     return reply(body)

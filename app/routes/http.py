@@ -1,9 +1,9 @@
 """What handlers share: reading a bounded body, answering JSON, refusing who takes too much."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import orjson
 from aiohttp import web
@@ -33,7 +33,8 @@ SERVER = "rushes"
 _VALUES_MAX = 10_000
 
 
-def reply(body: Any, status: int = 200) -> web.Response:
+def reply(body: Mapping[str, object], status: int = 200) -> web.Response:
+    """The answer whose JSON this is: one of the forms in `schemas`."""
     return web.Response(body=orjson.dumps(body), status=status, headers=JSON_HEADERS)
 
 

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from app.appkeys import SETTINGS
-from app.routes import schemas
+from app.errors import Error
 from app.routes.describe import Form, Operation, describes, operations
 from app.routes.http import JSON_HEADERS
 
@@ -83,7 +83,7 @@ def document(routes: Mapping[str, Operation], cookie: str) -> dict[str, Any]:
         if form and not isinstance(form, str)
     ]
     bodies = [model for operation in routes.values() for model in operation.body]
-    forms: list[Any] = sorted({schemas.Error, *answers, *bodies}, key=attrgetter("__name__"))
+    forms: list[Any] = sorted({Error, *answers, *bodies}, key=attrgetter("__name__"))
     refs, definitions = TypeAdapter.json_schemas(
         [(form, "validation", TypeAdapter(form)) for form in forms],
         ref_template="#/components/schemas/{model}",
@@ -144,7 +144,7 @@ def _refusal(status: int, ref_of: Refs) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": _REFUSALS[status]} | _headers(status)
     if status < HTTPStatus.BAD_REQUEST:
         return answer
-    return answer | {"content": {"application/json": {"schema": ref_of[schemas.Error]}}}
+    return answer | {"content": {"application/json": {"schema": ref_of[Error]}}}
 
 
 def _headers(status: int) -> dict[str, Any]:

@@ -21,40 +21,45 @@ OK = "ok"
 async def health(request: web.Request) -> web.Response:
     """503 while the database is away: webhooks are taken then, and queued."""
     healthy = await _database(request.app) == OK
-    body = {
+    body: schemas.Health = {
         "status": "healthy" if healthy else "degraded",
         "webhook": "video-completion",
         "timestamp": times.rfc3339(times.now()),
     }
-    response = reply(body, 200 if healthy else 503)
-    if not healthy:
-        response.headers["Retry-After"] = str(RETRY_AFTER)
-    return response
+    return reply(body) if healthy else _not_now(body)
 
 
 @describes("Whether the process lives", {200: schemas.Alive})
 async def healthz(_request: web.Request) -> web.Response:
     """200 for as long as the process answers at all; it asks nobody else."""
-    return reply({"status": "alive"})
+    body: schemas.Alive = {"status": "alive"}
+    return reply(body)
 
 
 @describes("Whether it can do its work, each dependency named", {200: schemas.Readiness, 503: schemas.Readiness})
 async def readyz(request: web.Request) -> web.Response:
     """503 while the database is away, or while nobody can sign in since no keys were ever fetched. Without Redis events
     are late by `LOG_POLL` at most, and webhooks that were set aside are lost to nobody: that is still ready."""
-    bus, tokens = request.app[BUS], request.app[TOKENS]
-    found = {"database": await _database(request.app)}
+    app = request.app
+    bus, tokens = app[BUS], app[TOKENS]
+    body: schemas.Readiness = {"status": "degraded", "database": await _database(app)}
     if tokens is not None and tokens.keys is not None:
-        found["jwks"] = OK if await tokens.keys.there() else AWAY
-    ready = set(found.values()) == {OK}
+        body["jwks"] = OK if await tokens.keys.there() else AWAY
     if bus is not None:
-        found["redis"] = OK if bus.connected else AWAY
-    aside = await _set_aside(request.app) if ready else 0
-    status = "ready" if set(found.values()) == {OK} and not aside else "degraded"
-    named = {"set_aside": aside} if aside else {}
-    response = reply({"status": status} | found | named, 200 if ready else 503)
+        body["redis"] = OK if bus.connected else AWAY
+    ready = body["database"] == body.get("jwks", OK) == OK
     if not ready:
-        response.headers["Retry-After"] = str(RETRY_AFTER)
+        return _not_now(body)
+    if aside := await _set_aside(app):
+        body["set_aside"] = aside
+    elif body.get("redis", OK) == OK:
+        body["status"] = "ready"
+    return reply(body)
+
+
+def _not_now(body: schemas.Health | schemas.Readiness) -> web.Response:
+    response = reply(body, 503)
+    response.headers["Retry-After"] = str(RETRY_AFTER)
     return response
 
 

@@ -25,6 +25,7 @@ from app.routes.callers import NotSignedInError, identify
 from app.routes.describe import OF_BODY, SENDER, SIGNED_IN, describes
 from app.routes.http import TooMuch, as_model, holding, read_json_body, reply
 from app.routes.senders import authorized_body, knows_secret, names_secret
+from app.routes.shown import job_of
 
 Short = Annotated[str, Field(min_length=1, max_length=191)]
 Upto8 = Annotated[int, Field(ge=1, le=8)]
@@ -115,7 +116,7 @@ async def _generate(request: web.Request, who: Identity, take: Callable[[int], N
         await _hand_over(request, job, order)
     elif job.state == "FAILED":
         raise ApiError(502, "generation_failed", job.error or job.message or "It failed.", job_id=job_id)
-    body = {
+    body: schemas.Started = {
         "job_id": job_id,
         "status": "pending" if made else job.status,
         "message": job.message,
@@ -191,7 +192,8 @@ async def _registered(
         raise _gone(job_id)
     if job is None or (how != "made" and job.author_id != new.author_id):
         raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
-    return reply({"job_id": job.id} | job.detail(request.app[TYPICAL]), 201 if how == "made" else 200)
+    body: schemas.RegisteredJob = {"job_id": job.id, **job_of(job, request.app[TYPICAL])}
+    return reply(body, 201 if how == "made" else 200)
 
 
 def _gone(job_id: str) -> ApiError:

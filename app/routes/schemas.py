@@ -1,42 +1,14 @@
-"""The forms of what the API answers, for openapi.json. The tests hold every answer to them."""
+"""The forms of what the API answers: handlers make their answers as these, and openapi.json tells them.
 
-from datetime import datetime
-from typing import Any, Literal, NotRequired
+mypy holds what is made to them, and the tests hold every answer to them.
+"""
+
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # typing's own is too bare for pydantic before Python 3.12
 
-from app.domain.payload import Dimensions
-
-State = Literal["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING", "COMPLETED", "FAILED"]
-Outcome = Literal["applied", "duplicate", "stale", "parked", "dead", "discarded"]
-
-
-class Problem(TypedDict):
-    field: str
-    message: str
-
-
-class Error(TypedDict):
-    """Every answer of 400 and above: a sentence for people, a stable word for programs."""
-
-    error: str
-    code: str
-    details: NotRequired[list[Problem]]
-    job_id: NotRequired[str | None]
-    webhook_id: NotRequired[str]
-
-
-class File(TypedDict):
-    id: str
-    filename: str
-    file_url: str | None
-    file_path: str | None
-    file_size: int
-    format: str
-    duration_seconds: int
-    aspect_ratio: str
-    dimensions: Dimensions
-    created_at: datetime
+from app.domain.forms import File, Outcome, Time, Webhook
+from app.domain.job import State
 
 
 class Generation(TypedDict):
@@ -45,8 +17,8 @@ class Generation(TypedDict):
     id: str
     prompt: str
     status: str
-    created_at: datetime
-    completed_at: datetime | None
+    created_at: Time
+    completed_at: Time | None
     model: str
     model_version: str
     processing_time: float | None
@@ -95,7 +67,7 @@ class Started(TypedDict):
     job_id: str
     status: str
     message: str | None
-    created_at: datetime
+    created_at: Time
 
 
 class Received(TypedDict):
@@ -124,7 +96,7 @@ class Queued(TypedDict):
 class Health(TypedDict):
     status: Literal["healthy", "degraded"]
     webhook: Literal["video-completion"]
-    timestamp: datetime
+    timestamp: Time
 
 
 class Alive(TypedDict):
@@ -143,71 +115,12 @@ class Readiness(TypedDict):
 
 class Ticket(TypedDict):
     ticket: str
-    expires_at: datetime
-
-
-class Webhook(TypedDict):
-    id: str
-    received_at: datetime
-    origin: str
-    job_id: str | None
-    status: str | None
-    version: str | None
-    outcome: Outcome
-    attempts: int
-    duration_ms: float
-    error_code: str | None
-    error: str | None
+    expires_at: Time
 
 
 class Webhooks(TypedDict):
     webhooks: list[Webhook]
     next_cursor: str | None
-
-
-class Preview(TypedDict):
-    """What a replay would change. `columns` is {name: {"old", "new"}}, of the job's row."""
-
-    outcome: Outcome | None
-    code: str | None
-    error: str | None
-    makes_job: NotRequired[bool]
-    columns: NotRequired[dict[str, Any]]
-    files_added: NotRequired[list[dict[str, Any]]]
-    files_refreshed: NotRequired[list[dict[str, Any]]]
-    note: NotRequired[str]
-
-
-class WholeWebhook(Webhook):
-    """`payload_encoding` tells what `payload` is: a JSON value, or a string of text or base64."""
-
-    headers: dict[str, str]
-    payload: Any
-    payload_encoding: Literal["json", "text", "base64"]
-    replay: NotRequired[Preview]
-
-
-class JobState(TypedDict):
-    """Where a job stands after a replay."""
-
-    status: str | None
-    state: State | None
-    progress: int
-    num_videos: int
-
-
-class Replayed(TypedDict):
-    """`changed` tells whether its outcome is another than before."""
-
-    webhook_id: str
-    changed: bool
-    outcome: Outcome | Literal["queued"]
-    code: str | None
-    error: str | None
-    job_id: str | None
-    status: str | None
-    job: NotRequired[JobState]
-    message: NotRequired[str]
 
 
 class ReplayedMany(TypedDict):

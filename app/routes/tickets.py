@@ -23,4 +23,5 @@ async def buy(request: web.Request) -> web.Response:
     if request.app[TOKENS] is None:
         raise ApiError(409, "no_ticket_needed", "Nobody signs in here: open the stream without a ticket.")
     ticket, expires_at = await request.app[TICKETS].make(who)
-    return reply({"ticket": ticket, "expires_at": times.rfc3339(int(expires_at * 1_000_000))})
+    body: schemas.Ticket = {"ticket": ticket, "expires_at": times.rfc3339(int(expires_at * 1_000_000))}
+    return reply(body)

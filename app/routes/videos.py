@@ -1,7 +1,7 @@
 """Jobs as the pages read them."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from aiohttp import web
@@ -17,6 +17,7 @@ from app.routes import schemas
 from app.routes.callers import identify
 from app.routes.describe import SIGNED_IN, describes
 from app.routes.http import TooMuch, hand_out, holding, read_query
+from app.routes.shown import generation_of, job_of
 from app.settings import Settings
 
 _UNREAD = TooMuch(
@@ -65,15 +66,15 @@ async def gallery(request: web.Request) -> web.StreamResponse:
         return await hand_out(request, body)
 
 
-async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> dict[str, Any]:
+async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> schemas.Gallery:
     try:
         page = await request.app[VIDEOS].gallery(who.user_id, wanted.limit, wanted.cursor)
     except BadCursorError as error:
         raise ApiError(400, "invalid_request", f"{error}.") from None
-    body: dict[str, Any] = {
-        "generations": [job.gallery() | {"status": "completed"} for job in page.completed],
+    body: schemas.Gallery = {
+        "generations": [{**generation_of(job), "status": "completed"} for job in page.completed],
         "next_cursor": page.next_cursor,
-        "active": [job.detail(request.app[TYPICAL]) for job in page.active],
+        "active": [job_of(job, request.app[TYPICAL]) for job in page.active],
         "last_event_id": str(page.head),
         "channel": _channel(who),
     }
@@ -99,8 +100,13 @@ async def detail(request: web.Request) -> web.StreamResponse:
             job = await request.app[VIDEOS].with_files_after(job, wanted.files_after)
         except BadCursorError as error:
             raise ApiError(400, "invalid_request", f"{error}.") from None
-    where = {"last_event_id": str(head), "channel": _channel(who), "own": job.author_id == who.user_id}
-    body = orjson.dumps(job.detail(request.app[TYPICAL]) | where)
+    seen: schemas.JobAsSeen = {
+        **job_of(job, request.app[TYPICAL]),
+        "last_event_id": str(head),
+        "channel": _channel(who),
+        "own": job.author_id == who.user_id,
+    }
+    body = orjson.dumps(seen)
     with holding(request.app[ANSWERS], who.user_id, _UNREAD) as take:
         take(min(len(body), longest_answer(request.app[SETTINGS])))
         return await hand_out(request, body)

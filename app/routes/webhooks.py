@@ -14,6 +14,7 @@ from app.appkeys import SETTINGS, WRITER
 from app.domain import headers
 from app.domain.delivery import Delivery, Outcome
 from app.domain.payload import VERSIONS, Envelope
+from app.errors import Error
 from app.routes import schemas
 from app.routes.describe import OF_BODY, SENDER, describes
 from app.routes.http import reply
@@ -102,12 +103,18 @@ def _headers_json(kept: dict[str, str]) -> bytes:
 
 
 def _answer(outcome: Outcome, delivery: Delivery, started: float) -> web.Response:
-    if outcome.kind == "queued":
+    if outcome.kind == "queued" and delivery.update is not None:
         # Its id in the list of received webhooks is settled when it gets there.
-        return reply({"success": True, "message": _QUEUED, "job_id": delivery.job_id, "status": "queued"}, 202)
+        queued: schemas.Queued = {
+            "success": True,
+            "message": _QUEUED,
+            "job_id": delivery.update.job_id,
+            "status": "queued",
+        }
+        return reply(queued, 202)
     if outcome.code is not None:
-        return _refusal(outcome, delivery)
-    body: dict[str, Any] = {
+        return _refusal(outcome, outcome.code, delivery)
+    body: schemas.Received = {
         "success": True,
         "message": "",
         "job_id": delivery.job_id,
@@ -125,7 +132,7 @@ def _answer(outcome: Outcome, delivery: Delivery, started: float) -> web.Respons
         }
     elif outcome.state == "FAILED":
         body |= {"message": "Video generation failure recorded", "status": "failed"}
-    else:
+    elif outcome.status is not None:
         body |= {
             "message": f"Video generation status updated: {outcome.status}",
             "status": outcome.status,
@@ -134,13 +141,13 @@ def _answer(outcome: Outcome, delivery: Delivery, started: float) -> web.Respons
     return reply(body)
 
 
-def _refusal(outcome: Outcome, delivery: Delivery) -> web.Response:
+def _refusal(outcome: Outcome, code: str, delivery: Delivery) -> web.Response:
     error = outcome.error or ""
-    body: dict[str, Any] = {"error": error, "code": outcome.code}
+    body: Error = {"error": error, "code": code}
     if outcome.webhook_id:  # one that waits on disk has none yet
         body["webhook_id"] = outcome.webhook_id
     if delivery.job_id is not None:
         body["job_id"] = delivery.job_id
-    if outcome.code == "invalid_payload":
+    if code == "invalid_payload":
         body |= {"error": f"Invalid payload: {error}", "details": delivery.details}
-    return reply(body, _REFUSED[outcome.code or "apply_failed"])
+    return reply(body, _REFUSED[code])

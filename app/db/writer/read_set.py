@@ -13,6 +13,7 @@ from app.db.writer.inbox import Received, find_by_key, find_recorded
 from app.domain import job as rules
 from app.domain.delivery import Delivery, Outcome
 from app.domain.event import stored_file, whole
+from app.domain.forms import File
 from app.domain.job import Position, StatusUpdate
 
 # Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others. The rest of
@@ -68,7 +69,7 @@ class JobRow:
     without_position: bool = False
     prompt: str | None = None
     columns: dict[str, Any] = field(default_factory=dict)
-    gallery: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gallery: dict[str, File] = field(default_factory=dict)
     inserted: dict[str, dict[str, Any]] = field(default_factory=dict)
     refreshed: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: bool = False
@@ -232,7 +233,7 @@ def _to_the_digit(moment: str) -> str:
     return moment.rstrip("0").rstrip(".") if "." in moment else moment
 
 
-def _file(key: str, shown: dict[str, Any], created_at: int | None) -> rules.VideoFile:
+def _file(key: str, shown: File, created_at: int | None) -> rules.VideoFile:
     return rules.VideoFile(
         s3_key=key,
         filename=shown["filename"],
