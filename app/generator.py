@@ -28,6 +28,8 @@ class GeneratorError(Exception):
 
 
 class Generator(Protocol):
+    """Makes videos, and sends webhooks of what becomes of them."""
+
     async def start(self, order: dict[str, Any], /) -> None:
         """Has the video of `order` ({"job_id", "user_id", "prompt", …}) made. Raises GeneratorError."""
 
@@ -38,7 +40,8 @@ class Generator(Protocol):
         "updated_at", "completed_at"}, as the backend sends it: whether it is so is for the caller to see.
         """
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Ends its connections. Nothing is asked of it afterwards."""
 
 
 class HttpGenerator:

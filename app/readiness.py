@@ -65,6 +65,7 @@ class Readiness:
             raise
 
     async def stop(self) -> None:
+        """Ends the waiting, if it goes on."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

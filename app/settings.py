@@ -51,6 +51,12 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
+    """All that can be set, by the environment or `.env`: docs/operations.md has a row for each. Durations are in
+    seconds, that of `retention_days` in days.
+
+    Nothing else reads the environment. `load` makes them; `refuse_unsafe` refuses what would be unsafe.
+    """
+
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
 
     app_env: Literal["development", "production"] = "development"
@@ -189,6 +195,7 @@ class Settings(BaseSettings):
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
+        """Those of WEBHOOK_SECRET, each of which lets a sender in; none where anybody on this machine may post."""
         if self.webhook_secret is None:
             return ()
         return tuple(s.strip() for s in self.webhook_secret.get_secret_value().split(",") if s.strip())

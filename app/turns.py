@@ -21,6 +21,7 @@ class Turns:
 
     @asynccontextmanager
     async def of(self, who: str) -> AsyncIterator[None]:
+        """A turn that lasts as long as the block; it is waited for however long that takes."""
         end = await self.take(who)
         try:
             yield

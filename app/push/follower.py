@@ -25,21 +25,25 @@ _AHEAD_BYTES = 16 * 1024 * 1024
 
 
 class LogReader(Protocol):
-    """The log in the database."""
+    """The log in the database. What it cannot read, it raises as the database's errors."""
 
-    async def head(self) -> EventId: ...
+    async def head(self) -> EventId:
+        """The newest event, even one that is purged; `BEFORE_ALL` before the first."""
 
-    async def after(
-        self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None
-    ) -> Part: ...
+    async def after(self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None) -> Part:
+        """At most `limit` events after `last_id`, fewer where they are long: of all, of a job, or of an author."""
 
-    async def beginning(self, head: int, count: int, size: int) -> int: ...
+    async def beginning(self, head: int, count: int, size: int) -> int:
+        """The id after which the newest events up to `head` begin: `count` of them, or about `size` bytes."""
 
-    async def look_up(self, number: int) -> Found: ...
+    async def look_up(self, number: int) -> Found:
+        """What the log says about the event of that number."""
 
 
 class Follower:
-    """`last_id` is the newest event that the hub has; it only moves to the next id.
+    """Hands every committed event to the hub, in the log's order, each once.
+
+    `last_id` is the newest event that the hub has; it only moves to the next id, or starts over with a `reset`.
 
     The newest events, `ring_size` of them or about `ring_max_bytes`, stay in memory for streams that come back. After
     `poll` seconds of silence the log is read, or after `poll_with_bus` while the bus brings the commits of other

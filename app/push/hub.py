@@ -35,7 +35,10 @@ def _channel(job_id: str | None, user_id: str) -> str:
 
 
 class Hub:
-    """`max_connections` and `max_per_user` count streams; `max_buffer` is in bytes, `max_lag` and the intervals are in
+    """Who listens to what, and the writing to them. A stream goes through `expecting`, `admit`, `join`, `leave` and
+    `forget`, and is written to between `join` and `leave`. Nothing here waits for a client.
+
+    `max_connections` and `max_per_user` count streams; `max_buffer` is in bytes, `max_lag` and the intervals are in
     seconds; `limits` are those that each stream keeps by itself.
 
     A client has `last_words` to take what waits for it when its stream ends. `epoch` counts how often the log was taken
