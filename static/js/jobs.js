@@ -4,6 +4,8 @@
 // gallery page that the stream continues from. Details (prompt, model, times) come from GET /api/videos/{id}. Since a
 // fetched job never touches state, a slow answer cannot take back what a newer event has shown.
 
+import { isNewer, NONE } from "./live-ids.js";
+
 const UNFINISHED = ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"];
 
 const DETAILS = ["prompt", "aspect_ratio", "model", "model_version", "processing_time", "generation_time",
@@ -14,7 +16,7 @@ export const isUnfinished = (job) => UNFINISHED.includes(job.state);
 
 export function newJob(id) {
   return { id, prompt: null, aspect_ratio: null, created_at: null, state: "PENDING", progress: 0, message: "",
-    error: null, eta_seconds: null, videos: [], eventId: 0 };
+    error: null, eta_seconds: null, videos: [], eventId: NONE };
 }
 
 /** Takes all of an API item, state included. Only for answers that no event can have overtaken. */
@@ -26,7 +28,7 @@ export function applyItem(job, item) {
   job.error = item.error ?? null;
   job.eta_seconds = item.eta_seconds ?? null;
   job.videos = item.videos ?? [];
-  job.eventId = 0; // after a reset the log may count from lower ids again
+  job.eventId = NONE; // after a reset the log may count from lower ids again
   return job;
 }
 
@@ -38,7 +40,7 @@ export function applyDetails(job, item) {
 
 /** Applies one event; false if the job already shows something newer. Progress after a failure is a new try. */
 export function applyEvent(job, { id, event, data }) {
-  if (id <= job.eventId) return false;
+  if (!isNewer(id, job.eventId)) return false;
   job.eventId = id;
   job.state = data.state ?? EVENT_STATE[event] ?? "PROCESSING";
   job.progress = data.progress ?? job.progress;

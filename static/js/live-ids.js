@@ -1,6 +1,9 @@
 // Ids of events are text, as "1042-7f3a", and go back to the server as they came. The number tells newer from older; what
 // is behind the hyphen tells an event from another one that was given its number after the log was taken back.
 
+/** Before the first event. */
+export const NONE = "0";
+
 /** Whether an id is of a later event. One that is null is later than none. */
 export const isNewer = (id, than) => Number.parseInt(id, 10) > Number.parseInt(than, 10);
 

@@ -3,6 +3,7 @@ import { forgetFailure, rememberFailure, rememberedFailures } from "./failures.j
 import { duration, title } from "./format.js";
 import { t } from "./i18n.js";
 import { applyDetails, applyEvent, applyItem, isUnfinished, newJob } from "./jobs.js";
+import { NONE } from "./live-ids.js";
 import { subscribe } from "./live.js";
 import { slots } from "./slots.js";
 
@@ -266,7 +267,7 @@ export class RushesApp extends HTMLElement {
   #onGenerated(detail) {
     const card = this.#cards.get(detail.job_id) ?? this.#addCard(newJob(detail.job_id), "prepend");
     applyDetails(card.job, detail);
-    if (card.job.eventId === 0) card.job.message = detail.message ?? "";
+    if (card.job.eventId === NONE) card.job.message = detail.message ?? "";
     card.update();
     this.#updateView();
     card.scrollIntoView({ block: "nearest" });

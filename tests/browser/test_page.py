@@ -102,6 +102,15 @@ async def place(card: Locator) -> list[int]:
     return await card.evaluate("card => [card.offsetLeft, card.offsetTop, card.offsetWidth, card.offsetHeight]")
 
 
+async def test_card_takes_the_tenth_event_of_the_log_after_the_ninth(page, server):
+    await open_page(page, server)
+    await register(page, server, "j1")
+    for _ in range(10):
+        await post_webhook(page, server, "j1", "generating")
+    await post_webhook(page, server, "j1", "completed", has_data=True, data=completion("j1"))
+    await expect(job(page, "j1")).to_have_attribute("state", "COMPLETED")
+
+
 async def test_typing_a_prompt_shows_progress_then_the_video_playing_without_reload(page, server):
     await open_page(page, server)
     await page.evaluate("document.documentElement.dataset.visit = 'first'")
