@@ -4,7 +4,7 @@
 // gallery page that the stream continues from. Details (prompt, model, times) come from GET /api/videos/{id}. Since a
 // fetched job never touches state, a slow answer cannot take back what a newer event has shown.
 
-import { isNewer, NONE } from "./live-ids.js";
+import { isNewer, NONE } from "./live/ids.js";
 
 const UNFINISHED = ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"];
 

@@ -9,9 +9,9 @@
 //
 // What it does for that is in docs/protocol.md: one connection for all tabs, resume, tickets, ways around proxies.
 
-import { connectionOf, feedOf } from "./live-feed.js";
-import { Api } from "./live-state.js";
-import { TIMING } from "./live-timing.js";
+import { connectionOf, feedOf } from "./live/feed.js";
+import { Api } from "./live/state.js";
+import { TIMING } from "./live/timing.js";
 
 const LONGEST_DELAY = 30_000;
 const ENDS = { completed: "endCompleted", failed: "endFailed" };
@@ -33,7 +33,7 @@ const ENDS = { completed: "endCompleted", failed: "endFailed" };
  * - `base`: where the server is, if not where the page is. `credentials`: as fetch takes it.
  * - `token()`: a bearer token for each request; `ticket()`: a stream ticket for each connection. Both may be async. One
  *   that does not settle within 10 s is asked again later.
- * - `timing`: for tests, other times than those of live-timing.js.
+ * - `timing`: for tests, other times than those of live/timing.js.
  */
 export function subscribe(jobId, options = {}) {
   const subscription = new Subscription(jobId, options);

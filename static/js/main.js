@@ -1,13 +1,13 @@
 // Defines the page's elements, and nothing else.
 
-import { RushesApp } from "./rushes-app.js";
-import { RushesBell } from "./rushes-bell.js";
-import { RushesConnection } from "./rushes-connection.js";
-import { RushesJob } from "./rushes-job.js";
-import { RushesProgress } from "./rushes-progress.js";
-import { RushesPrompt } from "./rushes-prompt.js";
-import { RushesToasts } from "./rushes-toasts.js";
-import { RushesVideo } from "./rushes-video.js";
+import { RushesApp } from "./elements/rushes-app.js";
+import { RushesBell } from "./elements/rushes-bell.js";
+import { RushesConnection } from "./elements/rushes-connection.js";
+import { RushesJob } from "./elements/rushes-job.js";
+import { RushesProgress } from "./elements/rushes-progress.js";
+import { RushesPrompt } from "./elements/rushes-prompt.js";
+import { RushesToasts } from "./elements/rushes-toasts.js";
+import { RushesVideo } from "./elements/rushes-video.js";
 import { translate } from "./i18n.js";
 
 translate(document);

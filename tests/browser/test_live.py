@@ -340,7 +340,7 @@ async def test_deleted_job_does_not_end_the_polling_of_the_others(browser, serve
 
 
 POLL = """async (jobs) => {
-  const { Api, poller } = await import("/static/js/live-state.js");
+  const { Api, poller } = await import("/static/js/live/state.js");
   const api = new Api({ base: "", credentials: "same-origin", timing: { answer: 20000 } });
   const unfinished = new Set(jobs);
   const read = poller(api, null, unfinished);

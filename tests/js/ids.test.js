@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { contradict, isNewer, NONE } from "../../static/js/live-ids.js";
+import { contradict, isNewer, NONE } from "../../static/js/live/ids.js";
 
 test("the tenth event is newer than the ninth, whatever their digits", () => {
   assert.equal(isNewer("10-0000000a", "9-ffffffff"), true);

@@ -1,6 +1,6 @@
-import { generate } from "./api.js";
-import { duration } from "./format.js";
-import { t } from "./i18n.js";
+import { generate } from "../api.js";
+import { duration } from "../format.js";
+import { t } from "../i18n.js";
 
 // After these answers one cannot tell whether the job was made: the same submission keeps its key.
 const UNSURE = [0, 408, 409, 425, 429, 500, 503, 504];

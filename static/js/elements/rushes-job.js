@@ -1,7 +1,7 @@
-import { ago, duration, fileSize, fullTime, modelName, safeUrl, title } from "./format.js";
-import { stamp, t } from "./i18n.js";
-import { isUnfinished } from "./jobs.js";
-import { slots } from "./slots.js";
+import { ago, duration, fileSize, fullTime, modelName, safeUrl, title } from "../format.js";
+import { stamp, t } from "../i18n.js";
+import { isUnfinished } from "../jobs.js";
+import { slots } from "../slots.js";
 
 /**
  * `<rushes-job job-id="…" state="PROCESSING">`: one job, from its first moment to its video, in one card whose frame

@@ -1,7 +1,7 @@
 // The present state of jobs, read by GET, as events: what a subscription begins with, and what polling gives.
 
-import { Refused } from "./live-transports.js";
-import { refusalOf } from "./refusal.js";
+import { Refused } from "./transports.js";
+import { refusalOf } from "../refusal.js";
 
 const NAMES = { COMPLETED: "completed", FAILED: "failed" };
 

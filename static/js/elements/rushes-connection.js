@@ -1,4 +1,4 @@
-import { t } from "./i18n.js";
+import { t } from "../i18n.js";
 
 /** `<rushes-connection state="connecting|live|offline">`: says quietly whether what the page shows is live. */
 export class RushesConnection extends HTMLElement {

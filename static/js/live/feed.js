@@ -10,8 +10,8 @@
 // Answers and not clocks decide, since the timers of a hidden tab run late: a leader has no interval to keep, and a
 // follower that slept itself has asked only once.
 
-import { Connection } from "./live-connection.js";
-import { isNewer } from "./live-ids.js";
+import { Connection } from "./connection.js";
+import { isNewer } from "./ids.js";
 
 const KEPT = 500; // batches that a leader can repeat without asking the server
 const DOUBTED = 2; // silent looks after which a leader's state is no longer believed

@@ -1,6 +1,6 @@
-import { safeUrl, title } from "./format.js";
-import { stamp, t } from "./i18n.js";
-import { slots } from "./slots.js";
+import { safeUrl, title } from "../format.js";
+import { stamp, t } from "../i18n.js";
+import { slots } from "../slots.js";
 
 const BETWEEN_REFRESHES = 60_000;
 

@@ -1,6 +1,6 @@
-import { duration } from "./format.js";
-import { stamp, t } from "./i18n.js";
-import { slots } from "./slots.js";
+import { duration } from "../format.js";
+import { stamp, t } from "../i18n.js";
+import { slots } from "../slots.js";
 
 /** `<rushes-progress>`: an unfinished job's state, bar and remaining time, counted down between events. */
 export class RushesProgress extends HTMLElement {

@@ -1,5 +1,5 @@
-import { stamp } from "./i18n.js";
-import { slots } from "./slots.js";
+import { stamp } from "../i18n.js";
+import { slots } from "../slots.js";
 
 const STAY = 8_000;
 const MOST = 3;

@@ -1,11 +1,11 @@
-import { ApiError, getGallery, getJob } from "./api.js";
-import { forgetFailure, rememberFailure, rememberedFailures } from "./failures.js";
-import { duration, title } from "./format.js";
-import { t } from "./i18n.js";
-import { applyDetails, applyEvent, applyItem, isUnfinished, newJob } from "./jobs.js";
-import { NONE } from "./live-ids.js";
-import { subscribe } from "./live.js";
-import { slots } from "./slots.js";
+import { ApiError, getGallery, getJob } from "../api.js";
+import { forgetFailure, rememberFailure, rememberedFailures } from "../failures.js";
+import { duration, title } from "../format.js";
+import { t } from "../i18n.js";
+import { applyDetails, applyEvent, applyItem, isUnfinished, newJob } from "../jobs.js";
+import { NONE } from "../live/ids.js";
+import { subscribe } from "../live.js";
+import { slots } from "../slots.js";
 
 const LONGEST_WAIT = 30_000;
 const CALM = 60_000;

@@ -3,7 +3,7 @@
 // What they resolve to is "ended", or "over" when the job's stream has nothing more to tell, ever, or "again" when a new
 // connection must take over without delay.
 
-import { refusalOf } from "./refusal.js";
+import { refusalOf } from "../refusal.js";
 
 /** The server said no. `status` is that of HTTP; `retryAfter` is in seconds, or null. */
 export class Refused extends Error {

@@ -1,9 +1,9 @@
 // One stream that stays: it reconnects with its last id, waits longer after each failure, and takes another way when
 // something on the first one keeps events back.
 
-import { contradict, isNewer } from "./live-ids.js";
-import { poller } from "./live-state.js";
-import { Silent, sse, websocket } from "./live-transports.js";
+import { contradict, isNewer } from "./ids.js";
+import { poller } from "./state.js";
+import { Silent, sse, websocket } from "./transports.js";
 
 const FIRST_DELAY = 1_000;
 const LONGEST_DELAY = 30_000;
