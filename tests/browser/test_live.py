@@ -206,7 +206,7 @@ async def test_refusal_is_told_whatever_its_body(browser, server, body):
 async def test_stream_that_is_to_come_later_is_never_live_and_tried_less_and_less(database_url, browser):
     async with running(database_url, max_connections_per_user=1) as server, ClientSession() as other:
         await server.register("j1")
-        async with other.read(f"{server.url}/events") as taken:
+        async with other.get(f"{server.url}/events") as taken:
             tab = await follow(await open_tab(browser, server.url))
             await until(tab, "states.filter(({ state }) => state === 'offline').length === 2")
             assert not await tab.evaluate("states.some(({ state }) => state === 'live')")
@@ -223,7 +223,7 @@ async def test_stream_that_is_to_come_later_is_never_live_and_tried_less_and_les
 async def test_browsers_own_event_source_comes_back_to_a_server_that_was_full(database_url, browser):
     async with running(database_url, max_connections=1) as server, ClientSession() as other:
         await server.register("j1")
-        async with other.read(f"{server.url}/events") as taken:
+        async with other.get(f"{server.url}/events") as taken:
             tab = await open_tab(browser, server.url)
             await tab.evaluate(
                 """() => {

@@ -342,7 +342,7 @@ async def test_client_whose_oldest_byte_is_too_old_is_dropped(database_url):
 
 async def test_streams_end_at_once_on_shutdown(database_url):
     async with running(database_url) as server, aiohttp.ClientSession() as session:
-        opened = [await session.read(f"{server.url}/events", timeout=None) for _ in range(40)]
+        opened = [await session.get(f"{server.url}/events", timeout=None) for _ in range(40)]
         socket_ = await session.ws_connect(f"{server.url}/ws")
         assert (await socket_.receive()).type is aiohttp.WSMsgType.TEXT
         began = asyncio.get_running_loop().time()

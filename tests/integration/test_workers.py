@@ -133,7 +133,7 @@ async def test_connections_are_shared_among_workers(tmp_path, database_url):
     async with serving(tmp_path, DATABASE_URL=database_url, WORKERS=2) as (process, url, _):
         port = int(url.rsplit(":", 1)[1])
         async with aiohttp.ClientSession() as session:
-            open_ = [await session.read(f"{url}/events") for _ in range(40)]
+            open_ = [await session.get(f"{url}/events") for _ in range(40)]
             held = [connections_of(pid, port) for pid in workers_of(process)]
             for response in open_:
                 response.close()
@@ -174,7 +174,7 @@ async def test_signal_drains_every_worker(tmp_path, how):
         assert os.getsid(process.pid) not in map(os.getsid, workers)
         async with connecting(url) as choose, aiohttp.ClientSession() as session:
             await register(choose)
-            open_ = [await session.read(f"{url}/events") for _ in range(20)]
+            open_ = [await session.get(f"{url}/events") for _ in range(20)]
             process.send_signal(how)
             for response in open_:
                 assert (await response.read()).endswith(b"\n\n")
