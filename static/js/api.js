@@ -1,43 +1,82 @@
-// The requests of the page. Every failure is an ApiError, whether the server refused or could not be reached.
+// The requests of the page. Every failure is a Refusal, whether the server said no or could not be reached.
+
+/** @import { Item } from "./jobs.js" */
 
 import { t } from "./i18n.js";
-import { refusalOf } from "./refusal.js";
+import { Refusal, refusalOf } from "./refusal.js";
 
 const TIMEOUT = 20_000;
 const GENERATE_TIMEOUT = 60_000; // the server itself waits for the generation backend
 
-export class ApiError extends Error {
-  /** `status` is 0 when no answer came; `code` is null when the answer was not one of the API's own. */
-  constructor(message, { status = 0, code = null, details = [], retryAfter = null } = {}) {
-    super(message);
-    Object.assign(this, { status, code, details, retryAfter });
-  }
-}
+/**
+ * A page of the caller's videos. Only the first has `active` and `last_event_id`.
+ *
+ * @typedef {object} Page
+ * @property {Item[]} generations
+ * @property {string | null} next_cursor
+ * @property {Item[]} active
+ * @property {string} last_event_id
+ * @property {string} channel
+ */
 
+/**
+ * What is asked of the generator.
+ *
+ * @typedef {object} Order
+ * @property {string} prompt
+ * @property {string} aspect_ratio
+ * @property {number} duration_seconds
+ * @property {number} number_of_videos
+ */
+
+/**
+ * @typedef {object} Started
+ * @property {string} job_id
+ * @property {string} status
+ * @property {string | null} message
+ * @property {string} created_at
+ */
+
+/**
+ * @param {string} path
+ * @param {RequestInit} [options]
+ * @param {number} [timeout]
+ */
 async function request(path, options = {}, timeout = TIMEOUT) {
   let response;
   try {
     response = await fetch(path, { ...options, signal: AbortSignal.timeout(timeout) });
     if (response.ok) return await response.json();
   } catch {
-    throw new ApiError(t("problem.network"));
+    throw new Refusal(t("problem.network"));
   }
-  const { status } = response;
-  const refusal = await refusalOf(response);
-  throw new ApiError(refusal.message ?? t("problem.http", { status }), { status, ...refusal });
+  throw await refusalOf(response, t("problem.http", { status: response.status }));
 }
 
-/** A page of the caller's videos; the first (no cursor) also has `active` and `last_event_id`. */
+/**
+ * @param {string | null} cursor of the page before; null for the first
+ * @returns {Promise<Page>}
+ */
 export function getGallery(cursor = null) {
-  const query = new URLSearchParams({ limit: 12 });
+  const query = new URLSearchParams({ limit: "12" });
   if (cursor !== null) query.set("cursor", cursor);
   return request(`/api/videos/user?${query}`);
 }
 
+/**
+ * @param {string} id
+ * @returns {Promise<Item>}
+ */
 export const getJob = (id) => request(`/api/videos/${encodeURIComponent(id)}`);
 
-/** Starts a generation; the same key never starts a second one. */
-export function generate(body, idempotencyKey) {
+/**
+ * Starts a generation; the same key never starts a second one.
+ *
+ * @param {Order} order
+ * @param {string} idempotencyKey
+ * @returns {Promise<Started>}
+ */
+export function generate(order, idempotencyKey) {
   const headers = { "Content-Type": "application/json", "Idempotency-Key": idempotencyKey };
-  return request("/api/videos/generate", { method: "POST", headers, body: JSON.stringify(body) }, GENERATE_TIMEOUT);
+  return request("/api/videos/generate", { method: "POST", headers, body: JSON.stringify(order) }, GENERATE_TIMEOUT);
 }

@@ -4,22 +4,78 @@
 // gallery page that the stream continues from. Details (prompt, model, times) come from GET /api/videos/{id}. Since a
 // fetched job never touches state, a slow answer cannot take back what a newer event has shown.
 
+/** @import { LiveEvent } from "./live/state.js" */
+
 import { isNewer, NONE } from "./live/ids.js";
+
+/**
+ * @typedef {object} File
+ * @property {string} id
+ * @property {string} filename
+ * @property {string | null} file_url
+ * @property {number} file_size in bytes
+ * @property {number} duration_seconds
+ * @property {string} aspect_ratio
+ * @property {{ width: number, height: number }} dimensions
+ */
+
+/**
+ * What a job has that only GET tells.
+ *
+ * @typedef {object} Details
+ * @property {string | null} prompt
+ * @property {string | null} aspect_ratio
+ * @property {string | null} created_at
+ * @property {string} [completed_at]
+ * @property {string} [model]
+ * @property {string} [model_version]
+ * @property {number} [processing_time] in seconds, as the next two
+ * @property {number} [generation_time]
+ * @property {number} [download_time]
+ */
+
+/**
+ * @typedef {object} State
+ * @property {string} state PENDING, PROCESSING, GENERATING, DOWNLOADING, COMPLETED or FAILED
+ * @property {number} progress 0 to 100
+ * @property {string} message
+ * @property {string | null} error
+ * @property {number | null} eta_seconds
+ * @property {File[]} videos
+ */
+
+/** @typedef {Details & State & { id: string, eventId: string }} Job `eventId` is the newest event's that it shows */
+/**
+ * A job as the API answers it.
+ *
+ * @typedef {{ id: string, status?: string, num_videos?: number } & Partial<Details & State>} Item
+ */
 
 const UNFINISHED = ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"];
 
-const DETAILS = ["prompt", "aspect_ratio", "model", "model_version", "processing_time", "generation_time",
-  "download_time", "created_at", "completed_at"];
+const DETAILS = /** @type {const} */ (["prompt", "aspect_ratio", "model", "model_version", "processing_time",
+  "generation_time", "download_time", "created_at", "completed_at"]);
+/** @type {Record<string, string>} */
 const EVENT_STATE = { completed: "COMPLETED", failed: "FAILED" };
 
+/** @param {Job} job */
 export const isUnfinished = (job) => UNFINISHED.includes(job.state);
 
+/**
+ * @param {string} id
+ * @returns {Job}
+ */
 export function newJob(id) {
   return { id, prompt: null, aspect_ratio: null, created_at: null, state: "PENDING", progress: 0, message: "",
     error: null, eta_seconds: null, videos: [], eventId: NONE };
 }
 
-/** Takes all of an API item, state included. Only for answers that no event can have overtaken. */
+/**
+ * Takes all of an API item, state included. Only for answers that no event can have overtaken.
+ *
+ * @param {Job} job
+ * @param {Item} item
+ */
 export function applyItem(job, item) {
   applyDetails(job, item);
   job.state = item.state ?? (item.status ?? job.state).toUpperCase();
@@ -32,13 +88,23 @@ export function applyItem(job, item) {
   return job;
 }
 
-/** Takes what events do not carry, and never what they do. */
+/**
+ * Takes what events do not carry, and never what they do.
+ *
+ * @param {Job} job
+ * @param {Partial<Details>} item
+ */
 export function applyDetails(job, item) {
-  for (const name of DETAILS) if (item[name] != null) job[name] = item[name];
+  for (const name of DETAILS) if (item[name] != null) Object.assign(job, { [name]: item[name] });
   return job;
 }
 
-/** Applies one event; false if the job already shows something newer. Progress after a failure is a new try. */
+/**
+ * Applies one event; false if the job already shows something newer. Progress after a failure is a new try.
+ *
+ * @param {Job} job
+ * @param {LiveEvent} event
+ */
 export function applyEvent(job, { id, event, data }) {
   if (!isNewer(id, job.eventId)) return false;
   job.eventId = id;

@@ -9,12 +9,36 @@
 //
 // What it does for that is in docs/protocol.md: one connection for all tabs, resume, tickets, ways around proxies.
 
+/** @import { LiveState } from "./live/connection.js" */
+/** @import { Feed, Follower } from "./live/feed.js" */
+/** @import { Ask, Batch, LiveEvent } from "./live/state.js" */
+/** @import { Timing } from "./live/timing.js" */
+
+import { Backoff, isFinal } from "./live/backoff.js";
 import { connectionOf, feedOf } from "./live/feed.js";
+import { NONE } from "./live/ids.js";
 import { Api } from "./live/state.js";
 import { TIMING } from "./live/timing.js";
+import { Refusal } from "./refusal.js";
 
-const LONGEST_DELAY = 30_000;
+/** @type {Record<string, "endCompleted" | "endFailed">} */
 const ENDS = { completed: "endCompleted", failed: "endFailed" };
+
+/**
+ * @typedef {object} Options
+ * @property {(event: LiveEvent) => void} [onEvent]
+ * @property {(state: LiveState) => void} [onState]
+ * @property {() => void} [onReset]
+ * @property {string | number} [lastEventId]
+ * @property {string | null} [channel]
+ * @property {{ id: string }[]} [active]
+ * @property {boolean} [own]
+ * @property {string} [base]
+ * @property {RequestCredentials} [credentials]
+ * @property {Ask} [token]
+ * @property {Ask} [ticket]
+ * @property {Partial<Timing>} [timing]
+ */
 
 /**
  * Follows one job, or all jobs of the caller if `jobId` is null, until the returned function is called.
@@ -34,27 +58,43 @@ const ENDS = { completed: "endCompleted", failed: "endFailed" };
  * - `token()`: a bearer token for each request; `ticket()`: a stream ticket for each connection. Both may be async. One
  *   that does not settle within 10 s is asked again later.
  * - `timing`: for tests, other times than those of live/timing.js.
+ *
+ * @example
+ *   const stop = subscribe("cm123abc456", { onEvent: ({ event, data }) => console.log(event, data.progress) });
+ *
+ * @param {string | null} jobId
+ * @param {Options} [options]
+ * @returns {() => void}
  */
 export function subscribe(jobId, options = {}) {
   const subscription = new Subscription(jobId, options);
   return () => subscription.stop();
 }
 
+/** @implements {Follower} */
 class Subscription {
-  lastEventId = "0";
+  lastEventId = NONE;
+  /** @type {string[]} */
   unfinished = [];
   #jobId;
   #options;
   #timing;
   #api;
+  /** @type {Feed | null} */
   #feed = null;
   #own;
-  #timer = null;
-  #end = null;
+  /** @type {number | undefined} */
+  #timer;
+  /** @type {number | undefined} */
+  #end;
   #live = false;
-  #failures = 0;
+  #backoff = new Backoff();
   #stopped = false;
 
+  /**
+   * @param {string | null} jobId
+   * @param {Options} options
+   */
   constructor(jobId, options) {
     const { base = "", token, ticket, credentials = "same-origin", lastEventId } = options;
     const { channel = null, active = [], own = false } = options;
@@ -78,6 +118,7 @@ class Subscription {
 
   // What the feed calls.
 
+  /** @param {Pick<Batch, "events">} batch */
   take({ events }) {
     for (const event of events) {
       if (!this.#wants(event) || this.#stopped) continue;
@@ -86,6 +127,7 @@ class Subscription {
     }
   }
 
+  /** @param {LiveState} state */
   state(state) {
     this.#live = state.state === "live";
     if (!this.#stopped) this.#options.onState?.(state);
@@ -105,7 +147,7 @@ class Subscription {
     try {
       const read = await (this.#jobId === null ? this.#api.unfinished() : this.#api.job(this.#jobId));
       if (this.#stopped) return;
-      this.#failures = 0;
+      this.#backoff.succeeded();
       this.#own = read.own;
       this.lastEventId = read.id;
       this.unfinished = read.events.filter(({ event }) => event === "progress").map(({ data }) => data.job_id);
@@ -117,20 +159,24 @@ class Subscription {
     }
   }
 
+  /** @param {unknown} error */
   #onFailure(error) {
-    this.#failures += 1;
-    const delay = Math.min(LONGEST_DELAY, 500 * 2 ** this.#failures) * (0.75 + Math.random() / 2);
-    const final = error.status === 404 && this.#jobId !== null;
-    const retryIn = final ? null : Math.max(delay, (error.retryAfter ?? 0) * 1000);
-    this.state({ state: "offline", via: null, error: error.status === undefined ? null : error, retryIn });
+    const retryIn = isFinal(error, this.#jobId) ? null : this.#backoff.after(error);
+    this.state({ state: "offline", via: null, error: error instanceof Refusal ? error : null, retryIn });
     if (retryIn !== null && !this.#stopped) this.#later(retryIn);
   }
 
+  /** @param {number} milliseconds */
   #later(milliseconds) {
     this.#timer = setTimeout(() => this.#begin(), milliseconds);
   }
 
-  // The caller's own jobs all come over one stream; somebody else's has a stream of its own.
+  /**
+   * The caller's own jobs all come over one stream; somebody else's has a stream of its own.
+   *
+   * @param {string} lastEventId
+   * @param {string | null} channel
+   */
   #listen(lastEventId, channel) {
     this.lastEventId = lastEventId;
     const streamOf = this.#own ? null : this.#jobId;
@@ -139,12 +185,17 @@ class Subscription {
     this.#feed.add(this);
   }
 
-  // The stream of all jobs has no end: that of one of them is told by the same rule that the server has for its stream.
+  /**
+   * The stream of all jobs has no end: that of one of them is told by the same rule that the server has for its stream.
+   *
+   * @param {LiveEvent} event
+   */
   #foreseeEnd({ event }) {
     clearTimeout(this.#end);
     if (this.#jobId !== null && this.#own && event in ENDS) this.#endIn(this.#timing[ENDS[event]]);
   }
 
+  /** @param {number} milliseconds */
   #endIn(milliseconds) {
     // While nothing is heard, something may have come.
     const end = () => (this.#live ? this.#finish() : this.#endIn(milliseconds));
@@ -156,6 +207,7 @@ class Subscription {
     this.#options.onState?.({ state: "over", via: null, error: null, retryIn: null });
   }
 
+  /** @param {LiveEvent} event */
   #wants(event) {
     return this.#jobId === null || event.data.job_id === this.#jobId;
   }

@@ -1,13 +1,15 @@
-import { ApiError, getGallery, getJob } from "../api.js";
+import { getGallery, getJob } from "../api.js";
 import { forgetFailure, rememberFailure, rememberedFailures } from "../failures.js";
 import { duration, title } from "../format.js";
 import { t } from "../i18n.js";
 import { applyDetails, applyEvent, applyItem, isUnfinished, newJob } from "../jobs.js";
 import { NONE } from "../live/ids.js";
+import { Backoff } from "../live/backoff.js";
 import { subscribe } from "../live.js";
+import { isGone, Refusal } from "../refusal.js";
 import { slots } from "../slots.js";
 
-const LONGEST_WAIT = 30_000;
+const SIGN_IN_WAIT = 30_000;
 const CALM = 60_000;
 
 /**
@@ -22,7 +24,7 @@ export class RushesApp extends HTMLElement {
   #unsubscribe = () => {};
   #cursor = null;
   #loads = 0;
-  #failures = 0;
+  #backoff = new Backoff(CALM);
   #retry = null;
   #clock = null;
   #listening = null;
@@ -76,10 +78,10 @@ export class RushesApp extends HTMLElement {
       const unlisted = this.#showPage(page);
       this.#showProblem(null);
       this.#follow(page, unlisted);
-      this.#calmDown();
+      this.#backoff.succeeded();
     } catch (error) {
       if (load !== this.#loads) return;
-      if (!(error instanceof ApiError)) throw error;
+      if (!(error instanceof Refusal)) throw error;
       this.#onLoadFailed(error);
     }
   }
@@ -98,7 +100,7 @@ export class RushesApp extends HTMLElement {
   #onLoadFailed(error) {
     this.#setConnection("offline");
     if (error.status === 401 && this.#cards.size === 0) return this.#waitForSignIn();
-    const wait = this.#nextWait(error.retryAfter);
+    const wait = this.#backoff.after(error);
     const reason = error.status === 401 ? t("problem.signed-out") : `${t("problem.gallery")}\n${error.message}`;
     this.#showProblem(`${reason}\n${t("retry.in", { time: duration(Math.ceil(wait / 1000)) })}`);
     this.#retry = setTimeout(() => this.#load(), wait);
@@ -108,7 +110,7 @@ export class RushesApp extends HTMLElement {
   #waitForSignIn() {
     this.setAttribute("view", "signed-out");
     this.#showProblem(null);
-    this.#retry = setTimeout(() => this.#load(), LONGEST_WAIT);
+    this.#retry = setTimeout(() => this.#load(), SIGN_IN_WAIT);
   }
 
   #onFocus() {
@@ -117,21 +119,8 @@ export class RushesApp extends HTMLElement {
 
   // A server that answers "reset" again and again must not be asked in a tight loop.
   #onReset() {
-    const wait = this.#nextWait() - 1_000;
+    const wait = Math.max(0, this.#backoff.after() - 1_000);
     this.#retry = setTimeout(() => this.#load(), wait + Math.random() * 500);
-  }
-
-  /** Milliseconds to wait before loading again: longer each time, until loads have gone well for a minute. */
-  #nextWait(retryAfter = null) {
-    this.#failures += 1;
-    return Math.max(Math.min(LONGEST_WAIT, 500 * 2 ** this.#failures), (retryAfter ?? 0) * 1000);
-  }
-
-  #calmDown() {
-    const failures = this.#failures;
-    setTimeout(() => {
-      if (this.#failures === failures) this.#failures = 0;
-    }, CALM);
   }
 
   /** Makes the cards what a reload would show, keeping those that are there, and the failures still to be read. Returns
@@ -171,13 +160,12 @@ export class RushesApp extends HTMLElement {
     const item = await getJob(id).catch((error) => error);
     const card = this.#cards.get(id);
     if (card?.job.eventId !== before) return; // an event was faster
-    if (item instanceof ApiError) {
-      if (item.status === 404 && card) this.#removeCard(card);
-      if (item.status === 404) forgetFailure(id);
-    } else if (card || item.state === "FAILED") {
-      this.#showItem(item, "prepend");
-    } else {
+    if (isGone(item)) {
+      if (card) this.#removeCard(card);
       forgetFailure(id);
+    } else if (!(item instanceof Refusal)) {
+      if (card || item.state === "FAILED") this.#showItem(item, "prepend");
+      else forgetFailure(id);
     }
     this.#updateView();
   }

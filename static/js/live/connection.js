@@ -1,36 +1,69 @@
 // One stream that stays: it reconnects with its last id, waits longer after each failure, and takes another way when
 // something on the first one keeps events back.
 
-import { contradict, isNewer } from "./ids.js";
+/** @import { Api, Batch } from "./state.js" */
+/** @import { Timing } from "./timing.js" */
+/** @import { Frame, Hears } from "./transports.js" */
+
+import { Refusal } from "../refusal.js";
+import { Backoff, isFinal } from "./backoff.js";
+import { contradict, isNewer, NONE } from "./ids.js";
 import { poller } from "./state.js";
 import { Silent, sse, websocket } from "./transports.js";
 
-const FIRST_DELAY = 1_000;
-const LONGEST_DELAY = 30_000;
+/**
+ * How it goes, as docs/protocol.md has it.
+ *
+ * @typedef {object} LiveState
+ * @property {"connecting" | "live" | "offline" | "over"} state
+ * @property {"sse" | "websocket" | "polling" | null} via
+ * @property {Pick<Refusal, "status" | "code" | "message"> | null} error
+ * @property {number | null} retryIn in ms
+ */
+
+/**
+ * Who hears what comes.
+ *
+ * @typedef {object} Listener
+ * @property {(batch: Batch) => void} take
+ * @property {() => void} reset the log cannot be continued, and nothing more comes
+ * @property {(state: LiveState) => void} state
+ */
+
 const WAKE_SPACING = 1_000; // all tabs hear of a change of the network in the same moment
 
+/** One stream, from `start` to `stop`. */
 export class Connection {
   #api;
   #jobId;
   #unfinished;
   #to;
   #timing;
-  #lastEventId = "0";
+  #lastEventId = NONE;
   #stop = new AbortController();
   #attempt = new AbortController();
   #waiting = false;
   #wokenAt = -Infinity;
   #heardAt = 0;
-  #quiet = null;
+  /** @type {number | undefined} */
+  #quiet;
+  /** @type {"sse" | "websocket" | "polling"} */
   #via = "sse";
   #detourSince = 0;
   #retry = 3_000;
-  #failures = 0;
+  #backoff = new Backoff();
+  /** @type {LiveState["state"] | null} */
   #state = null;
+  /** @type {LiveState["via"]} */
   #shownVia = null;
 
-  /** `to` hears: take({ id, events }), reset(), state({ state, via, error, retryIn }). `unfinished`, which the
-   *  caller keeps, is a set of the ids of jobs whose end has not been told. */
+  /**
+   * @param {Api} api
+   * @param {string | null} jobId null for all jobs of the caller
+   * @param {Set<string>} unfinished the ids of jobs whose end has not been told; the caller keeps it
+   * @param {Listener} to
+   * @param {Timing} timing
+   */
   constructor(api, jobId, unfinished, to, timing) {
     this.#api = api;
     this.#jobId = jobId;
@@ -39,6 +72,7 @@ export class Connection {
     this.#timing = timing;
   }
 
+  /** @param {string} lastEventId */
   start(lastEventId) {
     this.stop();
     this.#lastEventId = lastEventId;
@@ -52,8 +86,12 @@ export class Connection {
     clearTimeout(this.#quiet);
   }
 
-  /** Something has changed, here or in another tab: tries now instead of later. A network that went or came back may
-   *  have left a connection behind that looks open; who only looks at the page gets no new one while it works. */
+  /**
+   * Something has changed, here or in another tab: tries now instead of later. A network that went or came back may
+   * have left a connection behind that looks open; who only looks at the page gets no new one while it works.
+   *
+   * @param {boolean} networkChanged
+   */
   wake(networkChanged) {
     const now = Date.now();
     // Timers stand still while a machine sleeps, so none has told of this silence.
@@ -64,6 +102,7 @@ export class Connection {
     this.#attempt.abort(new Error("woken"));
   }
 
+  /** @param {AbortSignal} signal */
   async #run(signal) {
     this.#show("connecting");
     while (!signal.aborted) {
@@ -88,16 +127,17 @@ export class Connection {
     }
   }
 
-  /** Milliseconds until the next try; null if there is none. */
+  /**
+   * Milliseconds until the next try; null if there is none.
+   *
+   * @param {unknown} error
+   */
   #onFailure(error) {
-    this.#failures += 1;
     if (this.#via === "polling") this.#via = "sse";
-    const delay = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (this.#failures - 1)) * (0.75 + Math.random() / 2);
-    // A job may be gone for good; the stream of all jobs is only misrouted, as during a deployment.
-    const final = error.status === 404 && this.#jobId !== null;
-    const retryIn = final ? null : Math.max(delay, (error.retryAfter ?? 0) * 1000);
-    const lost = this.#state === "live" && error.status === undefined;
-    this.#show(lost ? "connecting" : "offline", { error: error.status === undefined ? null : error, retryIn });
+    const refusal = error instanceof Refusal ? error : null;
+    const retryIn = isFinal(error, this.#jobId) ? null : this.#backoff.after(error);
+    const lost = this.#state === "live" && refusal === null;
+    this.#show(lost ? "connecting" : "offline", { error: refusal, retryIn });
     return retryIn;
   }
 
@@ -109,6 +149,7 @@ export class Connection {
     return true;
   }
 
+  /** @param {AbortSignal} signal */
   async #connect(signal) {
     if (this.#via === "polling") return this.#poll(signal);
     if (this.#via === "websocket" && Date.now() - this.#detourSince > this.#timing.detour) this.#via = "sse";
@@ -122,6 +163,7 @@ export class Connection {
     address.searchParams.set("last_event_id", this.#lastEventId);
     if (ticket !== null) address.searchParams.set("ticket", ticket);
     if (!overSse) address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+    /** @type {Hears} */
     const hears = {
       signal,
       headers,
@@ -136,7 +178,7 @@ export class Connection {
   }
 
   #opened() {
-    this.#failures = 0;
+    this.#backoff.succeeded();
     this.#heard();
     this.#show("live");
   }
@@ -154,17 +196,25 @@ export class Connection {
     if (this.#via === "sse") this.#attempt.abort(new Error("the server is silent"));
   }
 
-  // The state that follows a reset is read by GET instead: it comes with its place in the log.
+  /**
+   * The state that follows a reset is read by GET instead: it comes with its place in the log.
+   *
+   * @param {Frame} frame
+   */
   #take({ id, event, data }) {
     if (event === "reset") {
       this.stop();
       this.#to.reset();
-    } else if (isNewer(id, this.#lastEventId) && !this.#stop.signal.aborted) {
+    } else if (id !== null && isNewer(id, this.#lastEventId) && !this.#stop.signal.aborted) {
       this.#lastEventId = id;
       this.#to.take({ id, events: event === null ? [] : [{ id, event, data }] });
     }
   }
 
+  /**
+   * @param {AbortSignal} signal
+   * @returns {Promise<"again">}
+   */
   async #poll(signal) {
     const read = poller(this.#api, this.#jobId, this.#unfinished);
     for (const until = Date.now() + this.#timing.pollFor; Date.now() < until; ) {
@@ -187,6 +237,10 @@ export class Connection {
     return "again";
   }
 
+  /**
+   * @param {LiveState["state"]} state
+   * @param {Partial<Pick<LiveState, "error" | "retryIn">>} [why]
+   */
   #show(state, { error = null, retryIn = null } = {}) {
     const via = state === "live" ? this.#via : null;
     if (state === this.#state && via === this.#shownVia && state !== "offline") return;
@@ -196,7 +250,13 @@ export class Connection {
   }
 }
 
-/** Resolves after so many milliseconds, or at once when `signal` says so. */
+/**
+ * Resolves after so many milliseconds, or at once when `signal` says so.
+ *
+ * @param {number} milliseconds
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>}
+ */
 function pause(milliseconds, signal) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds);

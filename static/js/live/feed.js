@@ -10,52 +10,91 @@
 // Answers and not clocks decide, since the timers of a hidden tab run late: a leader has no interval to keep, and a
 // follower that slept itself has asked only once.
 
+/** @import { Listener, LiveState } from "./connection.js" */
+/** @import { Message, Said } from "./messages.js" */
+/** @import { Api, Batch } from "./state.js" */
+/** @import { Timing } from "./timing.js" */
+
 import { Connection } from "./connection.js";
-import { isNewer } from "./ids.js";
+import { isNewer, NONE } from "./ids.js";
+import { plain } from "./messages.js";
+
+/**
+ * Who follows a feed: it gets everything after its last id. `unfinished` are the ids of the jobs that went on then.
+ *
+ * @typedef {Listener & { lastEventId: string, unfinished: string[] }} Follower
+ */
+
+/** @typedef {(unfinished: Set<string>, to: Listener) => Connection} Connect */
+
+/** The turn that a tab waits for or has. @typedef {{ asking: AbortController, release: () => void }} Term */
 
 const KEPT = 500; // batches that a leader can repeat without asking the server
 const DOUBTED = 2; // silent looks after which a leader's state is no longer believed
 const REPLACED = 3; // … and after which it is no leader
+/** @type {LiveState} */
 const CONNECTING = { state: "connecting", via: null, error: null, retryIn: null };
 
+/** @type {Map<string, Feed>} */
 const feeds = new Map();
 
-/** The feed of this key: one that is there already, or a new one. Without a key, or where tabs cannot share, a feed of
- *  one's own. */
+/**
+ * The feed of this key: one that is there already, or a new one. Without a key, or where tabs cannot share, a feed of
+ * one's own.
+ *
+ * @param {string | null} key
+ * @param {Connect} connect
+ * @param {Timing} timing
+ */
 export function feedOf(key, connect, timing) {
   if (key === null) return new Feed(null, connect, timing);
-  if (!feeds.has(key)) feeds.set(key, new Feed(key, connect, timing));
-  return feeds.get(key);
+  const feed = feeds.get(key) ?? new Feed(key, connect, timing);
+  feeds.set(key, feed);
+  return feed;
 }
 
-class Feed {
+/** What all tabs of one key hear, by one connection. */
+export class Feed {
   #key;
   #connect;
   #timing;
+  /** @type {Set<Follower>} */
   #listeners = new Set();
   #id = Math.random().toString(36).slice(2);
+  /** @type {BroadcastChannel | null} */
   #channel = null;
+  /** @type {Connection | null} */
   #connection = null;
-  #term = null; // the turn that this tab waits for or has: { asking, release }
+  /** @type {Term | null} */
+  #term = null;
+  /** @type {string | null} */
   #leader = null; // whose batches continue what this tab has
-  #watch = null;
+  /** @type {number | undefined} */
+  #watch;
   #silent = 0; // looks in a row for which nothing came from a leader
   #doubted = false;
+  /** @type {Batch[]} */
   #ring = [];
+  /** @type {Set<string>} */
   #unfinished = new Set(); // jobs whose end polling would not see: it reads a list of those that go on
-  #from = "0"; // the ring has everything after this id …
-  #position = "0"; // … up to this one
+  #from = NONE; // the ring has everything after this id …
+  #position = NONE; // … up to this one
   #state = CONNECTING;
+  /** @type {AbortController | null} */
   #life = null;
 
+  /**
+   * @param {string | null} key
+   * @param {Connect} connect
+   * @param {Timing} timing
+   */
   constructor(key, connect, timing) {
     this.#key = key;
     this.#connect = connect;
     this.#timing = timing;
   }
 
-  /** `listener` has lastEventId, take(batch), reset() and state(state); it gets everything after its last id. Its
-   *  `unfinished` are the ids of the jobs that went on at that id. */
+  /** @param {Follower} listener */
   add(listener) {
     this.#listeners.add(listener);
     this.#expect(listener.unfinished);
@@ -64,11 +103,13 @@ class Feed {
     listener.state(this.#state);
   }
 
+  /** @param {Follower} listener */
   remove(listener) {
     this.#listeners.delete(listener);
     if (this.#listeners.size === 0) this.#close();
   }
 
+  /** @param {string} lastEventId */
   #open(lastEventId) {
     this.#from = this.#position = lastEventId;
     this.#ring = [];
@@ -88,20 +129,21 @@ class Feed {
     this.#life = null;
     this.#leave();
     this.#unfinished.clear();
-    if (feeds.get(this.#key) === this) feeds.delete(this.#key);
+    if (this.#key !== null && feeds.get(this.#key) === this) feeds.delete(this.#key);
   }
 
   #join() {
-    if (this.#key === null) return this.#lead();
+    const key = this.#key;
+    if (key === null) return this.#lead();
     try {
-      this.#channel = new BroadcastChannel(this.#key);
+      this.#channel = new BroadcastChannel(key);
     } catch {
       return this.#lead(); // there is none, or not for this page: it is alone
     }
     this.#channel.onmessage = ({ data }) => this.#hear(data);
     this.#watch = setInterval(() => this.#look(), this.#timing.watch * (0.9 + Math.random() / 10));
     this.#hello(this.#position);
-    this.#request();
+    this.#request(key);
   }
 
   #leave() {
@@ -123,24 +165,29 @@ class Feed {
     term?.release();
   }
 
-  /** Waits for the lock, or takes it from whoever has it. */
-  async #request(steal = false) {
-    const term = { asking: new AbortController() };
-    const led = new Promise((resolve) => (term.release = resolve));
+  /**
+   * Waits for the lock, or takes it from whoever has it.
+   *
+   * @param {string} key
+   */
+  async #request(key, steal = false) {
+    const term = { asking: new AbortController(), release: () => {} };
+    const led = new Promise((resolve) => (term.release = () => resolve(null)));
     this.#term = term;
     const lead = () => { if (this.#term === term) { this.#lead(); return led; } };
     try {
-      await navigator.locks.request(this.#key, steal ? { steal } : { signal: term.asking.signal }, lead);
+      await navigator.locks.request(key, steal ? { steal } : { signal: term.asking.signal }, lead);
     } catch (error) {
       if (this.#term !== term) return; // it left
-      if (error.name === "AbortError") this.#onStolen();
+      if (error instanceof Error && error.name === "AbortError") this.#onStolen(key);
       else this.#beAlone();
     }
   }
 
-  #onStolen() {
+  /** @param {string} key */
+  #onStolen(key) {
     this.#stepDown();
-    this.#request();
+    this.#request(key);
     this.#askAgain();
   }
 
@@ -150,14 +197,17 @@ class Feed {
     this.#lead();
   }
 
+  /** @param {Said} message */
   #say(message) {
     this.#channel?.postMessage({ from: this.#id, ...message });
   }
 
+  /** @param {string} after */
   #hello(after) {
     this.#say({ type: "hello", after, unfinished: [...this.#unfinished] });
   }
 
+  /** @param {string[]} jobIds */
   #expect(jobIds) {
     for (const id of jobIds) this.#unfinished.add(id);
   }
@@ -176,6 +226,11 @@ class Feed {
     this.#say({ type: "lead" });
   }
 
+  /**
+   * @param {string} tab
+   * @param {string} after
+   * @param {string[]} unfinished
+   */
   #welcome(tab, after, unfinished) {
     if (isNewer(this.#from, after)) {
       this.#expect(unfinished);
@@ -190,38 +245,53 @@ class Feed {
     this.#say({ type: "here", state: plain(this.#state), position: this.#position });
   }
 
-  /** Lets the server repeat what this tab no longer has. Those who have it pass over it. */
+  /**
+   * Lets the server repeat what this tab no longer has. Those who have it pass over it.
+   *
+   * @param {string} after
+   */
   #rewind(after) {
     this.#from = this.#position = after;
     this.#ring = [];
-    this.#connection.start(after);
+    this.#connection?.start(after);
   }
 
   // -- Followers, and both
 
-  #hear({ type, from, to, after, unfinished = [], batch, batches, state, position, networkChanged }) {
-    if (this.#connection !== null) {
-      if (type === "hello") this.#welcome(from, after, unfinished);
-      // From a timer: Firefox hands on messages while a dialog stops the tab, but nothing that its stream brings.
-      if (type === "ask") setTimeout(() => this.#answer(), 0);
-      if (type === "wake") this.#connection.wake(networkChanged);
-      return;
-    }
-    if (type === "lead") this.#askAgain();
-    if (type === "welcome" && to === this.#id) {
-      this.#leader = from;
+  /** @param {Message} said */
+  #hear(said) {
+    if (this.#connection !== null) this.#hearAsLeader(said, this.#connection);
+    else this.#hearAsFollower(said);
+  }
+
+  /**
+   * @param {Message} said
+   * @param {Connection} connection
+   */
+  #hearAsLeader(said, connection) {
+    if (said.type === "hello") this.#welcome(said.from, said.after, said.unfinished ?? []);
+    // From a timer: Firefox hands on messages while a dialog stops the tab, but nothing that its stream brings.
+    if (said.type === "ask") setTimeout(() => this.#answer(), 0);
+    if (said.type === "wake") connection.wake(said.networkChanged);
+  }
+
+  /** @param {Message} said */
+  #hearAsFollower(said) {
+    if (said.type === "lead") this.#askAgain();
+    if (said.type === "welcome" && said.to === this.#id) {
+      this.#leader = said.from;
       this.#silent = 0;
-      this.#believe(state);
-      batches.forEach((one) => this.#take(one));
+      this.#believe(said.state);
+      said.batches.forEach((batch) => this.#take(batch));
     }
     // A tab that slept may not know who leads, or lack what was said meanwhile.
-    if (type === "here" && (from !== this.#leader || position !== this.#position)) this.#askAgain();
-    if (from !== this.#leader) return;
+    if (said.type === "here" && (said.from !== this.#leader || said.position !== this.#position)) this.#askAgain();
+    if (said.from !== this.#leader) return;
     this.#silent = 0;
-    if (type === "here" && this.#doubted) this.#believe(state);
-    if (type === "batch") this.#take(batch);
-    if (type === "state") this.#show(state);
-    if (type === "reset") this.#reset();
+    if (said.type === "here" && this.#doubted) this.#believe(said.state);
+    if (said.type === "batch") this.#take(said.batch);
+    if (said.type === "state") this.#show(said.state);
+    if (said.type === "reset") this.#reset();
   }
 
   #askAgain(after = this.#position) {
@@ -243,6 +313,7 @@ class Feed {
     this.#show(CONNECTING);
   }
 
+  /** @param {LiveState} state */
   #believe(state) {
     this.#doubted = false;
     this.#show(state);
@@ -251,14 +322,16 @@ class Feed {
   #takeOver() {
     this.#silent = 0;
     this.#stepDown();
-    this.#request(true);
+    if (this.#key !== null) this.#request(this.#key, true);
   }
 
+  /** @param {boolean} networkChanged */
   #wake(networkChanged) {
     if (this.#connection !== null) this.#connection.wake(networkChanged);
     else this.#say({ type: "wake", networkChanged });
   }
 
+  /** @param {string} after */
   #catchUp(after) {
     if (isNewer(this.#from, after)) {
       if (this.#connection !== null) return this.#rewind(after);
@@ -269,14 +342,16 @@ class Feed {
     for (const batch of this.#ring) this.#deliver(batch);
   }
 
+  /** @param {Batch} batch */
   #take(batch) {
     if (!isNewer(batch.id, this.#position)) return;
     this.#position = batch.id;
     this.#ring.push(batch);
-    if (this.#ring.length > KEPT) this.#from = this.#ring.shift().id;
+    for (const oldest of this.#ring.splice(0, this.#ring.length - KEPT)) this.#from = oldest.id;
     this.#deliver(batch);
   }
 
+  /** @param {Batch} batch */
   #deliver(batch) {
     for (const { event, data } of batch.events) {
       if (event === "progress") this.#unfinished.add(data.job_id);
@@ -297,16 +372,18 @@ class Feed {
     for (const listener of listeners) listener.reset();
   }
 
+  /** @param {LiveState} state */
   #show(state) {
     this.#state = state;
     for (const listener of [...this.#listeners]) listener.state(state);
   }
 }
 
-/** What can be sent to another tab: of an error, its fields. */
-function plain({ error, ...state }) {
-  return { ...state, error: error && { status: error.status, code: error.code, message: error.message } };
-}
-
+/**
+ * @param {Api} api
+ * @param {string | null} jobId
+ * @param {Timing} timing
+ * @returns {Connect}
+ */
 export const connectionOf = (api, jobId, timing) => (unfinished, to) =>
   new Connection(api, jobId, unfinished, to, timing);

@@ -1,5 +1,7 @@
 // How long everything takes, in ms. `subscribe(…, { timing })` replaces single ones: for tests, which cannot wait.
 
+/** @typedef {typeof TIMING} Timing */
+
 export const TIMING = Object.freeze({
   opening: 5_000, // until the first sign of life of a connection
   silence: 30_000, // two of the server's heartbeats: who has heard nothing for so long is not live

@@ -3,24 +3,42 @@
 // What they resolve to is "ended", or "over" when the job's stream has nothing more to tell, ever, or "again" when a new
 // connection must take over without delay.
 
-import { refusalOf } from "../refusal.js";
+/** @import { LiveEvent } from "./state.js" */
+/** @import { Timing } from "./timing.js" */
 
-/** The server said no. `status` is that of HTTP; `retryAfter` is in seconds, or null. */
-export class Refused extends Error {
-  constructor(status, { message = `HTTP ${status}`, code = null, retryAfter = null } = {}) {
-    super(message);
-    Object.assign(this, { status, code, retryAfter });
-  }
-}
+import { Refusal, refusalOf } from "../refusal.js";
+
+/** @typedef {{ id: string | null, event: LiveEvent["event"] | "reset" | null, data: any }} Frame */
+/** @typedef {"ended" | "over" | "again"} Outcome */
+
+/**
+ * @typedef {object} Hears
+ * @property {AbortSignal} signal
+ * @property {Record<string, string>} headers
+ * @property {RequestCredentials} credentials
+ * @property {Timing} timing
+ * @property {() => void} opened
+ * @property {() => void} heard
+ * @property {(frame: Frame) => void} take
+ * @property {(milliseconds: number) => void} retry how long the server wants everybody to wait after an end
+ */
 
 // A stream that cannot be opened now says so in its first comment, since an EventSource gives up on any other status.
 const LATER = ": later ";
+/** @type {Record<string, number>} */
 const LATER_STATUS = { too_many_connections: 429 };
 
 /** The connection was made, and nothing came: something between here and the server keeps it back. */
 export class Silent extends Error {}
 
-/** Server-Sent Events by fetch: unlike EventSource, it tells why a stream was refused, and sends a bearer token. */
+/**
+ * Server-Sent Events by fetch: unlike EventSource, it tells why a stream was refused, and sends a bearer token.
+ *
+ * @param {URL} address
+ * @param {Pick<Hears, "signal" | "headers" | "credentials" | "opened" | "heard" | "take" | "retry"> &
+ *   { timing: Pick<Timing, "opening"> }} hears
+ * @returns {Promise<Outcome>}
+ */
 export async function sse(address, { signal, headers, credentials, timing, opened, heard, take, retry }) {
   const abort = new AbortController();
   const stop = () => abort.abort(signal.reason);
@@ -30,11 +48,12 @@ export async function sse(address, { signal, headers, credentials, timing, opene
     const accept = { Accept: "text/event-stream", ...headers };
     const response = await fetch(address, { headers: accept, credentials, cache: "no-store", signal: abort.signal });
     if (response.status === 204) return "over";
-    if (!response.ok) throw new Refused(response.status, await refusalOf(response));
+    if (!response.ok || response.body === null) throw await refusalOf(response);
     let began = false;
+    /** @type {string | null} */
     let later = null;
     let wait = 0;
-    const begin = (line) => {
+    const begin = (/** @type {string} */ line) => {
       began = true;
       if (line.startsWith(LATER)) later = line.slice(LATER.length);
       else opened();
@@ -59,27 +78,40 @@ export async function sse(address, { signal, headers, credentials, timing, opene
   }
 }
 
+/**
+ * @param {string} code
+ * @param {number} milliseconds
+ */
 function putOff(code, milliseconds) {
-  return new Refused(LATER_STATUS[code] ?? 503, { message: `Not now (${code}).`, code, retryAfter: milliseconds / 1000 });
+  const status = LATER_STATUS[code] ?? 503;
+  return new Refusal(`Not now (${code}).`, { status, code, retryAfter: milliseconds / 1000 });
 }
 
-/** Takes text in any pieces, and tells `begin` the first line. The server ends its lines with \n, and each event has one
- *  line of data. */
+/**
+ * Takes text in any pieces, and tells `begin` the first line. The server ends its lines with \n, and each event has one
+ * line of data.
+ *
+ * @param {(frame: Frame) => void} take
+ * @param {(milliseconds: number) => void} retry
+ * @param {(line: string) => void} begin
+ * @returns {(text: string) => void}
+ */
 function parser(take, retry, begin) {
   let rest = "";
   let first = true;
+  /** @type {Frame} */
   let frame = { id: null, event: null, data: null };
-  const field = (line) => {
+  const field = (/** @type {string} */ line) => {
     const colon = line.indexOf(": ");
     const value = line.slice(colon + 2);
     if (line.startsWith("id: ")) frame.id = value;
-    if (line.startsWith("event: ")) frame.event = value;
+    if (line.startsWith("event: ")) frame.event = /** @type {Frame["event"]} */ (value);
     if (line.startsWith("data: ")) frame.data = JSON.parse(value);
     if (line.startsWith("retry: ")) retry(Number(value));
   };
   return (text) => {
     const lines = (rest + text).split("\n");
-    rest = lines.pop();
+    rest = lines.pop() ?? "";
     for (const line of lines) {
       if (first) begin(line);
       first = false;
@@ -93,15 +125,29 @@ function parser(take, retry, begin) {
   };
 }
 
+/** @type {Record<number, number>} */
 const REFUSALS = { 4401: 401, 4404: 404, 4429: 429 };
 const TRIAL = 1_000; // ms in which a refusal comes, if one does
 
+/**
+ * A WebSocket, where something keeps an event stream back.
+ *
+ * @param {URL} address
+ * @param {Pick<Hears, "signal" | "opened" | "heard" | "take"> & { timing: Pick<Timing, "opening" | "renewal"> }} hears
+ * @returns {Promise<Outcome>}
+ */
 export function websocket(address, { signal, timing, opened, heard: tell, take }) {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(address);
     let open = false;
     let works = false;
-    let trial = null;
+    /** @type {number | undefined} */
+    let trial;
+    /**
+     * @template T
+     * @param {(value: T) => void} how
+     * @param {T} value
+     */
     const settle = (how, value) => {
       clearTimeout(timer);
       clearTimeout(trial);
@@ -137,7 +183,7 @@ export function websocket(address, { signal, timing, opened, heard: tell, take }
       take({ event: null, data: null, ...JSON.parse(data) });
     };
     socket.onclose = ({ code, reason }) => {
-      if (code in REFUSALS) settle(reject, new Refused(REFUSALS[code], { message: reason }));
+      if (code in REFUSALS) settle(reject, new Refusal(reason, { status: REFUSALS[code] }));
       else if (code === 1000) settle(resolve, "over");
       else if (works) settle(resolve, "ended");
       else if (open) settle(reject, new Error("the stream ended before it began"));
