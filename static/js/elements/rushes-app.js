@@ -1,187 +1,224 @@
-import { getGallery, getJob } from "../api.js";
-import { forgetFailure, rememberFailure, rememberedFailures } from "../failures.js";
-import { duration, title } from "../format.js";
-import { t } from "../i18n.js";
-import { applyDetails, applyEvent, applyItem, isUnfinished, newJob } from "../jobs.js";
-import { NONE } from "../live/ids.js";
-import { Backoff } from "../live/backoff.js";
-import { subscribe } from "../live.js";
-import { isGone, Refusal } from "../refusal.js";
-import { slots } from "../slots.js";
+/** @import { Job } from "../jobs.js" */
+/** @import { LiveState } from "../live/connection.js" */
+/** @import { RushesJob } from "./rushes-job.js" */
 
-const SIGN_IN_WAIT = 30_000;
-const CALM = 60_000;
+import { duration, title } from "../format.js";
+import { Gallery } from "../gallery.js";
+import { t } from "../i18n.js";
+import { Refusal } from "../refusal.js";
+import { part, slots } from "../slots.js";
 
 /**
- * `<rushes-app>`: joins the gallery's first page, the live stream that continues from it, and the cards.
+ * The whole page: shows a gallery in cards, and joins it with the elements inside it. `view` is "loading", "filled",
+ * "empty", "problem" or "signed-out".
  *
- * The page is always read while no stream is open, and the stream starts where the page was read. So a page and an
- * event never compete: what the stream brings is newer than what was fetched.
+ * @customElement rushes-app
+ * @example
+ *   <rushes-app view="loading">
+ *     <rushes-connection state="connecting"><span class="connection-text"></span></rushes-connection>
+ *     <rushes-bell hidden><button type="button" aria-pressed="false"></button></rushes-bell>
+ *     <p role="status" data-slot="banner" hidden></p>
+ *     <rushes-prompt>…</rushes-prompt>
+ *     <section id="gallery" tabindex="-1">
+ *       <p data-slot="count"></p>
+ *       <div role="alert" data-slot="problem" hidden><p></p><button data-action="reload"></button></div>
+ *       <div data-slot="grid"></div>
+ *       <button type="button" data-action="more" data-slot="more" hidden></button>
+ *     </section>
+ *     <rushes-toasts aria-live="polite"></rushes-toasts>
+ *   </rushes-app>
  */
 export class RushesApp extends HTMLElement {
-  #slots = null;
+  /** @type {Record<string, HTMLElement>} */
+  #slots;
+  /** @type {Map<string, RushesJob>} */
   #cards = new Map();
-  #unsubscribe = () => {};
-  #cursor = null;
-  #loads = 0;
-  #backoff = new Backoff(CALM);
-  #retry = null;
-  #clock = null;
-  #listening = null;
+  /** @type {number | undefined} */
+  #clock;
+  #listening = new AbortController();
+  #gallery = new Gallery({
+    show: (job, place) => this.#show(job, place),
+    remove: (job) => this.#remove(job),
+    refresh: () => this.#updateView(),
+    announce: (job) => this.#announce(job),
+    connection: (state) => this.#onConnection(state),
+    failed: (refusal, retryIn) => this.#onLoadFailed(refusal, retryIn),
+    signedOut: () => this.#onSignedOut(),
+    read: () => this.#showProblem(null),
+  });
 
   connectedCallback() {
     this.#slots = slots(this);
     this.#listen();
     this.#clock = setInterval(() => this.#refreshTimes(), 30_000);
-    this.#load();
+    this.#gallery.load();
   }
 
   disconnectedCallback() {
     this.#listening.abort();
     clearInterval(this.#clock);
-    clearTimeout(this.#retry);
-    this.#loads += 1;
-    this.#unsubscribe();
+    this.#gallery.close();
   }
 
   #listen() {
     this.#listening = new AbortController();
     const { signal } = this.#listening;
-    const on = (target, type, run, options = {}) => target.addEventListener(type, run, { signal, ...options });
-    on(window, "focus", () => this.#onFocus());
-    on(this, "rushes:generated", ({ detail }) => this.#onGenerated(detail));
-    on(this, "rushes:dismiss", ({ target }) => this.#dismiss(target));
-    on(this, "rushes:reuse", ({ target }) => this.#prompt.propose(target.job.prompt));
-    on(this, "rushes:refresh", ({ target }) => this.#refreshFiles(target.closest("rushes-job").job));
-    on(this, "rushes:notice", ({ detail }) => this.#toasts.add("notice", detail.text));
-    on(this, "click", (event) => this.#onClick(event));
-    on(this, "play", (event) => this.#onPlay(event.target), { capture: true }); // media events do not bubble
+    window.addEventListener("focus", () => this.#onFocus(), { signal });
+    this.addEventListener("rushes:generated", ({ detail }) => this.#onGenerated(detail), { signal });
+    this.addEventListener("rushes:dismiss", ({ target }) => this.#dismiss(cardOf(target)), { signal });
+    this.addEventListener("rushes:reuse", ({ target }) => this.#reuse(cardOf(target)), { signal });
+    this.addEventListener("rushes:refresh", ({ target }) => this.#gallery.refreshFiles(cardOf(target).job), { signal });
+    this.addEventListener("rushes:notice", ({ detail }) => this.#toasts.add("notice", detail.text), { signal });
+    this.addEventListener("click", (event) => this.#onClick(event), { signal });
+    // Media events do not bubble.
+    this.addEventListener("play", ({ target }) => this.#onPlay(target), { signal, capture: true });
   }
 
   get #prompt() {
-    return this.querySelector("rushes-prompt");
+    return part(this, "rushes-prompt");
   }
 
   get #toasts() {
-    return this.querySelector("rushes-toasts");
+    return part(this, "rushes-toasts");
   }
 
-  // -- The page: read first, and again whenever the log cannot be continued
+  // -- What the gallery tells
 
-  async #load() {
-    const load = ++this.#loads;
-    clearTimeout(this.#retry);
-    this.#unsubscribe();
-    try {
-      const page = await getGallery();
-      if (load !== this.#loads) return;
-      const unlisted = this.#showPage(page);
-      this.#showProblem(null);
-      this.#follow(page, unlisted);
-      this.#backoff.succeeded();
-    } catch (error) {
-      if (load !== this.#loads) return;
-      if (!(error instanceof Refusal)) throw error;
-      this.#onLoadFailed(error);
-    }
+  /**
+   * @param {Job} job
+   * @param {"prepend" | "append"} place
+   */
+  #show(job, place) {
+    const card = this.#cards.get(job.id);
+    if (card) card.update();
+    else this.#addCard(job, place);
   }
 
-  #follow({ last_event_id: lastEventId, channel, active }, unlisted) {
-    this.#unsubscribe = subscribe(null, {
-      lastEventId,
-      channel,
-      active: [...active, ...unlisted.map((id) => ({ id }))],
-      onEvent: (event) => this.#onEvent(event),
-      onReset: () => this.#onReset(),
-      onState: (state) => this.#onConnection(state),
-    });
+  /**
+   * @param {Job} job
+   * @param {"prepend" | "append"} place
+   */
+  #addCard(job, place) {
+    const card = document.createElement("rushes-job");
+    card.job = job;
+    this.#cards.set(job.id, card);
+    this.#slots.grid[place](card);
   }
 
-  #onLoadFailed(error) {
-    this.#setConnection("offline");
-    if (error.status === 401 && this.#cards.size === 0) return this.#waitForSignIn();
-    const wait = this.#backoff.after(error);
-    const reason = error.status === 401 ? t("problem.signed-out") : `${t("problem.gallery")}\n${error.message}`;
-    this.#showProblem(`${reason}\n${t("retry.in", { time: duration(Math.ceil(wait / 1000)) })}`);
-    this.#retry = setTimeout(() => this.#load(), wait);
+  /** @param {Job} job */
+  #remove(job) {
+    this.#cards.get(job.id)?.remove();
+    this.#cards.delete(job.id);
   }
 
-  // Mostly in another tab: who comes back from there wants to see the page at once.
-  #waitForSignIn() {
+  /** @param {Job} job */
+  #announce(job) {
+    if (!this.isConnected) return;
+    const ready = job.state === "COMPLETED";
+    const heading = t(ready ? "toast.ready" : "toast.failed");
+    const text = ready ? title(job) : job.error || title(job);
+    const show = () => this.#reveal(job);
+    this.#toasts.add(ready ? "ready" : "failed", heading, text, show);
+    part(this, "rushes-bell").notify(heading, { body: text, tag: job.id, onClick: show });
+  }
+
+  /** @param {Job} job */
+  #reveal(job) {
+    const card = this.#cards.get(job.id);
+    if (!card) return;
+    card.scrollIntoView({ block: "center" });
+    const player = /** @type {HTMLElement | null} */ (card.querySelector("rushes-video:not([hidden]) video"));
+    (player ?? part(card, ".prompt")).focus({ preventScroll: true });
+  }
+
+  /** @param {LiveState} state */
+  #onConnection({ state, error, retryIn }) {
+    part(this, "rushes-connection").setAttribute("state", state);
+    const { banner } = this.#slots;
+    if (state === "live") banner.hidden = true;
+    if (!error) return;
+    const again = retryIn === null ? "" : `\n${retryingIn(retryIn)}`;
+    banner.textContent = `${interrupted(error)}${again}`;
+    banner.hidden = false;
+  }
+
+  /**
+   * @param {Refusal} refusal
+   * @param {number} retryIn
+   */
+  #onLoadFailed(refusal, retryIn) {
+    part(this, "rushes-connection").setAttribute("state", "offline");
+    const unread = `${t("problem.gallery")}\n${refusal.message}`;
+    const reason = refusal.status === 401 ? t("problem.signed-out") : unread;
+    this.#showProblem(`${reason}\n${retryingIn(retryIn)}`);
+  }
+
+  #onSignedOut() {
+    part(this, "rushes-connection").setAttribute("state", "offline");
     this.setAttribute("view", "signed-out");
     this.#showProblem(null);
-    this.#retry = setTimeout(() => this.#load(), SIGN_IN_WAIT);
   }
 
+  /** @param {string | null} text */
+  #showProblem(text) {
+    const { problem } = this.#slots;
+    problem.hidden = text === null;
+    part(problem, "p").textContent = text ?? "";
+    if (text !== null && this.getAttribute("view") === "loading") this.setAttribute("view", "problem");
+  }
+
+  #updateView() {
+    const { size, unfinished: count, hasMore } = this.#gallery;
+    this.setAttribute("view", size === 0 ? "empty" : "filled");
+    this.#slots.count.textContent = count === 0 ? "" : t("gallery.active", { count });
+    this.#slots.more.hidden = !hasMore;
+  }
+
+  #refreshTimes() {
+    for (const card of this.#cards.values()) card.refreshFacts();
+  }
+
+  // -- What the user does
+
+  // Who comes back from signing in elsewhere wants to see the page at once.
   #onFocus() {
-    if (this.getAttribute("view") === "signed-out") this.#load();
+    if (this.getAttribute("view") === "signed-out") this.#gallery.load();
   }
 
-  // A server that answers "reset" again and again must not be asked in a tight loop.
-  #onReset() {
-    const wait = Math.max(0, this.#backoff.after() - 1_000);
-    this.#retry = setTimeout(() => this.#load(), wait + Math.random() * 500);
+  /** @param {HTMLElementEventMap["rushes:generated"]["detail"]} started */
+  #onGenerated(started) {
+    const job = this.#gallery.add(started);
+    this.#cards.get(job.id)?.scrollIntoView({ block: "nearest" });
   }
 
-  /** Makes the cards what a reload would show, keeping those that are there, and the failures still to be read. Returns
-   *  the ids of those that go on, as far as is known, and are not listed: of many the page lists the newest. */
-  #showPage(page) {
-    const items = [...page.active, ...page.generations];
-    const listed = new Set(items.map((item) => item.id));
-    const gone = [...this.#cards.values()].filter((card) => !listed.has(card.job.id));
-    for (const card of gone) if (card.job.state === "COMPLETED") this.#removeCard(card);
-    for (const item of items.toReversed()) this.#showItem(item, "prepend");
-    this.#cursor = page.next_cursor;
-    const unlisted = gone.filter((card) => isUnfinished(card.job)).map((card) => card.job.id);
-    this.#recoverAll([...new Set([...unlisted, ...rememberedFailures()])].filter((id) => !listed.has(id)));
-    this.#updateView();
-    return unlisted;
+  /** @param {RushesJob} card */
+  #dismiss(card) {
+    const next = card.nextElementSibling ?? card.previousElementSibling;
+    this.#gallery.dismiss(card.job);
+    part(next ?? this, next ? ".prompt" : "#gallery").focus();
   }
 
-  #showItem(item, place) {
-    const card = this.#cards.get(item.id) ?? this.#addCard(newJob(item.id), place);
-    applyItem(card.job, item);
-    card.update();
-    if (card.job.state !== "FAILED") forgetFailure(item.id);
+  /** @param {RushesJob} card */
+  #reuse({ job }) {
+    if (job.prompt !== null) this.#prompt.propose(job.prompt);
   }
 
-  /** One after the other: there may be hundreds. */
-  async #recoverAll(ids) {
-    const load = this.#loads;
-    for (const id of ids) {
-      await this.#recover(id);
-      if (load !== this.#loads) return; // the page was read again, and begins anew
-    }
-  }
-
-  /** Shows a job that the first page does not list: one that goes on among many, one that ended meanwhile, or failed before this page was opened. */
-  async #recover(id) {
-    const before = this.#cards.get(id)?.job.eventId;
-    const item = await getJob(id).catch((error) => error);
-    const card = this.#cards.get(id);
-    if (card?.job.eventId !== before) return; // an event was faster
-    if (isGone(item)) {
-      if (card) this.#removeCard(card);
-      forgetFailure(id);
-    } else if (!(item instanceof Refusal)) {
-      if (card || item.state === "FAILED") this.#showItem(item, "prepend");
-      else forgetFailure(id);
-    }
-    this.#updateView();
+  /** @param {MouseEvent} event */
+  #onClick({ target }) {
+    /** @type {HTMLElement | null} */
+    const button = /** @type {Element} */ (target).closest("[data-action]");
+    if (button?.dataset.action === "reload") this.#gallery.load();
+    if (button?.dataset.action === "more") this.#loadMore();
+    if (button?.dataset.action === "idea") this.#prompt.propose(button.textContent);
   }
 
   async #loadMore() {
-    const { more } = this.#slots;
-    if (more.getAttribute("aria-disabled") === "true") return;
+    if (this.#slots.more.getAttribute("aria-disabled") === "true") return;
     this.#setMoreBusy(true);
-    const load = this.#loads;
     try {
-      const page = await getGallery(this.#cursor);
-      if (load !== this.#loads) return; // the first page was read again meanwhile, and its cursor with it
-      for (const item of page.generations) if (!this.#cards.has(item.id)) this.#showItem(item, "append");
-      this.#cursor = page.next_cursor;
-      this.#showProblem(null);
+      await this.#gallery.more();
     } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
       this.#toasts.add("failed", t("problem.gallery"), error.message);
     } finally {
       this.#setMoreBusy(false);
@@ -189,145 +226,37 @@ export class RushesApp extends HTMLElement {
     }
   }
 
+  /** @param {boolean} yes */
   #setMoreBusy(yes) {
     this.#slots.more.setAttribute("aria-disabled", String(yes));
     this.#slots.more.textContent = t(yes ? "gallery.more-loading" : "gallery.more");
   }
 
-  // -- Events
-
-  #onEvent(event) {
-    const { job_id: id } = event.data;
-    const known = this.#cards.get(id);
-    const card = known ?? this.#addCard(newJob(id), "prepend");
-    const before = card.job.state;
-    if (!applyEvent(card.job, event)) return;
-    card.update();
-    this.#updateView();
-    const { state } = card.job;
-    if (state === "FAILED") rememberFailure(id);
-    else forgetFailure(id);
-    const ended = state !== before && !isUnfinished(card.job);
-    this.#settle(card, { fetch: !known || state === "COMPLETED", announce: ended });
-  }
-
-  /** Fetches what the event did not say, then announces the end of a job, by its prompt. */
-  async #settle(card, { fetch, announce }) {
-    if (fetch) await this.#fetchDetails(card);
-    if (announce && card.isConnected) this.#announce(card);
-  }
-
-  async #fetchDetails(card) {
-    try {
-      applyDetails(card.job, await getJob(card.job.id));
-      card.update();
-    } catch {
-      // The events go on without: the card shows the job's id and its state.
-    }
-  }
-
-  #announce(card) {
-    const ready = card.job.state === "COMPLETED";
-    if (isUnfinished(card.job)) return; // tried again meanwhile
-    const heading = t(ready ? "toast.ready" : "toast.failed");
-    const text = ready ? title(card.job) : card.job.error || title(card.job);
-    const show = () => this.#reveal(card);
-    this.#toasts.add(ready ? "ready" : "failed", heading, text, show);
-    this.querySelector("rushes-bell").notify(heading, { body: text, tag: card.job.id, onClick: show });
-  }
-
-  #reveal(card) {
-    card.scrollIntoView({ block: "center" });
-    (card.querySelector("rushes-video:not([hidden]) video") ?? card.querySelector(".prompt")).focus({ preventScroll: true });
-  }
-
-  async #refreshFiles(job) {
-    const item = await getJob(job.id).catch(() => null);
-    const card = this.#cards.get(job.id);
-    if (!card) return;
-    for (const file of item?.videos ?? []) {
-      const known = job.videos.find((other) => other.id === file.id);
-      if (known) known.file_url = file.file_url;
-    }
-    card.update();
-  }
-
-  #onGenerated(detail) {
-    const card = this.#cards.get(detail.job_id) ?? this.#addCard(newJob(detail.job_id), "prepend");
-    applyDetails(card.job, detail);
-    if (card.job.eventId === NONE) card.job.message = detail.message ?? "";
-    card.update();
-    this.#updateView();
-    card.scrollIntoView({ block: "nearest" });
-  }
-
-  // -- The connection
-
-  #onConnection({ state, error, retryIn }) {
-    this.#setConnection(state);
-    const { banner } = this.#slots;
-    if (state === "live") banner.hidden = true;
-    if (!error) return;
-    const known = { 401: t("problem.signed-out"), 429: t("problem.connections") };
-    const reason = known[error.status] ?? `${t("problem.stream")}\n${error.message}`;
-    const again = retryIn === null ? "" : `\n${t("retry.in", { time: duration(Math.ceil(retryIn / 1000)) })}`;
-    banner.textContent = `${reason}${again}`;
-    banner.hidden = false;
-  }
-
-  #setConnection(state) {
-    this.querySelector("rushes-connection").setAttribute("state", state);
-  }
-
-  // -- Cards
-
-  #addCard(job, place) {
-    const card = document.createElement("rushes-job");
-    card.job = job;
-    this.#cards.set(job.id, card);
-    this.#slots.grid[place](card);
-    return card;
-  }
-
-  #removeCard(card) {
-    this.#cards.delete(card.job.id);
-    card.remove();
-  }
-
-  #dismiss(card) {
-    const next = card.nextElementSibling ?? card.previousElementSibling;
-    forgetFailure(card.job.id);
-    this.#removeCard(card);
-    this.#updateView();
-    (next?.querySelector(".prompt") ?? this.querySelector("#gallery")).focus();
-  }
-
-  #onClick(event) {
-    const button = event.target.closest("[data-action]");
-    if (button?.dataset.action === "reload") this.#load();
-    if (button?.dataset.action === "more") this.#loadMore();
-    if (button?.dataset.action === "idea") this.#prompt.propose(button.textContent);
-  }
-
+  /** @param {EventTarget | null} player */
   #onPlay(player) {
     for (const other of this.querySelectorAll("video")) if (other !== player) other.pause();
   }
+}
 
-  #refreshTimes() {
-    for (const card of this.#cards.values()) card.refreshFacts();
-  }
+/**
+ * The card in which something happened.
+ *
+ * @param {EventTarget | null} target
+ */
+function cardOf(target) {
+  return /** @type {RushesJob} */ (/** @type {Element} */ (target).closest("rushes-job"));
+}
 
-  #showProblem(text) {
-    const { problem } = this.#slots;
-    problem.hidden = text === null;
-    problem.querySelector("p").textContent = text ?? "";
-    if (text !== null && this.getAttribute("view") === "loading") this.setAttribute("view", "problem");
-  }
+/** @param {number} milliseconds */
+const retryingIn = (milliseconds) => t("retry.in", { time: duration(Math.ceil(milliseconds / 1000)) });
 
-  #updateView() {
-    this.setAttribute("view", this.#cards.size === 0 ? "empty" : "filled");
-    const count = [...this.#cards.values()].filter((card) => isUnfinished(card.job)).length;
-    this.#slots.count.textContent = count === 0 ? "" : t("gallery.active", { count });
-    this.#slots.more.hidden = this.#cursor === null;
-  }
+/**
+ * Why the page is not live.
+ *
+ * @param {Pick<Refusal, "status" | "message">} refusal
+ */
+function interrupted({ status, message }) {
+  if (status === 401) return t("problem.signed-out");
+  if (status === 429) return t("problem.connections");
+  return `${t("problem.stream")}\n${message}`;
 }
