@@ -33,12 +33,14 @@ test-mariadb: ## The same on the MariaDB of Debian 13
 	@scripts/setup test
 	@folder=$$(scripts/server mariadb) && PATH="$$folder:$$PATH" .venv/bin/pytest $(SPREAD) $(or $(ARGS),tests/integration)
 
-check: ## Formatting, lint, types, direction of imports
+check: ## Formatting, lint, types, direction of imports; lint and types of the page
 	@scripts/setup check
 	@.venv/bin/ruff format --check
 	@.venv/bin/ruff check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@scripts/node node_modules/eslint/bin/eslint.js --max-warnings 0 static tests/js eslint.config.js
+	@scripts/node node_modules/typescript/bin/tsc
 
 mutants: ## Change the code place by place and tell what no test notices (hours; ARGS=app/auth/tokens.py: one module)
 	@scripts/setup test
@@ -53,4 +55,4 @@ chaos: ## Kill server and database under load, again and again, and count what i
 	@RUSHES_CHAOS=1 .venv/bin/pytest tests/chaos tests/integration/test_upkeep.py tests/integration/test_retention.py -s $(ARGS)
 
 clean: ## Remove what set-up made; the data in .data stays
-	rm -rf .venv .local build ./*.egg-info static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .local build node_modules ./*.egg-info static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

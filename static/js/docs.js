@@ -1,7 +1,5 @@
 // Swagger UI in place of the list that the server wrote. It comes by package at set-up.
 
-/* global SwaggerUIBundle */
-
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 function follow() {

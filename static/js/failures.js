@@ -4,6 +4,7 @@
 const KEY = "rushes.failures";
 const MOST = 12;
 
+/** @returns {string[]} */
 export function rememberedFailures() {
   try {
     const ids = JSON.parse(localStorage.getItem(KEY) ?? "[]");
@@ -13,6 +14,7 @@ export function rememberedFailures() {
   }
 }
 
+/** @param {string[]} ids */
 function store(ids) {
   try {
     localStorage.setItem(KEY, JSON.stringify(ids.slice(-MOST)));
@@ -21,10 +23,12 @@ function store(ids) {
   }
 }
 
+/** @param {string} id */
 export function rememberFailure(id) {
   store([...rememberedFailures().filter((other) => other !== id), id]);
 }
 
+/** @param {string} id */
 export function forgetFailure(id) {
   const ids = rememberedFailures();
   if (ids.includes(id)) store(ids.filter((other) => other !== id));

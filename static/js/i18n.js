@@ -1,164 +1,46 @@
-// The page's texts. The server fills in <html lang>; what the server says itself (messages, errors) is shown as it comes.
+// The page's texts, put in their places. The server fills in <html lang>.
 
-const TEXTS = {
-  fr: {
-    "skip": "Aller aux vidéos",
-    "title": "Quel plan tourne-t-on ?",
-    "lead": "Décrivez-le : la vidéo paraît ici dès qu’elle est prête, sans recharger la page.",
-    "prompt.label": "Description de la vidéo",
-    "prompt.placeholder": "Un phare dans la brume, plan fixe, la lumière balaie lentement la mer…",
-    "prompt.ratio": "Format",
-    "prompt.duration": "Durée",
-    "prompt.number": "Vidéos",
-    "prompt.submit": "Générer",
-    "prompt.sending": "Envoi…",
-    "prompt.sent": "C’est parti : la génération commence.",
-    "prompt.wait": "Réessayez dans {time}.",
-    "prompt.empty": "Décrivez d’abord la vidéo que vous voulez voir.",
-    "gallery": "Rushes",
-    "gallery.active": "{count} en cours",
-    "gallery.loading": "Chargement des vidéos…",
-    "gallery.more": "Afficher les précédentes",
-    "gallery.more-loading": "Chargement…",
-    "empty.title": "L’écran est à vous.",
-    "empty.lead": "Vos vidéos s’afficheront ici. Pour commencer, partez d’une idée :",
-    "idea.1": "Le soleil se couche sur l’océan, plan large, lumière dorée, vagues lentes",
-    "idea.2": "Un renard traverse une forêt de bouleaux sous la neige, au ralenti",
-    "idea.3": "Macro : une goutte d’encre se déploie dans l’eau claire",
-    "retry": "Réessayer",
-    "retry.in": "Nouvel essai dans {time}.",
-    "problem.gallery": "Les vidéos n’ont pas pu être chargées.",
-    "problem.network": "Le serveur ne répond pas. Rien n’est perdu : réessayez dans un instant.",
-    "problem.http": "Le serveur a répondu par une erreur ({status}).",
-    "problem.signed-out": "Vous n’êtes plus connecté. Reconnectez-vous, la page reprendra d’elle-même.",
-    "signed-out.title": "Connectez-vous pour voir vos vidéos",
-    "signed-out.lead": "Cette page s’ouvrira d’elle-même dès que vous le serez.",
-    "problem.connections": "Trop de pages ouvertes à la fois : fermez-en une pour suivre celle-ci en direct.",
-    "problem.stream": "Le direct est interrompu.",
-    "connection.connecting": "Connexion…",
-    "connection.live": "En direct",
-    "connection.offline": "Hors ligne",
-    "bell.on": "Me prévenir quand une vidéo est prête",
-    "bell.off": "Ne plus me prévenir",
-    "bell.blocked": "Les notifications sont bloquées dans les réglages du navigateur pour ce site.",
-    "bell.enabled": "Vous serez prévenu quand une vidéo est prête ou a échoué.",
-    "state.PENDING": "En attente",
-    "state.PROCESSING": "En cours",
-    "job.progress": "Progression de la génération",
-    "job.untitled": "Vidéo {id}",
-    "job.failed": "La génération a échoué",
-    "job.no-reason": "Aucune raison n’a été donnée.",
-    "job.dismiss": "Retirer",
-    "job.reuse": "Reprendre le texte",
-    "job.soon": "presque prête",
-    "job.take": "Prise {number}",
-    "job.takes": "Prises",
-    "fact.model": "Modèle",
-    "fact.duration": "Durée",
-    "fact.dimensions": "Dimensions",
-    "fact.ratio": "Format",
-    "fact.size": "Taille",
-    "fact.took": "générée en {time}",
-    "fact.times": "Génération : {generation} · téléchargement : {download} · total : {total}",
-    "video.label": "Vidéo : {prompt}",
-    "video.download": "Télécharger",
-    "video.broken": "Cette vidéo ne peut pas être lue pour le moment.",
-    "video.missing": "Le fichier de cette vidéo n’est pas disponible.",
-    "toasts": "Annonces",
-    "toast.ready": "Vidéo prête",
-    "toast.failed": "Échec de la génération",
-    "toast.show": "Voir",
-    "toast.close": "Fermer",
-  },
-  en: {
-    "skip": "Skip to videos",
-    "title": "What are we shooting?",
-    "lead": "Describe it: the video appears here the moment it is ready, without reloading the page.",
-    "prompt.label": "Description of the video",
-    "prompt.placeholder": "A lighthouse in the mist, static shot, its beam sweeping slowly over the sea…",
-    "prompt.ratio": "Format",
-    "prompt.duration": "Length",
-    "prompt.number": "Videos",
-    "prompt.submit": "Generate",
-    "prompt.sending": "Sending…",
-    "prompt.sent": "And… action: generation has started.",
-    "prompt.wait": "Try again in {time}.",
-    "prompt.empty": "First describe the video you want to see.",
-    "gallery": "Rushes",
-    "gallery.active": "{count} in progress",
-    "gallery.loading": "Loading videos…",
-    "gallery.more": "Show earlier ones",
-    "gallery.more-loading": "Loading…",
-    "empty.title": "The screen is yours.",
-    "empty.lead": "Your videos will appear here. To begin, start from an idea:",
-    "idea.1": "The sun sets over the ocean, wide shot, golden light, slow waves",
-    "idea.2": "A fox crosses a birch forest under the snow, in slow motion",
-    "idea.3": "Macro: a drop of ink unfolds in clear water",
-    "retry": "Try again",
-    "retry.in": "Trying again in {time}.",
-    "problem.gallery": "The videos could not be loaded.",
-    "problem.network": "The server does not answer. Nothing is lost: try again in a moment.",
-    "problem.http": "The server answered with an error ({status}).",
-    "problem.signed-out": "You are no longer signed in. Sign in again and this page carries on by itself.",
-    "signed-out.title": "Sign in to see your videos",
-    "signed-out.lead": "This page opens by itself as soon as you have.",
-    "problem.connections": "Too many pages are open at once: close one to follow this one live.",
-    "problem.stream": "Live updates are interrupted.",
-    "connection.connecting": "Connecting…",
-    "connection.live": "Live",
-    "connection.offline": "Offline",
-    "bell.on": "Notify me when a video is ready",
-    "bell.off": "Stop notifying me",
-    "bell.blocked": "Notifications are blocked for this site in the browser’s settings.",
-    "bell.enabled": "You will be notified when a video is ready or has failed.",
-    "state.PENDING": "Waiting",
-    "state.PROCESSING": "In progress",
-    "job.progress": "Generation progress",
-    "job.untitled": "Video {id}",
-    "job.failed": "Generation failed",
-    "job.no-reason": "No reason was given.",
-    "job.dismiss": "Dismiss",
-    "job.reuse": "Reuse the text",
-    "job.soon": "almost ready",
-    "job.take": "Take {number}",
-    "job.takes": "Takes",
-    "fact.model": "Model",
-    "fact.duration": "Length",
-    "fact.dimensions": "Dimensions",
-    "fact.ratio": "Format",
-    "fact.size": "Size",
-    "fact.took": "made in {time}",
-    "fact.times": "Generation: {generation} · download: {download} · total: {total}",
-    "video.label": "Video: {prompt}",
-    "video.download": "Download",
-    "video.broken": "This video cannot be played right now.",
-    "video.missing": "The file of this video is not available.",
-    "toasts": "Announcements",
-    "toast.ready": "Video ready",
-    "toast.failed": "Generation failed",
-    "toast.show": "Show",
-    "toast.close": "Close",
-  },
-};
+import { TEXTS } from "./texts.js";
 
 export const lang = document.documentElement.lang.startsWith("en") ? "en" : "fr";
 
-/** The text for `key`, with `{name}` filled in from `values`. */
+/**
+ * The text for `key`, with `{name}` filled in from `values`.
+ *
+ * @param {string} key
+ * @param {Record<string, string | number>} [values]
+ */
 export function t(key, values = {}) {
-  return (TEXTS[lang][key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  return (TEXTS[lang][key] ?? key).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }
 
-/** Fills in the texts of static markup: data-t (content), data-t-label, data-t-title, data-t-placeholder. */
+/** @type {Record<string, (node: Element, text: string) => void>} */
+const PLACES = {
+  "data-t": (node, text) => (node.textContent = text),
+  "data-t-label": (node, text) => node.setAttribute("aria-label", text),
+  "data-t-title": (node, text) => node.setAttribute("title", text),
+  "data-t-placeholder": (node, text) => node.setAttribute("placeholder", text),
+};
+
+/**
+ * Fills in the texts of static markup: data-t (content), data-t-label, data-t-title, data-t-placeholder.
+ *
+ * @param {ParentNode} root
+ */
 export function translate(root) {
-  for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
-  for (const node of root.querySelectorAll("[data-t-label]")) node.setAttribute("aria-label", t(node.dataset.tLabel));
-  for (const node of root.querySelectorAll("[data-t-title]")) node.title = t(node.dataset.tTitle);
-  for (const node of root.querySelectorAll("[data-t-placeholder]")) node.placeholder = t(node.dataset.tPlaceholder);
+  for (const [name, put] of Object.entries(PLACES)) {
+    for (const node of root.querySelectorAll(`[${name}]`)) put(node, t(node.getAttribute(name) ?? ""));
+  }
 }
 
-/** A translated copy of the `<template>` with this id. */
+/**
+ * A translated copy of the `<template>` with this id.
+ *
+ * @param {string} id
+ */
 export function stamp(id) {
-  const content = document.getElementById(id).content.cloneNode(true);
+  const template = /** @type {HTMLTemplateElement} */ (document.getElementById(id));
+  const content = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
   translate(content);
   return content;
 }

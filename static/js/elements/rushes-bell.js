@@ -1,17 +1,27 @@
 import { t } from "../i18n.js";
+import { part } from "../slots.js";
 
 const MUTED = "rushes.muted";
 
 /**
- * `<rushes-bell>`: asks for the right to notify when it is clicked, never by itself. Says what happened with
- * "rushes:notice".
+ * Asks for the right to notify when it is clicked, never by itself. Says what happened with "rushes:notice". It is
+ * hidden where there are no notifications.
+ *
+ * @customElement rushes-bell
+ * @example
+ *   <rushes-bell hidden>
+ *     <button type="button" aria-pressed="false"></button>
+ *   </rushes-bell>
+ * @example
+ *   bell.notify("Video ready", { body: "A fox", tag: "cm123abc456", onClick: () => card.scrollIntoView() });
  */
 export class RushesBell extends HTMLElement {
-  #button = null;
+  /** @type {HTMLElement} */
+  #button;
   #onClick = () => this.#toggle();
 
   connectedCallback() {
-    this.#button = this.querySelector("button");
+    this.#button = part(this, "button");
     this.#button.addEventListener("click", this.#onClick);
     this.hidden = !("Notification" in window);
     this.#render();
@@ -21,7 +31,15 @@ export class RushesBell extends HTMLElement {
     this.#button.removeEventListener("click", this.#onClick);
   }
 
-  /** Shows a notification if the user wants them; `onClick` runs when it is clicked. */
+  /**
+   * Shows a notification if the user wants them.
+   *
+   * @param {string} heading
+   * @param {object} what
+   * @param {string} what.body
+   * @param {string} what.tag a later one of the same tag replaces this one
+   * @param {() => void} what.onClick
+   */
   notify(heading, { body, tag, onClick }) {
     // Also while this tab is shown: a window that others cover is not hidden, and the user may look at another screen.
     if (!this.#on) return;
@@ -57,6 +75,7 @@ export class RushesBell extends HTMLElement {
     this.#button.title = label;
   }
 
+  /** @param {string} text */
   #say(text) {
     this.dispatchEvent(new CustomEvent("rushes:notice", { bubbles: true, detail: { text } }));
   }
@@ -70,6 +89,7 @@ function muted() {
   }
 }
 
+/** @param {boolean} yes */
 function mute(yes) {
   try {
     if (yes) localStorage.setItem(MUTED, "yes");

@@ -1,6 +1,14 @@
 import { t } from "../i18n.js";
 
-/** `<rushes-connection state="connecting|live|offline">`: says quietly whether what the page shows is live. */
+/**
+ * Says quietly whether what the page shows is live: `state` is "connecting", "live" or "offline".
+ *
+ * @customElement rushes-connection
+ * @example
+ *   <rushes-connection state="connecting">
+ *     <span class="dot" aria-hidden="true"></span><span class="connection-text"></span>
+ *   </rushes-connection>
+ */
 export class RushesConnection extends HTMLElement {
   static observedAttributes = ["state"];
 

@@ -1,16 +1,28 @@
+/** @import { File, Job } from "../jobs.js" */
+/** @import { RushesVideo } from "./rushes-video.js" */
+
 import { ago, duration, fileSize, fullTime, modelName, safeUrl, title } from "../format.js";
 import { stamp, t } from "../i18n.js";
-import { isUnfinished } from "../jobs.js";
-import { slots } from "../slots.js";
+import { isUnfinished, newJob } from "../jobs.js";
+import { part, slots } from "../slots.js";
 
 /**
- * `<rushes-job job-id="…" state="PROCESSING">`: one job, from its first moment to its video, in one card whose frame
- * and caption keep their places. Set `job`, then call `update()` whenever it has changed.
- * Dispatches "rushes:dismiss" and "rushes:reuse".
+ * One job, from its first moment to its video, in one card whose frame and caption keep their places. Set `job`, then
+ * call `update()` whenever it has changed; the attributes `job-id`, `state` and `ratio` follow. `state` is the API's.
+ * Dispatches "rushes:dismiss" and "rushes:reuse". What is inside comes from `<template id="job">`.
+ *
+ * @customElement rushes-job
+ * @example
+ *   const card = document.createElement("rushes-job");
+ *   card.job = newJob("cm123abc456");
+ *   grid.prepend(card); // <rushes-job job-id="cm123abc456" state="PENDING" ratio="16:9">
+ *   applyEvent(card.job, event);
+ *   card.update();
  */
 export class RushesJob extends HTMLElement {
-  job = null;
-  #slots = null;
+  job = newJob("");
+  /** @type {Record<string, HTMLElement>} */
+  #slots;
   #take = 0;
 
   connectedCallback() {
@@ -45,7 +57,7 @@ export class RushesJob extends HTMLElement {
 
   #renderPrompt() {
     const text = title(this.job);
-    this.querySelector("article").setAttribute("aria-label", text);
+    part(this, "article").setAttribute("aria-label", text);
     this.#slots.prompt.textContent = text;
     this.toggleAttribute("unnamed", this.job.prompt === null);
   }
@@ -53,7 +65,7 @@ export class RushesJob extends HTMLElement {
   #renderFrame() {
     const { job } = this;
     const done = job.state === "COMPLETED";
-    const progress = this.querySelector("rushes-progress");
+    const progress = part(this, "rushes-progress");
     progress.hidden = !isUnfinished(job);
     progress.show(job);
     this.#slots.failure.hidden = job.state !== "FAILED";
@@ -62,10 +74,15 @@ export class RushesJob extends HTMLElement {
     this.#renderVideos(done ? job.videos : []);
   }
 
-  // One player a file, kept in place by the file's id: a new address or one more file disturbs none of the others.
+  /**
+   * One player a file, kept in place by the file's id: a new address or one more file disturbs none of the others.
+   *
+   * @param {File[]} files
+   */
   #renderVideos(files) {
     const { videos } = this.#slots;
-    const known = new Map([...videos.children].map((video) => [video.dataset.id, video]));
+    const players = /** @type {RushesVideo[]} */ ([...videos.children]);
+    const known = new Map(players.map((video) => [video.dataset.id, video]));
     this.#take = Math.min(this.#take, Math.max(0, files.length - 1));
     files.forEach((file, index) => {
       const video = known.get(file.id) ?? newVideo(file.id);
@@ -79,10 +96,11 @@ export class RushesJob extends HTMLElement {
     this.#renderTakes(files.length);
   }
 
+  /** @param {number} count */
   #renderTakes(count) {
     const { takes } = this.#slots;
     takes.hidden = count < 2;
-    while (takes.children.length > count) takes.lastElementChild.remove();
+    while (takes.children.length > count) takes.lastElementChild?.remove();
     while (takes.children.length < count) takes.append(newTake(takes.children.length));
     [...takes.children].forEach((button, index) => button.setAttribute("aria-pressed", String(index === this.#take)));
   }
@@ -92,18 +110,25 @@ export class RushesJob extends HTMLElement {
     const failed = this.job.state === "FAILED";
     dismiss.hidden = !failed;
     reuse.hidden = !failed || this.job.prompt === null;
+    this.#renderDownload(/** @type {HTMLAnchorElement} */ (download));
+  }
+
+  /** @param {HTMLAnchorElement} download */
+  #renderDownload(download) {
     const address = safeUrl(this.#file?.file_url);
     download.hidden = address === null;
     if (address === null) return;
     download.href = address;
-    download.download = this.#file.filename ?? "";
+    download.download = this.#file?.filename ?? "";
     // "download" does nothing for another origin: there the file must not replace this page.
     download.target = new URL(address).origin === location.origin ? "" : "_blank";
     download.rel = "noopener";
   }
 
-  #onClick(event) {
-    const button = event.target.closest("[data-action], [data-take]");
+  /** @param {MouseEvent} event */
+  #onClick({ target }) {
+    /** @type {HTMLElement | null} */
+    const button = /** @type {Element} */ (target).closest("[data-action], [data-take]");
     if (!button) return;
     if (button.dataset.take) this.#showTake(Number(button.dataset.take));
     if (button.dataset.action === "expand") this.#toggleExpanded(button);
@@ -111,51 +136,68 @@ export class RushesJob extends HTMLElement {
     if (button.dataset.action === "reuse") this.#tell("rushes:reuse");
   }
 
+  /** @param {number} index */
   #showTake(index) {
     this.#take = index;
     this.update();
   }
 
+  /** @param {HTMLElement} button */
   #toggleExpanded(button) {
     button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") === "false"));
   }
 
+  /** @param {"rushes:dismiss" | "rushes:reuse"} type */
   #tell(type) {
     this.dispatchEvent(new CustomEvent(type, { bubbles: true }));
   }
 }
 
+/** @param {string} id */
 function newVideo(id) {
   const video = document.createElement("rushes-video");
   video.dataset.id = id;
   return video;
 }
 
+/** @param {number} index */
 function newTake(index) {
   const button = document.createElement("button");
   button.type = "button";
-  button.dataset.take = index;
-  button.textContent = index + 1;
+  button.dataset.take = String(index);
+  button.textContent = String(index + 1);
   button.setAttribute("aria-label", t("job.take", { number: index + 1 }));
   return button;
 }
 
+/**
+ * @param {Job} job
+ * @param {File} [file]
+ */
 function factsOf(job, file) {
-  const facts = [createdFact(job)];
-  if (!file) return [...facts, fact(t("fact.ratio"), job.aspect_ratio)].filter(Boolean);
+  const created = createdFact(job);
+  const others = file ? factsOfFile(job, file) : [fact(t("fact.ratio"), job.aspect_ratio)];
+  return [created, ...others].filter((node) => node !== null);
+}
+
+/**
+ * @param {Job} job
+ * @param {File} file
+ */
+function factsOfFile(job, file) {
   const { width, height } = file.dimensions ?? {};
   return [
-    ...facts,
     fact([t("fact.model"), job.model, job.model_version].filter(Boolean).join(" "), job.model && modelName(job.model)),
     fact(t("fact.duration"), file.duration_seconds && duration(file.duration_seconds)),
     fact(t("fact.dimensions"), width && height && `${width} × ${height}`),
     fact(t("fact.size"), file.file_size && fileSize(file.file_size)),
     fact(timesOf(job), job.processing_time && t("fact.took", { time: duration(job.processing_time) })),
-  ].filter(Boolean);
+  ];
 }
 
+/** @param {Job} job */
 function timesOf(job) {
-  const shown = (seconds) => (seconds == null ? "–" : duration(seconds));
+  const shown = (/** @type {number | undefined} */ seconds) => (seconds == null ? "–" : duration(seconds));
   return t("fact.times", {
     generation: shown(job.generation_time),
     download: shown(job.download_time),
@@ -163,6 +205,7 @@ function timesOf(job) {
   });
 }
 
+/** @param {Job} job */
 function createdFact(job) {
   if (!job.created_at) return null;
   const time = document.createElement("time");
@@ -172,10 +215,14 @@ function createdFact(job) {
   return time;
 }
 
+/**
+ * @param {string} label
+ * @param {string | number | null | undefined} text none where it is empty, or 0
+ */
 function fact(label, text) {
   if (!text) return null;
   const span = document.createElement("span");
   span.title = label;
-  span.textContent = text;
+  span.textContent = String(text);
   return span;
 }

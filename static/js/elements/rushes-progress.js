@@ -1,12 +1,26 @@
+/** @import { State } from "../jobs.js" */
+
 import { duration } from "../format.js";
 import { stamp, t } from "../i18n.js";
 import { slots } from "../slots.js";
 
-/** `<rushes-progress>`: an unfinished job's state, bar and remaining time, counted down between events. */
+/**
+ * An unfinished job's state, bar and remaining time, counted down between events. What is inside comes from
+ * `<template id="progress">`.
+ *
+ * @customElement rushes-progress
+ * @example
+ *   <rushes-progress></rushes-progress>
+ * @example
+ *   progress.show({ state: "PROCESSING", progress: 50, message: "Generating", eta_seconds: 12 });
+ */
 export class RushesProgress extends HTMLElement {
-  #slots = null;
+  /** @type {Record<string, HTMLElement>} */
+  #slots;
+  /** @type {number | null} */
   #readyAt = null;
-  #tick = null;
+  /** @type {number | undefined} */
+  #tick;
 
   connectedCallback() {
     this.#prepare();
@@ -17,11 +31,15 @@ export class RushesProgress extends HTMLElement {
     clearInterval(this.#tick);
   }
 
-  /** Shows `progress` (0–100), `state`, `message` and, counted from now, `eta_seconds` (or null). */
+  /**
+   * Shows where a job stands; `eta_seconds` counts from now.
+   *
+   * @param {Pick<State, "progress" | "state" | "message" | "eta_seconds">} job
+   */
   show({ progress, state, message, eta_seconds: eta }) {
     this.#prepare();
     const { bar, number } = this.#slots;
-    const value = Math.min(100, Math.max(0, Math.round(progress)));
+    const value = String(Math.min(100, Math.max(0, Math.round(progress))));
     this.style.setProperty("--value", value);
     number.textContent = value;
     this.#slots.state.textContent = t(`state.${state === "PENDING" ? state : "PROCESSING"}`);

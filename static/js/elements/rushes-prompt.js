@@ -1,18 +1,40 @@
+/** @import { Order } from "../api.js" */
+
 import { generate } from "../api.js";
 import { duration } from "../format.js";
 import { t } from "../i18n.js";
+import { Refusal } from "../refusal.js";
+import { part } from "../slots.js";
 
 // After these answers one cannot tell whether the job was made: the same submission keeps its key.
 const UNSURE = [0, 408, 409, 425, 429, 500, 503, 504];
 
-/** `<rushes-prompt>`: the form. Dispatches "rushes:generated" with the answer and what was asked for. */
+/**
+ * The form. Dispatches "rushes:generated" with the answer and what was asked for.
+ *
+ * @customElement rushes-prompt
+ * @example
+ *   <rushes-prompt>
+ *     <form novalidate>
+ *       <textarea name="prompt" required></textarea>
+ *       <select name="aspect_ratio">…</select>
+ *       <select name="duration_seconds">…</select>
+ *       <select name="number_of_videos">…</select>
+ *       <button type="submit"></button>
+ *     </form>
+ *     <p class="problem" role="alert" hidden></p>
+ *     <p class="hint" role="status"></p>
+ *   </rushes-prompt>
+ */
 export class RushesPrompt extends HTMLElement {
-  #form = null;
+  /** @type {HTMLFormElement} */
+  #form;
   #sending = false;
-  #last = { body: null, key: null };
+  /** @type {{ body: string, key: string } | null} */
+  #last = null;
 
   connectedCallback() {
-    this.#form = this.querySelector("form");
+    this.#form = part(this, "form");
     this.#form.addEventListener("submit", this.#onSubmit);
     this.#form.addEventListener("keydown", this.#onKey);
     this.#form.addEventListener("input", this.#onInput);
@@ -24,21 +46,29 @@ export class RushesPrompt extends HTMLElement {
     this.#form.removeEventListener("input", this.#onInput);
   }
 
-  /** Puts a text into the form, for the user to change and send. */
+  get #prompt() {
+    return part(this.#form, "textarea");
+  }
+
+  /**
+   * Puts a text into the form, for the user to change and send.
+   *
+   * @param {string} text
+   */
   propose(text) {
-    const { prompt } = this.#form.elements;
+    const prompt = this.#prompt;
     prompt.value = text;
     this.#showProblem(null);
     prompt.focus();
     prompt.setSelectionRange(text.length, text.length);
   }
 
-  #onSubmit = (event) => {
+  #onSubmit = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     if (!this.#sending) this.#send(this.#asked());
   };
 
-  #onKey = (event) => {
+  #onKey = (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
   };
 
@@ -48,19 +78,21 @@ export class RushesPrompt extends HTMLElement {
   };
 
   #asked() {
-    const { prompt, aspect_ratio: ratio, duration_seconds: seconds, number_of_videos: number } = this.#form.elements;
+    const chosen = (/** @type {string} */ name) =>
+      /** @type {HTMLSelectElement} */ (this.#form.elements.namedItem(name)).value;
     return {
-      prompt: prompt.value.trim(),
-      aspect_ratio: ratio.value,
-      duration_seconds: Number(seconds.value),
-      number_of_videos: Number(number.value),
+      prompt: this.#prompt.value.trim(),
+      aspect_ratio: chosen("aspect_ratio"),
+      duration_seconds: Number(chosen("duration_seconds")),
+      number_of_videos: Number(chosen("number_of_videos")),
     };
   }
 
+  /** @param {Order} asked */
   async #send(asked) {
     if (asked.prompt === "") {
       this.#showProblem(t("prompt.empty"));
-      this.#form.elements.prompt.focus();
+      this.#prompt.focus();
       return;
     }
     this.#busy(true);
@@ -68,51 +100,58 @@ export class RushesPrompt extends HTMLElement {
       const answer = await generate(asked, this.#keyFor(asked));
       this.#onSent({ ...asked, ...answer });
     } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
       this.#onRefused(error);
     } finally {
       this.#busy(false);
     }
   }
 
+  /** @param {Order} asked */
   #keyFor(asked) {
     const body = JSON.stringify(asked);
-    if (this.#last.body !== body) this.#last = { body, key: newKey() };
+    if (this.#last?.body !== body) this.#last = { body, key: newKey() };
     return this.#last.key;
   }
 
+  /** @param {HTMLElementEventMap["rushes:generated"]["detail"]} detail */
   #onSent(detail) {
-    this.#last = { body: null, key: null };
-    if (this.#form.elements.prompt.value.trim() === detail.prompt) this.#form.elements.prompt.value = "";
+    this.#last = null;
+    if (this.#prompt.value.trim() === detail.prompt) this.#prompt.value = "";
     this.#showProblem(null);
     this.#hint(t("prompt.sent"));
     this.dispatchEvent(new CustomEvent("rushes:generated", { bubbles: true, detail }));
   }
 
-  #onRefused(error) {
-    const settled = error.code !== null && !UNSURE.includes(error.status);
-    if (settled) this.#last = { body: null, key: null };
-    const lines = [error.message, ...error.details.map(({ field, message }) => `${field} – ${message}`)];
-    if (error.retryAfter) lines.push(t("prompt.wait", { time: duration(error.retryAfter) }));
+  /** @param {Refusal} refusal */
+  #onRefused({ message: reason, status, code, details, retryAfter }) {
+    const settled = code !== null && !UNSURE.includes(status);
+    if (settled) this.#last = null;
+    const lines = [reason, ...details.map(({ field, message }) => `${field} – ${message}`)];
+    if (retryAfter) lines.push(t("prompt.wait", { time: duration(retryAfter) }));
     this.#showProblem(lines.join("\n"));
   }
 
+  /** @param {boolean} yes */
   #busy(yes) {
     this.#sending = yes;
-    const button = this.#form.querySelector("[type=submit]");
+    const button = part(this.#form, "[type=submit]");
     button.setAttribute("aria-disabled", String(yes)); // "disabled" would take the focus away
     button.textContent = t(yes ? "prompt.sending" : "prompt.submit");
     if (yes) this.#hint("");
   }
 
+  /** @param {string | null} text */
   #showProblem(text) {
-    const problem = this.querySelector(".problem");
+    const problem = part(this, ".problem");
     problem.textContent = text ?? "";
     problem.hidden = text === null;
-    this.#form.elements.prompt.setAttribute("aria-invalid", String(text !== null));
+    this.#prompt.setAttribute("aria-invalid", String(text !== null));
   }
 
+  /** @param {string} text */
   #hint(text) {
-    this.querySelector(".hint").textContent = text;
+    part(this, ".hint").textContent = text;
   }
 }
 

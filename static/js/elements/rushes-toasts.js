@@ -1,11 +1,20 @@
 import { stamp } from "../i18n.js";
-import { slots } from "../slots.js";
+import { part, slots } from "../slots.js";
 
 const STAY = 8_000;
 const MOST = 3;
 
-/** `<rushes-toasts aria-live="polite">`: short announcements that leave by themselves, unless one is at them. */
+/**
+ * Short announcements that leave by themselves, unless one is at them. Each comes from `<template id="toast">`.
+ *
+ * @customElement rushes-toasts
+ * @example
+ *   <rushes-toasts aria-live="polite" role="region"></rushes-toasts>
+ * @example
+ *   toasts.add("ready", "Video ready", "A fox", () => card.scrollIntoView());
+ */
 export class RushesToasts extends HTMLElement {
+  /** @type {Set<number>} */
   #timers = new Set();
 
   disconnectedCallback() {
@@ -13,31 +22,46 @@ export class RushesToasts extends HTMLElement {
     this.#timers.clear();
   }
 
-  /** `kind` is "ready", "failed" or "notice"; with `onShow` the toast has a button that calls it. */
+  /**
+   * Announces something; with `onShow`, beside a button that calls it.
+   *
+   * @param {"ready" | "failed" | "notice"} kind
+   * @param {string} heading
+   * @param {string} [text]
+   * @param {(() => void) | null} [onShow]
+   */
   add(kind, heading, text = "", onShow = null) {
     const content = stamp("toast");
     const parts = slots(content);
-    const toast = content.firstElementChild;
+    const toast = part(content, ".toast");
     toast.dataset.kind = kind;
     parts.title.textContent = heading;
     parts.text.textContent = text;
-    toast.querySelector("[data-action=close]").addEventListener("click", () => toast.remove());
+    part(toast, "[data-action=close]").addEventListener("click", () => toast.remove());
     this.#wireShow(toast, onShow);
     this.append(content);
-    while (this.children.length > MOST) this.firstElementChild.remove();
+    while (this.children.length > MOST) this.firstElementChild?.remove();
     this.#removeLater(toast);
   }
 
+  /**
+   * @param {HTMLElement} toast
+   * @param {(() => void) | null} onShow
+   */
   #wireShow(toast, onShow) {
-    const button = toast.querySelector("[data-action=show]");
+    const button = part(toast, "[data-action=show]");
     button.hidden = onShow === null;
     button.addEventListener("click", () => {
       toast.remove();
-      onShow();
+      onShow?.();
     });
   }
 
-  // Time runs only while nobody points at the toast or has focus in it.
+  /**
+   * Time runs only while nobody points at the toast or has focus in it.
+   *
+   * @param {HTMLElement} toast
+   */
   #removeLater(toast) {
     let left = STAY;
     const timer = setInterval(() => {

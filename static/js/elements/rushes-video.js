@@ -1,29 +1,40 @@
+/** @import { File, Job } from "../jobs.js" */
+
 import { safeUrl, title } from "../format.js";
 import { stamp, t } from "../i18n.js";
-import { slots } from "../slots.js";
+import { part, slots } from "../slots.js";
 
 const BETWEEN_REFRESHES = 60_000;
 
 /**
- * `<rushes-video>`: the player of one file.
+ * The player of one file. What is inside comes from `<template id="video">`.
  *
  * Loads only when it comes near the screen. A file whose address no longer works (presigned URLs expire) asks for a
  * fresh one with "rushes:refresh", once a minute at most; until then what is being watched keeps its address, since
  * every answer of the API brings a new signature for the same file.
+ *
+ * @customElement rushes-video
+ * @example
+ *   const player = document.createElement("rushes-video");
+ *   frame.append(player);
+ *   player.show(job.videos[0], job);
  */
 export class RushesVideo extends HTMLElement {
-  #player = null;
-  #broken = null;
+  /** @type {HTMLVideoElement} */
+  #player;
+  /** @type {HTMLElement} */
+  #broken;
+  /** @type {string | null} */
   #wanted = null;
+  /** @type {{ time: number, playing: boolean } | null} */
   #resume = null;
   #refreshedAt = -Infinity;
-  #observer = null;
+  #observer = new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting)) this.#load();
+  }, { rootMargin: "400px" });
 
   connectedCallback() {
     this.#prepare();
-    this.#observer = new IntersectionObserver((entries) => {
-      if (entries.some((entry) => entry.isIntersecting)) this.#load();
-    }, { rootMargin: "400px" });
     this.#observer.observe(this);
   }
 
@@ -32,6 +43,10 @@ export class RushesVideo extends HTMLElement {
     this.#player.pause();
   }
 
+  /**
+   * @param {File} file
+   * @param {Job} job
+   */
   show(file, job) {
     this.#prepare();
     this.#player.setAttribute("aria-label", t("video.label", { prompt: title(job) }));
@@ -46,12 +61,12 @@ export class RushesVideo extends HTMLElement {
   #prepare() {
     if (this.#player) return;
     const content = stamp("video");
-    this.#player = content.querySelector("video");
+    this.#player = part(content, "video");
     this.#broken = slots(content).broken;
     this.append(content);
     this.#player.addEventListener("error", () => this.#onError());
     this.#player.addEventListener("loadedmetadata", () => this.#onLoaded());
-    this.querySelector("[data-action=again]").addEventListener("click", () => this.#askForRefresh());
+    part(this, "[data-action=again]").addEventListener("click", () => this.#askForRefresh());
   }
 
   #needsNewAddress() {
@@ -85,4 +100,5 @@ export class RushesVideo extends HTMLElement {
   }
 }
 
+/** @param {string} address */
 const withoutQuery = (address) => address.split(/[?#]/)[0];

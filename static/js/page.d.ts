@@ -1,0 +1,35 @@
+// What tsc cannot see in the modules: which element has which tag, and what their events bring.
+
+import type { Order, Started } from "./api.js";
+import type { RushesApp } from "./elements/rushes-app.js";
+import type { RushesBell } from "./elements/rushes-bell.js";
+import type { RushesConnection } from "./elements/rushes-connection.js";
+import type { RushesJob } from "./elements/rushes-job.js";
+import type { RushesProgress } from "./elements/rushes-progress.js";
+import type { RushesPrompt } from "./elements/rushes-prompt.js";
+import type { RushesToasts } from "./elements/rushes-toasts.js";
+import type { RushesVideo } from "./elements/rushes-video.js";
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "rushes-app": RushesApp;
+    "rushes-bell": RushesBell;
+    "rushes-connection": RushesConnection;
+    "rushes-job": RushesJob;
+    "rushes-progress": RushesProgress;
+    "rushes-prompt": RushesPrompt;
+    "rushes-toasts": RushesToasts;
+    "rushes-video": RushesVideo;
+  }
+
+  interface HTMLElementEventMap {
+    "rushes:dismiss": CustomEvent<null>;
+    "rushes:generated": CustomEvent<Order & Started>;
+    "rushes:notice": CustomEvent<{ text: string }>;
+    "rushes:refresh": CustomEvent<null>;
+    "rushes:reuse": CustomEvent<null>;
+  }
+
+  /** Swagger UI's, of static/vendor. */
+  function SwaggerUIBundle(options: object): void;
+}
