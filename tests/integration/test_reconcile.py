@@ -12,7 +12,8 @@ from aiohttp.test_utils import TestServer
 
 from app.db.pool import Pool
 from app.domain import payload
-from app.generator import GeneratorError, HttpGenerator, SimulatedGenerator
+from app.generator import GeneratorError, HttpGenerator
+from app.simulator import SimulatedGenerator
 from app.upkeep.leader import Leader
 from app.upkeep.reconcile import Reconciler, webhook_of
 from tests.integration.test_writer import Harness, kinds, until, writing
