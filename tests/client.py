@@ -15,6 +15,7 @@ from app.server import Runner
 from app.settings import Settings
 from tests.contract import contract
 from tests.streams import Source, events
+from tests.webhooks import webhook
 
 WEBHOOKS = "/api/webhooks/video-completion"
 
@@ -103,3 +104,14 @@ async def running(database_url: str, **settings: Any) -> AsyncIterator[Client]:
     """A server for as long as the block lasts, and its client."""
     async with Client(OwnServer(database_url, **settings)) as client:
         yield client
+
+
+async def moved(server, job_id, *statuses):
+    for status in statuses:
+        code, body = await server.send(webhook(job_id, status))
+        assert code == 200, body
+
+
+async def order(server, path="/api/videos", headers=None, **fields):
+    async with server.session.post(server.url + path, json={"prompt": "the sea"} | fields, headers=headers) as answer:
+        return answer.status, await answer.json()

@@ -1,27 +1,21 @@
 """The real parts that tests run on: a MariaDB for the session, a database of its own for each test, a server."""
 
 import asyncio
-import itertools
 import os
 import re
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
-from urllib.parse import quote
 
 import hypothesis
 import pymysql
 import pytest
-from pymysql.constants import CLIENT
 
 from app import logs
 from app.db import migrate
 from app.db.local import private_database
 from app.db.url import parameters
 from tests.client import Client, OwnServer
-
-MIGRATIONS = sorted((Path(__file__).parents[1] / "app/db/migrations").glob("*.sql"))
-_numbers = itertools.count(1)
+from tests.databases import make_database
 
 logs.configure("error")
 # How long an example takes says how busy the machine is.
@@ -53,25 +47,6 @@ def mariadb(tmp_path_factory) -> Iterator[dict]:
 def database_url(mariadb) -> str:
     """An empty, migrated database of the test's own."""
     return make_database(mariadb)
-
-
-def make_database(mariadb) -> str:
-    name = f"test_{next(_numbers)}"
-    with pymysql.connect(
-        unix_socket=mariadb["unix_socket"], user=mariadb["user"], autocommit=True,
-        client_flag=CLIENT.MULTI_STATEMENTS,
-    ) as session:  # fmt: skip
-        cursor = session.cursor()
-        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
-        cursor.execute(f"USE {name}")
-        for path in MIGRATIONS:
-            cursor.execute(path.read_text())
-            while cursor.nextset():
-                pass
-        for table in ("_yoyo_migration", "_yoyo_version", "_yoyo_log"):
-            cursor.execute(f"CREATE TABLE {table} LIKE rushes.{table}")
-            cursor.execute(f"INSERT INTO {table} SELECT * FROM rushes.{table}")
-    return f"mysql://{mariadb['user']}@localhost/{name}?unix_socket={quote(mariadb['unix_socket'], safe='')}"
 
 
 @pytest.fixture

@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import random
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 from aiohttp import ClientResponse, ClientSession
 
 
@@ -87,3 +91,40 @@ async def later(session: ClientSession, url: str, **kwargs) -> str:
         assert 2000 <= source.retry <= 5000
         [comment] = source.comments
         return comment.removeprefix(": later ")
+
+
+class Wanderer:
+    """A client that comes and goes, now here, now there, with its last id."""
+
+    def __init__(self, path: str, seed: int) -> None:
+        self.path = path
+        self.random = random.Random(seed)
+        self.seen: list[int] = []
+        self.last_id: str | None = None
+        self.arrived = asyncio.Event()
+
+    async def visit(self, server, until: int) -> None:
+        async with aiohttp.ClientSession() as session:
+            while self.last_id is None or number_of(self.last_id) < until:
+                leave_after = self.random.randint(1, 6)
+                async with events(session, server().url + self.path, self.last_id) as source:
+                    for _ in range(leave_after):
+                        event = await source.next()
+                        assert event is not None
+                        assert event.event != "reset"
+                        if source.last_id is None:
+                            continue  # within a snapshot, which has one id, at its end
+                        if self.last_id is not None:
+                            self.seen.append(event.id)
+                        self.last_id = source.last_id
+                        self.arrived.set()
+                        if number_of(self.last_id) >= until:
+                            return
+                    if self.random.random() < 0.3:
+                        self._break(source)
+
+    def _break(self, source) -> None:
+        """Leaves as a phone does that lost its network: without a word, in the middle of anything."""
+        raw = source.response.connection.transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        source.response.close()

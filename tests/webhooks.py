@@ -1,8 +1,10 @@
 """Bodies of webhooks, as the backend sends them."""
 
 import itertools
+import time
 from typing import Any
 
+from app.auth.signature import sign
 from app.times import rfc3339
 
 _EIGHT_O_CLOCK = 1_761_206_400_000_000
@@ -52,3 +54,15 @@ def completion(job_id: str, *videos: dict[str, Any], at: str | None = None) -> d
         "num_videos": len(videos),
     }
     return webhook(job_id, "completed", at=at or "2025-10-23T14:30:00Z", data=data)
+
+
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def signed(body: bytes, *, secret: str = WHSEC, ago: int = 0, webhook_id: str = "msg_1") -> dict[str, str]:
+    at = int(time.time()) - ago
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(at),
+        "webhook-signature": sign(webhook_id, at, body, secret),
+    }

@@ -19,7 +19,8 @@ from typing import Any, Protocol
 from aiohttp import ClientSession
 from playwright.async_api import Page, async_playwright
 
-from tests.browser.programs import end, free_port, listens, until
+from tests.browser.programs import end, listens, until
+from tests.processes import free_port
 
 CHROMIUM = next(
     (found for name in ("chromium-headless-shell", "chromium", "chrome") if (found := shutil.which(name))), None

@@ -10,7 +10,7 @@ from app.appkeys import HUB
 from tests.browser.proxy import Proxy, proxy
 from tests.browser.tabs import follow, following, ids, moved, open_tab, until
 from tests.client import running
-from tests.integration.test_sign_in import SECRET, bearer, token
+from tests.sign_in import SECRET, bearer, token
 from tests.webhooks import completion, video, webhook
 
 # -- One stream for all tabs

@@ -12,7 +12,7 @@ from playwright.async_api import Locator, Page, expect
 from app.appkeys import FOLLOWER, SETTINGS
 from app.routes.pages import STATIC
 from tests.client import running
-from tests.integration.test_sign_in import SECRET, token
+from tests.sign_in import SECRET, token
 
 _seconds = itertools.count(1)
 

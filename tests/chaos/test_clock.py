@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 import pytest
 
-from tests.integration.test_commands import serving
+from tests.processes import serving
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
 

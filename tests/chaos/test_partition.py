@@ -21,9 +21,9 @@ import pymysql
 import pytest
 
 from tests.hopping import Hopper, send, verify
-from tests.integration.test_commands import environment
-from tests.integration.test_sign_in import SECRET, token
+from tests.processes import environment
 from tests.redis import redis_server
+from tests.sign_in import SECRET, token
 
 CUTS = 10 if os.environ.get("RUSHES_CHAOS") else 1  # on each side
 JOBS = [f"j{number}" for number in range(5)]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.db.local import private_database
-from tests.chaos.test_kills import LONG, Killable, Load, prepare, report, verify
+from tests.load import LONG, Killable, Load, prepare, report, verify
 
 WARM, COUNT = (25_000, 40_000) if LONG else (300, 1000)
 # First the ring of events fills. Bytes: some are the allocator's; if each webhook of a long run left 1 KB behind, it

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from tests.client import running
-from tests.integration.test_away import Gate
+from tests.gate import Gate
 from tests.webhooks import completion, video
 
 

@@ -11,11 +11,11 @@ from app.db.errors import ValuesRefusedError
 from app.db.writer.batch import Batch
 from app.domain.event import Typical
 from tests.client import running
-from tests.integration.test_commands import run
-from tests.integration.test_other_tables import UNASKED, add, alter
-from tests.integration.test_writer import delivery, kinds, writing
+from tests.processes import run
 from tests.servers import is_mysql
+from tests.tables import UNASKED, add, alter
 from tests.webhooks import completion, video, webhook
+from tests.writing import delivery, kinds, writing
 
 
 class Sender:

@@ -7,8 +7,8 @@ import tomllib
 
 import pytest
 
-from tests.integration.test_commands import ROOT, environment, run
-from tests.integration.test_dead_letters import store
+from tests.processes import ROOT, environment, run
+from tests.rows import store
 from tests.webhooks import webhook
 
 SHORT = "sixteen-letters."

@@ -3,13 +3,9 @@
 import asyncio
 import json
 import os
-import re
 import shlex
 import signal
 import socket
-import sys
-from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -18,86 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.client import running
+from tests.processes import databases_of, free_port, run, serving
 from tests.streams import events
+from tests.waiting import until
 from tests.webhooks import webhook
-
-ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def environment(**settings) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}
-    return kept | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in settings.items()}
-
-
-async def start(folder: Path, *arguments: str, **settings):
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app", *arguments, cwd=folder, env=environment(**settings),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-
-
-async def run(folder: Path, *arguments: str, **settings) -> tuple[int, str, str]:
-    process = await start(folder, *arguments, **settings)
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
-
-
-@asynccontextmanager
-async def serving(folder: Path, **settings):
-    """(process, its address, what it printed until it was ready); its private database can be used, if that is what it
-    serves."""
-    process = await start(folder, "serve", **({"PORT": free_port()} | settings))
-    printed = ""
-    try:
-        async with asyncio.timeout(60):
-            while "Webhooks go to" not in printed:
-                line = await process.stdout.readline()
-                assert line, (await process.stderr.read()).decode()
-                printed += line.decode()
-        url = re.search(r"http://[\d.]+:\d+", printed)[0]
-        if "DATABASE_URL" not in settings and "until the database can be used" in printed:
-            await usable(url)
-        yield process, url, printed
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        process._transport.close()
-
-
-async def usable(url: str) -> None:
-    """Until every worker says that its database can be used. On a busy machine a first start may take a while."""
-    async with asyncio.timeout(30):
-        good = 0
-        while good < 12:  # each over a connection of its own, which goes to one worker or another
-            async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as answer:
-                good = good + 1 if answer.status == 200 else 0
-
-
-def databases_of(folder: Path) -> list[int]:
-    """Processes that serve the folder's private database."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes()
-        except OSError:
-            continue
-        if b"--datadir=" + bytes(folder) in command:
-            found.append(int(path.parent.name))
-    return found
-
-
-async def until(condition, seconds=15.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

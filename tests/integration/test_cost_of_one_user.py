@@ -19,7 +19,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from tests.client import Client, running
-from tests.integration.test_sign_in import SECRET, bearer
+from tests.sign_in import SECRET, bearer
 from tests.webhooks import completion, video, webhook
 
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

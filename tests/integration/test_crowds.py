@@ -17,11 +17,12 @@ import pytest
 
 from app.appkeys import HUB
 from app.domain.event import LogEvent
+from app.push.websocket import PING
 from tests.client import running
 from tests.crowd import Listener, gather, listen
-from tests.integration.test_commands import serving
+from tests.frames import TEXT, frame
+from tests.processes import serving
 from tests.streams import events
-from tests.unit.test_websocket import PING, TEXT, frame
 from tests.webhooks import webhook
 
 CHAOS = os.environ.get("RUSHES_CHAOS") == "1"

@@ -6,20 +6,19 @@ import pty
 import re
 import sys
 
-import orjson
 import pytest
 
-from app import ids, times
+from app import times
 from app.appkeys import RECEIVED, TYPICAL, WRITER
 from app.auth.tokens import Identity
 from app.db.url import parameters
-from app.domain import payload
 from app.routes import admin
 from app.upkeep.leader import Leader
 from tests.client import running
-from tests.integration.test_commands import environment, run
-from tests.integration.test_writer import holding
+from tests.processes import environment, run
+from tests.rows import store
 from tests.webhooks import completion, video, webhook
+from tests.writing import holding
 
 WEBHOOKS = "/api/admin/webhooks"
 TABLES = ("video_generations", "video_files", "rushes_events", "rushes_webhooks", "rushes_jobs", "rushes_counter")
@@ -44,28 +43,6 @@ def add_jobs(sql, *names):
     """As another program does: the server is not told."""
     rows = ", ".join(["(%s, 'p', 'u1', NOW(3))"] * len(names))
     sql(f"INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES {rows}", *names)
-
-
-def store(sql, *documents: dict | bytes, outcome: str = "dead") -> list[str]:
-    """Rows as the writer leaves them, without the wait for what it takes to make so many."""
-    rows = []
-    for document in documents:
-        body = document if isinstance(document, bytes) else orjson.dumps(document)
-        at = times.now()
-        job_id = None if isinstance(document, bytes) else document["job_id"]
-        key = (
-            payload.dedup_key(None, None, body)
-            if job_id is None
-            else payload.dedup_key(None, payload.parse(body), body)
-        )
-        rows += [(ids.webhook_id(at), key, job_id, outcome, times.sql6(at), body)]
-    values = ", ".join(["(%s, %s, %s, %s, 1, 1, 'apply_failed', 'for a test', %s, '{}', %s)"] * len(rows))
-    sql(
-        "INSERT INTO rushes_webhooks (id, dedup_key, job_id, outcome, attempts, duration_ms, error_code, error,"
-        f" received_at, headers, payload) VALUES {values}",
-        *(value for row in rows for value in row),
-    )
-    return [row[0] for row in rows]
 
 
 def everything(sql):

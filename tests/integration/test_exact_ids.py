@@ -7,8 +7,7 @@ import pytest
 from app.db.log import Log
 from app.db.pool import Pool
 from app.db.snapshots import Snapshots
-from tests.client import running
-from tests.integration.test_videos import order
+from tests.client import order, running
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
 

@@ -9,8 +9,8 @@ import pytest
 from app.db.log import Log
 from app.db.pool import Pool
 from app.domain.event import EventId
-from tests.client import running
-from tests.integration.test_streams import moved, selects
+from tests.client import moved, running
+from tests.databases import selects
 from tests.streams import events, number_of
 from tests.webhooks import webhook
 

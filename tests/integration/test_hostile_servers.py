@@ -18,7 +18,7 @@ from app.db.sql import bind
 from app.db.url import parameters
 from tests.client import running
 from tests.flow import TRICKY, flow
-from tests.integration.test_commands import free_port, run
+from tests.processes import free_port, run
 from tests.servers import is_mysql, private_server
 from tests.webhooks import webhook
 

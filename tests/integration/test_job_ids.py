@@ -6,8 +6,7 @@ from urllib.parse import quote
 import pytest
 from yarl import URL
 
-from tests.client import running
-from tests.integration.test_videos import order
+from tests.client import order, running
 from tests.streams import events
 from tests.webhooks import webhook
 

@@ -14,12 +14,12 @@ from app.db.errors import NotMigratedError, RefusedError
 from app.db.local import private_database
 from app.db.url import parameters
 from tests.client import running
-from tests.conftest import MIGRATIONS
-from tests.integration.test_away import Gate, drained
-from tests.integration.test_commands import free_port, run, serving
-from tests.integration.test_commands import until as until_so
+from tests.databases import MIGRATIONS
+from tests.gate import Gate
+from tests.processes import free_port, run, serving
 from tests.servers import is_mysql
 from tests.streams import events, later
+from tests.waiting import drained, until
 from tests.webhooks import webhook
 
 SECRET = "the secret of the senders"
@@ -177,7 +177,7 @@ async def test_server_and_database_are_started_together_and_the_database_is_slow
                             break
                     await asyncio.sleep(0.02)
             process.terminate()
-            await until_so(lambda: process.returncode is not None)
+            await until(lambda: process.returncode is not None)
             assert process.returncode == 0
 
 

@@ -15,7 +15,7 @@ from aiohttp import ClientSession, web
 from app.appkeys import UNPROVEN, UPLOADS
 from app.server import _Connection
 from tests.client import running
-from tests.integration.test_sign_in import SECRET, bearer
+from tests.sign_in import SECRET, bearer
 from tests.webhooks import webhook
 
 

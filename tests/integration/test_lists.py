@@ -9,20 +9,8 @@ from app.db.pool import Pool
 from app.db.snapshots import Snapshots
 from app.db.videos import Videos
 from tests.client import running
+from tests.rows import fill
 from tests.streams import events
-
-_JOBS = """
-INSERT INTO video_generations (id, prompt, authorId, status, message, createdAt, updatedAt)
-SELECT CONCAT(%s, LPAD(seq, 5, '0')), {prompt}, %s, {status}, {message}, '2026-01-01' + INTERVAL seq SECOND, NOW(3)
-FROM seq_1_to_{count}
-"""
-
-MIXED = "ELT(1 + seq %% 4, 'PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING')"
-
-
-def fill(sql, count, author="dev", name="j", *, prompt="'p'", status=MIXED, message="NULL"):
-    """Jobs of one user, j00001 the oldest."""
-    sql(_JOBS.format(prompt=prompt, status=status, message=message, count=count), name, author)
 
 
 def names(first: int, last: int) -> list[str]:

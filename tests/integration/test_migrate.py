@@ -10,21 +10,11 @@ import pytest
 from app.db import migrate
 from app.db.errors import RefusedError
 from tests.client import running
-from tests.conftest import MIGRATIONS
+from tests.databases import MIGRATIONS
 from tests.webhooks import completion, video
 
 # As `prisma migrate` writes it, with the relations that the site has beside it.
 PRISMA = (Path(__file__).parent / "prisma.sql").read_text()
-
-
-@pytest.fixture
-def empty_url(database_url, sql):
-    """A database with nothing in it."""
-    sql("SET FOREIGN_KEY_CHECKS = 0")
-    for (table,) in sql("SHOW TABLES"):
-        sql(f"DROP TABLE {table}")
-    sql("SET FOREIGN_KEY_CHECKS = 1")  # as Prisma has it: without them MariaDB adds keys another way, which has failed
-    return database_url
 
 
 def definitions(sql):

@@ -8,7 +8,7 @@ from aiohttp import WSMsgType
 from app.appkeys import FOLLOWER, HUB
 from app.routes import streams
 from tests.client import running
-from tests.integration.test_sign_in import SECRET, bearer
+from tests.sign_in import SECRET, bearer
 from tests.streams import number_of
 from tests.webhooks import completion, video, webhook
 

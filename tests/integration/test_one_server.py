@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.integration.test_commands import databases_of, environment, free_port, run, serving
+from tests.processes import databases_of, environment, free_port, run, serving
 
 
 async def test_second_server_on_a_private_database_says_whose_it_is_and_leaves_it_alone(tmp_path):

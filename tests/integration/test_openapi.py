@@ -12,7 +12,7 @@ from app.routes.describe import operations
 from app.routes.openapi import document
 from app.routes.pages import STATIC
 from tests.client import running
-from tests.integration.test_sign_in import SECRET, bearer
+from tests.sign_in import SECRET, bearer
 
 # Not asked for: that whatever fits the forms is accepted (a cursor must be ours, a job must have an owner, a number
 # must fit its column), and that a path which GET reads as a job's id does not name GET among what it allows.

@@ -6,27 +6,16 @@ from itertools import permutations
 import orjson
 import pytest
 
+from tests.backend import answer, job, reconciling
 from tests.client import running
-from tests.integration.test_reconcile import answer, backend, job, reconciling  # noqa: F401 - a fixture
-from tests.integration.test_writer import kinds, until, writing
 from tests.streams import events
+from tests.tables import UNASKED, add, alter
+from tests.waiting import until
 from tests.webhooks import completion, video, webhook
+from tests.writing import kinds, writing
 
 EARLY, LATE = "2025-10-23T14:00:00Z", "2025-10-23T14:00:01Z"
-UNASKED = {"generator_url": "http://127.0.0.1:9"}  # the jobs here are old: nobody is to say that they have failed
 KINDS = ["DATETIME", "DATETIME(3)", "DATETIME(6)", "TIMESTAMP(6) NULL"]
-
-
-def alter(sql, table: str, *changes: str) -> None:
-    # As a site's own session may be that made them long ago.
-    sql("SET SESSION sql_mode = ''")
-    for change in changes:
-        sql(f"ALTER TABLE {table} {change}")
-
-
-def add(sql, job_id: str, created_at: str | None = "2025-10-23 13:00:00.123456", **columns) -> None:
-    row = {"id": job_id, "prompt": "p", "authorId": "dev", "createdAt": created_at, "updatedAt": created_at} | columns
-    sql(f"INSERT INTO video_generations ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})", *row.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -211,7 +200,7 @@ async def test_odd_row_refuses_no_webhook_for_it_nor_one_beside_it(odd, database
     )
 
 
-async def test_odd_row_ends_no_round_of_reconciliation(odd, database_url, sql, backend):  # noqa: F811
+async def test_odd_row_ends_no_round_of_reconciliation(odd, database_url, sql, backend):
     odd("PROCESSING")
     backend.jobs["stalled"] = answer("stalled", "failed", error="quota")
     add(sql, "stalled", status="PROCESSING")

@@ -16,9 +16,10 @@ from app.db.writer.queue import Queue
 from app.domain.delivery import Delivery
 from app.domain.event import Typical
 from tests.client import running
-from tests.integration.test_away import Gate
-from tests.integration.test_writer import delivery, until
+from tests.gate import Gate
+from tests.waiting import until
 from tests.webhooks import completion, video, webhook
+from tests.writing import delivery
 
 MIB = 1024 * 1024
 

@@ -11,8 +11,9 @@ from app.db.pool import Pool
 from app.settings import Settings
 from app.upkeep.leader import Leader
 from app.upkeep.parked import Parked
-from tests.integration.test_writer import Harness, add_jobs, holding, kinds, until, writing
+from tests.waiting import until
 from tests.webhooks import webhook
+from tests.writing import Harness, add_jobs, holding, kinds, writing
 
 
 class Process:

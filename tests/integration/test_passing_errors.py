@@ -7,28 +7,14 @@ import pytest
 
 from app.appkeys import SPOOL, WRITER
 from tests.client import running
-from tests.integration.test_writer import until
+from tests.tables import break_table, mend
+from tests.waiting import until
 from tests.webhooks import completion, video, webhook
 
 PASSING = [1030, 1047, 1105, 1114, 1180, 1205, 1206, 1226, 1317, 1412, 3024, 3101, 9001]
 
 OUTCOMES = "SELECT outcome, error_code, COUNT(*) FROM rushes_webhooks GROUP BY outcome, error_code"
 STATE = "SELECT status FROM video_generations"
-
-_STATES = {1047: "08S01", 1205: "HY000", 1226: "42000", 1317: "70100"}
-
-
-async def mend(sql):
-    """Beside the loop: the table may be in use by a transaction that it has to end first."""
-    await asyncio.to_thread(sql, "DROP TRIGGER broken")
-
-
-def break_table(sql, table, number, condition="TRUE", when="UPDATE"):
-    """The table fails with that error, as a server says it, until its trigger is dropped."""
-    sql(
-        f"CREATE TRIGGER broken BEFORE {when} ON {table} FOR EACH ROW BEGIN IF {condition} THEN "
-        f"SIGNAL SQLSTATE '{_STATES.get(number, 'HY000')}' SET MYSQL_ERRNO = {number}; END IF; END"
-    )
 
 
 @pytest.mark.parametrize("number", PASSING)

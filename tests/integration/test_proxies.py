@@ -13,8 +13,8 @@ from aiohttp import ClientSession
 
 from app.appkeys import HUB
 from tests.client import running
-from tests.integration.test_commands import free_port
-from tests.integration.test_sign_in import SECRET, bearer
+from tests.processes import free_port
+from tests.sign_in import SECRET, bearer
 from tests.streams import events, number_of
 from tests.webhooks import webhook
 

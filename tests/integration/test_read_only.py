@@ -10,7 +10,7 @@ from app.appkeys import SPOOL
 from app.db.health import examine
 from app.db.url import parameters
 from tests.client import running
-from tests.integration.test_writer import until
+from tests.waiting import until
 from tests.webhooks import webhook
 
 APPLIED = "SELECT COUNT(*), MAX(attempts) FROM rushes_webhooks WHERE outcome = 'applied'"

@@ -1,92 +1,20 @@
 """Reconciliation on a real MariaDB with a real backend: what was lost on its way is asked for."""
 
 import asyncio
-import contextlib
 import itertools
 import json
 
 import orjson
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-from app.db.pool import Pool
 from app.domain import payload
 from app.generator import GeneratorError, HttpGenerator
 from app.simulator import SimulatedGenerator
-from app.upkeep.leader import Leader
-from app.upkeep.reconcile import Reconciler, webhook_of
-from tests.integration.test_writer import Harness, kinds, until, writing
+from app.upkeep.reconcile import webhook_of
+from tests.backend import add_stalled, answer, job, reconciling
+from tests.waiting import until
 from tests.webhooks import video, webhook
-
-
-class Backend:
-    """The generation backend: what it knows, what it was asked, and how many asked at once."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, object] = {}
-        self.asked: list[str] = []
-        self.at_once = self.most_at_once = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def status(self, request: web.Request) -> web.Response:
-        assert request.raw_path.count("/") == 4, request.raw_path
-        job_id = request.match_info["job_id"]
-        self.asked.append(job_id)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        await self.gate.wait()
-        self.at_once -= 1
-        found = self.jobs.get(job_id)
-        if isinstance(found, int):
-            return web.Response(status=found, text="out of order")
-        if isinstance(found, bytes):
-            return web.Response(body=found)
-        if isinstance(found, str):
-            return web.Response(status=302, headers={"Location": found})
-        return web.json_response(found) if found else web.json_response({"error": "no such job"}, status=404)
-
-
-@pytest.fixture
-async def backend():
-    made = Backend()
-    app = web.Application()
-    app.router.add_get("/api/videos/status/{job_id}", made.status)
-    async with TestServer(app) as server:
-        made.url = str(server.make_url("/"))
-        yield made
-        made.gate.set()
-
-
-@contextlib.asynccontextmanager
-async def reconciling(url: str, backend, *, language="fr", **options):
-    async with writing(url) as harness:
-        pool, leader = Pool(url, 4, 10.0), Leader(url)
-        generator = HttpGenerator(backend.url, 5.0, "en")
-        options = {"stall_after": 1.0, "give_up_after": 86_400.0} | options
-        task = asyncio.create_task(
-            Reconciler(pool, harness.writer, generator, leader, language=language, **options).run()
-        )
-        try:
-            yield harness
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            leader.close()
-            pool.close()
-            await generator.close()
-
-
-def add_stalled(sql, *names, seconds=100):
-    for name in names:
-        sql(
-            "INSERT INTO video_generations (id, prompt, authorId, createdAt, updatedAt) VALUES (%s, 'p', 'u1',"
-            " UTC_TIMESTAMP(3) - INTERVAL %s SECOND, UTC_TIMESTAMP(3) - INTERVAL %s SECOND)",
-            name,
-            seconds,
-            seconds,
-        )
+from tests.writing import Harness, kinds
 
 
 async def add_moved(harness: Harness, sql, name: str, status: str, seconds=100, **fields):
@@ -95,25 +23,6 @@ async def add_moved(harness: Harness, sql, name: str, status: str, seconds=100, 
     assert kinds(await harness.submit(webhook(name, status, **fields))) == ["applied"]
     sql("UPDATE video_generations SET createdAt = createdAt - INTERVAL %s SECOND", seconds)
     sql("UPDATE rushes_jobs SET updated_at = updated_at - INTERVAL %s SECOND", seconds)
-
-
-def answer(job_id: str, status: str, *videos, **fields) -> dict:
-    return {
-        "job_id": job_id,
-        "status": status,
-        "message": None,
-        "progress": 50,
-        "videos": list(videos),
-        "generation_metadata": None,
-        "error": None,
-        "created_at": "2025-10-23T14:00:00",
-        "updated_at": "2025-10-23T14:30:00.123456",
-        "completed_at": None,
-    } | fields
-
-
-def job(sql, job_id="j1"):
-    return sql("SELECT status, progress, error FROM video_generations WHERE id = %s", job_id)[0]
 
 
 V2 = {"filename": "a.mp4", "s3_key": "k", "url": "https://a/k", "file_size": 9, "duration_seconds": 8, "format": "mp4"}

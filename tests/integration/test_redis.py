@@ -12,10 +12,9 @@ from app.db.log import Log
 from app.domain.event import LogEvent
 from app.push.bus import Bus, check_url, decode, encode
 from tests.client import running
-from tests.conftest import make_database
-from tests.integration.test_streams import Wanderer
+from tests.databases import make_database
 from tests.redis import redis_server
-from tests.streams import events
+from tests.streams import Wanderer, events
 from tests.webhooks import webhook
 
 # Nothing is found in the log by looking into it now and then, so it was told or looked up for a reason.

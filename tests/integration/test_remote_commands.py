@@ -12,7 +12,7 @@ from app.commands import send
 from app.deliver import PATH
 from app.domain.payload import Envelope
 from tests.client import running
-from tests.integration.test_commands import free_port, run
+from tests.processes import free_port, run
 
 JWT = "a secret of thirty-two characters"
 SECRET = "a secret that senders have"

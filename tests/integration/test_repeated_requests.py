@@ -7,10 +7,9 @@ import pytest
 
 from app.appkeys import LEADER, POOL
 from app.upkeep.retention import Retention
-from tests.client import running
-from tests.integration.test_senders import WHSEC, signed
-from tests.integration.test_sign_in import SECRET, bearer
-from tests.integration.test_videos import order
+from tests.client import order, running
+from tests.sign_in import SECRET, bearer
+from tests.webhooks import WHSEC, signed
 
 KEY = {"Idempotency-Key": "k1"}
 GENERATE = "/api/videos/generate"

@@ -11,8 +11,11 @@ from app.db.log import Log
 from app.db.pool import Pool
 from app.upkeep.leader import Leader
 from app.upkeep.retention import Retention, next_rows
-from tests.integration.test_writer import add_jobs, status, until, writing
+from tests.databases import status
+from tests.rows import add_events, add_webhooks
+from tests.waiting import until
 from tests.webhooks import webhook
+from tests.writing import add_jobs, writing
 
 # `make chaos` sets RUSHES_CHAOS, and runs this file alone on the machine.
 CHAOS = bool(os.environ.get("RUSHES_CHAOS"))
@@ -29,27 +32,6 @@ async def retention(database_url):
 @pytest.fixture
 def log(retention):
     return Log(retention._pool)
-
-
-def add_webhooks(sql, count, days, outcome="applied", start=1):
-    sql(
-        "INSERT INTO rushes_webhooks (id, dedup_key, job_id, status, version, outcome, attempts, duration_ms,"
-        " received_at, headers, payload) SELECT LPAD(HEX(seq), 32, '0'), LEFT(SHA2(seq, 256), 32), 'j1',"
-        " 'generating', 'v1', %s, 1, 1,"
-        f" UTC_TIMESTAMP(6) - INTERVAL %s DAY, '{{}}', REPEAT('x', 400) FROM seq_{start}_to_{start + count - 1}",
-        outcome,
-        days,
-    )
-
-
-def add_events(sql, count, days, start=1):
-    sql(
-        "INSERT INTO rushes_events (id, job_id, author_id, event, data, created_at)"
-        " SELECT seq, 'j1', 'u1', 'progress', REPEAT('x', 400), UTC_TIMESTAMP(3) - INTERVAL %s DAY"
-        f" FROM seq_{start}_to_{start + count - 1}",
-        days,
-    )
-    sql("UPDATE rushes_counter SET value = %s", start + count - 1)
 
 
 async def test_old_webhooks_of_every_outcome_go_and_young_ones_stay(retention, sql):

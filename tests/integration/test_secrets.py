@@ -10,11 +10,9 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import pytest
 
-from tests.integration.test_commands import databases_of, environment, run, serving
-from tests.integration.test_senders import WHSEC, signed
-from tests.integration.test_sign_in import SECRET, token
-from tests.integration.test_workers import workers_of
-from tests.webhooks import webhook
+from tests.processes import databases_of, environment, run, serving, workers_of
+from tests.sign_in import SECRET, token
+from tests.webhooks import WHSEC, signed, webhook
 
 PLAIN_SECRET, WRONG = "hushhushplainsecret", "wrongwrongwrongsecret"
 

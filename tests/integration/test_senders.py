@@ -13,26 +13,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app.auth.signature import sign
 from app.deliver import NotDeliveredError, deliver
 from app.settings import Settings, SettingsError, load, refuse_unsafe
 from tests.client import running
-from tests.integration.test_commands import run
+from tests.processes import run
 from tests.streams import events
-from tests.webhooks import completion, video, webhook
+from tests.webhooks import WHSEC, completion, signed, video, webhook
 
-WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OLD, NEW = "old-secret", "new-secret"
 CANNOT = {"error": "Unauthorized: Invalid webhook secret", "code": "unauthorized"}
-
-
-def signed(body: bytes, *, secret: str = WHSEC, ago: int = 0, webhook_id: str = "msg_1") -> dict[str, str]:
-    at = int(time.time()) - ago
-    return {
-        "webhook-id": webhook_id,
-        "webhook-timestamp": str(at),
-        "webhook-signature": sign(webhook_id, at, body, secret),
-    }
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import asyncio
 from app.appkeys import SPOOL
 from app.db.writer import set_aside
 from tests.client import running
-from tests.integration.test_away import Gate
-from tests.integration.test_commands import run
-from tests.integration.test_passing_errors import break_table, mend
-from tests.integration.test_writer import until
+from tests.gate import Gate
+from tests.processes import run
+from tests.tables import break_table, mend
+from tests.waiting import until
 from tests.webhooks import completion, video, webhook
 
 STATES = "SELECT id, status FROM video_generations ORDER BY id"

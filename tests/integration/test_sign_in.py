@@ -4,30 +4,19 @@ import asyncio
 import hmac
 import time
 
-import jwt
 import orjson
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError, web
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 from jwt.utils import base64url_encode
 
 from tests.client import running
-from tests.integration.test_commands import run
+from tests.processes import run
+from tests.sign_in import SECRET, SENDERS, Issuer, bearer, buy, by_jwks, token
 from tests.streams import later
 
-SECRET = "a secret of thirty-two characters"
-SENDERS = "hush say all of the senders"
 WEBHOOK = {"X-Webhook-Secret": SENDERS}
-
-
-def token(user="u1", seconds=60, **claims) -> str:
-    return jwt.encode({"sub": user, "exp": time.time() + seconds} | claims, SECRET, algorithm="HS256")
-
-
-def bearer(*args, **claims) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token(*args, **claims)}"}
 
 
 @pytest.fixture
@@ -173,12 +162,6 @@ async def test_page_elsewhere_may_change_nothing_in_development_either(server):
             assert answer.status == status
 
 
-async def buy(server, headers) -> dict:
-    async with server.session.post(f"{server.url}/api/stream-tickets", headers=headers) as answer:
-        assert answer.status == 200
-        return await answer.json()
-
-
 async def test_ticket_opens_streams_again_and_again_on_every_process_and_nothing_else(signed, database_url):
     ticket = (await buy(signed, bearer()))["ticket"]
     query = f"?ticket={ticket}"
@@ -216,59 +199,6 @@ async def test_websocket_says_who_is_not_signed_in_and_what_is_not_there(signed)
             assert (await socket.receive()).data == code
     with pytest.raises(WSServerHandshakeError, match="403"):
         await signed.session.ws_connect(f"{signed.url}/ws", headers=bearer() | {"Origin": "https://evil.example"})
-
-
-class Issuer:
-    """A JWKS address whose keys can change, or that fails."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, rsa.RSAPrivateKey] = {}
-        self.broken = False
-        self.answers = asyncio.Event()
-        self.answers.set()
-        self.asked = 0
-        self.names_keys = True
-        self.listed_before: list[object] = []
-
-    def add(self, kid: str) -> None:
-        self.keys[kid] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-    def token(self, kid: str, *, named: bool = True, **claims) -> dict[str, str]:
-        body = {"sub": "u1", "exp": int(time.time()) + 60} | claims
-        text = jwt.encode(body, self.keys[kid], algorithm="RS256", headers={"kid": kid} if named else None)
-        return {"Authorization": f"Bearer {text}"}
-
-    async def answer(self, _request: web.Request) -> web.Response:
-        self.asked += 1
-        await self.answers.wait()
-        if self.broken:
-            return web.Response(status=500)
-        keys = [
-            RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
-            | ({"kid": kid} if self.names_keys else {})
-            | {"use": "sig", "alg": "RS256"}
-            for kid, key in self.keys.items()
-        ]
-        return web.Response(body=orjson.dumps({"keys": self.listed_before + keys}), content_type="application/json")
-
-
-@pytest.fixture
-async def issuer():
-    found = Issuer()
-    app = web.Application()
-    app.router.add_get("/jwks", found.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
-    yield found
-    await runner.cleanup()
-
-
-def by_jwks(database_url, issuer, **settings):
-    known = {"app_env": "production", "webhook_secret": SENDERS, "auth_jwks_url": issuer.url}
-    return running(database_url, **(known | settings))
 
 
 async def gallery(server, headers) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from app.db.spool.files import following, take_over
 from app.db.spool.spool import Spool, SpoolError
-from tests.integration.test_spool import MUCH, broken_disk, delivery, everything, files, killed
+from tests.spools import MUCH, broken_disk, delivery, everything, files, killed
 
 
 async def test_file_that_one_process_cannot_take_in_is_left_to_the_others(tmp_path):

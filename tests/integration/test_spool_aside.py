@@ -3,7 +3,7 @@
 import pytest
 
 from app.db.spool.spool import Spool, SpoolFullError
-from tests.integration.test_spool import MUCH, delivery, everything
+from tests.spools import MUCH, delivery, everything
 
 
 async def state(spool: Spool) -> tuple[list[str], int, set[str]]:

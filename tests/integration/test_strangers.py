@@ -6,7 +6,7 @@ from aiohttp import WSServerHandshakeError
 from app.routes.describe import operations
 from app.settings import Settings, SettingsError, refuse_unsafe
 from tests.client import running
-from tests.integration.test_sign_in import SECRET, bearer, buy, token
+from tests.sign_in import SECRET, bearer, buy, token
 from tests.webhooks import webhook
 
 PROXIES = [

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import random
 import socket
-import struct
 import time
 from contextlib import suppress
 
@@ -15,15 +14,10 @@ from aiohttp import web
 from app.appkeys import FOLLOWER, HUB, LOG, STREAMS
 from app.db.errors import DatabaseAwayError
 from app.push.sse import EventStream
-from tests.client import running
-from tests.streams import Event, events, later, number_of
+from tests.client import moved, running
+from tests.databases import selects
+from tests.streams import Event, Wanderer, events, later, number_of
 from tests.webhooks import completion, video, webhook
-
-
-async def moved(server, job_id, *statuses):
-    for status in statuses:
-        code, body = await server.send(webhook(job_id, status))
-        assert code == 200, body
 
 
 async def test_first_connect_gets_the_state_then_what_follows(server):
@@ -154,10 +148,6 @@ async def test_crowd_that_comes_back_to_a_restarted_server_is_served_by_a_few_re
     # Three for all who ask within 10 ms, however long the machine takes to take them in: one by one they were 600. The
     # follower's looks into the log, and those of the tasks that look after jobs, are among them.
     assert selects(sql) - before < min(3 * (time.monotonic() - began) / 0.01 + 20, 400)
-
-
-def selects(sql) -> int:
-    return int(sql("SHOW GLOBAL STATUS LIKE 'Com_select'")[0][1])
 
 
 @pytest.mark.parametrize("last_id", ["99", "-1", "abc", "1e3", "9" * 30])
@@ -540,43 +530,6 @@ async def test_plain_request_to_a_websocket_is_told_to_upgrade(server):
 
 
 # -- Every event once, in order
-
-
-class Wanderer:
-    """A client that comes and goes, now here, now there, with its last id."""
-
-    def __init__(self, path: str, seed: int) -> None:
-        self.path = path
-        self.random = random.Random(seed)
-        self.seen: list[int] = []
-        self.last_id: str | None = None
-        self.arrived = asyncio.Event()
-
-    async def visit(self, server, until: int) -> None:
-        async with aiohttp.ClientSession() as session:
-            while self.last_id is None or number_of(self.last_id) < until:
-                leave_after = self.random.randint(1, 6)
-                async with events(session, server().url + self.path, self.last_id) as source:
-                    for _ in range(leave_after):
-                        event = await source.next()
-                        assert event is not None
-                        assert event.event != "reset"
-                        if source.last_id is None:
-                            continue  # within a snapshot, which has one id, at its end
-                        if self.last_id is not None:
-                            self.seen.append(event.id)
-                        self.last_id = source.last_id
-                        self.arrived.set()
-                        if number_of(self.last_id) >= until:
-                            return
-                    if self.random.random() < 0.3:
-                        self._break(source)
-
-    def _break(self, source) -> None:
-        """Leaves as a phone does that lost its network: without a word, in the middle of anything."""
-        raw = source.response.connection.transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        source.response.close()
 
 
 @pytest.mark.parametrize("ring_size", [3, 1000])

@@ -16,8 +16,8 @@ from app.db.errors import DatabaseAwayError
 from app.db.pool import Pool
 from app.db.ticket_key import TicketKey
 from tests.client import running
-from tests.integration.test_away import Gate
-from tests.integration.test_sign_in import SECRET, bearer, buy, by_jwks, issuer, token  # noqa: F401
+from tests.gate import Gate
+from tests.sign_in import SECRET, bearer, buy, by_jwks, token
 from tests.streams import later
 
 SENDERS = "the secret that all the senders hold"
@@ -97,7 +97,7 @@ async def test_ticket_of_the_right_key_is_refused_if_anything_about_it_is_not_as
 
 
 @pytest.mark.parametrize("mode", ["jwks", "secret"])
-async def test_whoever_holds_the_senders_secret_or_signs_tokens_makes_no_ticket(database_url, issuer, mode):  # noqa: F811
+async def test_whoever_holds_the_senders_secret_or_signs_tokens_makes_no_ticket(database_url, issuer, mode):
     issuer.add("a")
     server = (
         by_jwks(database_url, issuer, webhook_secret=SENDERS)
@@ -116,7 +116,7 @@ async def test_whoever_holds_the_senders_secret_or_signs_tokens_makes_no_ticket(
             assert stream.status == 200
 
 
-async def test_tickets_are_sold_by_an_issuers_tokens_without_any_secret_of_senders(database_url, issuer):  # noqa: F811
+async def test_tickets_are_sold_by_an_issuers_tokens_without_any_secret_of_senders(database_url, issuer):
     issuer.add("a")
     async with running(database_url, auth_jwks_url=issuer.url) as server:
         assert (await buy(server, issuer.token("a")))["ticket"]

@@ -18,7 +18,7 @@ from app.db import local, migrate
 from app.db.connection import connect
 from app.db.errors import RefusedError
 from tests.client import running
-from tests.integration.test_commands import free_port, run
+from tests.processes import free_port, run
 from tests.webhooks import webhook
 
 

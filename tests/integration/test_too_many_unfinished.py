@@ -6,10 +6,9 @@ import pytest
 
 from app.db.pool import Pool
 from app.db.register import NewJob, Registrar, TooManyUnfinishedError
-from tests.client import running
-from tests.integration.test_lists import fill
-from tests.integration.test_sign_in import SECRET, bearer
-from tests.integration.test_videos import order
+from tests.client import order, running
+from tests.rows import fill
+from tests.sign_in import SECRET, bearer
 from tests.webhooks import completion, video, webhook
 
 GENERATE = "/api/videos/generate"

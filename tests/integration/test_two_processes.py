@@ -5,7 +5,7 @@ from collections import Counter
 
 import aiohttp
 
-from tests.integration.test_commands import serving
+from tests.processes import serving
 from tests.webhooks import webhook
 
 WEBHOOKS = 1000

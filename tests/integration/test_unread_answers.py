@@ -10,8 +10,8 @@ import pytest
 from app.appkeys import ANSWERS, ORDERS, READING
 from app.errors import ApiError
 from tests.client import running
-from tests.integration.test_lists import fill
-from tests.integration.test_sign_in import SECRET, bearer
+from tests.rows import fill
+from tests.sign_in import SECRET, bearer
 
 LIST = "/api/videos/user"
 MIB = 1024 * 1024

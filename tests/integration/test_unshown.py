@@ -9,8 +9,7 @@ from app.appkeys import FOLLOWER, LOG, STREAMS
 from app.db.log import Log
 from app.db.pool import Pool
 from app.domain.event import EVENT_MAX
-from tests.client import running
-from tests.integration.test_streams import moved
+from tests.client import moved, running
 from tests.streams import events, number_of
 from tests.webhooks import webhook
 

@@ -1,7 +1,5 @@
 """Upkeep costs what is due, and not what lies there: the rows that the database reads are counted."""
 
-# ruff: noqa: F811 - the fixture
-
 import asyncio
 import contextlib
 import os
@@ -23,10 +21,10 @@ from app.upkeep.leader import Leader
 from app.upkeep.parked import Parked
 from app.upkeep.reconcile import Reconciler
 from app.upkeep.retention import Retention
-from tests.integration.test_reconcile import add_stalled, answer, backend  # noqa: F401 - a fixture
-from tests.integration.test_retention import add_events, add_webhooks
-from tests.integration.test_writer import Harness, add_jobs, delivery, kinds, writing
+from tests.backend import add_stalled, answer
+from tests.rows import add_events, add_webhooks
 from tests.webhooks import webhook
+from tests.writing import Harness, add_jobs, delivery, kinds, writing
 
 # `make chaos` sets RUSHES_CHAOS, and runs this file too.
 CHAOS = bool(os.environ.get("RUSHES_CHAOS"))

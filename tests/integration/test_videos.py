@@ -8,15 +8,10 @@ import pytest
 from aiohttp import web
 
 from app.db.url import parameters
-from tests.client import running
-from tests.integration.test_sign_in import SECRET, bearer
+from tests.client import order, running
+from tests.sign_in import SECRET, bearer
 from tests.streams import events, number_of
 from tests.webhooks import completion, video, webhook
-
-
-async def order(server, path="/api/videos", headers=None, **fields):
-    async with server.session.post(server.url + path, json={"prompt": "the sea"} | fields, headers=headers) as answer:
-        return answer.status, await answer.json()
 
 
 async def test_registered_job_is_there_in_full(server, sql):

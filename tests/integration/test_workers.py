@@ -11,24 +11,15 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.gate import Gate
 from tests.hopping import Hopper, send, verify
-from tests.integration.test_away import Gate
-from tests.integration.test_commands import databases_of, environment, free_port, run, serving, start, until
+from tests.processes import databases_of, environment, free_port, run, serving, start, workers_of
 from tests.redis import redis_server
 from tests.streams import events
+from tests.waiting import until
 
 JOBS = [f"j{number}" for number in range(5)]
 ROUNDS = 10
-
-
-def workers_of(process) -> list[int]:
-    """Process ids of a server's workers, the oldest first."""
-    found = []
-    for pid in map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()):
-        with suppress(OSError):
-            if b"app.commands.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-    return found
 
 
 def connections_of(pid: int, port: int) -> int:

@@ -11,67 +11,20 @@ import orjson
 import pymysql
 import pytest
 
-from app import ids, times
 from app.db.errors import BusyError, DatabaseAwayError
 from app.db.resultsets import ResultSets
 from app.db.url import parameters
-from app.db.writer.writer import Writer
 from app.domain import job as rules
-from app.domain import payload
-from app.domain.delivery import Delivery, Outcome
-from app.domain.event import LogEvent, Typical
+from tests.databases import status
+from tests.waiting import until
 from tests.webhooks import completion, video, webhook
-
-
-class Harness:
-    """A writer, and the events that it handed on."""
-
-    def __init__(self, url: str, **options) -> None:
-        self.events: list[LogEvent] = []
-        self.batches: list[int] = []
-        self.typical = Typical()
-        options = {"batch_max": 500, "batch_max_bytes": 4 * 1024 * 1024, "budget": 10.0, "wait": 10.0} | options
-        self.writer = Writer(url, language="fr", typical=self.typical, on_commit=self._committed, **options)
-
-    def _committed(self, events: list[LogEvent]) -> None:
-        self.batches.append(len(events))
-        self.events += events
-
-    async def submit(self, *bodies: dict, webhook_id: str | None = None) -> list[Outcome]:
-        """All at once, so that they meet in one batch."""
-        return list(await asyncio.gather(*(self.writer.submit(delivery(b, webhook_id)) for b in bodies)))
-
-
-def delivery(document: dict, webhook_id: str | None = None) -> Delivery:
-    body, at = orjson.dumps(document), times.now()
-    update = payload.parse(body)
-    key = payload.dedup_key(webhook_id, update, body)
-    return Delivery(ids.webhook_id(at), key, at, b"{}", body, version=update.version, update=update)
-
-
-@contextlib.asynccontextmanager
-async def writing(url: str, **options):
-    harness = Harness(url, **options)
-    harness.writer.start()
-    try:
-        yield harness
-    finally:
-        await harness.writer.stop()
+from tests.writing import add_jobs, delivery, holding, kinds, writing
 
 
 @pytest.fixture
 async def harness(database_url):
     async with writing(database_url) as made:
         yield made
-
-
-def add_jobs(sql, *names):
-    for name in names:
-        sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES (%s, 'p', 'u1', NOW(3))", name)
-
-
-def kinds(outcomes):
-    return [outcome.kind for outcome in outcomes]
 
 
 def log_ids(sql):
@@ -326,32 +279,12 @@ def deadlocks(sql) -> int:
     return int(sql("SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'")[0][0])
 
 
-def status(sql, name: str) -> int:
-    return int(sql(f"SHOW GLOBAL STATUS LIKE '{name}'")[0][1])
-
-
-async def until(condition, seconds=10.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def test_only_what_was_committed_tells_how_long_a_generation_takes(harness, sql):
     add_jobs(sql, "j1", "j2")
     (refused,) = kinds(await harness.submit(completion("j1", video("k", filename="x" * 300))))
     assert (refused, harness.typical.seconds) == ("dead", None)
     await harness.submit(completion("j2", video("k2")))
     assert harness.typical.seconds == 120.5
-
-
-@contextlib.contextmanager
-def holding(database_url, job_id):
-    """Another program's transaction that has the job's row."""
-    arguments = parameters(database_url)
-    session = pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"])
-    session.cursor().execute("SELECT id FROM video_generations WHERE id = %s FOR UPDATE", (job_id,))
-    yield session
-    session.close()
 
 
 @pytest.mark.parametrize("state", ["PROCESSING", "COMPLETED"])

@@ -14,8 +14,7 @@ from app.db import migrate
 from app.db.connection import connect
 from app.db.errors import UnreachableError
 from tests.client import running
-from tests.integration.test_commands import free_port, run, start
-from tests.integration.test_migrate import empty_url as empty_url  # noqa: PLC0414 - a fixture
+from tests.processes import free_port, run, start
 
 COMMANDS = (("migrate",), ("purge",), ("dead", "list"), ("dead", "replay", "--all"), ("dead", "discard", "--all"))
 OTHERS = {"silent": b"", "ssh": b"SSH-2.0-OpenSSH_9.2\r\n", "packet": b"\x05\x00\x00\x00hello", "bye": None}

@@ -1,27 +1,11 @@
 """What WebSocket clients send, in whatever pieces it comes."""
 
-import struct
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.push.websocket import PING, PONG, ClientFrames, MessageTooLongError, NotWebSocketError
-
-TEXT, CONTINUATION = 0x1, 0x0
-
-
-def frame(opcode: int, payload: bytes, *, fin: bool = True, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
-    """As a client sends it: masked."""
-    size = len(payload)
-    head = bytes([opcode | (0x80 if fin else 0)])
-    if size < 126:
-        head += bytes([0x80 | size])
-    elif size < 1 << 16:
-        head += struct.pack("!BH", 0x80 | 126, size)
-    else:
-        head += struct.pack("!BQ", 0x80 | 127, size)
-    return head + mask + bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
+from tests.frames import CONTINUATION, TEXT, frame
 
 
 def feed_in_pieces(data: bytes, cuts: list[int]) -> list[tuple[int, bytes]]:

@@ -1,0 +1,41 @@
+"""What several of the modules here begin with."""
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.backend import Backend
+from tests.databases import empty
+from tests.sign_in import Issuer
+
+
+@pytest.fixture
+async def issuer():
+    found = Issuer()
+    app = web.Application()
+    app.router.add_get("/jwks", found.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
+    yield found
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def backend():
+    made = Backend()
+    app = web.Application()
+    app.router.add_get("/api/videos/status/{job_id}", made.status)
+    async with TestServer(app) as server:
+        made.url = str(server.make_url("/"))
+        yield made
+        made.gate.set()
+
+
+@pytest.fixture
+def empty_url(database_url, sql):
+    """A database with nothing in it."""
+    empty(sql)
+    return database_url
