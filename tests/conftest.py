@@ -4,18 +4,15 @@ import asyncio
 import os
 import re
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 
 import hypothesis
 import pymysql
 import pytest
 
 from app import logs
-from app.db import migrate
-from app.db.local import private_database
 from app.db.url import parameters
 from tests.client import Client, OwnServer
-from tests.databases import make_database
+from tests.databases import Databases, database_server
 
 logs.configure("error")
 # How long an example takes says how busy the machine is.
@@ -33,20 +30,23 @@ def pytest_asyncio_loop_factories():
 
 
 @pytest.fixture(scope="session")
-def mariadb(tmp_path_factory) -> Iterator[dict]:
-    """Connection arguments of a MariaDB that lives as long as the session. Its own database is migrated, and unused."""
-    with asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        url = runner.run(stack.enter_async_context(private_database(tmp_path_factory.mktemp("mariadb"))))
-        migrate.apply(url)
-        yield parameters(url)
-        runner.run(stack.aclose())
+def databases() -> Iterator[Databases]:
+    with database_server() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def mariadb(databases) -> dict:
+    """Connection arguments of the session's server, as root."""
+    return databases.arguments
 
 
 @pytest.fixture
-def database_url(mariadb) -> str:
+def database_url(databases) -> Iterator[str]:
     """An empty, migrated database of the test's own."""
-    return make_database(mariadb)
+    url = databases.make()
+    yield url
+    databases.drop(url)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def sql(database_url):
     arguments = parameters(database_url)
     session = pymysql.connect(
         unix_socket=arguments["unix_socket"], user=arguments["user"], database=arguments["db"], autocommit=True,
-        charset="utf8mb4",
+        charset="utf8mb4", ssl_disabled=True,
     )  # fmt: skip
 
     mysql = "MariaDB" not in session.get_server_info()

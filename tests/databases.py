@@ -1,7 +1,12 @@
-"""The databases that tests have of their own on the session's server, and what that server counts."""
+"""The session's database server, the databases that tests have of their own on it, and what it counts."""
 
+import asyncio
 import itertools
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,27 +14,88 @@ from urllib.parse import quote
 import pymysql
 from pymysql.constants import CLIENT
 
+from app.db import migrate
+from app.db.local import private_database
+from app.db.url import parameters
+
 MIGRATIONS = sorted((Path(__file__).parents[1] / "app/db/migrations").glob("*.sql"))
+
+_ROOM = 2 << 30  # bytes; the databases of the tests that run at a time take some 300 MiB
 _numbers = itertools.count(1)
 
 
-def make_database(mariadb) -> str:
-    name = f"test_{next(_numbers)}"
-    with pymysql.connect(
-        unix_socket=mariadb["unix_socket"], user=mariadb["user"], autocommit=True,
-        client_flag=CLIENT.MULTI_STATEMENTS,
-    ) as session:  # fmt: skip
-        cursor = session.cursor()
-        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
-        cursor.execute(f"USE {name}")
-        for path in MIGRATIONS:
-            cursor.execute(path.read_text())
-            while cursor.nextset():
-                pass
-        for table in ("_yoyo_migration", "_yoyo_version", "_yoyo_log"):
-            cursor.execute(f"CREATE TABLE {table} LIKE rushes.{table}")
-            cursor.execute(f"INSERT INTO {table} SELECT * FROM rushes.{table}")
-    return f"mysql://{mariadb['user']}@localhost/{name}?unix_socket={quote(mariadb['unix_socket'], safe='')}"
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """In memory, where there is room: making and dropping a test's database is flushes, and no test cuts the power."""
+    memory = Path("/dev/shm")
+    in_memory = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
+    with tempfile.TemporaryDirectory(prefix="rushes-", dir=memory if in_memory else None) as folder:
+        yield Path(folder)
+
+
+class Databases:
+    """A server that lives as long as the session. Its own database is migrated, and the model of all others."""
+
+    def __init__(self, url: str) -> None:
+        migrate.apply(url)
+        self.arguments = parameters(url)
+        with self._session("rushes") as run:
+            tables = [table for (table,) in run("SHOW TABLES")]
+            made = [run(f"SHOW CREATE TABLE `{table}`")[0][1] for table in tables]
+            yoyo = [
+                f"INSERT INTO {table} SELECT * FROM rushes.{table}" for table in tables if table.startswith("_yoyo")
+            ]
+        # The rows that migrations insert are made anew: the log's name is another in each database.
+        rows = [text for text in (path.read_text() for path in MIGRATIONS) if "\nINSERT IGNORE INTO" in text]
+        statements = ["SET FOREIGN_KEY_CHECKS = 0", *made, *yoyo, *rows]
+        self._script = ";\n".join(statement.strip().removesuffix(";") for statement in statements)
+
+    @contextmanager
+    def _session(self, database: str | None = None) -> Iterator[Callable[[str], Any]]:
+        with pymysql.connect(
+            unix_socket=self.arguments["unix_socket"], user=self.arguments["user"], database=database, autocommit=True,
+            client_flag=CLIENT.MULTI_STATEMENTS, charset="utf8mb4", ssl_disabled=True,
+        ) as session, session.cursor() as cursor:  # fmt: skip
+
+            def run(statements: str) -> Any:
+                cursor.execute(statements)
+                rows = cursor.fetchall()
+                while cursor.nextset():
+                    pass
+                return rows
+
+            yield run
+
+    def make(self) -> str:
+        """The address of a new one, as `rushes migrate` leaves it."""
+        name = f"test_{next(_numbers)}"
+        with self._session() as run:
+            run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci; USE {name};\n{self._script}")
+        return self._url(name)
+
+    def drop(self, url: str) -> None:
+        """Its sessions are ended first: one that a test has left would be waited for."""
+        name = parameters(url)["db"]
+        with self._session() as run:
+            for (number,) in run(f"SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{name}'"):
+                with suppress(pymysql.err.OperationalError):  # it may have ended meanwhile
+                    run(f"KILL {number}")
+            run(f"DROP DATABASE IF EXISTS {name}")
+
+    def _url(self, name: str) -> str:
+        user, unix_socket = self.arguments["user"], quote(self.arguments["unix_socket"], safe="")
+        return f"mysql://{user}@localhost/{name}?unix_socket={unix_socket}"
+
+
+@contextmanager
+def database_server() -> Iterator[Databases]:
+    with _folder() as folder, asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        url = runner.run(stack.enter_async_context(private_database(folder / "data")))
+        try:
+            yield Databases(url)
+        finally:
+            runner.run(stack.aclose())
 
 
 def status(sql: Callable[..., Any], name: str) -> int:

@@ -10,7 +10,7 @@ import pytest
 from app.db import migrate
 from app.db.errors import RefusedError
 from tests.client import running
-from tests.databases import MIGRATIONS
+from tests.databases import MIGRATIONS, empty
 from tests.webhooks import completion, video
 
 # As `prisma migrate` writes it, with the relations that the site has beside it.
@@ -37,6 +37,20 @@ def test_tables_that_we_make_are_those_that_prisma_makes(empty_url, sql):
         sql(f"DROP TABLE {table}")
     run_prisma(sql)
     assert ours == columns(sql)
+
+
+def everything(sql):
+    """Each table as a statement, with its rows, save those that are other ones each time."""
+    tables = [table for (table,) in sql("SHOW TABLES") if table not in ("rushes_log", "rushes_ticket_key")]
+    return {table: (sql(f"SHOW CREATE TABLE {table}"), sql(f"SELECT COUNT(*) FROM {table}")) for table in tables}
+
+
+def test_database_that_a_test_begins_with_is_as_migrations_leave_one(database_url, sql):
+    given = everything(sql)
+    assert sql("SELECT LENGTH(name) FROM rushes_log") == ((36,),)
+    empty(sql)
+    migrate.apply(database_url)
+    assert everything(sql) == given
 
 
 def columns(sql):

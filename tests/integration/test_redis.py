@@ -12,7 +12,6 @@ from app.db.log import Log
 from app.domain.event import LogEvent
 from app.push.bus import Bus, check_url, decode, encode
 from tests.client import running
-from tests.databases import make_database
 from tests.redis import redis_server
 from tests.streams import Wanderer, events
 from tests.webhooks import webhook
@@ -237,9 +236,9 @@ def test_message_is_understood_by_a_version_that_knows_no_digits():
     assert told["events"] == [[7, "j", "u", None, "progress", "{}"]]
 
 
-async def test_two_installations_on_one_redis_do_not_mix(database_url, mariadb, redis):
+async def test_two_installations_on_one_redis_do_not_mix(database_url, databases, redis):
     async with two(database_url, redis) as (one, _):
-        async with running(make_database(mariadb), redis_url=redis.url, **NEVER) as stranger:
+        async with running(databases.make(), redis_url=redis.url, **NEVER) as stranger:
             await until(linked(stranger))
             await moved(one, "processing", "generating")
             await stranger.register("j1")
