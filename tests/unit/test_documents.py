@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,13 @@ def test_table_of_versions_says_how_a_video_of_each_is_read(version, line):
             read(**{field: None})
     else:
         assert read(**{field: None}) == re.search(r"default `(.+)`", cell)[1]
+
+
+def test_functions_that_the_five_ways_name_are_there():
+    ways = (ROOT / "docs/architecture.md").read_text().partition("## Five ways")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:[a-z_]+/)*[a-z_]+)\.(?!py`)(\w+(?:\.\w+)*)`", ways)
+    assert len(named) > 25
+    for module, function in named:
+        found = import_module(f"app.{module.replace('/', '.')}")
+        for name in function.split("."):
+            found = getattr(found, name)
