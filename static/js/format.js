@@ -43,7 +43,7 @@ export function fileSize(bytes) {
  * @param {string} time
  */
 export function ago(time) {
-  const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
+  const seconds = (Date.now() - Date.parse(time)) / 1000;
   if (seconds < 45) return relative.format(0, "second");
   const [, unit, size] = STEPS.find(([limit]) => seconds < limit) ?? STEPS[0];
   return relative.format(-Math.floor(seconds / size), unit);

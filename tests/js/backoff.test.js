@@ -25,6 +25,7 @@ test("after success the waits begin anew", () => {
   for (let i = 0; i < 5; i += 1) backoff.after();
   backoff.succeeded();
   assert.ok(about(backoff.after(), 1_000));
+  assert.ok(about(backoff.after(), 2_000));
 });
 
 test("success that lasts too short a time counts for nothing", () => {
