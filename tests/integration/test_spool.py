@@ -62,7 +62,8 @@ async def test_a_delivery_comes_back_as_it_went(spool):
 
 async def test_a_body_that_is_not_text_comes_back_byte_for_byte(spool):
     body = bytes(range(256)) * 3
-    invalid = Delivery("1", "key", 1, b"{}", body, failure=("invalid_payload", "the body is not JSON"))
+    invalid = Delivery.from_body(body, id="1", dedup_key="key", received_at=1, headers=b"{}")
+    assert invalid.failure is not None
     await spool.put([invalid])
     assert await spool.oldest(10, MUCH) == [invalid]
 
