@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import ClientSession
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import BrowserContext, Page, async_playwright
 
 from tests.browser.programs import end, listens, until
 from tests.processes import free_port
@@ -57,11 +57,15 @@ class Browser(Protocol):
 class Engine(Protocol):
     """A program that is started once."""
 
-    def start(self, folder: Path) -> None:
-        """Runs it; `folder` is its own."""
-
     def browser(self) -> AbstractAsyncContextManager[Browser]:
         """A browser for one test, whose tabs are closed at the end."""
+
+
+class Program(Engine, Protocol):
+    """One that is started and ended outside of any loop."""
+
+    def start(self, folder: Path) -> None:
+        """Runs it; `folder` is its own."""
 
     def stop(self) -> None:
         """Ends it."""
@@ -106,20 +110,32 @@ class _ChromiumBrowser:
 
 
 class Chromium:
-    """Started for each test: Playwright belongs to a loop, and it is quick."""
+    """By Playwright, which belongs to the loop that it was started on. Each test has a context of its own."""
 
-    def start(self, folder: Path) -> None:
-        pass
+    def __init__(self, program: Any) -> None:
+        self._program = program
+
+    @asynccontextmanager
+    async def context(self) -> AsyncIterator[BrowserContext]:
+        """With storage, cookies and connections that no other one has."""
+        context = await self._program.new_context(locale="fr-FR")
+        try:
+            yield context
+        finally:
+            await context.close()
 
     @asynccontextmanager
     async def browser(self) -> AsyncIterator[Browser]:
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
-            yield _ChromiumBrowser(await browser.new_context(locale="fr-FR"))
-            await browser.close()
+        async with self.context() as context:
+            yield _ChromiumBrowser(context)
 
-    def stop(self) -> None:
-        pass
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Chromium]:
+    async with async_playwright() as playwright:
+        program = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield Chromium(program)
+        await program.close()
 
 
 # -- Firefox
@@ -377,4 +393,4 @@ class Webkit:
         end(self._screen)
 
 
-ENGINES: dict[str, type[Engine]] = {"chromium": Chromium, "firefox": Firefox, "webkit": Webkit}
+PROGRAMS: dict[str, type[Program]] = {"firefox": Firefox, "webkit": Webkit}

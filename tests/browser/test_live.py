@@ -13,6 +13,8 @@ from tests.client import running
 from tests.sign_in import SECRET, bearer, token
 from tests.webhooks import completion, video, webhook
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 # -- One stream for all tabs
 
 

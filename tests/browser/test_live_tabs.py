@@ -10,6 +10,8 @@ from tests.browser.proxy import proxy
 from tests.browser.tabs import follow, following, ids, moved, open_tab, until
 from tests.client import running
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 SOON = {"watch": 200}  # ms: looks for signs of life, in tests that need them
 
 

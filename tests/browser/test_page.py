@@ -14,6 +14,8 @@ from app.routes.pages import STATIC
 from tests.client import running
 from tests.sign_in import SECRET, token
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 _seconds = itertools.count(1)
 
 # The simulated generator takes a few seconds for a whole story; a loaded machine more.

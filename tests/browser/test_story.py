@@ -2,9 +2,13 @@
 
 import json
 
+import pytest
+
 from tests.browser.engines import Browser, Tab
 from tests.browser.tabs import until
 from tests.webhooks import completion, video, webhook
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # The simulated generator takes a few seconds for a whole story; a loaded machine more.
 STORY = 60
