@@ -219,7 +219,7 @@ async def test_redirect_is_a_refusal_and_takes_the_secret_nowhere(tmp_path, to):
     front, back = web.Application(), web.Application()
     front.router.add_post("/{status}", redirect)
     back.router.add_route("*", "/{path:.*}", taken)
-    async with TestServer(front) as server, TestServer(back, host="localhost") as elsewhere:
+    async with TestServer(front) as server, TestServer(back) as elsewhere:
         for status in (302, 301, 303, 307, 308, 300, 304):
             url = str(server.make_url(f"/{status}"))
             code, answer = await asyncio.to_thread(deliver, url, webhook("j1", "pending"), OLD, attempts=1)

@@ -98,6 +98,15 @@ async def test_certificate_that_nobody_vouches_for_ends_the_start_with_a_sentenc
         assert "secret" not in out + err
 
 
+def knows_itself() -> bool:
+    """A bare root has no /etc/hosts."""
+    try:
+        return bool(socket.getaddrinfo("localhost", None))
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not knows_itself(), reason="the name localhost is unknown here, and a second name is the point")
 async def test_certificate_of_another_name_is_refused_unless_only_the_authority_is_asked_for(tls_url, certificate):
     url = tls_url.replace("127.0.0.1", "localhost").replace("ssl=true", f"sslmode=verify-full&ssl_ca={certificate[0]}")
     with pytest.raises(RefusedError, match="certificate is not accepted"):
