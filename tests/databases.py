@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def quick_folder() -> Iterator[Path]:
     """In memory, where there is room: making and dropping a test's database is flushes, and no test cuts the power."""
     memory = Path("/dev/shm")
     in_memory = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
@@ -89,7 +89,7 @@ class Databases:
 
 @contextmanager
 def database_server() -> Iterator[Databases]:
-    with _folder() as folder, asyncio.Runner() as runner:
+    with quick_folder() as folder, asyncio.Runner() as runner:
         stack = AsyncExitStack()
         url = runner.run(stack.enter_async_context(private_database(folder / "data")))
         try:

@@ -17,6 +17,7 @@ from app.db.errors import UnfitError
 from app.db.sql import bind
 from app.db.url import parameters
 from tests.client import running
+from tests.databases import quick_folder
 from tests.flow import TRICKY, flow
 from tests.processes import free_port, run
 from tests.servers import is_mysql, private_server
@@ -100,10 +101,10 @@ def serving(folder, *options):
 
 
 @pytest.fixture(scope="module")
-def admin(tmp_path_factory):
+def admin():
     """Of a server that takes no notice of the character set that a client asks for, and has a binary log."""
     options = ("--loose-skip-character-set-client-handshake", "--log-bin=binlog")
-    with serving(tmp_path_factory.mktemp("hostile"), *options) as admin:
+    with quick_folder() as folder, serving(folder / "data", *options) as admin:
         yield admin
 
 
