@@ -4,6 +4,8 @@
 # Arguments for the last command of a target, as in: make test ARGS="-k resume"
 ARGS ?=
 # The suite runs in as many processes as there are cores, four at most; each starts its own database.
+# What is done at a tenth of its size in the suite.
+LARGE = $(patsubst %,tests/integration/test_%.py,openapi parked retention upkeep)
 SPREAD = -n auto --maxprocesses 4 --dist worksteal
 
 help: ## This list
@@ -52,7 +54,7 @@ bench: ## Set up what the benchmarks need too (wrk) and run them; ends in one ta
 
 chaos: ## Kill server and database under load, again and again, and count what is lost (about 10 minutes)
 	@scripts/setup test
-	@RUSHES_CHAOS=1 .venv/bin/pytest tests/chaos tests/integration/test_upkeep.py tests/integration/test_retention.py -s $(ARGS)
+	@RUSHES_CHAOS=1 .venv/bin/pytest tests/chaos $(LARGE) -s $(ARGS)
 
 clean: ## Remove what set-up made; the data in .data stays
 	rm -rf .venv .local build node_modules ./*.egg-info static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

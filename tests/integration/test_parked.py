@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 
 import orjson
@@ -144,29 +145,34 @@ async def test_lost_connections_are_survived(database_url, sql):
         await until(lambda: outcomes(sql, "late") == (("applied", 2),))
 
 
+# `make chaos` sets RUSHES_CHAOS.
+CHAOS = bool(os.environ.get("RUSHES_CHAOS"))
+MANY = 100_000 if CHAOS else 10_000
+
 # MySQL 9 has no MD5().
 DIGEST = "LEFT(SHA2(seq, 256), 32)"
 
 
 @pytest.fixture
-def hundred_thousand(sql):
-    """Parked webhooks of as many jobs that nobody knows, received one after the other."""
+def very_many(sql, monkeypatch):
+    """Parked webhooks of as many jobs that nobody knows, received one after the other: ten pages of them."""
+    monkeypatch.setattr("app.upkeep.parked._PAGE", MANY // 10)
     sql(
         "INSERT INTO rushes_webhooks (id, dedup_key, job_id, status, version, outcome, attempts, duration_ms,"
         f" received_at, headers, payload) SELECT LPAD(HEX(seq), 32, '0'), {DIGEST}, CONCAT('never-', {DIGEST}),"
         " 'generating', 'v1', 'parked', 1, 1, NOW(6), '{}',"
         f' CONCAT(\'{{"job_id":"never-\', {DIGEST}, \'","status":"generating","content_type":"video"}}\')'
-        " FROM seq_1_to_100000"
+        f" FROM seq_1_to_{MANY}"
     )
 
 
-async def test_among_100000_parked_webhooks_the_oldest_and_the_newest_are_applied_within_5_seconds(
-    database_url, sql, hundred_thousand
+async def test_among_very_many_parked_webhooks_the_oldest_and_the_newest_are_applied_within_5_seconds(
+    database_url, sql, very_many
 ):
     """As a server looks for them: with its own pause, in a table of jobs that is not small either."""
     sql(
         "INSERT INTO video_generations (id, prompt, authorId, updatedAt)"
-        f" SELECT CONCAT('other-', {DIGEST}), 'p', 'u1', NOW(3) FROM seq_1_to_50000"
+        f" SELECT CONCAT('other-', {DIGEST}), 'p', 'u1', NOW(3) FROM seq_1_to_{MANY // 2}"
     )
     names = [row[0] for row in sql("SELECT job_id FROM rushes_webhooks WHERE id IN (LPAD('1', 32, '0'))")]
     settings = Settings(_env_file=None)
@@ -177,17 +183,17 @@ async def test_among_100000_parked_webhooks_the_oldest_and_the_newest_are_applie
         add_jobs(sql, "new", *names)
         await until(lambda: outcomes(sql, "new") == outcomes(sql, names[0]) == (("applied", 2),))
         assert time.monotonic() - began < 5.0
-    assert sql("SELECT SUM(attempts) FROM rushes_webhooks") == ((100_003,),)
+    assert sql("SELECT SUM(attempts) FROM rushes_webhooks") == ((MANY + 3,),)
 
 
-async def test_round_over_100000_parked_webhooks_is_short_and_reads_no_bodies(database_url, sql, hundred_thousand):
+async def test_round_over_very_many_parked_webhooks_is_short_and_reads_no_bodies(database_url, sql, very_many):
     async with process(database_url, run=False) as made:
         took = []
         for _ in range(4):
             began = time.monotonic()
             await made.parked._round()
             took.append(time.monotonic() - began)
-        assert min(took) < 1.0
+        assert min(took) < (1.0 if CHAOS else 0.3)
     plan = sql(
         "EXPLAIN FORMAT=TRADITIONAL SELECT job_id FROM rushes_webhooks FORCE INDEX (rushes_webhooks_outcome)"
         " WHERE outcome = 'parked' AND id > '' AND id <= 'g'"
@@ -197,10 +203,10 @@ async def test_round_over_100000_parked_webhooks_is_short_and_reads_no_bodies(da
 
 
 async def test_more_parked_webhooks_than_one_round_takes_have_their_turn_one_after_the_other(
-    database_url, sql, hundred_thousand
+    database_url, sql, very_many
 ):
-    (name,) = sql("SELECT job_id FROM rushes_webhooks WHERE id = LPAD(HEX(45000), 32, '0')")[0]
-    async with process(database_url, run=False, per_round=20_000) as made:
+    (name,) = sql("SELECT job_id FROM rushes_webhooks WHERE id = LPAD(HEX(%s), 32, '0')", MANY * 45 // 100)[0]
+    async with process(database_url, run=False, per_round=MANY // 5) as made:
         add_jobs(sql, name)
         for _ in range(2):
             await made.parked._round()
