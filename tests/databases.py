@@ -1,6 +1,7 @@
 """The session's database server, the databases that tests have of their own on it, and what it counts."""
 
 import asyncio
+import fcntl
 import itertools
 import os
 import shutil
@@ -21,6 +22,7 @@ from app.db.url import parameters
 MIGRATIONS = sorted((Path(__file__).parents[1] / "app/db/migrations").glob("*.sql"))
 
 _ROOM = 2 << 30  # bytes; the databases of the tests that run at a time take some 300 MiB
+_PREFIX = "rushes-tests-"
 _numbers = itertools.count(1)
 
 
@@ -28,9 +30,24 @@ _numbers = itertools.count(1)
 def quick_folder() -> Iterator[Path]:
     """In memory, where there is room: making and dropping a test's database is flushes, and no test cuts the power."""
     memory = Path("/dev/shm")
-    in_memory = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
-    with tempfile.TemporaryDirectory(prefix="rushes-", dir=memory if in_memory else None) as folder:
-        yield Path(folder)
+    in_memory = memory.is_dir() and os.access(memory, os.W_OK)
+    if in_memory:
+        _remove_leftovers(memory)
+        in_memory = shutil.disk_usage(memory).free > _ROOM
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=memory if in_memory else None) as name:
+        folder = Path(name)
+        with (folder / "lock.new").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / "lock.new").rename(folder / "lock")
+            yield folder
+
+
+def _remove_leftovers(memory: Path) -> None:
+    """Of runs that were killed, whose lock nobody holds any more: memory is not emptied by itself."""
+    for folder in memory.glob(f"{_PREFIX}*"):
+        with suppress(OSError), (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Databases:
