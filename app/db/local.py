@@ -320,7 +320,8 @@ def _answers(socket_path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as unix_socket, suppress(OSError, pymysql.err.OperationalError):
         unix_socket.settimeout(5)
         unix_socket.connect(str(socket_path))
-        connection = pymysql.connect(user="root", read_timeout=5, defer_connect=True)
+        # Through a socket of ours no TLS is needed, and what it needs takes 50 ms to make.
+        connection = pymysql.connect(user="root", read_timeout=5, defer_connect=True, ssl_disabled=True)
         connection.connect(unix_socket)
         with connection, connection.cursor() as cursor:
             cursor.execute(_CREATE_DATABASE)

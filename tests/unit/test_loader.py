@@ -70,7 +70,7 @@ async def test_database_that_is_away_is_told_to_all_and_asked_once():
     answers = await asyncio.gather(batched.get("a"), batched.get("away"), return_exceptions=True)
     assert [type(answer) for answer in answers] == [DatabaseAwayError] * 2
     assert len(reads.batches) == 1
-    assert await batched.read("a") == ("a", 0)
+    assert await batched.get("a") == ("a", 0)
 
 
 async def test_who_leaves_takes_nobody_along():
