@@ -66,7 +66,7 @@ class Load:
             if status == STATUSES[-1]:
                 await stepped.wait()
             body = webhook(name, status) | {"timestamp": None}
-            await self.send(body)
+            await self.post(body)
 
     async def post(self, body: dict) -> None:
         async with self._session.post(self._url, json=body) as answer:
@@ -85,7 +85,7 @@ async def test_clock_that_is_set_forward_and_back_by_hours_loses_nothing_and_tur
     settings = {"DATABASE_URL": database_url, "STREAM_HEARTBEAT": "0.2"} | clock.settings
     async with serving(tmp_path, **settings) as (_, url, _), aiohttp.ClientSession() as session:
         load = Load(session, url)
-        await load.send(completion("done", video("done/1")))
+        await load.post(completion("done", video("done/1")))
         async with events(session, f"{url}/events") as gallery, events(session, f"{url}/events/watched") as quiet:
             await quiet.next()
             seen = [(await gallery.next()).id for _ in range(len(names) + 1)][-1:]
@@ -106,7 +106,7 @@ async def test_clock_that_is_set_forward_and_back_by_hours_loses_nothing_and_tur
                     while len(quiet.comments) == beats:
                         await asyncio.sleep(0.02)
             assert not silence.done()
-            await load.send(webhook("watched", "generating"))
+            await load.post(webhook("watched", "generating"))
             assert (await silence).data["eta_seconds"] == 61
             seen += [(await gallery.next()).id for _ in range(4 * len(names) + 1)]
     count = 4 * len(names) + 2
