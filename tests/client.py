@@ -70,7 +70,11 @@ class Client(TestClient[web.Request, web.Application]):
     url = ""
 
     async def start_server(self) -> None:
-        await super().start_server()
+        try:
+            await super().start_server()
+        except BaseException:
+            await self.session.close()
+            raise
         self.url = str(self.make_url("/")).rstrip("/")
 
     async def register(self, job_id: str, **fields: Any) -> dict[str, Any]:
