@@ -98,13 +98,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[TICKETS] = Tickets(TicketKey(app[POOL]), settings.ticket_ttl)
     app[REFUSALS] = Refusals()
     app[FAILURES] = FailureLimit(settings.auth_failures_per_minute)
-    longest = max(settings.max_body_bytes, settings.max_image_body_bytes)
-    unproven = max(settings.max_unproven_bytes, longest)
-    app[UNPROVEN] = Shares(unproven, max(unproven // 4, longest))
-    app[UPLOADS] = Shares(max(settings.max_upload_bytes, longest), max(settings.max_upload_bytes_per_user, longest))
-    app[ORDERS] = Shares(settings.max_orders, settings.max_orders_per_user)
-    answer = videos.longest_answer(settings)
-    app[ANSWERS] = Shares(max(settings.max_answer_bytes, answer), max(settings.max_answer_bytes_per_user, answer))
+    _share(app, settings)
     app[READING] = Turns()
     app[HUB] = _hub(settings)
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
@@ -130,6 +124,17 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app.on_response_prepare.append(name_server)
     app.router.add_routes(_routes())
     return app
+
+
+def _share(app: web.Application, settings: Settings) -> None:
+    """What users and strangers have shares of: bytes on their way, orders under way. No share is too small for one."""
+    longest = max(settings.max_body_bytes, settings.max_image_body_bytes)
+    unproven = max(settings.max_unproven_bytes, longest)
+    app[UNPROVEN] = Shares(unproven, max(unproven // 4, longest))
+    app[UPLOADS] = Shares(max(settings.max_upload_bytes, longest), max(settings.max_upload_bytes_per_user, longest))
+    app[ORDERS] = Shares(settings.max_orders, settings.max_orders_per_user)
+    answer = videos.longest_answer(settings)
+    app[ANSWERS] = Shares(max(settings.max_answer_bytes, answer), max(settings.max_answer_bytes_per_user, answer))
 
 
 def _routes() -> list[web.RouteDef]:
