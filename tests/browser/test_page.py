@@ -211,7 +211,8 @@ async def test_every_end_is_notified_in_a_shown_tab_too_and_once_however_many_ta
         await open_page(tab, server)
     assert not await page.evaluate("document.hidden")
     await post_webhook(page, server, "job-1", "completed", has_data=True, data=completion("job-1"))
-    await expect(page.locator(".toast")).to_have_count(1)
+    for tab in (page, other):
+        await expect(tab.locator(".toast")).to_have_count(1)
     await post_webhook(page, server, "job-2", "failed", error="Quota exceeded")
     for tab in (page, other):
         await expect(tab.locator(".toast")).to_have_count(2)
