@@ -23,6 +23,7 @@ from app.upkeep.reconcile import Reconciler
 from app.upkeep.retention import Retention
 from tests.backend import add_stalled, answer
 from tests.rows import add_events, add_webhooks
+from tests.servers import is_mysql
 from tests.webhooks import webhook
 from tests.writing import Harness, add_jobs, delivery, kinds, writing
 
@@ -150,7 +151,7 @@ async def test_round_of_reconciliation_costs_the_same_whatever_lies_there(
                 costs.append(await counting.cost(made._round))
     # Some rows are looked at each time, to find what other programs made; so many, and not one more.
     assert costs[2] < costs[1] + 1000, costs
-    assert costs[1] < 12_000, costs
+    assert costs[1] < (20_000 if is_mysql() else 12_000), costs
     assert largest() <= AT_ONCE
 
 
