@@ -132,10 +132,12 @@ class Job:
 class Change:
     """What an update that is not stale does.
 
-    `columns` are those of `video_generations` to set, none when only files change; `new_files` are those to insert,
+    `at` is the update's place in time, in microseconds, and when what it tells occurred. `columns` are those of
+    `video_generations` to set, none when only files change; `new_files` are those to insert,
     `refreshed_files` those to overwrite, and `completed_files` those that only get an address or a size.
     """
 
+    at: int
     columns: dict[str, Any]
     new_files: tuple[VideoFile, ...] = ()
     refreshed_files: tuple[VideoFile, ...] = ()
@@ -177,7 +179,7 @@ def apply(job: Job, update: StatusUpdate, received_at: int, language: str) -> Ch
         return None
     job.position = position
     _set(job, status, columns)
-    return Change(columns)
+    return Change(at, columns)
 
 
 def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change | None:
@@ -205,7 +207,7 @@ def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change 
     if wins:
         job.position = position
         _set(job, "completed", columns)
-    return Change(columns if wins else {}, *files)
+    return Change(at, columns if wins else {}, *files)
 
 
 def _take_files(job: Job, files: tuple[VideoFile, ...], at: int, tie: str) -> tuple[tuple[VideoFile, ...], ...]:

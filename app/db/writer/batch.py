@@ -186,7 +186,7 @@ class Batch:
         change = rules.apply(job_row.job, update, row.received_at, self._language)
         if change is None:
             return Outcome("stale", row.id, status=job_row.job.status, state=job_row.job.state)
-        self._apply(job_row, update, change, row.received_at)
+        self._apply(job_row, update, change)
         job = job_row.job
         return Outcome(
             "applied",
@@ -230,12 +230,11 @@ class Batch:
         self._read_set.jobs[update.job_id] = made
         return made
 
-    def _apply(self, row: JobRow, update: StatusUpdate, change: rules.Change, received_at: int) -> None:
+    def _apply(self, row: JobRow, update: StatusUpdate, change: rules.Change) -> None:
         job = row.job
-        at = rules.ordering_time(update, received_at)
         row.changed = True
         row.columns |= change.columns
-        self._write_set.put_files(row, update, change, at)
+        self._write_set.put_files(row, update, change)
         self._read_set.key_owner |= {file.s3_key: row.id for file in change.new_files}
         if job.state == "COMPLETED":
             self._took.append(change.columns.get("processingTime"))
@@ -252,7 +251,7 @@ class Batch:
                     state=job.state,
                     progress=job.progress,
                     message=job.message or MESSAGES[self._language]["completed"],
-                    occurred_at=at,
+                    occurred_at=change.at,
                     error=job.error,
                     eta_seconds=self._typical.eta(job.state, job.progress),
                     videos=[row.gallery[key] for key in sorted(row.gallery)] if job.state == "COMPLETED" else None,

@@ -49,12 +49,12 @@ class WriteSet:
         self._columns = columns
         self._metadata: list[bytes] = []
 
-    def put_files(self, row: JobRow, update: StatusUpdate, change: Change, at: int) -> None:
-        """Gives the job the files of a change, made by an update of the time `at`."""
+    def put_files(self, row: JobRow, update: StatusUpdate, change: Change) -> None:
+        """Gives the job the files of a change that the update made."""
         if files := (*change.new_files, *change.refreshed_files):
             metadata = self._stored_metadata(update, len(files))
             for file in files:
-                self._put_file(row, file, metadata, at)
+                self._put_file(row, file, metadata, change.at)
         for file in change.completed_files:
             _complete_file(row, file)
 
