@@ -4,14 +4,12 @@ repeated, whatever happens between them."""
 import asyncio
 import itertools
 import random
-import socket
-import struct
 from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 
-from tests.streams import events, number_of
+from tests.streams import events, leave_without_a_word, number_of
 from tests.webhooks import webhook
 
 Choose = Callable[[], tuple[aiohttp.ClientSession, str]]
@@ -59,10 +57,7 @@ class Hopper:
             if number_of(self.last_id) == until():
                 return
         if self._random.random() < 0.3:
-            # Leaves as a phone does that lost its network: without a word.
-            raw = source.response.connection.transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            source.response.close()
+            leave_without_a_word(source)
 
 
 async def send(choose: Choose, job_id: str, **fields: Any) -> int:

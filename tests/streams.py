@@ -93,6 +93,13 @@ async def later(session: ClientSession, url: str, **kwargs) -> str:
         return comment.removeprefix(": later ")
 
 
+def leave_without_a_word(source: Source) -> None:
+    """As a phone does that lost its network, in the middle of anything."""
+    raw = source.response.connection.transport.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    source.response.close()
+
+
 class Wanderer:
     """A client that comes and goes, now here, now there, with its last id."""
 
@@ -121,10 +128,4 @@ class Wanderer:
                         if number_of(self.last_id) >= until:
                             return
                     if self.random.random() < 0.3:
-                        self._break(source)
-
-    def _break(self, source) -> None:
-        """Leaves as a phone does that lost its network: without a word, in the middle of anything."""
-        raw = source.response.connection.transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        source.response.close()
+                        leave_without_a_word(source)
