@@ -42,7 +42,13 @@ def test_tables_that_we_make_are_those_that_prisma_makes(empty_url, sql):
 def everything(sql):
     """Each table as a statement, with its rows, save those that are other ones each time."""
     tables = [table for (table,) in sql("SHOW TABLES") if table not in ("rushes_log", "rushes_ticket_key")]
-    return {table: (sql(f"SHOW CREATE TABLE {table}"), sql(f"SELECT COUNT(*) FROM {table}")) for table in tables}
+    return {table: (made_by(sql, table), sql(f"SELECT COUNT(*) FROM {table}")) for table in tables}
+
+
+def made_by(sql, table):
+    """MySQL names a column's character set beside its collation, which has only one, in tables that ALTER changed."""
+    statement = sql(f"SHOW CREATE TABLE {table}")[0][1]
+    return re.sub(r" CHARACTER SET (\w+) (?=COLLATE \1_)", " ", statement)
 
 
 def test_database_that_a_test_begins_with_is_as_migrations_leave_one(database_url, sql):
