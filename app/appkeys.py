@@ -12,11 +12,13 @@ from app.db.dead_letters import ReceivedWebhooks
 from app.db.log import Log
 from app.db.pool import Pool
 from app.db.register import Registrar
+from app.db.samples import Samples
 from app.db.snapshots import Snapshots
 from app.db.spool.spool import Spool
 from app.db.videos import Videos
 from app.db.writer.writer import Writer
-from app.domain.event import LogEvent, Typical
+from app.domain.estimate import Estimates
+from app.domain.event import LogEvent
 from app.generator import Generator
 from app.push.bus import Bus
 from app.push.follower import Follower
@@ -56,5 +58,6 @@ COMMITTED = web.AppKey[Callable[[list[LogEvent]], None]]("committed")
 TOKENS = web.AppKey[Tokens | None]("tokens")
 TICKETS = web.AppKey("tickets", Tickets)
 REFUSALS = web.AppKey("refusals", Refusals)
-TYPICAL = web.AppKey("typical", Typical)
+ESTIMATES = web.AppKey("estimates", Estimates)
+SAMPLES = web.AppKey("samples", Samples)
 GENERATOR = web.AppKey("generator", Generator)

@@ -19,14 +19,13 @@ from app.appkeys import (
     PARKED,
     POOL,
     READINESS,
+    SAMPLES,
     SETTINGS,
     SPOOL,
-    TYPICAL,
     WRITER,
 )
 from app.db.errors import PassingError
 from app.db.spool.spool import SpoolError
-from app.db.videos import Videos
 from app.deliver import PATH
 from app.generator import Generator, HttpGenerator, NoGenerator
 from app.push.bus import Bus
@@ -111,7 +110,7 @@ async def _opening(app: web.Application) -> AsyncIterator[None]:
     async def begin() -> None:
         # Streams are let in after this, so none can join before the follower knows where it is.
         await app[FOLLOWER].start()
-        app[TYPICAL].observe(await Videos(app[FOLLOWING], app[SETTINGS].list_max_bytes).typical_seconds())
+        await app[SAMPLES].begin()
         app[WRITER].drain()
 
     await app[READINESS].start(begin)
@@ -126,7 +125,7 @@ async def _keep_up(app: web.Application) -> None:
     rows looked after. Runs until cancelled."""
     await app[READINESS].opened.wait()
     upkeep = (app[PARKED].run(), _reconciler(app).run(), _retention(app).run())
-    async with _running(app[FOLLOWER].run(), app[READINESS].health.watch(), *upkeep):
+    async with _running(app[FOLLOWER].run(), app[SAMPLES].run(), app[READINESS].health.watch(), *upkeep):
         await asyncio.Event().wait()
 
 

@@ -11,6 +11,7 @@ from app.appkeys import (
     ANSWERS,
     BUS,
     COMMITTED,
+    ESTIMATES,
     FAILURES,
     FOLLOWER,
     FOLLOWING,
@@ -25,13 +26,13 @@ from app.appkeys import (
     RECEIVED,
     REFUSALS,
     REGISTRAR,
+    SAMPLES,
     SETTINGS,
     SNAPSHOTS,
     SPOOL,
     STREAMS,
     TICKETS,
     TOKENS,
-    TYPICAL,
     UNPROVEN,
     UPLOADS,
     VIDEOS,
@@ -45,13 +46,15 @@ from app.db.dead_letters import ReceivedWebhooks
 from app.db.log import Log
 from app.db.pool import Pool
 from app.db.register import Registrar
+from app.db.samples import Samples
 from app.db.snapshots import Snapshots
 from app.db.spool.spool import Spool
 from app.db.ticket_key import TicketKey
 from app.db.videos import Videos
 from app.db.writer.writer import Writer
 from app.deliver import PATH as WEBHOOKS
-from app.domain.event import LogEvent, Typical
+from app.domain.estimate import Estimates
+from app.domain.event import LogEvent
 from app.push.bus import Bus
 from app.push.follower import Follower
 from app.push.hub import Hub
@@ -84,16 +87,16 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         database_url, app[POOL], wait=settings.db_timeout, may_migrate=settings.app_env == "development"
     )
     app[LOG] = Log(app[POOL])
+    app[ESTIMATES] = Estimates()
     app[VIDEOS] = Videos(app[POOL], settings.list_max_bytes)
     app[SNAPSHOTS] = Snapshots(app[POOL], settings.snapshot_max, settings.snapshot_max_bytes)
-    app[REGISTRAR] = Registrar(app[POOL], settings.app_language, settings.max_unfinished_per_user)
+    app[REGISTRAR] = Registrar(app[POOL], settings.app_language, settings.max_unfinished_per_user, app[ESTIMATES])
     app[RECEIVED] = ReceivedWebhooks(
         app[POOL],
         settings.app_language,
         create_unknown=settings.unknown_job == "create",
         max_files=settings.max_files_per_job,
     )
-    app[TYPICAL] = Typical()
     app[TOKENS] = _tokens(settings)
     app[TICKETS] = Tickets(TicketKey(app[POOL]), settings.ticket_ttl)
     app[REFUSALS] = Refusals()
@@ -103,6 +106,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[HUB] = _hub(settings)
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
     app[FOLLOWING] = Pool(database_url, 1, settings.db_timeout)
+    app[SAMPLES] = Samples(app[FOLLOWING], app[ESTIMATES])
     app[FOLLOWER] = Follower(
         Log(app[FOLLOWING]),
         app[HUB],
@@ -110,8 +114,9 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         poll_with_bus=settings.log_poll_with_redis,
         ring_size=settings.ring_size,
         ring_max_bytes=settings.ring_max_bytes,
+        on_event=app[SAMPLES].note,
     )
-    app[STREAMS] = Streams(app[HUB], app[FOLLOWER], app[LOG], partial(snapshot, app[SNAPSHOTS], app[TYPICAL]))
+    app[STREAMS] = Streams(app[HUB], app[FOLLOWER], app[LOG], partial(snapshot, app[SNAPSHOTS], app[ESTIMATES]))
     app[BUS] = _bus(settings, app[FOLLOWER])
     app[COMMITTED] = _committed(app[FOLLOWER], app[BUS])
     app[SPOOL] = Spool(settings.data_dir / "spool", settings.spool_max_bytes)
@@ -213,7 +218,7 @@ def _writer(app: web.Application, database_url: str) -> Writer:
     return Writer(
         database_url,
         language=settings.app_language,
-        typical=app[TYPICAL],
+        estimates=app[ESTIMATES],
         on_commit=app[COMMITTED],
         batch_max=settings.batch_max,
         batch_max_bytes=settings.batch_max_bytes,

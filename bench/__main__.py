@@ -15,10 +15,11 @@ from rich.console import Console
 
 from app.db.local import LocalDatabaseError
 from bench.crowd import crowds
+from bench.estimate import replay
 from bench.fanout import fan_out
 from bench.ingest import Options, ingest
 from bench.load import LoadError
-from bench.report import crowd_table, fan_out_table, faults, ingest_table, storm_table
+from bench.report import crowd_table, estimate_table, fan_out_table, faults, ingest_table, storm_table
 from bench.servers import ServerError
 from bench.storm import storms
 
@@ -52,6 +53,14 @@ async def run_streams(name: str, options: Options, console: Console) -> bool:
     return not any(run.lost for run in runs)
 
 
+async def run_estimate(_: Options, console: Console) -> bool:
+    """Replay a made history and print how good each way to tell the time left was."""
+    ways = replay()
+    console.print(estimate_table(ways))
+    _keep("estimate", [way.as_json() for way in ways])
+    return True
+
+
 def _keep(name: str, runs: list[dict[str, Any]]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(runs, indent=1))
@@ -62,7 +71,7 @@ STREAMS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "storm": (storms, storm_table),
     "crowd": (crowds, crowd_table),
 }
-BENCHMARKS = {"ingest": run_ingest} | {name: partial(run_streams, name) for name in STREAMS}
+BENCHMARKS = {"ingest": run_ingest, "estimate": run_estimate} | {name: partial(run_streams, name) for name in STREAMS}
 
 
 async def run_all(names: list[str], options: Options) -> bool:

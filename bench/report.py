@@ -8,6 +8,7 @@ from rich.table import Table
 
 from bench.crowd import CASES as CROWDS
 from bench.crowd import READERS, Crowd
+from bench.estimate import Accuracy
 from bench.fanout import CASES as FAN_OUTS
 from bench.fanout import FanOut
 from bench.ingest import CASES, Case, Run
@@ -38,6 +39,18 @@ def ingest_table(runs: list[Run]) -> Table:
     for case in CASES:
         for connections in sorted({run.connections for run in runs}):
             table.add_row(case.name, str(connections), *_cells(case, connections, runs))
+    return table
+
+
+def estimate_table(ways: Sequence[Accuracy]) -> Table:
+    """One row for each way to tell the time left."""
+    table = Table(box=box.MARKDOWN, header_style="")
+    table.add_column("time left, by", no_wrap=True)
+    for name in ("median relative error", "within its p90", "says nothing"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for way in (each.as_json() for each in ways):
+        covered = "–" if way["covered"] is None else f"{way['covered']:.0%}"
+        table.add_row(str(way["name"]), f"{way['median_error']:.0%}", covered, f"{way['silent']:.0%}")
     return table
 
 

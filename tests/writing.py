@@ -11,7 +11,8 @@ from app.db.url import parameters
 from app.db.writer.writer import Writer
 from app.domain import payload
 from app.domain.delivery import Delivery, Outcome
-from app.domain.event import LogEvent, Typical
+from app.domain.estimate import Estimates
+from app.domain.event import LogEvent
 
 
 class Harness:
@@ -20,9 +21,8 @@ class Harness:
     def __init__(self, url: str, **options) -> None:
         self.events: list[LogEvent] = []
         self.batches: list[int] = []
-        self.typical = Typical()
         options = {"batch_max": 500, "batch_max_bytes": 4 * 1024 * 1024, "budget": 10.0, "wait": 10.0} | options
-        self.writer = Writer(url, language="fr", typical=self.typical, on_commit=self._committed, **options)
+        self.writer = Writer(url, language="fr", estimates=Estimates(), on_commit=self._committed, **options)
 
     def _committed(self, events: list[LogEvent]) -> None:
         self.batches.append(len(events))

@@ -19,7 +19,8 @@ from app.db.dead_letters import OPEN, ReceivedWebhooks, Webhook, WholeWebhook
 from app.db.pool import Pool
 from app.db.writer.writer import Writer
 from app.domain import forms
-from app.domain.event import LogEvent, Typical
+from app.domain.estimate import Estimates
+from app.domain.event import LogEvent
 from app.settings import Settings
 from app.times import rfc3339
 
@@ -202,7 +203,7 @@ async def _writing(url: str, settings: Settings) -> AsyncIterator[Writer]:
     writer = Writer(
         url,
         language=settings.app_language,
-        typical=Typical(),
+        estimates=Estimates(),
         on_commit=_nobody_listens,
         batch_max=settings.batch_max,
         batch_max_bytes=settings.batch_max_bytes,

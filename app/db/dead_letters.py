@@ -20,7 +20,7 @@ from app.db.writer.batch import MAX_FILES
 from app.db.writer.writer import Writer
 from app.domain import forms, payload
 from app.domain.delivery import Delivery
-from app.domain.event import Typical
+from app.domain.estimate import Estimates
 from app.ids import webhook_id
 from app.times import microseconds, now, rfc3339
 
@@ -186,7 +186,7 @@ class ReceivedWebhooks:
         preview = Preview(
             [webhook.delivery()],
             self._language,
-            Typical(),
+            Estimates(),
             create_unknown=self._create_unknown,
             max_files=self._max_files,
         )

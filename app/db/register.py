@@ -17,7 +17,9 @@ from app.db.pool import Pool
 from app.db.requests import Request
 from app.db.rows import EXACTLY, UNFINISHED
 from app.db.sql import bind, exact
+from app.domain.estimate import Estimates, Kind
 from app.domain.event import LogEvent, event_data
+from app.domain.job import DEFAULT_MODEL
 from app.ids import cuid
 from app.texts import MESSAGES
 from app.times import moment, now
@@ -81,8 +83,9 @@ class Registrar:
     Every method raises DatabaseAwayError.
     """
 
-    def __init__(self, pool: Pool, language: str, max_unfinished: int) -> None:
+    def __init__(self, pool: Pool, language: str, max_unfinished: int, estimates: Estimates) -> None:
         self._pool = pool
+        self._estimates = estimates
         self._language = language
         self._max_unfinished = max_unfinished
         self._turns = Turns()
@@ -174,9 +177,11 @@ class Registrar:
     ) -> list[LogEvent]:
         at = now()
         message = MESSAGES[self._language]["pending"]
+        kind = Kind(DEFAULT_MODEL, new.duration_seconds, new.number_of_videos)
+        estimate = self._estimates.of(kind, "pending", 0)
         data = event_data(
             job_id=job_id, status="pending", state="PENDING", progress=0, message=message,
-            occurred_at=at, error=None, eta_seconds=None,
+            occurred_at=at, error=None, estimate=estimate,
         )  # fmt: skip
         events = [LogEvent(0, job_id, new.author_id, new.organization_id, "progress", data)]
         fitting = self._columns.fit("video_generations", {"prompt": new.prompt, "message": message})

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from app.db.sql import bind, exact
 from app.domain import job as rules
+from app.domain.estimate import Kind
 from app.domain.event import whole, words
 from app.times import stored
 
@@ -44,21 +45,22 @@ def newest_unfinished(author_id: str, size: str, most: int) -> bytes:
 
 
 class Present(NamedTuple):
-    """Where a job is. `status` is the sender's last word, `at` the time of the update it stands at, and `moved_at` when
-    it got there by our clock; times are microseconds since 1970."""
+    """Where a job is. `status` is the sender's last word, `at` the time of the update it stands at, `moved_at` when it
+    got there by our clock, and `since` when it got to its stage; times are microseconds since 1970."""
 
     state: rules.State
     status: str
     progress: int
     at: int
     moved_at: int
+    since: int
     created_at: int
     completed_at: int | None
 
 
 class JobColumns(Protocol):
-    """Of a row of video_generations, joined by `KEY` to what rushes_jobs has of it: `word`, `at` and `moved_at` are
-    status, at and updated_at there."""
+    """Of a row of video_generations, joined by `KEY` to what rushes_jobs has of it: `word`, `at`, `moved_at` and
+    `since` are status, at, updated_at and since there."""
 
     @property
     def state(self) -> object: ...
@@ -76,14 +78,18 @@ class JobColumns(Protocol):
     def at(self) -> int | None: ...
     @property
     def moved_at(self) -> object: ...
+    @property
+    def since(self) -> object: ...
 
 
 def present(row: JobColumns) -> Present:
     created_at, updated_at, completed_at = stored(row.created_at), stored(row.updated_at), stored(row.completed_at)
     state, number = rules.state_of(row.state, ended=completed_at is not None), whole(row.progress)
-    word, at, moved_at = row.word, row.at, stored(row.moved_at)
+    word, at, moved_at, since = row.word, row.at, stored(row.moved_at), stored(row.since)
     if word is None or _contradicts(word, state):
-        word, at, moved_at = rules.status_word(state, number), None, completed_at or updated_at
+        word, at, moved_at, since = rules.status_word(state, number), None, completed_at or updated_at, None
+    if word == "pending":
+        since = created_at
     known = created_at or updated_at or completed_at or 0
     return Present(
         state=state,
@@ -91,6 +97,7 @@ def present(row: JobColumns) -> Present:
         progress=number,
         at=(updated_at or known) if at is None else int(at),
         moved_at=moved_at or known,
+        since=since or moved_at or known,
         created_at=known,
         completed_at=completed_at,
     )
@@ -99,6 +106,11 @@ def present(row: JobColumns) -> Present:
 def _contradicts(word: str, state: str) -> bool:
     """Another program has moved the row since: then its own state is the one to tell."""
     return (word == "failed") != (state == "FAILED") or (state == "COMPLETED" and word != "completed")
+
+
+def kind_of(model: object, seconds: object, number: object) -> Kind:
+    """What another program may have written, as a kind."""
+    return Kind(words(model), whole(seconds), whole(number))
 
 
 def text(value: object) -> str | None:

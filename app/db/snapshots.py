@@ -10,16 +10,19 @@ import orjson
 from app.db import files, log
 from app.db.loader import Loader
 from app.db.pool import Pool
-from app.db.rows import EXACTLY, KEY, UNFINISHED, Sized, newest_unfinished, present, text, that_fit
+from app.db.rows import EXACTLY, KEY, UNFINISHED, Sized, kind_of, newest_unfinished, present, text, that_fit
 from app.db.sql import bind, exact, json_bytes
 from app.db.videos import VIEW, read_files
-from app.domain.event import EventId, LogEvent, Typical, event_data, event_name, words
+from app.domain.estimate import Estimates, Kind
+from app.domain.event import EventId, LogEvent, event_data, event_name, words
 from app.domain.forms import File
+from app.times import now
 
 # No prompt: it may be longer than all else.
 _COLUMNS = f"""
 SELECT g.id, g.status, g.progress, LEFT(g.message, %s), LEFT(g.error, %s), g.authorId, g.organizationId,
-  g.createdAt, g.updatedAt, g.completedAt, k.status, k.at, k.updated_at
+  g.createdAt, g.updatedAt, g.completedAt, g.model, g.durationSeconds, g.numberOfVideos, k.status, k.at, k.updated_at,
+  k.since
 FROM video_generations g {KEY}
 """
 
@@ -37,9 +40,13 @@ class _Row(NamedTuple):
     created_at: Any
     updated_at: Any
     completed_at: Any
+    model: Any
+    seconds: Any
+    number: Any
     word: str | None
     at: int | None
     moved_at: Any
+    since: Any
 
 
 # Characters. Texts of an unfinished job are short, where other programs do not write them.
@@ -65,7 +72,8 @@ _APART_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """One job as streams tell of it. `moved_at` is when it got into its state, in microseconds since 1970."""
+    """One job as streams tell of it. `moved_at` is when it was last changed, and `since` when it got to its stage, in
+    microseconds since 1970."""
 
     id: str
     state: str
@@ -78,10 +86,12 @@ class JobState:
     created_at: int
     at: int
     moved_at: int
+    kind: Kind
+    since: int
     videos: list[File]
     num_videos: int
 
-    def event(self, typical: Typical) -> LogEvent:
+    def event(self, estimates: Estimates) -> LogEvent:
         """The job's present state as an event without an id of its own."""
         data = event_data(
             job_id=self.id,
@@ -91,7 +101,7 @@ class JobState:
             message=self.message,
             occurred_at=self.at,
             error=self.error,
-            eta_seconds=typical.eta(self.state, self.progress),
+            estimate=estimates.at(now(), self.kind, self.state, self.status, self.since),
             videos=self.videos if self.state == "COMPLETED" else None,
             num_videos=self.num_videos,
         )
@@ -106,11 +116,11 @@ class UserState(NamedTuple):
     more: bool
     made: list[LogEvent]
 
-    def events(self, typical: Typical) -> list[LogEvent]:
+    def events(self, estimates: Estimates) -> list[LogEvent]:
         """The jobs as events, the last of which says if there are more. They are made once for all who share this: a
         user's many streams may all come back at the same moment."""
         if not self.made:
-            self.made.extend(job.event(typical) for job in self.jobs)
+            self.made.extend(job.event(estimates) for job in self.jobs)
             if self.more and self.made:
                 last = self.made[-1]
                 last.data = b'%b,"more":true}' % last.data.removesuffix(b"}")
@@ -203,11 +213,12 @@ class Snapshots:
 
 
 def _job(row: _Row, videos: Sequence[File] = (), num_videos: int = 0) -> JobState:
-    now = present(row)
+    at = present(row)
     return JobState(
-        id=row.id, state=now.state, status=now.status, progress=now.progress,
+        id=row.id, state=at.state, status=at.status, progress=at.progress,
         message=text(row.message), error=text(row.error),
         author_id=words(row.author_id), organization_id=row.organization_id,
-        created_at=now.created_at, at=now.at, moved_at=now.moved_at,
+        created_at=at.created_at, at=at.at, moved_at=at.moved_at,
+        kind=kind_of(row.model, row.seconds, row.number), since=at.since,
         videos=list(videos), num_videos=num_videos,
     )  # fmt: skip

@@ -13,8 +13,9 @@ from app.db import files, log
 from app.db.connection import Connection, Row
 from app.db.loader import Loader
 from app.db.pool import Pool
-from app.db.rows import EXACTLY, KEY, Sized, newest_unfinished, number, present, text, that_fit
+from app.db.rows import EXACTLY, KEY, Sized, kind_of, newest_unfinished, number, present, text, that_fit
 from app.db.sql import bind, exact, json_bytes
+from app.domain.estimate import Kind
 from app.domain.event import EVENT_MAX, EventId, words
 from app.domain.forms import File
 from app.domain.job import State
@@ -23,7 +24,7 @@ from app.times import microseconds, sql6, stored
 _COLUMNS = f"""
 SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,
   g.generationTime, g.downloadTime, g.aspectRatio, g.authorId, g.organizationId, g.createdAt, g.updatedAt,
-  g.completedAt, k.status, k.at, k.updated_at
+  g.completedAt, g.durationSeconds, g.numberOfVideos, k.status, k.at, k.updated_at, k.since
 FROM video_generations g {KEY}
 """
 
@@ -48,9 +49,12 @@ class _Row(NamedTuple):
     created_at: Any
     updated_at: Any
     completed_at: Any
+    seconds: Any
+    number: Any
     word: str | None
     at: int | None
     moved_at: Any
+    since: Any
 
 
 # What a job and its files take of an answer's bytes, beside the names of fields.
@@ -71,11 +75,6 @@ VIEW = (
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
 
-_TYPICAL = """
-SELECT AVG(g.processingTime) FROM rushes_events e JOIN video_generations g ON g.id = e.job_id
-WHERE e.id > %s AND e.event = 'completed'
-"""
-
 
 class BadCursorError(ValueError):
     """The cursor is not one that this service gave out."""
@@ -85,7 +84,7 @@ class BadCursorError(ValueError):
 class Generation:
     """One job as read: its columns, and its files in the gallery's form.
 
-    `status` is the sender's last word; times are microseconds since 1970.
+    `status` is the sender's last word, and `since` when it came first; times are microseconds since 1970.
     """
 
     id: str
@@ -105,6 +104,8 @@ class Generation:
     organization_id: str | None
     created_at: int
     completed_at: int | None
+    kind: Kind
+    since: int
     videos: list[File]
     num_videos: int
 
@@ -210,12 +211,6 @@ class Videos:
         listed = {row.id for row in shown}
         return shown, _generations(rows, await read_files(connection, [job for job in counted if job.id in listed]))
 
-    async def typical_seconds(self) -> float | None:
-        """The mean processing time among the newest events' completions; None when there are none."""
-        head = log.head_of(await self._pool.rows(log.HEAD))
-        ((mean,),) = await self._pool.rows(bind(_TYPICAL, max(0, head.number - 2000)))
-        return None if mean is None else float(mean)
-
 
 Files = dict[str, tuple[list[File], int]]
 """By the job's id: those that are shown, and how many there are."""
@@ -244,6 +239,7 @@ def _generation(row: _Row, videos: list[File], num_videos: int) -> Generation:
         aspect_ratio=words(row.aspect_ratio), author_id=words(row.author_id), organization_id=row.organization_id,
         created_at=now.created_at,
         completed_at=now.completed_at,
+        kind=kind_of(row.model, row.seconds, row.number), since=now.since,
         videos=videos, num_videos=num_videos,
     )  # fmt: skip
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any, NamedTuple
 
 import orjson
 
+from app.domain.estimate import Estimate
 from app.domain.forms import File
 from app.domain.job import FINISHED
 from app.times import rfc3339, stored
@@ -84,25 +84,6 @@ _ERROR_MAX = 64 * 1024  # bytes, as JSON
 _MESSAGE_MAX = 16 * 1024
 _FRAME = 256  # bytes, of all else around the files, and some more
 
-_WEEK = 7 * 86400
-
-
-class Typical:
-    """How long a generation takes, from those seen lately; the ground for `eta_seconds`."""
-
-    def __init__(self) -> None:
-        self.seconds: float | None = None
-
-    def observe(self, seconds: float | None) -> None:
-        if seconds is not None and 0 < seconds < _WEEK:
-            self.seconds = seconds if self.seconds is None else 0.8 * self.seconds + 0.2 * seconds
-
-    def eta(self, state: str, progress: int) -> int | None:
-        """Whole seconds to go; None when finished, or when nothing was seen yet."""
-        if self.seconds is None or state in FINISHED:
-            return None
-        return ceil(self.seconds * (100 - progress) / 100)
-
 
 def event_name(state: str) -> str:
     return state.lower() if state in FINISHED else "progress"
@@ -117,7 +98,7 @@ def event_data(
     message: str | None,
     occurred_at: int,
     error: str | None,
-    eta_seconds: int | None,
+    estimate: Estimate,
     videos: Sequence[File] | None = None,
     num_videos: int = 0,
 ) -> bytes:
@@ -131,7 +112,8 @@ def event_data(
         "message": _clipped(message, _MESSAGE_MAX),
         "occurred_at": rfc3339(occurred_at),
         "error": _clipped(error, _ERROR_MAX),
-        "eta_seconds": eta_seconds,
+        "eta_seconds": estimate.seconds,
+        "eta_p90_seconds": estimate.p90,
     }
     if videos is None:
         return _tight(orjson.dumps(shown | {"videos": []}))

@@ -47,7 +47,8 @@ class Follower:
 
     The newest events, `ring_size` of them or about `ring_max_bytes`, stay in memory for streams that come back. After
     `poll` seconds of silence the log is read, or after `poll_with_bus` while the bus brings the commits of other
-    processes. `settle` is how many seconds what is missing may take to arrive by itself.
+    processes. `on_event` is told of each event before the hub is. `settle` is how many seconds what is missing may take
+    to arrive by itself.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Follower:
         poll_with_bus: float,
         ring_size: int,
         ring_max_bytes: int,
+        on_event: Callable[[LogEvent], None] = lambda _: None,
         settle: float = 0.005,
     ) -> None:
         self._last = BEFORE_ALL
@@ -66,6 +68,7 @@ class Follower:
         self._hub = hub
         self._poll = poll
         self._poll_with_bus = poll_with_bus
+        self._on_event = on_event
         self._settle = settle
         self._silence = poll
         self._ring_bounds = ring_size, ring_max_bytes
@@ -197,6 +200,7 @@ class Follower:
         self._last = event.event_id
         if not event.is_readable:
             log.warning("event_unreadable", event_id=event.id, job_id=event.job_id)
+        self._on_event(event)
         await self._hub.publish(event)
 
     async def _read_log(self) -> None:

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from app import times
-from app.appkeys import COMMITTED, GENERATOR, ORDERS, PARKED, REGISTRAR, SETTINGS, TYPICAL, UPLOADS, VIDEOS, WRITER
+from app.appkeys import COMMITTED, ESTIMATES, GENERATOR, ORDERS, PARKED, REGISTRAR, SETTINGS, UPLOADS, VIDEOS, WRITER
 from app.auth.tokens import Identity
 from app.db.register import NewJob, Registered, TooManyUnfinishedError, UnknownOwnerError
 from app.db.requests import KeyReusedError, Request, of_sender
@@ -192,7 +192,7 @@ async def _registered(
         raise _gone(job_id)
     if job is None or (how != "made" and job.author_id != new.author_id):
         raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
-    body: schemas.RegisteredJob = {"job_id": job.id, **job_of(job, request.app[TYPICAL])}
+    body: schemas.RegisteredJob = {"job_id": job.id, **job_of(job, request.app[ESTIMATES])}
     return reply(body, 201 if how == "made" else 200)
 
 

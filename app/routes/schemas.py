@@ -30,13 +30,15 @@ class Generation(TypedDict):
 
 
 class Job(Generation):
-    """A job in any state. `status` is the sender's last word in lower case, `eta_seconds` an estimate."""
+    """A job in any state. `status` is the sender's last word in lower case, `eta_seconds` an estimate. Nine of ten take
+    no longer than `eta_p90_seconds`."""
 
     state: State
     progress: int
     message: str | None
     error: str | None
     eta_seconds: int | None
+    eta_p90_seconds: int | None
 
 
 class RegisteredJob(Job):

@@ -1,9 +1,9 @@
 """Jobs in the forms that the API answers them in."""
 
 from app.db.videos import Generation
-from app.domain.event import Typical
+from app.domain.estimate import Estimates
 from app.routes import schemas
-from app.times import rfc3339
+from app.times import now, rfc3339
 
 
 def generation_of(job: Generation) -> schemas.Generation:
@@ -25,11 +25,13 @@ def generation_of(job: Generation) -> schemas.Generation:
     }
 
 
-def job_of(job: Generation, typical: Typical) -> schemas.Job:
-    """As a job in any state is told of. `typical` is the ground for its estimate."""
+def job_of(job: Generation, estimates: Estimates) -> schemas.Job:
+    """As a job in any state is told of. `estimates` are the ground for its own."""
+    estimate = estimates.at(now(), job.kind, job.state, job.status, job.since)
     return {
         **generation_of(job),
-        "eta_seconds": typical.eta(job.state, job.progress),
+        "eta_seconds": estimate.seconds,
+        "eta_p90_seconds": estimate.p90,
         "state": job.state,
         "progress": job.progress,
         "message": job.message,

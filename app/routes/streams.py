@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from app import errors
-from app.appkeys import HUB, LOG, SNAPSHOTS, STREAMS, TYPICAL
+from app.appkeys import ESTIMATES, HUB, LOG, SNAPSHOTS, STREAMS
 from app.auth.tokens import Identity
 from app.errors import ApiError
 from app.push import sse, websocket
@@ -157,7 +157,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
 
 
 async def _first(request: web.Request, who: Identity, job_id: str | None) -> Snapshot:
-    first = await snapshot(request.app[SNAPSHOTS], request.app[TYPICAL], job_id, who.user_id)
+    first = await snapshot(request.app[SNAPSHOTS], request.app[ESTIMATES], job_id, who.user_id)
     if job_id is not None and not (first.events and who.may_see(*first.events[0].owner)):
         raise errors.not_found()
     return first

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from app import errors
-from app.appkeys import ANSWERS, READING, SETTINGS, TYPICAL, VIDEOS
+from app.appkeys import ANSWERS, ESTIMATES, READING, SETTINGS, VIDEOS
 from app.auth.tokens import Identity
 from app.db.videos import BadCursorError, Generation
 from app.domain.event import EventId
@@ -74,7 +74,7 @@ async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> 
     body: schemas.Gallery = {
         "generations": [{**generation_of(job), "status": "completed"} for job in page.completed],
         "next_cursor": page.next_cursor,
-        "active": [job_of(job, request.app[TYPICAL]) for job in page.active],
+        "active": [job_of(job, request.app[ESTIMATES]) for job in page.active],
         "last_event_id": str(page.head),
         "channel": _channel(who),
     }
@@ -101,7 +101,7 @@ async def detail(request: web.Request) -> web.StreamResponse:
         except BadCursorError as error:
             raise ApiError(400, "invalid_request", f"{error}.") from None
     seen: schemas.JobAsSeen = {
-        **job_of(job, request.app[TYPICAL]),
+        **job_of(job, request.app[ESTIMATES]),
         "last_event_id": str(head),
         "channel": _channel(who),
         "own": job.author_id == who.user_id,

@@ -57,9 +57,9 @@ export class Gallery {
     return this.#jobs.size;
   }
 
-  /** How many jobs go on. */
+  /** The jobs that go on. */
   get unfinished() {
-    return [...this.#jobs.values()].filter(isUnfinished).length;
+    return [...this.#jobs.values()].filter(isUnfinished);
   }
 
   /** Whether there are earlier pages. */

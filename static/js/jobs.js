@@ -40,11 +40,17 @@ import { isNewer, NONE } from "./live/ids.js";
  * @property {number} progress 0 to 100
  * @property {string} message
  * @property {string | null} error
- * @property {number | null} eta_seconds
+ * @property {number | null} eta_seconds both estimates are 0 where it takes longer than nearly all did
+ * @property {number | null} eta_p90_seconds
  * @property {File[]} videos
  */
 
-/** @typedef {Details & State & { id: string, eventId: string }} Job `eventId` is the newest event's that it shows */
+/**
+ * `eventId` is that of the newest event that it shows, `heardAt` when its state was heard, in milliseconds, and `shown` the
+ * percent that was shown of it last.
+ *
+ * @typedef {Details & State & { id: string, eventId: string, heardAt: number, shown: number | null }} Job
+ */
 /**
  * A job as the API answers it.
  *
@@ -67,7 +73,7 @@ export const isUnfinished = (job) => UNFINISHED.includes(job.state);
  */
 export function newJob(id) {
   return { id, prompt: null, aspect_ratio: null, created_at: null, state: "PENDING", progress: 0, message: "",
-    error: null, eta_seconds: null, videos: [], eventId: NONE };
+    error: null, eta_seconds: null, eta_p90_seconds: null, videos: [], eventId: NONE, heardAt: Date.now(), shown: null };
 }
 
 /**
@@ -82,10 +88,21 @@ export function applyItem(job, item) {
   job.progress = item.progress ?? (job.state === "COMPLETED" ? 100 : 0);
   job.message = item.message ?? "";
   job.error = item.error ?? null;
-  job.eta_seconds = item.eta_seconds ?? null;
   job.videos = item.videos ?? [];
   job.eventId = NONE; // after a reset the log may count from lower ids again
+  hear(job, item);
   return job;
+}
+
+/**
+ * Takes the estimates, which count from now on. Of what has ended nothing is shown any more: a new try begins below.
+ *
+ * @param {Job} job
+ * @param {Partial<Pick<State, "eta_seconds" | "eta_p90_seconds">>} told
+ */
+function hear(job, { eta_seconds: eta = null, eta_p90_seconds: p90 = null }) {
+  Object.assign(job, { eta_seconds: eta, eta_p90_seconds: p90, heardAt: Date.now() });
+  if (!isUnfinished(job)) job.shown = null;
 }
 
 /**
@@ -112,7 +129,7 @@ export function applyEvent(job, { id, event, data }) {
   job.progress = data.progress ?? job.progress;
   job.message = data.message ?? "";
   job.error = data.error ?? null;
-  job.eta_seconds = data.eta_seconds ?? null;
+  hear(job, data);
   job.created_at ??= data.occurred_at ?? null;
   if (data.videos?.length) job.videos = data.videos;
   return true;

@@ -9,7 +9,7 @@ from app.db.columns import Columns
 from app.db.connection import connect
 from app.db.errors import ValuesRefusedError
 from app.db.writer.batch import Batch
-from app.domain.event import Typical
+from app.domain.estimate import Estimates
 from tests.client import running
 from tests.processes import run
 from tests.servers import is_mysql
@@ -30,7 +30,7 @@ class Sender:
         """Its outcome. Raises the refusal that no trying again mends."""
         while True:
             one = delivery(document)
-            batch = Batch([one], "fr", Typical(), create_unknown=True, columns=self.columns)
+            batch = Batch([one], "fr", Estimates(), create_unknown=True, columns=self.columns)
             try:
                 await batch.commit(self._connection)
             except ValuesRefusedError as error:

@@ -110,7 +110,10 @@ def test_column_that_a_killed_migration_added_stays_with_what_is_in_it(empty_url
     migrate.apply(empty_url)
     added = [path.stem for path in MIGRATIONS if path.name >= "0011"]
     sql("DELETE FROM _yoyo_migration WHERE migration_id >= '0011'")
-    sql("INSERT INTO rushes_jobs VALUES ('j1', 'failed', 0, 1, 5, '', NULL, NOW(3), '2025-10-23 14:30:00.123')")
+    sql(
+        "INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, updated_at, created_at)"
+        " VALUES ('j1', 'failed', 0, 1, 5, '', NOW(3), '2025-10-23 14:30:00.123')"
+    )
     assert migrate.apply(empty_url).applied == added
     assert sql("SELECT CAST(created_at AS CHAR) FROM rushes_jobs") == (("2025-10-23 14:30:00.123000",),)
 
@@ -119,7 +122,10 @@ def test_keys_from_before_a_column_was_added_stay(empty_url, sql):
     migrate.apply(empty_url)
     sql("DELETE FROM _yoyo_migration WHERE migration_id >= '0011'")
     sql("ALTER TABLE rushes_jobs DROP COLUMN created_at")
-    sql("INSERT INTO rushes_jobs VALUES ('j1', 'failed', 0, 1, 5, '', NULL, NOW(3))")
+    sql(
+        "INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, updated_at)"
+        " VALUES ('j1', 'failed', 0, 1, 5, '', NOW(3))"
+    )
     migrate.apply(empty_url)
     assert sql("SELECT job_id, created_at FROM rushes_jobs") == (("j1", None),)
 

@@ -14,7 +14,7 @@ from app.db.writer.batch import Batch
 from app.db.writer.inbox import statement_bytes
 from app.db.writer.queue import Queue
 from app.domain.delivery import Delivery
-from app.domain.event import Typical
+from app.domain.estimate import Estimates
 from tests.client import running
 from tests.gate import Gate
 from tests.waiting import until
@@ -116,7 +116,7 @@ async def test_metadata_of_a_hundred_files_are_sent_once_and_stored_with_each(da
     sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('j1', 'p', 'u1', NOW(3))")
     sent = with_metadata("j1", "'" * 30_000 + "\\\U0001f600é", 100)
     connection = await connect(database_url, 5.0)
-    batch = Batch([sent], "fr", Typical())
+    batch = Batch([sent], "fr", Estimates())
     size = 0
     written = connection._raw._writer.transport.write
 

@@ -11,8 +11,9 @@ from app.db import health
 from app.db.connection import Connection, connect
 from app.db.log import Log
 from app.db.pool import Pool
-from app.db.videos import Videos
+from app.db.samples import Samples
 from app.db.writer import set_aside
+from app.domain.estimate import Estimates, Kind
 from app.generator import HttpGenerator
 from app.main import _hub
 from app.push.follower import Follower
@@ -350,7 +351,8 @@ async def test_retention_costs_the_same_whatever_is_young(sql, counting, largest
         add_events(sql, MANY, 1, start=start)
         add_heap(sql, MANY, start)
         sql(
-            "INSERT INTO rushes_jobs SELECT id, 'pending', 0, 1, 0, '', NULL, createdAt, createdAt"
+            "INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, updated_at, created_at)"
+            " SELECT id, 'pending', 0, 1, 0, '', createdAt, createdAt"
             " FROM video_generations WHERE id >= %s",
             f"heap{start:07}",
         )
@@ -377,18 +379,17 @@ async def test_start_of_the_follower_costs_what_its_ring_holds(sql, counting, la
 
 
 async def test_estimate_at_the_start_costs_the_same_whatever_lies_there(sql, counting, pool):
-    videos = Videos(pool, 1 << 20)
+    samples = Samples(pool, estimates := Estimates())
     add_heap(sql, 3000, status="COMPLETED")
-    sql("UPDATE video_generations SET processingTime = 60")
     add_events(sql, 3000, 1)
     sql("UPDATE rushes_events SET event = 'completed', job_id = CONCAT('heap', LPAD(id, 7, '0'))")
-    before = await counting.cost(videos.typical_seconds)
+    before = await counting.cost(samples.begin)
     assert before < 10_000
-    assert await videos.typical_seconds() == 60.0
+    assert estimates.of(Kind("veo-2.0-generate-001", 8, 1), "pending", 0).seconds is not None
     add_heap(sql, MANY, 3001, status="COMPLETED")
     add_events(sql, MANY, 1, start=3001)
     sql("UPDATE rushes_events SET event = 'completed', job_id = CONCAT('heap', LPAD(id, 7, '0'))")
-    assert await counting.cost(videos.typical_seconds) < before + FEW
+    assert await counting.cost(samples.begin) < before + FEW
 
 
 async def test_look_whether_the_database_is_well_costs_the_same_whatever_lies_there(database_url, sql, counting, pool):

@@ -279,14 +279,6 @@ def deadlocks(sql) -> int:
     return int(sql("SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'")[0][0])
 
 
-async def test_only_what_was_committed_tells_how_long_a_generation_takes(harness, sql):
-    add_jobs(sql, "j1", "j2")
-    (refused,) = kinds(await harness.submit(completion("j1", video("k", filename="x" * 300))))
-    assert (refused, harness.typical.seconds) == ("dead", None)
-    await harness.submit(completion("j2", video("k2")))
-    assert harness.typical.seconds == 120.5
-
-
 @pytest.mark.parametrize("state", ["PROCESSING", "COMPLETED"])
 async def test_completion_without_a_file_does_not_fail_a_job_to_which_another_program_gave_one(harness, sql, state):
     add_jobs(sql, "j1")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.estimate import UNKNOWN
 from app.domain.event import EVENT_MAX, event_data, gallery_file
 
 texts = st.builds(
@@ -17,7 +18,7 @@ texts = st.builds(
 def data(**fields) -> bytes:
     told = {
         "job_id": "j" * 191, "status": "completed", "state": "COMPLETED", "progress": 100, "message": None,
-        "occurred_at": 0, "error": None, "eta_seconds": None,
+        "occurred_at": 0, "error": None, "estimate": UNKNOWN,
     }  # fmt: skip
     return event_data(**(told | fields))
 

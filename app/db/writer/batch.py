@@ -14,11 +14,12 @@ from app.db.writer.write_set import WriteSet
 from app.domain import job as rules
 from app.domain import payload
 from app.domain.delivery import Delivery, Outcome
-from app.domain.event import LogEvent, Typical, event_data, event_name
+from app.domain.estimate import Estimate, Estimates
+from app.domain.event import LogEvent, event_data, event_name
 from app.domain.job import StatusUpdate
 from app.ids import RESERVED
 from app.texts import MESSAGES
-from app.times import now
+from app.times import now, sql6, stored
 
 _BETWEEN = 2  # bytes, between two statements of a packet
 
@@ -56,7 +57,7 @@ class Batch:
         self,
         deliveries: list[Delivery],
         language: str,
-        typical: Typical,
+        estimates: Estimates,
         *,
         create_unknown: bool = False,
         checks_duplicates: bool = True,
@@ -71,12 +72,11 @@ class Batch:
         self.held: list[Delivery] = []
         self.events: list[LogEvent] = []
         self._language = language
-        self._typical = typical
+        self._estimates = estimates
         self._columns = columns or Columns()
         self._read_set = ReadSet()
         self._write_set = WriteSet(self._columns)
         self._record = Record()
-        self._took: list[float | None] = []
         self._packet_max = 0
         self._sent = False
         self._failure: Exception | None = None
@@ -105,8 +105,6 @@ class Batch:
             raise
         if self.events:
             log.number(self.events, results)
-        for seconds in self._took:
-            self._typical.observe(seconds)
 
     def _go_on(self, answers: list[Any]) -> list[bytes]:
         """What to send when the reads are answered, at once; nothing when that needs more reading, or fails."""
@@ -183,9 +181,12 @@ class Batch:
         refused = self._refusal(job_row, update)
         if refused is not None:
             return Outcome("dead", row.id, *refused)
+        before = job_row.job.status
         change = rules.apply(job_row.job, update, row.received_at, self._language)
         if change is None:
             return Outcome("stale", row.id, status=job_row.job.status, state=job_row.job.state)
+        if job_row.job.status != before or not job_row.since:
+            job_row.since = sql6(row.received_at)
         self._apply(job_row, update, change)
         job = job_row.job
         return Outcome(
@@ -236,8 +237,6 @@ class Batch:
         row.columns |= change.columns
         self._write_set.put_files(row, update, change)
         self._read_set.key_owner |= {file.s3_key: row.id for file in change.new_files}
-        if job.state == "COMPLETED":
-            self._took.append(change.columns.get("processingTime"))
         self.events.append(
             LogEvent(
                 0,
@@ -253,11 +252,16 @@ class Batch:
                     message=job.message or MESSAGES[self._language]["completed"],
                     occurred_at=change.at,
                     error=job.error,
-                    eta_seconds=self._typical.eta(job.state, job.progress),
+                    estimate=self._estimate(row),
                     videos=[row.gallery[key] for key in sorted(row.gallery)] if job.state == "COMPLETED" else None,
                 ),
             )
         )
+
+    def _estimate(self, row: JobRow) -> Estimate:
+        job = row.job
+        since = row.created_at if job.status == "pending" and row.created_at else row.since
+        return self._estimates.at(now(), row.kind, job.state, job.status, stored(since) or 0)
 
     def _writes(self) -> list[bytes]:
         at = now()

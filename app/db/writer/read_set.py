@@ -12,6 +12,7 @@ from app.db.sql import bind
 from app.db.writer.inbox import Received, find_by_key, find_recorded
 from app.domain import job as rules
 from app.domain.delivery import Delivery, Outcome
+from app.domain.estimate import Kind
 from app.domain.event import stored_file, whole
 from app.domain.forms import File
 from app.domain.job import Position, StatusUpdate
@@ -20,15 +21,17 @@ from app.domain.job import Position, StatusUpdate
 # what the row says comes in one column: decoding a column costs us more than it costs the server. CONCAT_WS leaves out
 # what is NULL, which a table that is not ours may have anywhere.
 _LOCK = """
-SELECT id, authorId, organizationId, CONCAT_WS('|', COALESCE(status, ''), COALESCE(progress, ''),
-  COALESCE(createdAt, ''), COALESCE(completedAt, ''), COALESCE(updatedAt, ''))
+SELECT id, authorId, organizationId, CONCAT_WS('|', COALESCE(model, ''), COALESCE(status, ''), COALESCE(progress, ''),
+  COALESCE(durationSeconds, ''), COALESCE(numberOfVideos, ''), COALESCE(createdAt, ''), COALESCE(completedAt, ''),
+  COALESCE(updatedAt, ''))
 FROM video_generations WHERE id IN %s ORDER BY id FOR UPDATE SKIP LOCKED
 """
 
 # Not locked, and not joined to the above: whoever writes here holds the job's row, and a key that
 # SKIP LOCKED passed over would be a key forgotten. CONCAT_WS leaves out a created_at that is not known.
 _POSITIONS = """
-SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie, created_at), file_keys
+SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie, COALESCE(since, updated_at), created_at),
+  file_keys
 FROM rushes_jobs WHERE job_id IN %s
 """
 
@@ -48,6 +51,8 @@ FROM video_files WHERE generationId IN %s
 
 _KEY_OWNERS = "SELECT s3Key, generationId FROM video_files WHERE s3Key IN %s"
 
+_UNKNOWN_KIND = Kind(rules.DEFAULT_MODEL, 0, 0)
+
 _Read = tuple[Statement, Callable[[list[Any]], None]]
 """A statement, and what takes its rows."""
 
@@ -56,7 +61,8 @@ _Read = tuple[Statement, Callable[[list[Any]], None]]
 class JobRow:
     """A locked row, and what the batch does to it.
 
-    `created_at` is as the database writes it, empty where there is none; `finished_at` in microseconds.
+    `created_at`, and `since` when it is at its stage, are as the database writes them, empty where there is none;
+    `finished_at` is in microseconds.
     `without_position`: it was there before, and what rushes_jobs knows is another row's.
     """
 
@@ -65,6 +71,8 @@ class JobRow:
     organization_id: str | None
     job: rules.Job
     created_at: str = ""
+    kind: Kind = _UNKNOWN_KIND
+    since: str = ""
     finished_at: int = 0
     without_position: bool = False
     prompt: str | None = None
@@ -165,7 +173,7 @@ class ReadSet:
 
     def _load_jobs(self, rows: list[Any]) -> None:
         for job_id, author, organization, state_row in rows:
-            state, progress, created_at, completed_at, updated_at = state_row.rsplit("|", 4)
+            model, state, progress, seconds, number, created_at, completed_at, updated_at = state_row.rsplit("|", 7)
             ended = times.stored(completed_at) if completed_at else None
             state, at = rules.state_of(state, ended=ended is not None), whole(progress)
             job = rules.Job(state, rules.status_word(state, at), at)
@@ -173,7 +181,14 @@ class ReadSet:
             if state in rules.FINISHED:
                 finished_at = ended or times.stored(updated_at) or 0
             self.jobs[job_id] = JobRow(
-                job_id, author or "", organization, job, created_at, finished_at, without_position=True
+                job_id,
+                author or "",
+                organization,
+                job,
+                created_at,
+                Kind(model, whole(seconds), whole(number)),
+                finished_at=finished_at,
+                without_position=True,
             )
 
     def _load_positions(self, rows: list[Any]) -> None:
@@ -182,11 +197,12 @@ class ReadSet:
             if row is None:
                 self._positions_alone.append(job_id)
                 continue
-            status, has_files, at, stage, tie, *known = state_row.split("|")
+            status, has_files, at, stage, tie, since, *known = state_row.split("|")
             if any(_to_the_digit(created_at) != _to_the_digit(row.created_at) for created_at in known):
                 continue  # the key of a job that was deleted, before this one was inserted under its id
             job = row.job
             row.without_position = False
+            row.since = since
             job.status = status
             job.position = Position(has_files == "1", int(at), int(stage), tie)
             job.has_any = job.position.has_files

@@ -31,9 +31,11 @@ _INSERT_FILES = f"INSERT INTO video_files ({', '.join(_NEW_FILE)}) VALUES %s"
 _DEFAULT = Raw(b"DEFAULT")
 
 _SET_POSITIONS = """
-INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at) VALUES %s
+INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at,
+  since) VALUES %s
 ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at), stage = VALUES(stage),
-  tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at), created_at = VALUES(created_at)
+  tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at), created_at = VALUES(created_at),
+  since = VALUES(since)
 """
 
 _CREATED_AT = "(SELECT createdAt FROM video_generations WHERE id = %s)"
@@ -134,5 +136,5 @@ def _position_row(row: JobRow, at: Raw) -> list[Any]:
     created_at = row.created_at or None if row.prompt is None else Raw(bind(_CREATED_AT, row.id))
     return [
         row.id, row.job.status, int(position.has_files), position.at, position.stage, position.tie,
-        file_keys_json(row.job.file_keys), at, created_at,
+        file_keys_json(row.job.file_keys), at, created_at, row.since or None,
     ]  # fmt: skip

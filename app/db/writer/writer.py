@@ -31,7 +31,8 @@ from app.db.writer.batch import MAX_FILES, Batch
 from app.db.writer.outage import Outage
 from app.db.writer.queue import Queue, Waiting
 from app.domain.delivery import Delivery, Outcome
-from app.domain.event import LogEvent, Typical
+from app.domain.estimate import Estimates
+from app.domain.event import LogEvent
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class Writer:
         url: str,
         *,
         language: str,
-        typical: Typical,
+        estimates: Estimates,
         on_commit: Callable[[list[LogEvent]], None],
         batch_max: int,
         batch_max_bytes: int,
@@ -70,7 +71,7 @@ class Writer:
     ) -> None:
         self._url = url
         self._language = language
-        self._typical = typical
+        self._estimates = estimates
         self._on_commit = on_commit
         self._wait = wait
         self._pending_max = pending_max
@@ -265,7 +266,7 @@ class Writer:
         return Batch(
             deliveries,
             self._language,
-            self._typical,
+            self._estimates,
             create_unknown=self._create_unknown,
             checks_duplicates=checks_duplicates,
             max_files=self._max_files,

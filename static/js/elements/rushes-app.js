@@ -7,6 +7,7 @@ import { Gallery } from "../gallery.js";
 import { t } from "../i18n.js";
 import { Refusal } from "../refusal.js";
 import { part, slots } from "../slots.js";
+import { tellTab } from "../tab.js";
 
 /**
  * The whole page: shows a gallery in cards, and joins it with the elements inside it. `view` is "loading", "filled",
@@ -35,6 +36,8 @@ export class RushesApp extends HTMLElement {
   #cards = new Map();
   /** @type {number | undefined} */
   #clock;
+  /** @type {number | undefined} */
+  #second;
   #listening = new AbortController();
   #gallery = new Gallery({
     show: (job, place) => this.#show(job, place),
@@ -51,12 +54,14 @@ export class RushesApp extends HTMLElement {
     this.#slots = slots(this);
     this.#listen();
     this.#clock = setInterval(() => this.#refreshTimes(), 30_000);
+    this.#second = setInterval(() => tellTab(this.#gallery.unfinished), 1_000);
     this.#gallery.load();
   }
 
   disconnectedCallback() {
     this.#listening.abort();
     clearInterval(this.#clock);
+    clearInterval(this.#second);
     this.#gallery.close();
   }
 
@@ -168,10 +173,11 @@ export class RushesApp extends HTMLElement {
   }
 
   #updateView() {
-    const { size, unfinished: count, hasMore } = this.#gallery;
+    const { size, unfinished: { length: count }, hasMore } = this.#gallery;
     this.setAttribute("view", size === 0 ? "empty" : "filled");
     this.#slots.count.textContent = count === 0 ? "" : t("gallery.active", { count });
     this.#slots.more.hidden = !hasMore;
+    tellTab(this.#gallery.unfinished);
   }
 
   #refreshTimes() {

@@ -1,30 +1,32 @@
-/** @import { State } from "../jobs.js" */
+/** @import { Job } from "../jobs.js" */
 
 import { duration } from "../format.js";
 import { stamp, t } from "../i18n.js";
+import { newJob } from "../jobs.js";
 import { slots } from "../slots.js";
+import { onward, timeLeft } from "../timeleft.js";
 
 /**
- * An unfinished job's state, bar and remaining time, counted down between events. What is inside comes from
- * `<template id="progress">`.
+ * An unfinished job's state, bar and remaining time. Between events the bar creeps on and the time counts down; whoever
+ * hears the page is told of stages only. What is inside comes from `<template id="progress">`.
  *
  * @customElement rushes-progress
  * @example
  *   <rushes-progress></rushes-progress>
  * @example
- *   progress.show({ state: "PROCESSING", progress: 50, message: "Generating", eta_seconds: 12 });
+ *   applyEvent(job, event);
+ *   progress.show(job);
  */
 export class RushesProgress extends HTMLElement {
   /** @type {Record<string, HTMLElement>} */
   #slots;
-  /** @type {number | null} */
-  #readyAt = null;
+  #job = newJob("");
   /** @type {number | undefined} */
   #tick;
 
   connectedCallback() {
     this.#prepare();
-    this.#tick = setInterval(() => this.#renderEta(), 1000);
+    this.#tick = setInterval(() => this.#tell(), 1000);
   }
 
   disconnectedCallback() {
@@ -32,22 +34,21 @@ export class RushesProgress extends HTMLElement {
   }
 
   /**
-   * Shows where a job stands; `eta_seconds` counts from now.
+   * Shows where a job stands.
    *
-   * @param {Pick<State, "progress" | "state" | "message" | "eta_seconds">} job
+   * @param {Job} job
    */
-  show({ progress, state, message, eta_seconds: eta }) {
+  show(job) {
     this.#prepare();
-    const { bar, number } = this.#slots;
+    this.#job = job;
+    const { progress, state, message } = job;
+    const { bar } = this.#slots;
     const value = String(Math.min(100, Math.max(0, Math.round(progress))));
-    this.style.setProperty("--value", value);
-    number.textContent = value;
     this.#slots.state.textContent = t(`state.${state === "PENDING" ? state : "PROCESSING"}`);
     this.#slots.message.textContent = message;
     bar.setAttribute("aria-valuenow", value);
     bar.setAttribute("aria-valuetext", message ? `${value} % – ${message}` : `${value} %`);
-    this.#readyAt = eta === null ? null : Date.now() + eta * 1000;
-    this.#renderEta();
+    this.#tell();
   }
 
   #prepare() {
@@ -57,8 +58,23 @@ export class RushesProgress extends HTMLElement {
     this.append(content);
   }
 
-  #renderEta() {
-    const left = this.#readyAt === null ? null : (this.#readyAt - Date.now()) / 1000;
-    this.#slots.eta.textContent = left === null ? "" : left < 1 ? t("job.soon") : `≈ ${duration(left)}`;
+  #tell() {
+    const job = this.#job;
+    const { value, seconds, usually, late } = timeLeft(job, job.heardAt, Date.now());
+    job.shown = onward(job.shown, value);
+    const shown = String(Math.floor(job.shown));
+    this.style.setProperty("--value", job.shown.toFixed(1));
+    this.#slots.number.textContent = shown;
+    this.#slots.eta.textContent = late ? t("job.late") : inWords(seconds, usually);
+    this.#slots.eta.title = usually === null ? "" : t("job.usually", { time: duration(usually) });
   }
+}
+
+/**
+ * @param {number | null} seconds
+ * @param {number | null} usually
+ */
+function inWords(seconds, usually) {
+  if (seconds !== null) return `≈ ${duration(seconds)}`;
+  return usually === null ? "" : t("job.usually", { time: duration(usually) });
 }

@@ -139,8 +139,9 @@ function settled(ask, milliseconds, signal) {
  * @returns {LiveEvent}
  */
 function eventOf(job, id) {
-  const { status, state, progress, message, error, eta_seconds, videos, num_videos } = job;
-  const data = { job_id: job.id, status, state, progress, message, occurred_at: null, error, eta_seconds, videos };
+  const { status, state, progress, message, error, eta_seconds, eta_p90_seconds, videos, num_videos } = job;
+  const data = { job_id: job.id, status, state, progress, message, occurred_at: null, error, eta_seconds, eta_p90_seconds,
+    videos };
   const counted = state === "COMPLETED" ? { num_videos } : {};
   return { id, event: NAMES[state ?? ""] ?? "progress", data: { ...data, ...counted } };
 }
