@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections import Counter
 from typing import Any
 
 import structlog
@@ -42,3 +43,17 @@ class _Libraries(logging.Handler):
         message = record.msg if record.name.startswith("aiohttp.") else record.getMessage()
         event = structlog.get_logger(record.name)
         event.log(record.levelno, "library", logger=record.name, message=str(message), exc_info=record.exc_info)
+
+
+_unknown: Counter[str] = Counter()
+_UNKNOWN_MAX = 1000
+
+
+def note_unknown_codes(codes: list[str]) -> None:
+    """Counts codes of providers that no table knows, and tells an operator of each, the first time and the tenth and so
+    on: the table has grown old."""
+    for code in codes:
+        if code in _unknown or len(_unknown) < _UNKNOWN_MAX:
+            _unknown[code] += 1
+            if set(str(_unknown[code])[1:]) <= {"0"} and str(_unknown[code])[0] == "1":
+                structlog.get_logger(__name__).warning("support_code_unknown", code=code, times=_unknown[code])

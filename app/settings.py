@@ -13,6 +13,7 @@ from app.auth.proxies import parse_networks
 from app.auth.signature import PREFIX, check_secrets
 from app.db.url import parameters
 from app.domain.payload import DEPTH_MAX, VALUES_MAX
+from app.texts import Language
 from app.values import Network, Size
 from app.values import is_loopback as is_loopback  # noqa: PLC0414 - those who have settings ask it of them
 
@@ -67,7 +68,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     public_url: str | None = None
-    app_language: Literal["fr", "en"] = "fr"
+    app_language: Language = "fr"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     auth_jwt_secret: SecretStr | None = None

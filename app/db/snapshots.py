@@ -16,13 +16,14 @@ from app.db.videos import VIEW, read_files
 from app.domain.estimate import Estimates, Kind
 from app.domain.event import EventId, LogEvent, event_data, event_name, words
 from app.domain.forms import File
+from app.domain.partial import Partial, partial_of
 from app.times import now
 
 # No prompt: it may be longer than all else.
 _COLUMNS = f"""
 SELECT g.id, g.status, g.progress, LEFT(g.message, %s), LEFT(g.error, %s), g.authorId, g.organizationId,
   g.createdAt, g.updatedAt, g.completedAt, g.model, g.durationSeconds, g.numberOfVideos, k.status, k.at, k.updated_at,
-  k.since
+  k.since, k.partial
 FROM video_generations g {KEY}
 """
 
@@ -47,6 +48,7 @@ class _Row(NamedTuple):
     at: int | None
     moved_at: Any
     since: Any
+    partial: Any
 
 
 # Characters. Texts of an unfinished job are short, where other programs do not write them.
@@ -90,6 +92,7 @@ class JobState:
     since: int
     videos: list[File]
     num_videos: int
+    partial: Partial | None
 
     def event(self, estimates: Estimates) -> LogEvent:
         """The job's present state as an event without an id of its own."""
@@ -104,6 +107,7 @@ class JobState:
             estimate=estimates.at(now(), self.kind, self.state, self.status, self.since),
             videos=self.videos if self.state == "COMPLETED" else None,
             num_videos=self.num_videos,
+            partial=self.partial,
         )
         return LogEvent(0, self.id, self.author_id, self.organization_id, event_name(self.state), data)
 
@@ -220,5 +224,5 @@ def _job(row: _Row, videos: Sequence[File] = (), num_videos: int = 0) -> JobStat
         author_id=words(row.author_id), organization_id=row.organization_id,
         created_at=at.created_at, at=at.at, moved_at=at.moved_at,
         kind=kind_of(row.model, row.seconds, row.number), since=at.since,
-        videos=list(videos), num_videos=num_videos,
+        videos=list(videos), num_videos=num_videos, partial=partial_of(row.partial),
     )  # fmt: skip

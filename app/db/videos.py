@@ -19,12 +19,13 @@ from app.domain.estimate import Kind
 from app.domain.event import EVENT_MAX, EventId, words
 from app.domain.forms import File
 from app.domain.job import State
+from app.domain.partial import Partial, partial_of
 from app.times import microseconds, sql6, stored
 
 _COLUMNS = f"""
 SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,
   g.generationTime, g.downloadTime, g.aspectRatio, g.authorId, g.organizationId, g.createdAt, g.updatedAt,
-  g.completedAt, g.durationSeconds, g.numberOfVideos, k.status, k.at, k.updated_at, k.since
+  g.completedAt, g.durationSeconds, g.numberOfVideos, k.status, k.at, k.updated_at, k.since, k.partial
 FROM video_generations g {KEY}
 """
 
@@ -55,6 +56,7 @@ class _Row(NamedTuple):
     at: int | None
     moved_at: Any
     since: Any
+    partial: Any
 
 
 # What a job and its files take of an answer's bytes, beside the names of fields.
@@ -108,6 +110,7 @@ class Generation:
     since: int
     videos: list[File]
     num_videos: int
+    partial: Partial | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +243,7 @@ def _generation(row: _Row, videos: list[File], num_videos: int) -> Generation:
         created_at=now.created_at,
         completed_at=now.completed_at,
         kind=kind_of(row.model, row.seconds, row.number), since=now.since,
-        videos=videos, num_videos=num_videos,
+        videos=videos, num_videos=num_videos, partial=partial_of(row.partial),
     )  # fmt: skip
 
 

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.domain.estimate import Estimate
+from app.domain.failure import Failure, recognise, redacted
 from app.domain.forms import File
 from app.domain.job import FINISHED
+from app.domain.partial import Partial
 from app.times import rfc3339, stored
 
 
@@ -82,7 +84,7 @@ FILES_MAX = 100
 
 _ERROR_MAX = 64 * 1024  # bytes, as JSON
 _MESSAGE_MAX = 16 * 1024
-_FRAME = 256  # bytes, of all else around the files, and some more
+_FRAME = 512  # bytes, of all else around the files, and some more
 
 
 def event_name(state: str) -> str:
@@ -101,6 +103,7 @@ def event_data(
     estimate: Estimate,
     videos: Sequence[File] | None = None,
     num_videos: int = 0,
+    partial: Partial | None = None,
 ) -> bytes:
     """The `data` of one event, of `EVENT_MAX` at most. `occurred_at` is in microseconds since 1970. `videos`, where the
     job is completed, are its files, or the first of `num_videos`: as many as fit are told."""
@@ -111,14 +114,29 @@ def event_data(
         "progress": progress,
         "message": _clipped(message, _MESSAGE_MAX),
         "occurred_at": rfc3339(occurred_at),
-        "error": _clipped(error, _ERROR_MAX),
+        "error": _clipped(redacted(error), _ERROR_MAX),
         "eta_seconds": estimate.seconds,
         "eta_p90_seconds": estimate.p90,
     }
+    shown |= _outcome(failure_of(state, error, partial, max(num_videos, len(videos or ()))), partial)
     if videos is None:
         return _tight(orjson.dumps(shown | {"videos": []}))
     files = [orjson.Fragment(file) for file in fitting(videos, EVENT_MAX - _FRAME - len(orjson.dumps(shown)))]
     return _tight(orjson.dumps(shown | {"videos": files, "num_videos": max(num_videos, len(videos))}))
+
+
+def failure_of(state: str, error: str | None, partial: Partial | None, num_videos: int) -> Failure | None:
+    """Why a job has failed, or has brought fewer videos than were asked for; None for all others."""
+    if state == "FAILED":
+        return recognise(error)
+    return partial.failure if state == "COMPLETED" and partial and num_videos < partial.requested else None
+
+
+def _outcome(failure: Failure | None, partial: Partial | None) -> dict[str, Any]:
+    if failure is None:
+        return {"failure": None}
+    counts = {} if partial is None else {"requested": partial.requested, "generated": partial.generated}
+    return {"failure": failure._asdict(), **counts}
 
 
 def _tight(made: bytes) -> bytes:

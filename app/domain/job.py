@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import orjson
 
+from app.domain.partial import Partial
 from app.texts import MESSAGES
 from app.times import moment
 
@@ -83,6 +84,7 @@ class StatusUpdate:
     download_time: float | None = None
     metadata: dict[str, Any] | None = None
     user_id: str | None = None
+    partial: Partial | None = None
 
 
 class Position(NamedTuple):
@@ -123,6 +125,7 @@ class Job:
     message: str | None = None
     error: str | None = None
     position: Position | None = None
+    partial: Partial | None = None
     has_any: bool = False
     files: dict[str, VideoFile] = field(default_factory=dict)
     file_keys: dict[str, FileKey] = field(default_factory=dict)
@@ -195,7 +198,9 @@ def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change 
         "model": update.model or DEFAULT_MODEL,
         "modelVersion": update.model_version or DEFAULT_MODEL_VERSION,
     }
-    content = [list(columns.values()), update.files, update.metadata]
+    content: list[Any] = [list(columns.values()), update.files, update.metadata]
+    if update.partial is not None:
+        content.append(list(update.partial))
     # What says more comes first.
     missing = (*columns.values(), update.model, update.model_version, update.generated_at).count(None)
     tie = f"{missing:02d}{_digest(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))}"
@@ -206,6 +211,7 @@ def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change 
         return None
     if wins:
         job.position = position
+        job.partial = update.partial
         _set(job, "completed", columns)
     return Change(at, columns if wins else {}, *files)
 

@@ -13,7 +13,7 @@ import orjson
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainValidator, ValidationError, model_validator
 
 from app import errors, lenient
-from app.domain import named
+from app.domain import named, partial
 from app.domain.fields import (
     SECONDS_MAX,
     USUAL_RATIO,
@@ -149,7 +149,7 @@ def dedup_key(webhook_id: str | None, update: StatusUpdate | None, body: bytes, 
     return hashlib.blake2b(content, digest_size=16, person=kind).hexdigest()
 
 
-_content = attrgetter(*(field.name for field in fields(StatusUpdate) if field.name != "version"))
+_content = attrgetter(*(field.name for field in fields(StatusUpdate) if field.name not in ("version", "partial")))
 
 _JSON_DEPTH = 31  # levels, what MariaDB's JSON takes
 # Bytes of metadata, each file's counted: a transaction goes in one packet, and MariaDB takes 16 MiB unless told other.
@@ -362,6 +362,10 @@ def _add_files(update: StatusUpdate, data: dict[str, Any], completion: type[Comp
         update.generation_time = seconds_or_none(metadata.get("generation_time"))
         update.download_time = seconds_or_none(metadata.get("download_time"))
         update.metadata = _kept(metadata, len(files))
+    if files:
+        update.partial = partial.read(data, len(files))
+    else:
+        update.error = update.error or partial.withheld(data) or None
 
 
 def _kept(metadata: dict[str, Any], files: int) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, get_args
 
 import orjson
 from aiohttp import web
@@ -14,11 +14,12 @@ from app.appkeys import SETTINGS
 from app.errors import ApiError
 from app.routes import cors
 from app.shares import NoShareError, Shares
+from app.texts import Language
 
 Model = TypeVar("Model", bound=BaseModel)
 
-VARY = "Authorization, Cookie, Origin"
-"""What an answer depends on beside its address: who asks, and from where."""
+VARY = "Authorization, Cookie, Origin, Accept-Language"
+"""What an answer depends on beside its address: who asks, from where, and in which language."""
 
 JSON_HEADERS = {
     "Content-Type": "application/json; charset=utf-8",
@@ -28,6 +29,9 @@ JSON_HEADERS = {
 }
 
 SERVER = "rushes"
+
+_LANGUAGES: dict[str, Language] = {language: language for language in get_args(Language)}
+_LANGUAGES_MAX = 1000  # characters
 
 # Of a request that is no webhook: its form has a dozen, and all of them are read before the unknown ones are dropped.
 _VALUES_MAX = 10_000
@@ -49,6 +53,21 @@ async def hand_out(request: web.Request, body: bytes) -> web.StreamResponse:
 async def name_server(_request: web.Request, response: web.StreamResponse) -> None:
     """Before any answer goes out: aiohttp would tell its version, and Python's."""
     response.headers["Server"] = SERVER
+
+
+def language_of(request: web.Request) -> Language:
+    """Of the languages that we have the one that the client likes best, else APP_LANGUAGE."""
+    best, found = 0.0, request.app[SETTINGS].app_language
+    for part in request.headers.get("Accept-Language", "")[:_LANGUAGES_MAX].split(","):
+        name, _, weight = part.strip().partition(";")
+        try:
+            liked = float(weight.strip().removeprefix("q=") or 1)
+        except ValueError:
+            continue
+        tag = name.strip().lower().partition("-")[0]
+        if liked > best and tag in _LANGUAGES:
+            best, found = liked, _LANGUAGES[tag]
+    return found
 
 
 def is_json(media_type: str) -> bool:

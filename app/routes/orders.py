@@ -17,13 +17,14 @@ from app.db.requests import KeyReusedError, Request, of_sender
 from app.db.videos import Generation
 from app.domain import fields
 from app.domain.delivery import made_here
+from app.domain.failure import redacted
 from app.errors import ApiError
 from app.generator import GeneratorError
 from app.ids import RESERVED
 from app.routes import schemas
 from app.routes.callers import NotSignedInError, identify
 from app.routes.describe import OF_BODY, SENDER, SIGNED_IN, describes
-from app.routes.http import TooMuch, as_model, holding, read_json_body, reply
+from app.routes.http import TooMuch, as_model, holding, language_of, read_json_body, reply
 from app.routes.senders import authorized_body, knows_secret, names_secret
 from app.routes.shown import job_of
 
@@ -115,7 +116,7 @@ async def _generate(request: web.Request, who: Identity, take: Callable[[int], N
     if made:
         await _hand_over(request, job, order)
     elif job.state == "FAILED":
-        raise ApiError(502, "generation_failed", job.error or job.message or "It failed.", job_id=job_id)
+        raise ApiError(502, "generation_failed", redacted(job.error) or job.message or "It failed.", job_id=job_id)
     body: schemas.Started = {
         "job_id": job_id,
         "status": "pending" if made else job.status,
@@ -192,7 +193,7 @@ async def _registered(
         raise _gone(job_id)
     if job is None or (how != "made" and job.author_id != new.author_id):
         raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
-    body: schemas.RegisteredJob = {"job_id": job.id, **job_of(job, request.app[ESTIMATES])}
+    body: schemas.RegisteredJob = {"job_id": job.id, **job_of(job, request.app[ESTIMATES], language_of(request))}
     return reply(body, 201 if how == "made" else 200)
 
 
@@ -251,4 +252,4 @@ async def _hand_over(request: web.Request, job: Generation, order: Order) -> Non
     except GeneratorError as error:
         failed = {"job_id": job.id, "status": "failed", "content_type": "video", "error": str(error)}
         await request.app[WRITER].submit(made_here(orjson.dumps(failed), "generator", unique=True))
-        raise ApiError(502, "generation_failed", str(error), job_id=job.id) from None
+        raise ApiError(502, "generation_failed", str(redacted(str(error))), job_id=job.id) from None

@@ -7,12 +7,26 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # typing's own is too bare for pydantic before Python 3.12
 
+from app.domain.failure import Kind, Side
 from app.domain.forms import File, Outcome, Time, Webhook
 from app.domain.job import State
 
 
+class Failure(TypedDict):
+    """Why a job has failed, or brought fewer videos than were asked for. `retryable`: the same order may pass;
+    `operator`: only the operator can do anything; `advice` is in the reader's language."""
+
+    kind: Kind
+    side: Side | None
+    category: str | None
+    retryable: bool
+    advice: str
+    operator: bool
+
+
 class Generation(TypedDict):
-    """`videos` are the first by their keys, 100 at most and fewer where they are long; `num_videos` counts all."""
+    """`videos` are the first by their keys, 100 at most and fewer where they are long; `num_videos` counts all.
+    Where fewer videos came than were asked for there are `requested`, `generated` and `failure`."""
 
     id: str
     prompt: str
@@ -27,6 +41,9 @@ class Generation(TypedDict):
     aspect_ratio: str
     videos: list[File]
     num_videos: int
+    failure: NotRequired[Failure | None]
+    requested: NotRequired[int]
+    generated: NotRequired[int]
 
 
 class Job(Generation):

@@ -2,13 +2,16 @@
 
 from app.db.videos import Generation
 from app.domain.estimate import Estimates
+from app.domain.event import failure_of
+from app.domain.failure import Failure, redacted
 from app.routes import schemas
+from app.texts import Language, advice
 from app.times import now, rfc3339
 
 
-def generation_of(job: Generation) -> schemas.Generation:
+def generation_of(job: Generation, language: Language) -> schemas.Generation:
     """As lists of finished videos have it."""
-    return {
+    shown: schemas.Generation = {
         "id": job.id,
         "prompt": job.prompt,
         "status": job.status,
@@ -23,17 +26,37 @@ def generation_of(job: Generation) -> schemas.Generation:
         "videos": job.videos,
         "num_videos": job.num_videos,
     }
+    failure = failure_of(job.state, job.error, job.partial, job.num_videos)
+    if failure is not None:
+        shown["failure"] = told(failure, language)
+        if job.partial is not None:
+            shown["requested"], shown["generated"] = job.partial.requested, job.partial.generated
+    return shown
 
 
-def job_of(job: Generation, estimates: Estimates) -> schemas.Job:
+def told(failure: Failure, language: Language) -> schemas.Failure:
+    """With what to do about it."""
+    return {
+        "kind": failure.kind,
+        "side": failure.side,
+        "category": failure.category,
+        "retryable": failure.retryable,
+        "advice": advice(failure, language),
+        "operator": failure.operator,
+    }
+
+
+def job_of(job: Generation, estimates: Estimates, language: Language) -> schemas.Job:
     """As a job in any state is told of. `estimates` are the ground for its own."""
     estimate = estimates.at(now(), job.kind, job.state, job.status, job.since)
+    shown = generation_of(job, language)
     return {
-        **generation_of(job),
+        **shown,
+        "failure": shown.get("failure"),
         "eta_seconds": estimate.seconds,
         "eta_p90_seconds": estimate.p90,
         "state": job.state,
         "progress": job.progress,
         "message": job.message,
-        "error": job.error,
+        "error": redacted(job.error),
     }

@@ -16,7 +16,7 @@ from app.errors import ApiError
 from app.routes import schemas
 from app.routes.callers import identify
 from app.routes.describe import SIGNED_IN, describes
-from app.routes.http import TooMuch, hand_out, holding, read_query
+from app.routes.http import TooMuch, hand_out, holding, language_of, read_query
 from app.routes.shown import generation_of, job_of
 from app.settings import Settings
 
@@ -72,9 +72,9 @@ async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> 
     except BadCursorError as error:
         raise ApiError(400, "invalid_request", f"{error}.") from None
     body: schemas.Gallery = {
-        "generations": [{**generation_of(job), "status": "completed"} for job in page.completed],
+        "generations": [{**generation_of(job, language_of(request)), "status": "completed"} for job in page.completed],
         "next_cursor": page.next_cursor,
-        "active": [job_of(job, request.app[ESTIMATES]) for job in page.active],
+        "active": [job_of(job, request.app[ESTIMATES], language_of(request)) for job in page.active],
         "last_event_id": str(page.head),
         "channel": _channel(who),
     }
@@ -101,7 +101,7 @@ async def detail(request: web.Request) -> web.StreamResponse:
         except BadCursorError as error:
             raise ApiError(400, "invalid_request", f"{error}.") from None
     seen: schemas.JobAsSeen = {
-        **job_of(job, request.app[ESTIMATES]),
+        **job_of(job, request.app[ESTIMATES], language_of(request)),
         "last_event_id": str(head),
         "channel": _channel(who),
         "own": job.author_id == who.user_id,

@@ -31,7 +31,7 @@ async def test_first_connect_gets_the_state_then_what_follows(server):
         assert second.data == {
             "job_id": "j1", "status": "generating", "state": "PROCESSING", "progress": 50,
             "message": "Génération de la vidéo en cours", "occurred_at": second.data["occurred_at"],
-            "error": None, "eta_seconds": None, "eta_p90_seconds": None, "videos": [],
+            "error": None, "eta_seconds": None, "eta_p90_seconds": None, "failure": None, "videos": [],
         }  # fmt: skip
         assert second.data["occurred_at"].endswith("Z")
         assert source.comments

@@ -16,8 +16,10 @@ from app.domain import payload
 from app.domain.delivery import Delivery, Outcome
 from app.domain.estimate import Estimate, Estimates
 from app.domain.event import LogEvent, event_data, event_name
+from app.domain.failure import unknown_codes
 from app.domain.job import StatusUpdate
 from app.ids import RESERVED
+from app.logs import note_unknown_codes
 from app.texts import MESSAGES
 from app.times import now, sql6, stored
 
@@ -233,6 +235,8 @@ class Batch:
 
     def _apply(self, row: JobRow, update: StatusUpdate, change: rules.Change) -> None:
         job = row.job
+        if job.state == "FAILED":
+            note_unknown_codes(unknown_codes(job.error or ""))
         row.changed = True
         row.columns |= change.columns
         self._write_set.put_files(row, update, change)
@@ -254,6 +258,7 @@ class Batch:
                     error=job.error,
                     estimate=self._estimate(row),
                     videos=[row.gallery[key] for key in sorted(row.gallery)] if job.state == "COMPLETED" else None,
+                    partial=job.partial,
                 ),
             )
         )

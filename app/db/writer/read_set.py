@@ -16,6 +16,7 @@ from app.domain.estimate import Kind
 from app.domain.event import stored_file, whole
 from app.domain.forms import File
 from app.domain.job import Position, StatusUpdate
+from app.domain.partial import partial_of
 
 # Locks in id order. SKIP LOCKED: a row that another program holds must not stall the others. The rest of
 # what the row says comes in one column: decoding a column costs us more than it costs the server. CONCAT_WS leaves out
@@ -31,7 +32,7 @@ FROM video_generations WHERE id IN %s ORDER BY id FOR UPDATE SKIP LOCKED
 # SKIP LOCKED passed over would be a key forgotten. CONCAT_WS leaves out a created_at that is not known.
 _POSITIONS = """
 SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie, COALESCE(since, updated_at), created_at),
-  file_keys
+  partial, file_keys
 FROM rushes_jobs WHERE job_id IN %s
 """
 
@@ -192,7 +193,7 @@ class ReadSet:
             )
 
     def _load_positions(self, rows: list[Any]) -> None:
-        for job_id, state_row, file_keys in rows:
+        for job_id, state_row, partial, file_keys in rows:
             row = self.jobs.get(job_id)
             if row is None:
                 self._positions_alone.append(job_id)
@@ -206,6 +207,7 @@ class ReadSet:
             job.status = status
             job.position = Position(has_files == "1", int(at), int(stage), tie)
             job.has_any = job.position.has_files
+            job.partial = partial_of(partial)
             if file_keys:
                 job.file_keys = _file_keys(file_keys)
         for row in self.jobs.values():

@@ -32,10 +32,10 @@ _DEFAULT = Raw(b"DEFAULT")
 
 _SET_POSITIONS = """
 INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at,
-  since) VALUES %s
+  since, partial) VALUES %s
 ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at), stage = VALUES(stage),
   tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at), created_at = VALUES(created_at),
-  since = VALUES(since)
+  since = VALUES(since), partial = VALUES(partial)
 """
 
 _CREATED_AT = "(SELECT createdAt FROM video_generations WHERE id = %s)"
@@ -137,4 +137,5 @@ def _position_row(row: JobRow, at: Raw) -> list[Any]:
     return [
         row.id, row.job.status, int(position.has_files), position.at, position.stage, position.tie,
         file_keys_json(row.job.file_keys), at, created_at, row.since or None,
+        row.job.partial and row.job.partial.as_json(),
     ]  # fmt: skip
