@@ -8,6 +8,7 @@ from app.auth.proxies import FailureLimit
 from app.auth.refusals import Refusals
 from app.auth.tickets import Tickets
 from app.auth.tokens import Tokens
+from app.db.acts import Acts
 from app.db.dead_letters import ReceivedWebhooks
 from app.db.log import Log
 from app.db.pool import Pool
@@ -37,6 +38,7 @@ FOLLOWING = web.AppKey("following", Pool)
 READINESS = web.AppKey("readiness", Readiness)
 VIDEOS = web.AppKey("videos", Videos)
 SNAPSHOTS = web.AppKey("snapshots", Snapshots)
+ACTS = web.AppKey("acts", Acts)
 REGISTRAR = web.AppKey("registrar", Registrar)
 LOG = web.AppKey("log", Log)
 SPOOL = web.AppKey("spool", Spool)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from app import lifecycle
 from app.appkeys import (
+    ACTS,
     ANSWERS,
     BUS,
     COMMITTED,
@@ -42,6 +43,7 @@ from app.auth.proxies import FailureLimit
 from app.auth.refusals import Refusals
 from app.auth.tickets import Tickets
 from app.auth.tokens import Tokens
+from app.db.acts import Acts
 from app.db.dead_letters import ReceivedWebhooks
 from app.db.log import Log
 from app.db.pool import Pool
@@ -61,7 +63,7 @@ from app.push.hub import Hub
 from app.push.stream import Streams
 from app.push.subscriber import Limits
 from app.readiness import Readiness
-from app.routes import admin, openapi, ops, orders, pages, streams, tickets, videos, webhooks
+from app.routes import acts, admin, openapi, ops, orders, pages, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.routes.http import name_server
@@ -91,6 +93,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[VIDEOS] = Videos(app[POOL], settings.list_max_bytes)
     app[SNAPSHOTS] = Snapshots(app[POOL], settings.snapshot_max, settings.snapshot_max_bytes)
     app[REGISTRAR] = Registrar(app[POOL], settings.app_language, settings.max_unfinished_per_user, app[ESTIMATES])
+    app[ACTS] = Acts(app[POOL], settings.app_language)
     app[RECEIVED] = ReceivedWebhooks(
         app[POOL],
         settings.app_language,
@@ -155,6 +158,11 @@ def _routes() -> list[web.RouteDef]:
         web.post("/api/videos", orders.register),
         web.get("/api/videos/user", videos.gallery),
         web.get("/api/videos/{job_id:[^/]+}", videos.detail),
+        web.delete("/api/videos/{job_id:[^/]+}", acts.delete),
+        web.post("/api/videos/{job_id:[^/]+}/retry", orders.retry),
+        web.post("/api/videos/{job_id:[^/]+}/cancel", acts.cancel),
+        web.post("/api/videos/{job_id:[^/]+}/dismiss", acts.dismiss),
+        web.post("/api/videos/{job_id:[^/]+}/restore", acts.restore),
         web.post("/api/stream-tickets", tickets.buy),
         web.get("/api/admin/webhooks", admin.webhooks),
         web.get("/api/admin/webhooks/{id:[^/]+}", admin.webhook),

@@ -18,9 +18,14 @@ class Backend:
     def __init__(self) -> None:
         self.jobs: dict[str, object] = {}
         self.asked: list[str] = []
+        self.started: list[dict] = []
         self.at_once = self.most_at_once = 0
         self.gate = asyncio.Event()
         self.gate.set()
+
+    async def start(self, request: web.Request) -> web.Response:
+        self.started.append(await request.json())
+        return web.json_response({}, status=202)
 
     async def status(self, request: web.Request) -> web.Response:
         assert request.raw_path.count("/") == 4, request.raw_path

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -15,10 +15,10 @@ from app.db.connection import Connection
 from app.db.errors import DuplicateKeyError, MissingRowError, RetryableError, ValuesRefusedError
 from app.db.pool import Pool
 from app.db.requests import Request
-from app.db.rows import EXACTLY, UNFINISHED
+from app.db.rows import EXACTLY, KEY, LISTED, UNFINISHED, text
 from app.db.sql import bind, exact
 from app.domain.estimate import Estimates, Kind
-from app.domain.event import LogEvent, event_data
+from app.domain.event import LogEvent, event_data, whole, words
 from app.domain.job import DEFAULT_MODEL
 from app.ids import cuid
 from app.texts import MESSAGES
@@ -60,6 +60,17 @@ class TooManyUnfinishedError(Exception):
 
 class UnknownOwnerError(Exception):
     """The site's own tables know no such user or organization."""
+
+
+_ORDERED = f"""
+SELECT g.id, g.authorId, g.organizationId, g.prompt, g.aspectRatio, g.numberOfVideos, g.durationSeconds,
+  g.personGeneration, g.inputImageBase64
+FROM video_generations g {KEY} WHERE g.id = %s AND {LISTED}
+"""
+
+_SIZE = """
+SELECT COALESCE(SUM(LENGTH(prompt) + COALESCE(LENGTH(inputImageBase64), 0)), 0) FROM video_generations WHERE id = %s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +116,20 @@ class Registrar:
                 return await self._register(connection, new, request)
         async with self._turn(new.author_id) as connection:
             return await self._register(connection, new, request, limited=True)
+
+    async def ordered(self, job_id: str, take: Callable[[int], None]) -> NewJob | None:
+        """The order of a job, to be made again; None where there is no such job. `take` is told its bytes first."""
+        ((size,),) = await self._pool.rows(bind(_SIZE, job_id))
+        take(int(size))
+        for found, author, organization, prompt, ratio, number, seconds, persons, image in await self._pool.rows(
+            bind(_ORDERED, job_id)
+        ):
+            if found == job_id:
+                return NewJob(
+                    None, words(author), organization, words(prompt), words(ratio), whole(number), whole(seconds),
+                    words(persons), text(image),
+                )  # fmt: skip
+        return None
 
     @asynccontextmanager
     async def _turn(self, author_id: str) -> AsyncIterator[Connection]:

@@ -15,6 +15,9 @@ LEFT JOIN rushes_jobs k ON k.job_id = g.id AND COALESCE(k.created_at, g.createdA
 """
 """Joins to a job `g` where its webhooks have brought it. What an earlier job of its id has left is not this job's."""
 
+LISTED = "k.deleted_at IS NULL"
+"""Beside KEY: whatever was deleted is shown nowhere."""
+
 EXACTLY = "CAST(CONVERT(g.authorId USING utf8mb4) AS BINARY)"
 """Beside what the index finds, which by the column's collation may be other users' too."""
 

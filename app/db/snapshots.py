@@ -10,7 +10,7 @@ import orjson
 from app.db import files, log
 from app.db.loader import Loader
 from app.db.pool import Pool
-from app.db.rows import EXACTLY, KEY, UNFINISHED, Sized, kind_of, newest_unfinished, present, text, that_fit
+from app.db.rows import EXACTLY, KEY, LISTED, UNFINISHED, Sized, kind_of, newest_unfinished, present, text, that_fit
 from app.db.sql import bind, exact, json_bytes
 from app.db.videos import VIEW, read_files
 from app.domain.estimate import Estimates, Kind
@@ -60,7 +60,7 @@ _FRAME = 400
 _SIZE = " + ".join([str(_FRAME), *(json_bytes(f"LEFT(g.{column}, {_SHORT})") for column in ("message", "error"))])
 
 _OF_USERS = f"""
-{_COLUMNS} WHERE g.authorId IN %s AND g.status IN {UNFINISHED} AND {EXACTLY} IN %s LIMIT %s
+{_COLUMNS} WHERE {LISTED} AND g.authorId IN %s AND g.status IN {UNFINISHED} AND {EXACTLY} IN %s LIMIT %s
 """
 
 # Jobs, or users, of whom a storm of clients that come back asks in one go.
@@ -152,7 +152,7 @@ class Snapshots:
         return await self._jobs.get(job_id)
 
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, JobState | None]]:
-        jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", _TEXT_MAX, _TEXT_MAX, job_ids)
+        jobs = bind(f"{_COLUMNS} WHERE {LISTED} AND g.id IN %s", _TEXT_MAX, _TEXT_MAX, job_ids)
         async with self._pool.connection() as connection:
             *_view, head, rows, counted = await connection.run(*VIEW, log.HEAD, jobs, files.count(job_ids))
             videos = await read_files(connection, counted)
@@ -201,7 +201,7 @@ class Snapshots:
             chosen = [row.id for row in found[: min(self._most, fit)]]
             jobs: list[JobState] = []
             for start in range(0, len(chosen), _PAGE):
-                page = bind(f"{_COLUMNS} WHERE g.id IN %s", _SHORT, _SHORT, chosen[start : start + _PAGE])
+                page = bind(f"{_COLUMNS} WHERE {LISTED} AND g.id IN %s", _SHORT, _SHORT, chosen[start : start + _PAGE])
                 jobs += map(_job, map(_Row._make, await connection.rows(page)))
             await connection.run("COMMIT")
         if len(found) <= _ROWS_AT_ONCE:

@@ -13,7 +13,7 @@ from app.db import files, log
 from app.db.connection import Connection, Row
 from app.db.loader import Loader
 from app.db.pool import Pool
-from app.db.rows import EXACTLY, KEY, Sized, kind_of, newest_unfinished, number, present, text, that_fit
+from app.db.rows import EXACTLY, KEY, LISTED, Sized, kind_of, newest_unfinished, number, present, text, that_fit
 from app.db.sql import bind, exact, json_bytes
 from app.domain.estimate import Kind
 from app.domain.event import EVENT_MAX, EventId, words
@@ -142,7 +142,7 @@ class Videos:
         return await self._jobs.get(job_id)
 
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, Generation | None]]:
-        jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", job_ids)
+        jobs = bind(f"{_COLUMNS} WHERE {LISTED} AND g.id IN %s", job_ids)
         async with self._pool.connection() as connection:
             *_view, head, rows, counted = await connection.run(*VIEW, log.HEAD, jobs, files.count(job_ids))
             videos = await read_files(connection, counted)
@@ -172,7 +172,7 @@ class Videos:
             else:
                 where += " AND (g.createdAt < %s OR g.createdAt IS NULL OR (g.createdAt = %s AND g.id < %s))"
                 values += [created_at, created_at, last_id]
-        sized = f"SELECT g.id, {_SIZE}, g.createdAt FROM video_generations g {where}"
+        sized = f"SELECT g.id, {_SIZE}, g.createdAt FROM video_generations g {KEY} {where} AND {LISTED}"
         page = bind(f"{sized} ORDER BY g.createdAt DESC, g.id DESC LIMIT %s", *values, limit + 1)
         first = (
             newest_unfinished(author_id, _UNFINISHED_SIZE, _ACTIVE_MAX + 1)
@@ -203,7 +203,7 @@ class Videos:
             await connection.run("COMMIT")
             return shown, []
         ids = [row.id for row in shown]
-        jobs = bind(f"{_COLUMNS} WHERE g.id IN %s", [*ids, *(row.id for row in active)])
+        jobs = bind(f"{_COLUMNS} WHERE {LISTED} AND g.id IN %s", [*ids, *(row.id for row in active)])
         if not ids:
             rows, _ = await connection.run(jobs, "COMMIT")
             return shown, _generations(rows, {})

@@ -2,6 +2,7 @@
 
 Updates of one job have a total order, so any arrival order, with any repetition, ends in the same row:
 
+- what a user did (cancelled, deleted) beats everything; it was accepted in the state that the job was in then;
 - a completion that brings files beats everything else;
 - otherwise the later time wins, at equal times the later stage;
 - at equal time and stage the content decides: what says more, then the smaller text. Senders do not do this on
@@ -33,7 +34,10 @@ MAX_AHEAD_US = 5 * 60 * 1_000_000
 _ERROR_MAX = 16_000
 
 _STAGES = {"pending": 0, "processing": 1, "generating": 2, "downloading": 3}
-_FILES_AWAITED, _FAILED, _COMPLETED = 4, 5, 6
+_FILES_AWAITED, FAILED, _COMPLETED = 4, 5, 6
+
+WITHOUT_FILES, WITH_FILES, CANCELLED, DELETED = range(4)
+
 _RUNNING = {
     "pending": ("PENDING", 0),
     "processing": ("PROCESSING", 25),
@@ -88,9 +92,10 @@ class StatusUpdate:
 
 
 class Position(NamedTuple):
-    """Where an update stands in its job's order. `at` is in microseconds since 1970."""
+    """Where an update stands in its job's order. `rank` is `WITHOUT_FILES`, or one that beats it whatever the time;
+    `at` is in microseconds since 1970."""
 
-    has_files: bool
+    rank: int
     at: int
     stage: int
     tie: str
@@ -169,6 +174,8 @@ def apply(job: Job, update: StatusUpdate, received_at: int, language: str) -> Ch
     `received_at` is the update's first receipt, in microseconds. `job` is changed in place, so that
     several updates of one job can follow each other within a transaction.
     """
+    if job.position is not None and job.position.rank >= CANCELLED:
+        return None
     at = ordering_time(update, received_at)
     if update.files:
         return _complete(job, update, at, language)
@@ -176,7 +183,7 @@ def apply(job: Job, update: StatusUpdate, received_at: int, language: str) -> Ch
         return None
     status, stage, columns = _without_files(update, at, language)
     position = Position(
-        has_files=False, at=at, stage=stage, tie=_tie((columns["error"] or "").encode("utf-8", "replace"))
+        WITHOUT_FILES, at=at, stage=stage, tie=_tie((columns["error"] or "").encode("utf-8", "replace"))
     )
     if not position.beats(job.position):
         return None
@@ -204,7 +211,7 @@ def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change 
     # What says more comes first.
     missing = (*columns.values(), update.model, update.model_version, update.generated_at).count(None)
     tie = f"{missing:02d}{_digest(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))}"
-    position = Position(has_files=True, at=at, stage=_COMPLETED, tie=tie)
+    position = Position(WITH_FILES, at=at, stage=_COMPLETED, tie=tie)
     wins = position.beats(job.position)
     files = _take_files(job, update.files, at, tie)
     if not (wins or any(files)):
@@ -270,7 +277,7 @@ def _without_files(update: StatusUpdate, at: int, language: str) -> tuple[str, i
         "error": _failure(update, texts)[:_ERROR_MAX],
         "completedAt": moment(at),
     }
-    return "failed", _FAILED, columns
+    return "failed", FAILED, columns
 
 
 def _failure(update: StatusUpdate, texts: dict[str, str]) -> str:
@@ -308,9 +315,9 @@ def known_position(state: str, finished_at: int, *, has_files: bool) -> Position
     so that a late update does not move it back.
     """
     if state == "COMPLETED":
-        return Position(has_files=has_files, at=finished_at, stage=_FAILED, tie="")
+        return Position(WITH_FILES if has_files else WITHOUT_FILES, finished_at, FAILED, "")
     if state == "FAILED":
-        return Position(has_files=False, at=finished_at, stage=_FAILED, tie="")
+        return Position(WITHOUT_FILES, finished_at, FAILED, "")
     return None
 
 

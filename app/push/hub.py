@@ -64,7 +64,7 @@ class Hub:
         self._max_per_user = max_per_user
         self._max_buffer = max_buffer
         self._max_lag = max_lag
-        self._grace = {"completed": end_completed, "failed": end_failed}
+        self._grace = {"completed": end_completed, "failed": end_failed, "dismissed": end_failed}
         self._last_words = last_words
         self._channels: dict[str, set[Subscriber]] = {}
         # Whose the job of a channel is, as all its subscribers know; None once they do not agree.
@@ -156,6 +156,9 @@ class Hub:
         if of_job:
             left = self.grace_left(event, 0)
             await self._write(frames, of_job, None if left is None else time.monotonic() + left)
+            if event.event == "deleted":
+                for subscriber in list(of_job):
+                    self._part_with(subscriber, Closing.MISSING)
         of_user = self._channels.get(_channel(None, event.author_id))
         if of_user:
             await self._write(frames, of_user, None)

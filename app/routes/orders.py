@@ -9,8 +9,20 @@ import orjson
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
-from app import times
-from app.appkeys import COMMITTED, ESTIMATES, GENERATOR, ORDERS, PARKED, REGISTRAR, SETTINGS, UPLOADS, VIDEOS, WRITER
+from app import errors, times
+from app.appkeys import (
+    ACTS,
+    COMMITTED,
+    ESTIMATES,
+    GENERATOR,
+    ORDERS,
+    PARKED,
+    REGISTRAR,
+    SETTINGS,
+    UPLOADS,
+    VIDEOS,
+    WRITER,
+)
 from app.auth.tokens import Identity
 from app.db.register import NewJob, Registered, TooManyUnfinishedError, UnknownOwnerError
 from app.db.requests import KeyReusedError, Request, of_sender
@@ -22,6 +34,7 @@ from app.errors import ApiError
 from app.generator import GeneratorError
 from app.ids import RESERVED
 from app.routes import schemas
+from app.routes.acts import to_act
 from app.routes.callers import NotSignedInError, identify
 from app.routes.describe import OF_BODY, SENDER, SIGNED_IN, describes
 from app.routes.http import TooMuch, as_model, holding, language_of, read_json_body, reply
@@ -103,11 +116,35 @@ async def generate(request: web.Request) -> web.Response:
 
 async def _generate(request: web.Request, who: Identity, take: Callable[[int], None]) -> web.Response:
     order = as_model(await read_json_body(request, request.app[SETTINGS].max_image_body_bytes, take), Order)
+    return await _start(request, who, order, _new_job(order, None, who.user_id, who.organization_id))
+
+
+@describes(
+    "Have the same video made again",
+    {202: schemas.Started},
+    (400, 401, 403, 404, 409, 422, 429, 502, 503),
+    who=SIGNED_IN,
+    headers=("Idempotency-Key",),
+)
+async def retry(request: web.Request) -> web.Response:
+    """A new job with the order of another one, its image too, for the same author. Else as `generate`."""
+    who, job_id = await to_act(request)
+    with holding(request.app[ORDERS], who.user_id, _TOO_MANY) as take:
+        take(1)
+        with holding(request.app[UPLOADS], who.user_id, _TOO_LONG) as take_bytes:
+            ordered = await request.app[REGISTRAR].ordered(job_id, take_bytes)
+            if ordered is None:
+                raise errors.not_found()
+            order = Order.model_construct(**{name: getattr(ordered, name) for name in Order.model_fields})
+            return await _start(request, who, order, ordered)
+
+
+async def _start(request: web.Request, who: Identity, order: Order, new: NewJob) -> web.Response:
+    """Makes the job, or finds the one that the same request made, and hands a new one to the backend."""
     key = request.headers.get("Idempotency-Key") or None
     if key is not None and not (key.isascii() and len(key) <= 191):  # noqa: PLR2004
         raise ApiError(400, "invalid_request", "Idempotency-Key may have at most 191 characters, all of them ASCII.")
-    repeated = None if key is None else Request(who.user_id, key, _digest(order, who.user_id))
-    new = _new_job(order, None, who.user_id, who.organization_id)
+    repeated = None if key is None else Request(who.user_id, key, _digest(order, new.author_id))
     job_id, how = await _register(request, new, repeated, limited=True)
     made = how == "made"
     _, job = await request.app[VIDEOS].with_head(job_id)
@@ -189,7 +226,7 @@ async def _registered(
     if how == "made":
         await request.app[PARKED].apply_for(job_id)
     job = await request.app[VIDEOS].get(job_id)
-    if job is None and how == "known":
+    if job is None and (how == "known" or await request.app[ACTS].find(job_id) is not None):
         raise _gone(job_id)
     if job is None or (how != "made" and job.author_id != new.author_id):
         raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
@@ -198,7 +235,7 @@ async def _registered(
 
 
 def _gone(job_id: str) -> ApiError:
-    return ApiError(409, "deleted", "The job that this request made is gone.", job_id=job_id)
+    return ApiError(409, "deleted", "That job is deleted.", job_id=job_id)
 
 
 def _new_job(order: Order, job_id: str | None, author_id: str, organization_id: str | None) -> NewJob:

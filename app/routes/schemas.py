@@ -89,6 +89,14 @@ class Started(TypedDict):
     created_at: Time
 
 
+class Acted(TypedDict):
+    """`changed` is false where the job was so before."""
+
+    success: Literal[True]
+    job_id: str
+    changed: bool
+
+
 class Received(TypedDict):
     """`status` is the one applied, "duplicate" or "stale"; a completion has `num_videos` instead. `job_id` is null for
     a duplicate, by its webhook-id, whose body names none."""

@@ -14,6 +14,7 @@ from app.db.pool import Pool
 from app.db.sql import bind
 from app.db.writer.read_set import PRESENT, forget_keys
 from app.times import now, sql
+from app.upkeep.deleted import DeletedJobs, Remove
 from app.upkeep.leader import Leader
 
 log = structlog.get_logger(__name__)
@@ -53,14 +54,17 @@ _DELETE_REQUESTS = "DELETE FROM rushes_requests WHERE created_at < %s ORDER BY c
 
 
 class Retention:
-    """Deletes received webhooks, of any outcome, events and remembered requests that are older than `days`, and
-    the keys of jobs that are gone.
+    """Deletes received webhooks, of any outcome, events and remembered requests that are older than `days`, jobs that
+    their users deleted before that, and the keys of jobs that are gone.
 
     `longest` is how many seconds the longest statement of the last purge took.
     """
 
-    def __init__(self, pool: Pool, leader: Leader, *, days: float, every: float = 3600.0) -> None:
+    def __init__(
+        self, pool: Pool, leader: Leader, *, days: float, every: float = 3600.0, remove: Remove | None = None
+    ) -> None:
         self._pool = pool
+        self._deleted = DeletedJobs(pool, remove)
         self._leader = leader
         self._days = days
         self._every = every
@@ -86,6 +90,7 @@ class Retention:
             "webhooks": await self._purge_webhooks(before),
             "events": await self._purge_events(before),
             "jobs": await purge_keys(),
+            "deleted": await self._deleted.purge(now() - int(self._days * _DAY_US)),
             "requests": await self._purge_requests(sql(now() - max(int(self._days * _DAY_US), _CAPTURED_US))),
         }
 

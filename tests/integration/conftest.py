@@ -28,6 +28,7 @@ async def backend():
     made = Backend()
     app = web.Application()
     app.router.add_get("/api/videos/status/{job_id}", made.status)
+    app.router.add_post("/api/videos/generate", made.start)
     async with TestServer(app) as server:
         made.url = str(server.make_url("/"))
         yield made

@@ -22,6 +22,7 @@ def as_json_answers(headers) -> None:
         "Authorization",
         "Cookie",
         "Origin",
+        "Accept-Language",
     ]
     assert headers["X-Content-Type-Options"] == "nosniff"
 

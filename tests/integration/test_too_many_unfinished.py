@@ -6,6 +6,7 @@ import pytest
 
 from app.db.pool import Pool
 from app.db.register import NewJob, Registrar, TooManyUnfinishedError
+from app.domain.estimate import Estimates
 from tests.client import order, running
 from tests.rows import fill
 from tests.sign_in import SECRET, bearer
@@ -69,7 +70,7 @@ async def test_of_twenty_requests_at_once_to_two_processes_one_passes_where_one_
 async def test_counting_never_goes_further_than_the_limit(database_url, sql):
     fill(sql, 20_000, "u1")
     pool = Pool(database_url, 1, 10)
-    registrar = Registrar(pool, "fr", 100)
+    registrar = Registrar(pool, "fr", 100, Estimates())
     new = NewJob(None, "u1", None, "p", "16:9", 1, 8, "ALLOW_ALL", None)
 
     async def read() -> int:

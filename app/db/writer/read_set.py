@@ -28,11 +28,11 @@ SELECT id, authorId, organizationId, CONCAT_WS('|', COALESCE(model, ''), COALESC
 FROM video_generations WHERE id IN %s ORDER BY id FOR UPDATE SKIP LOCKED
 """
 
-# Not locked, and not joined to the above: whoever writes here holds the job's row, and a key that
+# 3 is DELETED. Not locked, and not joined to the above: whoever writes here holds the job's row, and a key that
 # SKIP LOCKED passed over would be a key forgotten. CONCAT_WS leaves out a created_at that is not known.
 _POSITIONS = """
-SELECT job_id, CONCAT_WS('|', status, has_files, at, stage, tie, COALESCE(since, updated_at), created_at),
-  partial, file_keys
+SELECT job_id, CONCAT_WS('|', status, IF(deleted_at IS NULL, has_files, 3), at, stage, tie,
+  COALESCE(since, updated_at), created_at), partial, file_keys
 FROM rushes_jobs WHERE job_id IN %s
 """
 
@@ -198,15 +198,15 @@ class ReadSet:
             if row is None:
                 self._positions_alone.append(job_id)
                 continue
-            status, has_files, at, stage, tie, since, *known = state_row.split("|")
+            status, rank, at, stage, tie, since, *known = state_row.split("|")
             if any(_to_the_digit(created_at) != _to_the_digit(row.created_at) for created_at in known):
                 continue  # the key of a job that was deleted, before this one was inserted under its id
             job = row.job
             row.without_position = False
             row.since = since
             job.status = status
-            job.position = Position(has_files == "1", int(at), int(stage), tie)
-            job.has_any = job.position.has_files
+            job.position = Position(int(rank), int(at), int(stage), tie)
+            job.has_any = job.position.rank == rules.WITH_FILES
             job.partial = partial_of(partial)
             if file_keys:
                 job.file_keys = _file_keys(file_keys)
@@ -220,7 +220,8 @@ class ReadSet:
             if row is not None:
                 row.job.has_any = True
                 if row.without_position and row.job.position is not None:
-                    row.job.position = row.job.position._replace(has_files=row.job.state == "COMPLETED")
+                    rank = rules.WITH_FILES if row.job.state == "COMPLETED" else rules.WITHOUT_FILES
+                    row.job.position = row.job.position._replace(rank=rank)
 
     def _load_files(self, rows: list[Any]) -> None:
         for job_id, key, *fields, created_at in rows:

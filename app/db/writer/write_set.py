@@ -30,11 +30,14 @@ _INSERT_FILES = f"INSERT INTO video_files ({', '.join(_NEW_FILE)}) VALUES %s"
 # For what the site's column does not take and need not.
 _DEFAULT = Raw(b"DEFAULT")
 
-_SET_POSITIONS = """
-INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at,
-  since, partial) VALUES %s
-ON DUPLICATE KEY UPDATE status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at), stage = VALUES(stage),
-  tie = VALUES(tie), file_keys = VALUES(file_keys), updated_at = VALUES(updated_at), created_at = VALUES(created_at),
+SET_POSITIONS = """
+INSERT INTO rushes_jobs (job_id, status, has_files, at, stage, tie, file_keys, updated_at, created_at, since, partial)
+VALUES %s
+ON DUPLICATE KEY UPDATE
+  dismissed_at = IF(VALUES(status) = 'failed' AND created_at <=> VALUES(created_at), dismissed_at, NULL),
+  deleted_at = NULL, deleted_by = NULL,
+  status = VALUES(status), has_files = VALUES(has_files), at = VALUES(at), stage = VALUES(stage), tie = VALUES(tie),
+  file_keys = VALUES(file_keys), updated_at = VALUES(updated_at), created_at = VALUES(created_at),
   since = VALUES(since), partial = VALUES(partial)
 """
 
@@ -83,7 +86,7 @@ class WriteSet:
         refreshed = {key: columns for row in changed for key, columns in row.refreshed.items()}
         statements += update_rows("video_files", "s3Key", {key: refreshed[key] for key in sorted(refreshed)})
         if changed:
-            statements.append(bind(_SET_POSITIONS, [_position_row(row, at) for row in changed]))
+            statements.append(bind(SET_POSITIONS, [_position_row(row, at) for row in changed]))
         return statements
 
     def _stored_metadata(self, update: StatusUpdate, files: int) -> Raw:
@@ -135,7 +138,7 @@ def _position_row(row: JobRow, at: Raw) -> list[Any]:
     # Of a row that this transaction makes, what its column made of the time: it may be of another precision.
     created_at = row.created_at or None if row.prompt is None else Raw(bind(_CREATED_AT, row.id))
     return [
-        row.id, row.job.status, int(position.has_files), position.at, position.stage, position.tie,
+        row.id, row.job.status, position.rank, position.at, position.stage, position.tie,
         file_keys_json(row.job.file_keys), at, created_at, row.since or None,
         row.job.partial and row.job.partial.as_json(),
     ]  # fmt: skip

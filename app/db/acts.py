@@ -1,0 +1,225 @@
+"""What a user does to a job: cancel it, take it off the list of failed ones, delete it and take that back.
+
+Each is one transaction, which holds the job's row: a webhook of that job comes before it or after it, in every process.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from app.db import log
+from app.db.connection import Connection
+from app.db.errors import RetryableError
+from app.db.pool import Pool
+from app.db.rows import KEY, Present, present, text
+from app.db.sql import Raw, bind
+from app.db.writer.write_set import SET_POSITIONS
+from app.domain import job as rules
+from app.domain.estimate import UNKNOWN
+from app.domain.event import LogEvent, event_data, words
+from app.domain.job import CANCELLED, Position
+from app.texts import MESSAGES, Language
+from app.times import moment, now, sql6
+
+Refusal = Literal["not_found", "finished", "not_finished", "not_failed"]
+
+_READ = f"""
+SELECT g.id, g.status, g.progress, g.message, g.error, g.authorId, g.organizationId, g.createdAt, g.updatedAt,
+  g.completedAt, k.status, k.at, k.updated_at, k.since, k.has_files, k.dismissed_at, k.deleted_at,
+  EXISTS (SELECT 1 FROM video_files f WHERE f.generationId = g.id), CAST(g.createdAt AS CHAR)
+FROM video_generations g {KEY} WHERE g.id = %s
+"""
+
+_CANCEL = """
+UPDATE video_generations SET status = 'FAILED', progress = 0, message = %s, error = %s, completedAt = %s, updatedAt = %s
+WHERE id = %s
+"""
+
+_DISMISS = "UPDATE rushes_jobs SET dismissed_at = %s WHERE job_id = %s"
+_DELETE = "UPDATE rushes_jobs SET deleted_at = %s, deleted_by = %s WHERE job_id = %s"
+
+_TRIES = 12
+
+
+class _Row(NamedTuple):
+    """A row of _READ. Other programs' may hold anything."""
+
+    id: str
+    state: Any
+    progress: Any
+    message: Any
+    error: Any
+    author_id: Any
+    organization_id: str | None
+    created_at: Any
+    updated_at: Any
+    completed_at: Any
+    word: str | None
+    at: int | None
+    moved_at: Any
+    since: Any
+    rank: int | None
+    dismissed_at: Any
+    deleted_at: Any
+    has_files: int
+    created_text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Whose a job is, and whether it is deleted."""
+
+    author_id: str
+    organization_id: str | None
+    deleted: bool
+
+
+class RefusedActError(Exception):
+    """The job is not in the state for it."""
+
+    def __init__(self, code: Refusal) -> None:
+        super().__init__(code)
+        self.code: Refusal = code
+
+
+class _Doing(NamedTuple):
+    """A job as it stands, held, and the moment of the act."""
+
+    row: _Row
+    now: Present
+    at: int
+
+    @property
+    def finished(self) -> bool:
+        return self.now.state in rules.FINISHED
+
+
+_Decide = Callable[[_Doing], tuple[str, list[bytes]] | None]
+"""The event's name and the statements of an act; None where there is nothing left to do. Raises RefusedActError."""
+
+
+class Acts:
+    """Every act returns the log's new rows, none where it was done before. Raises RefusedActError, RetryableError,
+    DatabaseAwayError."""
+
+    def __init__(self, pool: Pool, language: Language) -> None:
+        self._pool = pool
+        self._language = language
+
+    async def find(self, job_id: str) -> Found | None:
+        """The job, also a deleted one, by its exact id."""
+        rows = [*map(_Row._make, await self._pool.rows(bind(_READ, job_id)))]
+        return next(
+            (
+                Found(words(row.author_id), row.organization_id, row.deleted_at is not None)
+                for row in rows
+                if row.id == job_id
+            ),
+            None,
+        )
+
+    async def cancel(self, job_id: str) -> list[LogEvent]:
+        """An unfinished job has failed for good: nothing that comes later moves it. Refuses one that is finished."""
+        return await self._act(job_id, self._cancelled)
+
+    async def dismiss(self, job_id: str) -> list[LogEvent]:
+        """A failed job is listed no more, until it is tried again by its sender. Refuses one that has not failed."""
+        return await self._act(job_id, _dismissed)
+
+    async def delete(self, job_id: str, by: str) -> list[LogEvent]:
+        """A finished job is gone for everybody, and can be restored. Refuses one that goes on."""
+
+        def deleted(doing: _Doing) -> tuple[str, list[bytes]]:
+            if not doing.finished:
+                raise RefusedActError("not_finished")
+            return "deleted", [*_known(doing), bind(_DELETE, sql6(doing.at), by[:191], job_id)]
+
+        return await self._act(job_id, deleted)
+
+    async def restore(self, job_id: str) -> list[LogEvent]:
+        """Takes a deletion back."""
+        return await self._act(job_id, lambda _: ("restored", [bind(_DELETE, None, None, job_id)]), of_deleted=True)
+
+    def _cancelled(self, doing: _Doing) -> tuple[str, list[bytes]] | None:
+        if doing.row.rank == CANCELLED and doing.now.state == "FAILED":
+            return None
+        if doing.finished:
+            raise RefusedActError("finished")
+        says, at = MESSAGES[self._language]["cancelled"], doing.at
+        position = Position(CANCELLED, at, rules.FAILED, "")
+        return "failed", [
+            bind(_CANCEL, says, says, moment(at), moment(at), doing.row.id),
+            _position(doing, "failed", position),
+        ]
+
+    async def _act(self, job_id: str, decide: _Decide, *, of_deleted: bool = False) -> list[LogEvent]:
+        for tries in itertools.count(1):
+            async with self._pool.connection() as connection:
+                try:
+                    return await self._try(connection, job_id, decide, of_deleted=of_deleted)
+                except RetryableError:
+                    if connection.closed or tries == _TRIES:
+                        raise
+                    await connection.run("ROLLBACK")
+                except RefusedActError:
+                    await connection.run("ROLLBACK")
+                    raise
+            await asyncio.sleep(0.02 * tries)
+        raise AssertionError("counting has no end")
+
+    async def _try(self, connection: Connection, job_id: str, decide: _Decide, *, of_deleted: bool) -> list[LogEvent]:
+        _, found = await connection.run("START TRANSACTION", bind(f"{_READ} FOR UPDATE", job_id))
+        row = next((row for row in map(_Row._make, found) if row.id == job_id), None)
+        if row is None or (of_deleted and row.deleted_at is None):
+            raise RefusedActError("not_found")
+        doing = _Doing(row, present(row), now())
+        if row.deleted_at is not None and not of_deleted:
+            raise RefusedActError("not_found")
+        decided = decide(doing)
+        if decided is None:
+            await connection.run("ROLLBACK")
+            return []
+        name, statements = decided
+        events = [self._event(doing, name)]
+        results = await connection.run_text(*statements, *log.append(events, doing.at), "COMMIT")
+        log.number(events, results)
+        return events
+
+    def _event(self, doing: _Doing, name: str) -> LogEvent:
+        row, state, status, progress = doing.row, doing.now.state, doing.now.status, doing.now.progress
+        message, error = text(row.message), text(row.error)
+        if name == "failed":
+            message = error = MESSAGES[self._language]["cancelled"]
+            state, status, progress = "FAILED", "failed", 0
+        data = event_data(
+            job_id=row.id, status=status, state=state, progress=progress, message=message, occurred_at=doing.at,
+            error=error, estimate=UNKNOWN,
+        )  # fmt: skip
+        return LogEvent(0, row.id, words(row.author_id), row.organization_id, name, data)
+
+
+def _dismissed(doing: _Doing) -> tuple[str, list[bytes]] | None:
+    if doing.now.state != "FAILED":
+        raise RefusedActError("not_failed")
+    if doing.row.dismissed_at is not None:
+        return None
+    return "dismissed", [*_known(doing), bind(_DISMISS, sql6(doing.at), doing.row.id)]
+
+
+def _known(doing: _Doing) -> list[bytes]:
+    """What gives a job a row of ours that has none, since no webhook of ours has moved it yet."""
+    if doing.row.word is not None:
+        return []
+    stood = rules.known_position(doing.now.state, doing.now.at, has_files=bool(doing.row.has_files))
+    return [] if stood is None else [_position(doing, doing.now.status, stood)]
+
+
+def _position(doing: _Doing, status: str, position: Position) -> bytes:
+    at = Raw(bind("%s", sql6(doing.at)))
+    made = [
+        doing.row.id, status, position.rank, position.at, position.stage, position.tie, None, at,
+        doing.row.created_text, at, None,
+    ]  # fmt: skip
+    return bind(SET_POSITIONS, [made])
