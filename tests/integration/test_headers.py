@@ -68,7 +68,7 @@ async def test_what_is_no_request_is_answered_with_the_same_headers(database_url
     async with running(database_url, header_timeout=0.2) as server:
         head = await head_of(server, sent.encode())
         assert int(head.split()[1]) == status
-        for line in ("Cache-Control: private, no-store", "Vary: Authorization, Cookie, Origin", "nosniff"):
+        for line in ("Cache-Control: private, no-store", "Vary: Authorization, Cookie, Origin, Accept-Language", "nosniff"):
             assert line in head
         tells_no_version(head)
 
@@ -106,5 +106,5 @@ async def test_no_answer_tells_the_versions_of_what_serves_it(database_url, line
 async def test_stream_is_kept_by_nobody_and_belongs_to_who_asked(server):
     async with server.session.get(f"{server.url}/events") as answer:
         assert answer.headers["Cache-Control"] == "no-store, no-transform"
-        assert answer.headers.getall("Vary") == ["Authorization, Cookie, Origin"]
+        assert answer.headers.getall("Vary") == ["Authorization, Cookie, Origin, Accept-Language"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
