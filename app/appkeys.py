@@ -28,6 +28,7 @@ from app.push.stream import Streams
 from app.readiness import Readiness
 from app.settings import Settings
 from app.shares import Shares
+from app.storage import Storage
 from app.turns import Turns
 from app.upkeep.leader import Leader
 from app.upkeep.parked import Parked
@@ -38,6 +39,7 @@ FOLLOWING = web.AppKey("following", Pool)
 READINESS = web.AppKey("readiness", Readiness)
 VIDEOS = web.AppKey("videos", Videos)
 SNAPSHOTS = web.AppKey("snapshots", Snapshots)
+STORAGE = web.AppKey("storage", Storage)
 ACTS = web.AppKey("acts", Acts)
 REGISTRAR = web.AppKey("registrar", Registrar)
 LOG = web.AppKey("log", Log)

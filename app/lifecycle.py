@@ -22,6 +22,7 @@ from app.appkeys import (
     SAMPLES,
     SETTINGS,
     SPOOL,
+    STORAGE,
     WRITER,
 )
 from app.db.errors import PassingError
@@ -143,7 +144,8 @@ def _reconciler(app: web.Application) -> Reconciler:
 
 
 def _retention(app: web.Application) -> Retention:
-    return Retention(app[POOL], app[LEADER], days=app[SETTINGS].retention_days)
+    remove = app[STORAGE].remove if app[SETTINGS].s3_delete else None
+    return Retention(app[POOL], app[LEADER], days=app[SETTINGS].retention_days, remove=remove)
 
 
 def _generator(settings: Settings) -> Generator:

@@ -31,6 +31,7 @@ from app.appkeys import (
     SETTINGS,
     SNAPSHOTS,
     SPOOL,
+    STORAGE,
     STREAMS,
     TICKETS,
     TOKENS,
@@ -56,7 +57,7 @@ from app.db.videos import Videos
 from app.db.writer.writer import Writer
 from app.deliver import PATH as WEBHOOKS
 from app.domain.estimate import Estimates
-from app.domain.event import LogEvent
+from app.domain.event import EVENT_MAX, LogEvent
 from app.push.bus import Bus
 from app.push.follower import Follower
 from app.push.hub import Hub
@@ -69,7 +70,9 @@ from app.routes.errors import errors_as_json
 from app.routes.http import name_server
 from app.settings import Settings
 from app.shares import Shares
+from app.sigv4 import Credentials
 from app.snapshot import snapshot
+from app.storage import Storage
 from app.turns import Turns
 from app.upkeep.leader import Leader
 from app.upkeep.parked import Parked
@@ -106,7 +109,8 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[FAILURES] = FailureLimit(settings.auth_failures_per_minute)
     _share(app, settings)
     app[READING] = Turns()
-    app[HUB] = _hub(settings)
+    app[STORAGE] = _storage(settings)
+    app[HUB] = _hub(settings, app[STORAGE])
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
     app[FOLLOWING] = Pool(database_url, 1, settings.db_timeout)
     app[SAMPLES] = Samples(app[FOLLOWING], app[ESTIMATES])
@@ -158,6 +162,8 @@ def _routes() -> list[web.RouteDef]:
         web.post("/api/videos", orders.register),
         web.get("/api/videos/user", videos.gallery),
         web.get("/api/videos/{job_id:[^/]+}", videos.detail),
+        web.get("/api/videos/{job_id:[^/]+}/download", videos.download),
+        web.get("/api/videos/{job_id:[^/]+}/files/{file_id:[^/]+}/download", videos.download),
         web.delete("/api/videos/{job_id:[^/]+}", acts.delete),
         web.post("/api/videos/{job_id:[^/]+}/retry", orders.retry),
         web.post("/api/videos/{job_id:[^/]+}/cancel", acts.cancel),
@@ -178,7 +184,22 @@ def _routes() -> list[web.RouteDef]:
     ]
 
 
-def _hub(settings: Settings) -> Hub:
+def _storage(settings: Settings) -> Storage:
+    key_id, secret, token = settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token
+    credentials = None
+    if key_id is not None and secret is not None:
+        credentials = Credentials(key_id, secret.get_secret_value(), token.get_secret_value() if token else None)
+    return Storage(
+        bucket=settings.s3_bucket,
+        endpoint=settings.s3_endpoint_url,
+        region=settings.aws_region,
+        credentials=credentials,
+        ttl=settings.s3_url_ttl,
+        event_max=EVENT_MAX,
+    )
+
+
+def _hub(settings: Settings, storage: Storage) -> Hub:
     return Hub(
         max_connections=settings.max_connections,
         max_per_user=settings.max_connections_per_user,
@@ -193,6 +214,7 @@ def _hub(settings: Settings) -> Hub:
         end_completed=settings.stream_end_completed,
         end_failed=settings.stream_end_failed,
         last_words=settings.stream_last_words,
+        outgoing=storage.outgoing,
     )
 
 

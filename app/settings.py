@@ -100,6 +100,15 @@ class Settings(BaseSettings):
     simulated_step: Duration = 3.0
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
+    s3_bucket: str | None = None
+    s3_endpoint_url: str | None = None
+    s3_url_ttl: Annotated[float, Field(ge=2, le=604_800, allow_inf_nan=False)] = 3600.0
+    s3_delete: bool = False
+    aws_region: str | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
+
     max_body_bytes: Size = ByteSize(1024 * 1024)
     max_files_per_job: Count = 1000
     max_json_depth: Annotated[int, Field(ge=8, le=DEPTH_MAX)] = 64
@@ -266,6 +275,7 @@ def refuse_unsafe(settings: Settings) -> None:
     _check_bounds(settings)
     _check_addresses(settings)
     _check_sign_in(settings)
+    _check_storage(settings)
     if settings.app_env == "production":
         missing = [
             name
@@ -309,6 +319,7 @@ def _check_addresses(settings: Settings) -> None:
         ("PUBLIC_URL", settings.public_url),
         ("GENERATOR_URL", settings.generator_url),
         ("AUTH_JWKS_URL", settings.auth_jwks_url),
+        ("S3_ENDPOINT_URL", settings.s3_endpoint_url),
     ):
         if address is not None and not values.is_web_address(address):
             raise SettingsError(f"{name} must be an http:// or https:// address.")
@@ -326,6 +337,23 @@ def _check_addresses(settings: Settings) -> None:
             parameters(settings.database_url.get_secret_value())
         except ValueError as error:
             raise SettingsError(str(error)) from None
+
+
+def _check_storage(settings: Settings) -> None:
+    keys = settings.aws_access_key_id, settings.aws_secret_access_key
+    if (keys[0] is None) != (keys[1] is None):
+        raise SettingsError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together; one of them is not set.")
+    if keys[0] is None:
+        for name in ("s3_bucket", "s3_endpoint_url", "s3_delete"):
+            if getattr(settings, name):
+                raise SettingsError(f"{name.upper()} needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to sign with.")
+    endpoint = URL(settings.s3_endpoint_url or "")
+    if endpoint.raw_user or endpoint.raw_password or endpoint.raw_query_string or endpoint.raw_fragment:
+        raise SettingsError("S3_ENDPOINT_URL is told to browsers: it has a scheme, a host and at most a path.")
+    if settings.s3_bucket is not None and not values.is_bucket(settings.s3_bucket):
+        raise SettingsError("S3_BUCKET is no name that a bucket can have: 3 to 63 of a-z, 0-9, dots and hyphens.")
+    if settings.aws_region is not None and not values.is_region(settings.aws_region):
+        raise SettingsError("AWS_REGION is no name of a region, such as eu-west-3, or auto.")
 
 
 def _check_sign_in(settings: Settings) -> None:

@@ -142,3 +142,12 @@ def why_weak(secret: str) -> str | None:
     if len(set(secret.strip())) == 1:
         return "is one character again and again, which is no secret"
     return None
+
+
+def is_bucket(name: str) -> bool:
+    """By S3's rules; those of what speaks like it are no wider."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) is not None and ".." not in name
+
+
+def is_region(name: str) -> bool:
+    return re.fullmatch(r"[a-z0-9-]{1,32}", name) is not None

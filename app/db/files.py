@@ -6,7 +6,7 @@ from typing import NamedTuple
 from app.db.connection import Row
 from app.db.sql import Raw, bind, json_bytes
 from app.domain.event import EVENT_MAX, FILES_MAX, fitting, stored_file
-from app.domain.forms import File
+from app.domain.forms import StoredFile
 
 # By all of its bytes, as an event has them too: another page begins after the last of one.
 _PLACE = "CAST(CONVERT(s3Key USING utf8mb4) AS BINARY)"
@@ -26,10 +26,14 @@ class Counted(NamedTuple):
 
 _COLUMNS = """
 SELECT f.generationId, f.id, f.filename, f.fileUrl, f.filePath, f.fileSize, f.format, f.durationSeconds, f.aspectRatio,
-  f.width, f.height, f.createdAt
+  f.width, f.height, f.createdAt, f.s3Key, g.s3Bucket, g.storageProvider
 """
 
-_ALL = f"{_COLUMNS} FROM video_files f WHERE f.generationId IN %s ORDER BY {_PLACE}"
+_JOB = "JOIN video_generations g ON g.id = f.generationId"
+
+_ALL = f"{_COLUMNS} FROM video_files f {_JOB} WHERE f.generationId IN %s ORDER BY {_PLACE}"
+
+_ONE = f"{_COLUMNS} FROM video_files f {_JOB} WHERE f.generationId = %s AND %s ORDER BY {_PLACE} LIMIT 1"
 
 # Of each job as many as an event has, but one in any case. It takes ten times as many reads as to read them all.
 _FIRST = f"""
@@ -37,7 +41,7 @@ _FIRST = f"""
   SELECT id, place, ROW_NUMBER() OVER w AS nth, SUM(size) OVER w AS size
   FROM (SELECT id, generationId, {_PLACE} AS place, {_SIZE} AS size FROM video_files WHERE %s) files
   WINDOW w AS (PARTITION BY generationId ORDER BY place)
-) found JOIN video_files f ON f.id = found.id
+) found JOIN video_files f ON f.id = found.id {_JOB}
 WHERE found.nth = 1 OR (found.nth <= {FILES_MAX} AND found.size <= {EVENT_MAX}) ORDER BY found.place
 """
 
@@ -68,9 +72,22 @@ def after(job_id: str, file_id: str) -> list[bytes]:
     return [bind(_IS_FILE, file_id, job_id), bind(_FIRST, Raw(bind(_AFTER, job_id, file_id)))]
 
 
-def shown(rows: Sequence[Row]) -> dict[str, list[File]]:
-    """By the job's id, in the gallery's form, of the rows that these read."""
-    files: dict[str, list[File]] = {}
-    for job_id, *fields, created_at in rows:
-        files.setdefault(job_id, []).append(stored_file(fields, created_at))
+def every(job_id: str) -> bytes:
+    """The statement that reads all files of a job; for `shown`."""
+    return bind(_ALL, [job_id])
+
+
+def of_file(job_id: str, file_id: str | None) -> bytes:
+    """The statement that reads one file of a job, the first by its key where none is named; for `shown`."""
+    which = Raw(b"TRUE" if file_id is None else bind("f.id = %s", file_id))
+    return bind(_ONE, job_id, which)
+
+
+def shown(rows: Sequence[Row], *, whole: bool = False) -> dict[str, list[StoredFile]]:
+    """By the job's id, in the gallery's form, of the rows that these read: as many as an event has, unless `whole`."""
+    files: dict[str, list[StoredFile]] = {}
+    for job_id, *fields, created_at, key, bucket, provider in rows:
+        files.setdefault(job_id, []).append(stored_file(fields, created_at, key, bucket, provider))
+    if whole:
+        return files
     return {job_id: found[: max(1, len(fitting(found, EVENT_MAX)))] for job_id, found in files.items()}

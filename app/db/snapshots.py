@@ -15,7 +15,7 @@ from app.db.sql import bind, exact, json_bytes
 from app.db.videos import VIEW, read_files
 from app.domain.estimate import Estimates, Kind
 from app.domain.event import EventId, LogEvent, event_data, event_name, words
-from app.domain.forms import File
+from app.domain.forms import StoredFile
 from app.domain.partial import Partial, partial_of
 from app.times import now
 
@@ -90,7 +90,7 @@ class JobState:
     moved_at: int
     kind: Kind
     since: int
-    videos: list[File]
+    videos: list[StoredFile]
     num_videos: int
     partial: Partial | None
 
@@ -216,7 +216,7 @@ class Snapshots:
         return UserState(head, newest[:fit][::-1], fit < len(jobs), [])
 
 
-def _job(row: _Row, videos: Sequence[File] = (), num_videos: int = 0) -> JobState:
+def _job(row: _Row, videos: Sequence[StoredFile] = (), num_videos: int = 0) -> JobState:
     at = present(row)
     return JobState(
         id=row.id, state=at.state, status=at.status, progress=at.progress,

@@ -17,7 +17,7 @@ from app.db.rows import EXACTLY, KEY, LISTED, Sized, kind_of, newest_unfinished,
 from app.db.sql import bind, exact, json_bytes
 from app.domain.estimate import Kind
 from app.domain.event import EVENT_MAX, EventId, words
-from app.domain.forms import File
+from app.domain.forms import StoredFile
 from app.domain.job import State
 from app.domain.partial import Partial, partial_of
 from app.times import microseconds, sql6, stored
@@ -108,7 +108,7 @@ class Generation:
     completed_at: int | None
     kind: Kind
     since: int
-    videos: list[File]
+    videos: list[StoredFile]
     num_videos: int
     partial: Partial | None
 
@@ -156,6 +156,12 @@ class Videos:
         if (file_id,) not in known:  # compared here: the site's collation may take another id for the same
             raise BadCursorError("files_after is not the id of a file of this job")
         return replace(job, videos=files.shown(rows).get(job.id, []))
+
+    async def file(self, job_id: str, file_id: str | None) -> StoredFile | None:
+        """One file of a job, by its exact id, or the first."""
+        rows = await self._pool.rows(files.of_file(job_id, file_id))
+        found = files.shown(rows).get(job_id, [])
+        return next((file for file in found if file_id in (None, file["id"])), None)
 
     async def gallery(self, author_id: str, limit: int, cursor: str | None) -> Page:
         """One page, in one read view. Either list ends early where it would have more bytes than it may.
@@ -215,7 +221,7 @@ class Videos:
         return shown, _generations(rows, await read_files(connection, [job for job in counted if job.id in listed]))
 
 
-Files = dict[str, tuple[list[File], int]]
+Files = dict[str, tuple[list[StoredFile], int]]
 """By the job's id: those that are shown, and how many there are."""
 
 
@@ -231,7 +237,7 @@ def _generations(rows: tuple[Row, ...], videos: Files) -> list[Generation]:
     return [_generation(row, *videos.get(row.id, ([], 0))) for row in map(_Row._make, rows)]
 
 
-def _generation(row: _Row, videos: list[File], num_videos: int) -> Generation:
+def _generation(row: _Row, videos: list[StoredFile], num_videos: int) -> Generation:
     now = present(row)
     return Generation(
         id=row.id, prompt=words(row.prompt), state=now.state, status=now.status, progress=now.progress,

@@ -8,7 +8,7 @@ import orjson
 
 from app.domain.estimate import Estimate
 from app.domain.failure import Failure, recognise, redacted
-from app.domain.forms import File
+from app.domain.forms import StoredFile
 from app.domain.job import FINISHED
 from app.domain.partial import Partial
 from app.times import rfc3339, stored
@@ -101,7 +101,7 @@ def event_data(
     occurred_at: int,
     error: str | None,
     estimate: Estimate,
-    videos: Sequence[File] | None = None,
+    videos: Sequence[StoredFile] | None = None,
     num_videos: int = 0,
     partial: Partial | None = None,
 ) -> bytes:
@@ -144,7 +144,7 @@ def _tight(made: bytes) -> bytes:
     return bytes(memoryview(made))
 
 
-def fitting(files: Sequence[File], room: int) -> list[bytes]:
+def fitting(files: Sequence[StoredFile], room: int) -> list[bytes]:
     """The first of the files as JSON: `FILES_MAX` at most, and as many as have `room` bytes together."""
     found = []
     for file in files[:FILES_MAX]:
@@ -180,21 +180,25 @@ def words(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def stored_file(fields: Sequence[Any], created_at: object) -> File:
+def stored_file(fields: Sequence[Any], created_at: object, key: object, bucket: object, provider: object) -> StoredFile:
     """As `gallery_file`, of a row that another program may have written, as the database gave it."""
     file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields
     numbers = [whole(number) for number in (size, seconds, width, height)]
     texts = [words(text) for text in (file_id, filename, file_format, aspect_ratio)]
     return gallery_file(
-        [*texts[:2], url, path, numbers[0], texts[2], numbers[1], texts[3], *numbers[2:]], stored(created_at) or 0
+        [*texts[:2], url, path, numbers[0], texts[2], numbers[1], texts[3], *numbers[2:]],
+        stored(created_at) or 0,
+        words(key),
+        words(bucket),
+        words(provider),
     )
 
 
-def gallery_file(fields: Sequence[Any], created_at: int) -> File:
+def gallery_file(fields: Sequence[Any], created_at: int, key: str, bucket: str = "", provider: str = "") -> StoredFile:
     """A file in the gallery's form. `fields` are id, filename, url, path, size in bytes, format, whole seconds,
-    aspect ratio, width, height; `created_at` is in microseconds since 1970."""
+    aspect ratio, width, height; `created_at` is in microseconds since 1970. The rest is where it lies."""
     file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields
-    return {
+    made: StoredFile = {
         "id": file_id,
         "filename": filename,
         "file_url": url,
@@ -205,4 +209,10 @@ def gallery_file(fields: Sequence[Any], created_at: int) -> File:
         "aspect_ratio": aspect_ratio,
         "dimensions": {"width": width, "height": height},
         "created_at": rfc3339(created_at),
+        "s3_key": key,
     }
+    if bucket:
+        made["s3_bucket"] = bucket
+    if provider not in ("", "AWS_S3"):
+        made["s3_provider"] = provider
+    return made

@@ -39,6 +39,14 @@ class File(TypedDict):
     created_at: Time
 
 
+class StoredFile(File):
+    """With where it lies, told to nobody: the key, and the bucket and provider where they are no usual ones."""
+
+    s3_key: str
+    s3_bucket: NotRequired[str]
+    s3_provider: NotRequired[str]
+
+
 class Webhook(TypedDict):
     id: str
     received_at: Time

@@ -20,27 +20,28 @@ class Framing(IntEnum):
 
 
 class Frames:
-    """One event's bytes for each wire, made when the first subscriber on that wire needs them."""
+    """One event's bytes for each wire, made when the first subscriber there needs them. `data` is what goes out."""
 
-    __slots__ = ("event", "made")
+    __slots__ = ("data", "event", "made")
 
-    def __init__(self, event: LogEvent) -> None:
+    def __init__(self, event: LogEvent, data: bytes) -> None:
         self.event = event
+        self.data = data
         self.made = [b"", b"", b""]
 
     def on(self, wire: Framing) -> bytes:
         if not self.made[wire]:
-            self.made[wire] = event_frame(wire, self.event, self.event.event_id)
+            self.made[wire] = event_frame(wire, self.event.event, self.data, self.event.event_id)
         return self.made[wire]
 
 
-def event_frame(wire: Framing, event: LogEvent, event_id: EventId | None) -> bytes:
+def event_frame(wire: Framing, name: str, data: bytes, event_id: EventId | None) -> bytes:
     """Without an id, it does not move the client's last event id."""
     if wire is Framing.WEBSOCKET:
         shown = b"null" if event_id is None else b'"%s"' % _text(event_id)
-        return websocket_frame(b'{"id":%s,"event":"%s","data":%s}' % (shown, event.event.encode(), event.data))
-    name = b"" if event_id is None else b"id: %s\n" % _text(event_id)
-    return _body(wire, b"%sevent: %s\ndata: %s\n\n" % (name, event.event.encode(), event.data))
+        return websocket_frame(b'{"id":%s,"event":"%s","data":%s}' % (shown, name.encode(), data))
+    place = b"" if event_id is None else b"id: %s\n" % _text(event_id)
+    return _body(wire, b"%sevent: %s\ndata: %s\n\n" % (place, name.encode(), data))
 
 
 def id_frame(wire: Framing, event_id: EventId) -> bytes:

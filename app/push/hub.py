@@ -41,8 +41,9 @@ class Hub:
     `max_connections` and `max_per_user` count streams; `max_buffer` is in bytes, `max_lag` and the intervals are in
     seconds; `limits` are those that each stream keeps by itself.
 
-    A client has `last_words` to take what waits for it when its stream ends. `epoch` counts how often the log was taken
-    back; `restart` is called with those who were live then, or who miss what cannot be shown.
+    `outgoing` makes what is sent of an event's data. A client has `last_words` to take what waits for it when its
+    stream ends. `epoch` counts how often the log was taken back; `restart` is called with those who were live then, or
+    who miss what cannot be shown.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Hub:
         end_completed: float,
         end_failed: float,
         last_words: float,
+        outgoing: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self.limits = limits
+        self.outgoing = outgoing
         self.epoch = 0
         self.restart: Callable[[list[Subscriber]], None] = lambda _: None
         self._max_connections = max_connections
@@ -148,7 +151,7 @@ class Hub:
         if not event.is_readable:
             self._start_over(event.id, [channel, _channel(None, event.author_id)])
             return
-        frames = Frames(event)
+        frames = Frames(event, self.outgoing(event.data))
         self._written += 1
         if self._owners.get(channel, event.owner) != event.owner:
             self._part_with_strangers(channel, event.owner)

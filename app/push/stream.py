@@ -117,7 +117,8 @@ class Streams:
             await subscriber.send(reset_frame(wire))
         last = len(snapshot.events) - 1
         for place, event in enumerate(snapshot.events):
-            await subscriber.send(event_frame(wire, event, snapshot.head if place == last else None))
+            head = snapshot.head if place == last else None
+            await subscriber.send(event_frame(wire, event.event, self._hub.outgoing(event.data), head))
         if last < 0:
             await subscriber.send(id_frame(wire, snapshot.head))
         else:
@@ -157,7 +158,8 @@ class Streams:
                     continue
                 if not event.is_readable:
                     return False
-                await subscriber.send(event_frame(subscriber.wire, event, event.event_id))
+                data = self._hub.outgoing(event.data)
+                await subscriber.send(event_frame(subscriber.wire, event.event, data, event.event_id))
                 if event.id > head:
                     self._hub.note_end(subscriber, event)
         subscriber.floor = max(subscriber.floor, position)

@@ -13,7 +13,6 @@ from app import errors, times
 from app.appkeys import (
     ACTS,
     COMMITTED,
-    ESTIMATES,
     GENERATOR,
     ORDERS,
     PARKED,
@@ -37,7 +36,7 @@ from app.routes import schemas
 from app.routes.acts import to_act
 from app.routes.callers import NotSignedInError, identify
 from app.routes.describe import OF_BODY, SENDER, SIGNED_IN, describes
-from app.routes.http import TooMuch, as_model, holding, language_of, read_json_body, reply
+from app.routes.http import TooMuch, as_model, holding, read_json_body, reply
 from app.routes.senders import authorized_body, knows_secret, names_secret
 from app.routes.shown import job_of
 
@@ -230,7 +229,10 @@ async def _registered(
         raise _gone(job_id)
     if job is None or (how != "made" and job.author_id != new.author_id):
         raise ApiError(409, "id_conflict", "That job_id belongs to another job.", job_id=job_id)
-    body: schemas.RegisteredJob = {"job_id": job.id, **job_of(job, request.app[ESTIMATES], language_of(request))}
+    body: schemas.RegisteredJob = {
+        "job_id": job.id,
+        **job_of(request, job),
+    }
     return reply(body, 201 if how == "made" else 200)
 
 

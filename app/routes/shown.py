@@ -1,15 +1,18 @@
 """Jobs in the forms that the API answers them in."""
 
+from aiohttp import web
+
+from app.appkeys import ESTIMATES, STORAGE
 from app.db.videos import Generation
-from app.domain.estimate import Estimates
 from app.domain.event import failure_of
 from app.domain.failure import Failure, redacted
 from app.routes import schemas
+from app.routes.http import language_of
 from app.texts import Language, advice
 from app.times import now, rfc3339
 
 
-def generation_of(job: Generation, language: Language) -> schemas.Generation:
+def generation_of(request: web.Request, job: Generation) -> schemas.Generation:
     """As lists of finished videos have it."""
     shown: schemas.Generation = {
         "id": job.id,
@@ -23,12 +26,12 @@ def generation_of(job: Generation, language: Language) -> schemas.Generation:
         "generation_time": job.generation_time,
         "download_time": job.download_time,
         "aspect_ratio": job.aspect_ratio,
-        "videos": job.videos,
+        "videos": [request.app[STORAGE].shown(file) for file in job.videos],
         "num_videos": job.num_videos,
     }
     failure = failure_of(job.state, job.error, job.partial, job.num_videos)
     if failure is not None:
-        shown["failure"] = told(failure, language)
+        shown["failure"] = told(failure, language_of(request))
         if job.partial is not None:
             shown["requested"], shown["generated"] = job.partial.requested, job.partial.generated
     return shown
@@ -46,10 +49,10 @@ def told(failure: Failure, language: Language) -> schemas.Failure:
     }
 
 
-def job_of(job: Generation, estimates: Estimates, language: Language) -> schemas.Job:
-    """As a job in any state is told of. `estimates` are the ground for its own."""
-    estimate = estimates.at(now(), job.kind, job.state, job.status, job.since)
-    shown = generation_of(job, language)
+def job_of(request: web.Request, job: Generation) -> schemas.Job:
+    """As a job in any state is told of."""
+    estimate = request.app[ESTIMATES].at(now(), job.kind, job.state, job.status, job.since)
+    shown = generation_of(request, job)
     return {
         **shown,
         "failure": shown.get("failure"),

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from app import errors
-from app.appkeys import ANSWERS, ESTIMATES, READING, SETTINGS, VIDEOS
+from app.appkeys import ANSWERS, READING, SETTINGS, STORAGE, VIDEOS
 from app.auth.tokens import Identity
 from app.db.videos import BadCursorError, Generation
 from app.domain.event import EventId
@@ -16,7 +16,7 @@ from app.errors import ApiError
 from app.routes import schemas
 from app.routes.callers import identify
 from app.routes.describe import SIGNED_IN, describes
-from app.routes.http import TooMuch, hand_out, holding, language_of, read_query
+from app.routes.http import VARY, TooMuch, hand_out, holding, read_query
 from app.routes.shown import generation_of, job_of
 from app.settings import Settings
 
@@ -72,9 +72,9 @@ async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> 
     except BadCursorError as error:
         raise ApiError(400, "invalid_request", f"{error}.") from None
     body: schemas.Gallery = {
-        "generations": [{**generation_of(job, language_of(request)), "status": "completed"} for job in page.completed],
+        "generations": [{**generation_of(request, job), "status": "completed"} for job in page.completed],
         "next_cursor": page.next_cursor,
-        "active": [job_of(job, request.app[ESTIMATES], language_of(request)) for job in page.active],
+        "active": [job_of(request, job) for job in page.active],
         "last_event_id": str(page.head),
         "channel": _channel(who),
     }
@@ -101,7 +101,7 @@ async def detail(request: web.Request) -> web.StreamResponse:
         except BadCursorError as error:
             raise ApiError(400, "invalid_request", f"{error}.") from None
     seen: schemas.JobAsSeen = {
-        **job_of(job, request.app[ESTIMATES], language_of(request)),
+        **job_of(request, job),
         "last_event_id": str(head),
         "channel": _channel(who),
         "own": job.author_id == who.user_id,
@@ -110,6 +110,19 @@ async def detail(request: web.Request) -> web.StreamResponse:
     with holding(request.app[ANSWERS], who.user_id, _UNREAD) as take:
         take(min(len(body), longest_answer(request.app[SETTINGS])))
         return await hand_out(request, body)
+
+
+@describes("Save a file of a job under its name", {302: None}, (401, 403, 404, 503), who=SIGNED_IN)
+async def download(request: web.Request) -> web.StreamResponse:
+    """A redirect to where the file lies: the one that is named, or the job's first. 404 also for what lies nowhere that
+    a browser may be sent to."""
+    who = await identify(request)
+    _, job = await _visible(request, who, request.match_info["job_id"])
+    file = await request.app[VIDEOS].file(job.id, request.match_info.get("file_id"))
+    address = None if file is None else request.app[STORAGE].download(file)
+    if address is None:
+        raise ApiError(404, "no_file", "There is no such file to save.", job_id=job.id)
+    return web.Response(status=302, headers={"Location": address, "Cache-Control": "private, no-store", "Vary": VARY})
 
 
 def _channel(who: Identity) -> str:

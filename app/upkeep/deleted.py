@@ -1,15 +1,17 @@
 """Jobs that users deleted: what is left of them goes when nobody may restore them any more."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import structlog
 
+from app.db import files
 from app.db.connection import Connection
 from app.db.errors import DatabaseAwayError, DatabaseError
 from app.db.pool import Pool
 from app.db.sql import bind, exact
+from app.domain.forms import StoredFile
 from app.times import sql6, stored
 
 log = structlog.get_logger(__name__)
@@ -21,22 +23,10 @@ _GONE = """
 SELECT job_id, CAST(created_at AS CHAR), CAST(deleted_at AS CHAR) FROM rushes_jobs
 WHERE deleted_at < %s AND (deleted_at > %s OR (deleted_at = %s AND job_id > %s)) ORDER BY deleted_at, job_id LIMIT %s
 """
-_FILES = """
-SELECT f.s3Key, f.fileUrl, g.s3Bucket FROM video_files f JOIN video_generations g ON g.id = f.generationId
-WHERE f.generationId = %s AND CAST(f.generationId AS BINARY) = %s
-"""
 _HOLD = "SELECT CAST(createdAt AS CHAR) FROM video_generations WHERE id = %s AND CAST(id AS BINARY) = %s FOR UPDATE"
 _DELETE_FILES = "DELETE FROM video_files WHERE generationId = %s AND CAST(generationId AS BINARY) = %s"
 _DELETE_JOB = "DELETE FROM video_generations WHERE id = %s AND CAST(id AS BINARY) = %s"
 _DELETE_MARK = "DELETE FROM rushes_jobs WHERE job_id = %s AND deleted_at = %s"
-
-
-class StoredFile(NamedTuple):
-    """Where a file lies."""
-
-    key: str
-    url: str | None
-    bucket: str | None
 
 
 Remove = Callable[[StoredFile], Awaitable[None]]
@@ -88,8 +78,8 @@ class DeletedJobs:
             return False
         return True
 
-    async def _files(self, job_id: str) -> Iterator[StoredFile]:
-        return map(StoredFile._make, await self._pool.rows(bind(_FILES, job_id, exact(job_id))))
+    async def _files(self, job_id: str) -> list[StoredFile]:
+        return files.shown(await self._pool.rows(files.every(job_id)), whole=True).get(job_id, [])
 
     async def _delete_rows(self, connection: Connection, gone: _Gone) -> None:
         job = (gone.job_id, exact(gone.job_id))

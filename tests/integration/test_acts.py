@@ -254,7 +254,7 @@ async def test_deleted_jobs_go_once_nobody_may_restore_them_and_no_sooner(site, 
     removed = []
 
     async def remove(file):
-        removed.append(file.key)
+        removed.append(file["s3_key"])
 
     assert (await Retention(site.app[POOL], None, days=30, remove=remove).purge())["deleted"] == 1
     assert removed == ["old"]
@@ -276,7 +276,7 @@ async def test_deleted_job_that_cannot_go_keeps_no_other_and_is_tried_again(site
     away = {"k1"}
 
     async def remove(file):
-        if file.key in away:
+        if file["s3_key"] in away:
             raise OSError("bucket away")
 
     deleted = DeletedJobs(site.app[POOL], remove)

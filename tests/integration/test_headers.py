@@ -68,7 +68,11 @@ async def test_what_is_no_request_is_answered_with_the_same_headers(database_url
     async with running(database_url, header_timeout=0.2) as server:
         head = await head_of(server, sent.encode())
         assert int(head.split()[1]) == status
-        for line in ("Cache-Control: private, no-store", "Vary: Authorization, Cookie, Origin, Accept-Language", "nosniff"):
+        for line in (
+            "Cache-Control: private, no-store",
+            "Vary: Authorization, Cookie, Origin, Accept-Language",
+            "nosniff",
+        ):
             assert line in head
         tells_no_version(head)
 

@@ -24,7 +24,7 @@ def data(**fields) -> bytes:
 
 
 def file(number: int, url: str):
-    return gallery_file([f"f{number}", "a.mp4", url, url, 1, "mp4", 8, "16:9", 1, 1], 0)
+    return gallery_file([f"f{number}", "a.mp4", url, url, 1, "mp4", 8, "16:9", 1, 1], 0, f"k{number}")
 
 
 @given(texts, texts, st.lists(texts, max_size=8), st.integers(1, 20))

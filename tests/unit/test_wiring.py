@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yarl
 from pydantic import ByteSize, SecretStr
 
 from app import appkeys, lifecycle, main
@@ -17,6 +18,7 @@ from app.settings import Settings
 ROOT = Path(__file__).parents[2]
 URL = "mysql://root@localhost/never-connected-to"
 SIGNS = {"auth_jwt_secret": "a secret of thirty-two characters"}
+KEYS = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "hush"}
 FETCHES = {"auth_jwks_url": "https://issuer.example/jwks"}
 
 
@@ -75,6 +77,10 @@ def share(key: Any, name: str, value: Any) -> Reaches:
     return Reaches(value, lambda app: getattr(app[key], name))
 
 
+def s3(name: str, value: Any, as_: Any = None) -> Reaches:
+    return Reaches(value, lambda app: getattr(app[appkeys.STORAGE], name), as_, KEYS)
+
+
 def bus(name: str, value: Any) -> Reaches:
     return Reaches(value, lambda app: getattr(app[appkeys.BUS], name), others={"redis_url": "redis://h:6379"})
 
@@ -117,6 +123,14 @@ TABLE: dict[str, Reaches | AskedIn] = {
     ),
     "simulated_step": Reaches(0.3, lambda app: app[appkeys.GENERATOR]._step),
     "cors_origins": AskedIn(("app/routes/callers.py", "app/routes/cors.py")),
+    "s3_bucket": s3("_bucket", "videos"),
+    "s3_endpoint_url": s3("_endpoint", "http://s3:9000", yarl.URL("http://s3:9000")),
+    "s3_url_ttl": s3("_ttl", 33.0),
+    "s3_delete": Reaches(True, lambda app: lifecycle._retention(app)._deleted._remove is not None, others=KEYS),
+    "aws_region": s3("_region", "eu-west-3"),
+    "aws_access_key_id": Reaches("AKIA3", lambda app: app[appkeys.STORAGE]._credentials.key_id, others=KEYS),
+    "aws_secret_access_key": Reaches("s3", lambda app: app[appkeys.STORAGE]._credentials.secret, others=KEYS),
+    "aws_session_token": Reaches("lent", lambda app: app[appkeys.STORAGE]._credentials.token, others=KEYS),
     "max_body_bytes": AskedIn(("app/routes/webhooks.py", "app/routes/admin.py")),
     "max_json_depth": AskedIn(("app/routes/webhooks.py",)),
     "max_image_body_bytes": AskedIn(("app/routes/orders.py",)),

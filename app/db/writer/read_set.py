@@ -14,7 +14,7 @@ from app.domain import job as rules
 from app.domain.delivery import Delivery, Outcome
 from app.domain.estimate import Kind
 from app.domain.event import stored_file, whole
-from app.domain.forms import File
+from app.domain.forms import StoredFile
 from app.domain.job import Position, StatusUpdate
 from app.domain.partial import partial_of
 
@@ -22,7 +22,8 @@ from app.domain.partial import partial_of
 # what the row says comes in one column: decoding a column costs us more than it costs the server. CONCAT_WS leaves out
 # what is NULL, which a table that is not ours may have anywhere.
 _LOCK = """
-SELECT id, authorId, organizationId, CONCAT_WS('|', COALESCE(model, ''), COALESCE(status, ''), COALESCE(progress, ''),
+SELECT id, authorId, organizationId, CONCAT_WS('|', COALESCE(s3Bucket, ''),
+  COALESCE(storageProvider, ''), COALESCE(model, ''), COALESCE(status, ''), COALESCE(progress, ''),
   COALESCE(durationSeconds, ''), COALESCE(numberOfVideos, ''), COALESCE(createdAt, ''), COALESCE(completedAt, ''),
   COALESCE(updatedAt, ''))
 FROM video_generations WHERE id IN %s ORDER BY id FOR UPDATE SKIP LOCKED
@@ -75,10 +76,12 @@ class JobRow:
     kind: Kind = _UNKNOWN_KIND
     since: str = ""
     finished_at: int = 0
+    bucket: str = ""
+    provider: str = ""
     without_position: bool = False
     prompt: str | None = None
     columns: dict[str, Any] = field(default_factory=dict)
-    gallery: dict[str, File] = field(default_factory=dict)
+    gallery: dict[str, StoredFile] = field(default_factory=dict)
     inserted: dict[str, dict[str, Any]] = field(default_factory=dict)
     refreshed: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: bool = False
@@ -174,7 +177,8 @@ class ReadSet:
 
     def _load_jobs(self, rows: list[Any]) -> None:
         for job_id, author, organization, state_row in rows:
-            model, state, progress, seconds, number, created_at, completed_at, updated_at = state_row.rsplit("|", 7)
+            bucket, provider, rest = state_row.split("|", 2)
+            model, state, progress, seconds, number, created_at, completed_at, updated_at = rest.rsplit("|", 7)
             ended = times.stored(completed_at) if completed_at else None
             state, at = rules.state_of(state, ended=ended is not None), whole(progress)
             job = rules.Job(state, rules.status_word(state, at), at)
@@ -189,6 +193,8 @@ class ReadSet:
                 created_at,
                 Kind(model, whole(seconds), whole(number)),
                 finished_at=finished_at,
+                bucket=bucket,
+                provider=provider,
                 without_position=True,
             )
 
@@ -228,7 +234,7 @@ class ReadSet:
             row = self.jobs.get(job_id)
             if row is None:
                 continue
-            shown = row.gallery[key] = stored_file(fields, created_at)
+            shown = row.gallery[key] = stored_file(fields, created_at, key, row.bucket, row.provider)
             file = row.job.files[key] = _file(key, shown, times.stored(created_at))
             if row.without_position:
                 # Kept from now on, so that what comes later finds the file no older than it was.
@@ -252,7 +258,7 @@ def _to_the_digit(moment: str) -> str:
     return moment.rstrip("0").rstrip(".") if "." in moment else moment
 
 
-def _file(key: str, shown: File, created_at: int | None) -> rules.VideoFile:
+def _file(key: str, shown: StoredFile, created_at: int | None) -> rules.VideoFile:
     return rules.VideoFile(
         s3_key=key,
         filename=shown["filename"],

@@ -117,7 +117,8 @@ class WriteSet:
             "createdAt": sql(created_at),
         }
         columns = self._columns.fit_file(key, columns)
-        row.gallery[key] = gallery_file([file_id, *(columns.get(name, "") for name in _SHOWN)], created_at)
+        shown = [file_id, *(columns.get(name, "") for name in _SHOWN)]
+        row.gallery[key] = gallery_file(shown, created_at, key, row.bucket, row.provider)
         if known is None or key in row.inserted:
             row.inserted[key] = {"id": file_id, "generationId": row.id, "s3Key": key} | columns
         else:

@@ -1,0 +1,177 @@
+"""Videos in an S3 that checks signatures: seen and saved by those who may, for as long as they may."""
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+from yarl import URL
+
+from app.appkeys import POOL, STORAGE
+from app.lifecycle import _retention
+from app.upkeep.retention import Retention
+from tests.client import running
+from tests.redis import RedisServer
+from tests.s3 import SECRET, s3_server
+from tests.sign_in import SECRET as TOKENS
+from tests.sign_in import SENDERS, bearer
+from tests.webhooks import completion, video, webhook
+
+KEYS = ["j1/plain.mp4", "j1/l'été & la mer+1.mp4"]
+
+
+@pytest.fixture
+async def s3(tmp_path):
+    async with s3_server(tmp_path / "s3") as server:
+        yield server
+
+
+async def get(server, address, headers=None):
+    async with server.session.get(URL(address, encoded=True), headers=headers, allow_redirects=False) as answer:
+        return answer.status, await answer.read(), answer.headers
+
+
+async def finished(server, *keys, job_id="j1"):
+    await server.register(job_id)
+    await server.send(completion(job_id, *(video(key, filename=key.rpartition("/")[2]) for key in keys)))
+
+
+@pytest.mark.parametrize("key", KEYS)
+async def test_video_is_read_by_the_address_that_is_told_and_by_no_other(database_url, s3, key):
+    s3.put(key, b"0123456789")
+    async with running(database_url, **s3.settings) as server:
+        await finished(server, key)
+        address = (await server.read("/api/videos/j1"))[1]["videos"][0]["file_url"]
+        assert (await get(server, address))[:2] == (200, b"0123456789")
+        part = await get(server, address, {"Range": "bytes=2-4"})
+        assert part[:2] == (206, b"234")
+        for tampered in (
+            address.replace("X-Amz-Expires=3600", "X-Amz-Expires=9999"),
+            address.replace("j1/", "j2/"),
+            address[:-1] + ("0" if address[-1] != "0" else "1"),
+            address.partition("?")[0],
+        ):
+            assert (await get(server, tampered))[0] == 403
+
+
+async def test_address_that_has_expired_is_refused_and_a_new_one_is_told_before(database_url, s3):
+    s3.put("k", b"video")
+    async with running(database_url, s3_url_ttl=2, **s3.settings) as server:
+        await finished(server, "k")
+        first = (await server.read("/api/videos/j1"))[1]["videos"][0]["file_url"]
+        assert (await get(server, first))[0] == 200
+        async with asyncio.timeout(10):
+            while (await get(server, first))[0] == 200:
+                fresh = (await server.read("/api/videos/j1"))[1]["videos"][0]["file_url"]
+                assert (await get(server, fresh))[0] == 200
+                await asyncio.sleep(0.1)
+        assert (await get(server, first))[0] == 403
+        fresh = (await server.read("/api/videos/j1"))[1]["videos"][0]["file_url"]
+        assert (await get(server, fresh))[0] == 200
+
+
+async def test_every_way_to_hear_of_a_video_tells_an_address_and_keeps_none(database_url, sql, s3, tmp_path):
+    s3.put("k", b"video")
+    redis = RedisServer(tmp_path)
+    await redis.start()
+    told = []
+    async with running(database_url, redis_url=redis.url, **s3.settings) as server, Redis.from_url(redis.url) as spy:
+        pubsub = spy.pubsub()
+        await pubsub.psubscribe("*")
+        await server.register("j1")
+        async with server.events("/events/j1") as live, server.session.ws_connect(f"{server.url}/ws/j1") as socket:
+            await live.next()
+            await socket.receive_json()
+            await server.send(completion("j1", video("k")))
+            first = await live.next()
+            told += [first.data, (await socket.receive_json())["data"]]
+        async with server.events("/events/j1") as snapshot:
+            told.append((await snapshot.next()).data)
+        async with server.events("/events", last_id=first.id - 1) as replay:
+            told.append((await replay.next()).data)
+        told += [(await server.read("/api/videos/user"))[1]["generations"][0], (await server.read("/api/videos/j1"))[1]]
+        for shown in told:
+            (file,) = shown["videos"]
+            assert not [name for name in file if name.startswith("s3")]
+            assert (await get(server, file["file_url"]))[:2] == (200, b"video")
+        heard = str([await pubsub.get_message(timeout=0.2) for _ in range(20)])
+    redis.kill()
+    assert "j1" in heard
+    kept = [sql(f"SELECT * FROM {table}") for (table,) in sql("SHOW TABLES")]
+    for secret in ("X-Amz-", SECRET):
+        assert secret not in heard + str(kept)
+
+
+async def test_download_saves_the_file_under_its_name(database_url, s3):
+    name = KEYS[1].rpartition("/")[2]
+    for key in KEYS:
+        s3.put(key, key.encode())
+    async with running(database_url, **s3.settings) as server:
+        await finished(server, *KEYS)
+        files = (await server.read("/api/videos/j1"))[1]["videos"]
+        (file,) = [file for file in files if file["filename"] == name]
+        status, _, headers = await get(server, f"{server.url}/api/videos/j1/files/{file['id']}/download")
+        assert (status, headers["Cache-Control"]) == (302, "private, no-store")
+        address = URL(headers["Location"], encoded=True)
+        assert (await get(server, str(address)))[:2] == (200, KEYS[1].encode())
+        # S3 answers with this header; nanio checks that it was signed, and goes without.
+        said = address.query["response-content-disposition"]
+        assert said.endswith("filename*=UTF-8''l%27%C3%A9t%C3%A9%20%26%20la%20mer%2B1.mp4")
+        first = await get(server, f"{server.url}/api/videos/j1/download")
+        assert (await get(server, first[2]["Location"]))[1] == min(KEYS).encode()
+
+
+async def test_without_a_bucket_a_download_leads_to_the_stored_address_where_that_is_one_of_the_web(server, sql):
+    await finished(server, "k1")
+    status, _, headers = await get(server, f"{server.url}/api/videos/j1/download")
+    assert (status, headers["Location"]) == (302, (await server.read("/api/videos/j1"))[1]["videos"][0]["file_url"])
+    sql("UPDATE video_files SET fileUrl = 'javascript:alert(1)'")
+    assert (await get(server, f"{server.url}/api/videos/j1/download"))[0] == 404
+    for path in ("j1/files/other", "none", "none/files/k1"):
+        assert (await get(server, f"{server.url}/api/videos/{path}/download"))[0] == 404
+    await server.register("j2")
+    assert (await get(server, f"{server.url}/api/videos/j2/download"))[0] == 404
+
+
+async def test_only_who_may_see_a_job_may_save_its_files(database_url, s3):
+    async with running(database_url, auth_jwt_secret=TOKENS, webhook_secret=SENDERS, **s3.settings) as server:
+        headers = {"X-Webhook-Secret": SENDERS}
+        order = {"job_id": "j1", "user_id": "author", "prompt": "p"}
+        async with server.session.post(f"{server.url}/api/videos", json=order, headers=headers) as answer:
+            assert answer.status == 201
+        await server.send(completion("j1", video("k")), headers)
+        url = f"{server.url}/api/videos/j1/download"
+        assert [(await get(server, url, who))[0] for who in ({}, bearer("other"), bearer("author"))] == [401, 404, 302]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_files_of_a_deleted_job_go_from_the_bucket_only_where_that_is_wanted(database_url, sql, s3, wanted):
+    s3.put("k1", b"video")
+    async with running(database_url, s3_delete=wanted, **s3.settings) as server:
+        await finished(server, "k1", "gone/already")
+        async with server.session.delete(f"{server.url}/api/videos/j1") as answer:
+            assert answer.status == 200
+        sql("UPDATE rushes_jobs SET deleted_at = NOW(6) - INTERVAL 31 DAY")
+        assert (await _retention(server.app).purge())["deleted"] == 1
+    assert s3.has("k1") is not wanted
+    assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)
+
+
+async def test_bucket_that_is_away_keeps_the_mark_until_it_is_back(database_url, sql, s3):
+    away = s3.settings | {"s3_endpoint_url": "http://127.0.0.1:9"}
+    async with running(database_url, s3_delete=True, **away) as server:
+        await finished(server, "k1")
+        async with server.session.delete(f"{server.url}/api/videos/j1") as answer:
+            assert answer.status == 200
+        sql("UPDATE rushes_jobs SET deleted_at = NOW(6) - INTERVAL 31 DAY")
+        retention = Retention(server.app[POOL], None, days=30, remove=server.app[STORAGE].remove)
+        assert (await retention.purge())["deleted"] == 0
+    assert sql("SELECT COUNT(*) FROM video_files") == ((1,),)
+
+
+async def test_events_of_earlier_versions_go_out_with_the_address_that_they_hold(database_url, sql, s3):
+    async with running(database_url, **s3.settings) as server:
+        await finished(server, "k1")
+        await server.send(webhook("j1", "failed"))
+        sql("UPDATE rushes_events SET data = JSON_REMOVE(data, '$.videos[0].s3_key')")
+    async with running(database_url, **s3.settings) as server, server.events("/events", last_id=1) as replay:
+        assert (await replay.next()).data["videos"][0]["file_url"] == video("k1")["file_url"]

@@ -1,0 +1,212 @@
+"""Addresses of videos in S3: signed as botocore signs, for as long as they should be, and of nothing else."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, urlsplit
+
+import botocore.auth
+import botocore.session
+import orjson
+import pytest
+from botocore.config import Config
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app import storage as module
+from app.domain.event import EVENT_MAX, gallery_file
+from app.sigv4 import Credentials, Place, presigned, signed_headers
+from app.storage import Storage, disposition
+
+WHO = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+S = 1_000_000
+AT = 1_700_000_000
+
+
+def storage(who=WHO, **settings):
+    given = {"bucket": "videos", "endpoint": None, "region": "eu-west-3", "ttl": 3600.0, "event_max": EVENT_MAX}
+    return Storage(credentials=who, **(given | settings))
+
+
+def file(key="k/1.mp4", url=None, **fields):
+    made = gallery_file(["f1", "a.mp4", url, key, 1, "mp4", 8, "16:9", 1, 1], 0, key)
+    return made | fields
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """A clock that a test sets, in seconds."""
+    time = {"now": float(AT)}
+    monkeypatch.setattr(module, "now", lambda: int(time["now"] * S))
+    return time
+
+
+def test_signature_is_the_one_of_amazons_own_example():
+    place = Place("https", "examplebucket.s3.amazonaws.com", "/test.txt", "us-east-1")
+    made = presigned(WHO, place, at=int(datetime(2013, 5, 24, tzinfo=UTC).timestamp()) * S, seconds=86400)
+    assert made.endswith("X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404")
+
+
+class Stopped(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(AT - AT % 1800, tz)
+
+    @classmethod
+    def utcnow(cls):
+        return cls.fromtimestamp(AT - AT % 1800, UTC).replace(tzinfo=None)
+
+
+def by_botocore(monkeypatch, key, filename, token, **settings):
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", Stopped.utcnow, raising=False)
+    monkeypatch.setattr(botocore.auth.datetime, "datetime", Stopped, raising=False)
+    style = "path" if settings.get("endpoint") else "virtual"
+    client = botocore.session.Session().create_client(
+        "s3", region_name="eu-west-3", aws_access_key_id=WHO.key_id, aws_secret_access_key=WHO.secret,
+        aws_session_token=token, endpoint_url=settings.get("endpoint"),
+        config=Config(signature_version="s3v4", s3={"addressing_style": style}),
+    )  # fmt: skip
+    asked = {"Bucket": settings.get("bucket", "videos"), "Key": key}
+    if filename:
+        asked["ResponseContentDisposition"] = disposition(filename)
+    return client.generate_presigned_url("get_object", Params=asked, ExpiresIn=3600)
+
+
+KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+
+
+@given(
+    KEYS, KEYS | st.just(""), st.sampled_from([None, "lent/token+="]), st.sampled_from([None, "http://127.0.0.1:9000"])
+)
+@example("a b+c%20/é~(1)!*'.mp4", "", None, None)
+@example("//videos/./x", 'L\'été "1".mp4', None, None)
+def test_every_key_and_name_is_signed_as_botocore_signs_it(key, filename, token, endpoint):
+    with pytest.MonkeyPatch.context() as patch:
+        expected = urlsplit(by_botocore(patch, key, filename, token, endpoint=endpoint))
+    ours = storage(Credentials(WHO.key_id, WHO.secret, token), endpoint=endpoint)
+    made = urlsplit(ours.download(file(key, filename=filename)) if filename else ours.shown(file(key))["file_url"])
+    assert (made.scheme, made.netloc, made.path) == (expected.scheme, expected.netloc, expected.path)
+    assert sorted(parse_qsl(made.query)) == sorted(parse_qsl(expected.query))
+
+
+def test_headers_of_a_deletion_are_signed_as_botocore_signs_them(monkeypatch):
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials as Theirs
+
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", Stopped.utcnow, raising=False)
+    monkeypatch.setattr(botocore.auth.datetime, "datetime", Stopped, raising=False)
+    request = AWSRequest("DELETE", "https://videos.s3.eu-west-3.amazonaws.com/k/1.mp4")
+    botocore.auth.S3SigV4Auth(Theirs(WHO.key_id, WHO.secret), "s3", "eu-west-3").add_auth(request)
+    place = Place("https", "videos.s3.eu-west-3.amazonaws.com", "/k/1.mp4", "eu-west-3")
+    made = signed_headers(WHO, place, "DELETE", at=(AT - AT % 1800) * S)
+    assert made["Authorization"] == request.headers["Authorization"]
+
+
+def test_address_is_good_for_half_its_life_at_least_and_the_same_in_every_process(clock):
+    one, other = storage(), storage()
+    first = one.shown(file())["file_url"]
+    for passed in (0, 100, 1799, 1801, 5000):
+        clock["now"] = AT - AT % 1800 + passed
+        made = dict(parse_qsl(urlsplit(one.shown(file())["file_url"]).query))
+        assert one.shown(file()) == other.shown(file())
+        ends = datetime.strptime(made["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() + 3600
+        assert 1800 <= ends - clock["now"] <= 3600
+    assert one.shown(file())["file_url"] != first
+
+
+def test_signing_is_done_once_for_a_file_and_half(monkeypatch, clock):
+    signed = []
+    monkeypatch.setattr(module, "presigned", lambda *_, **fields: signed.append(fields) or "https://x")
+    ours = storage()
+    for passed in (0, 0, 10, 1800, 1801):
+        clock["now"] = AT - AT % 1800 + passed
+        ours.shown(file())
+    assert len(signed) == 2
+
+
+def test_addresses_are_remembered_in_bounded_memory(monkeypatch):
+    monkeypatch.setattr(module, "_REMEMBERED", 10_000)
+    ours = storage()
+    for number in range(100):
+        ours.shown(file(f"k/{number}"))
+    assert sum(map(len, ours._signed.values())) <= 10_000
+    assert ours._bytes == sum(map(len, ours._signed.values()))
+
+
+HOSTS = {
+    "https://videos.s3.us-west-2.amazonaws.com/a%20b/c.mp4": ("us-west-2", "/a%20b/c.mp4"),
+    "https://videos.s3.amazonaws.com/a%20b/c.mp4": ("eu-west-3", "/a%20b/c.mp4"),
+    "https://s3.amazonaws.com/videos/a%20b/c.mp4": ("eu-west-3", "/a%20b/c.mp4"),
+    "https://s3-us-west-2.amazonaws.com/videos/a%20b/c.mp4": ("us-west-2", "/a%20b/c.mp4"),
+    "https://s3.dualstack.us-west-2.amazonaws.com/videos/a%20b/c.mp4": ("us-west-2", "/a%20b/c.mp4"),
+    "https://videos.s3.dualstack.us-west-2.amazonaws.com/a%20b/c.mp4?x=1": ("us-west-2", "/a%20b/c.mp4"),
+    "https://videos.s3-website-us-west-2.amazonaws.com/other": ("eu-west-3", "/k/1.mp4"),
+    "https://others.s3.us-west-2.amazonaws.com/other": ("eu-west-3", "/k/1.mp4"),
+    "https://videos.s3.amazonaws.com.evil.example/other": ("eu-west-3", "/k/1.mp4"),
+    "https://[half/other": ("eu-west-3", "/k/1.mp4"),
+    "file_path only": ("eu-west-3", "/k/1.mp4"),
+}
+
+
+@pytest.mark.parametrize(("url", "expected"), HOSTS.items())
+def test_region_and_key_are_those_of_an_address_of_amazons_in_the_same_bucket(url, expected):
+    made = urlsplit(storage().shown(file(url=url))["file_url"])
+    assert (made.netloc, made.path) == (f"videos.s3.{expected[0]}.amazonaws.com", expected[1])
+
+
+def test_bucket_of_the_row_comes_before_the_one_of_the_settings_and_that_of_the_address_last():
+    assert storage().shown(file(s3_bucket="own"))["file_url"].startswith("https://own.s3.eu-west-3.amazonaws.com/k/")
+    url = "https://theirs.s3.us-west-2.amazonaws.com/x.mp4"
+    assert storage(bucket=None).shown(file(url=url))["file_url"].startswith(f"{url}?")
+    assert storage(bucket=None).shown(file(url="https://x/y"))["file_url"] == "https://x/y"
+    assert storage(bucket="a.b").shown(file())["file_url"].startswith("https://s3.eu-west-3.amazonaws.com/a.b/k/1.mp4?")
+    assert "amazonaws.com.cn/" in storage(region="cn-north-1").shown(file())["file_url"]
+
+
+def test_compatible_service_is_reached_by_its_own_address_and_path():
+    ours = storage(endpoint="http://127.0.0.1:9000/base/", region=None)
+    assert ours.shown(file())["file_url"].startswith("http://127.0.0.1:9000/base/videos/k/1.mp4?")
+    there = "http://127.0.0.1:9000/base/videos/own%20key"
+    assert ours.shown(file(url=there))["file_url"].startswith(f"{there}?")
+
+
+@pytest.mark.parametrize("fields", [{"s3_provider": "LOCAL"}, {"s3_provider": "GOOGLE_CLOUD"}, {"s3_key": ""}])
+def test_what_lies_elsewhere_keeps_its_address(fields):
+    assert storage().shown(file(url="https://x/y", **fields))["file_url"] == "https://x/y"
+    assert storage(who=None).shown(file(url="https://x/y"))["file_url"] == "https://x/y"
+
+
+def test_nothing_of_where_a_file_lies_is_told():
+    for ours in (storage(), storage(who=None)):
+        assert not [name for name in ours.shown(file(s3_bucket="own", s3_provider="AWS_S3")) if name.startswith("s3")]
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "/local/path", "", None, "ftp://x"])
+def test_browser_is_sent_to_no_address_that_is_not_of_the_web(url):
+    assert storage(who=None).download(file(url=url)) is None
+
+
+@pytest.mark.parametrize(
+    ("filename", "expected"),
+    [
+        ("a.mp4", "attachment; filename=\"a.mp4\"; filename*=UTF-8''a.mp4"),
+        ('l\'é "1"\r\n', "attachment; filename=\"l'_ _1___\"; filename*=UTF-8''l%27%C3%A9%20%221%22%0D%0A"),
+        ("../x\\y%.mp4", "attachment; filename=\".._x_y_.mp4\"; filename*=UTF-8''..%2Fx%5Cy%25.mp4"),
+    ],
+)  # fmt: skip
+def test_name_under_which_a_file_is_saved_can_break_out_of_nothing(filename, expected):
+    assert disposition(filename) == expected
+
+
+def test_event_goes_out_signed_and_no_larger_than_it_may_be():
+    videos = [file(f"k/{'x' * 150}/{number}", id=str(number)) for number in range(100)]
+    data = orjson.dumps({"job_id": "j", "videos": videos, "num_videos": 100})
+    whole = orjson.loads(storage().outgoing(data))
+    assert len(whole["videos"]) == 100
+    assert "X-Amz-Signature" in whole["videos"][99]["file_url"]
+    small = storage(event_max=20_000).outgoing(data)
+    assert len(small) <= 20_000
+    assert 5 < len(orjson.loads(small)["videos"]) < 100
+    assert storage().outgoing(b'{"videos":[]}') == b'{"videos":[]}'
+
+
+def test_secrets_are_not_in_what_is_printed():
+    assert WHO.secret not in repr(Credentials(WHO.key_id, WHO.secret, "t")) + repr(storage())
