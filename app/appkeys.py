@@ -10,6 +10,7 @@ from app.auth.tickets import Tickets
 from app.auth.tokens import Tokens
 from app.db.acts import Acts
 from app.db.dead_letters import ReceivedWebhooks
+from app.db.gallery import Gallery
 from app.db.log import Log
 from app.db.pool import Pool
 from app.db.register import Registrar
@@ -37,6 +38,7 @@ SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", Pool)
 FOLLOWING = web.AppKey("following", Pool)
 READINESS = web.AppKey("readiness", Readiness)
+GALLERY = web.AppKey("gallery", Gallery)
 VIDEOS = web.AppKey("videos", Videos)
 SNAPSHOTS = web.AppKey("snapshots", Snapshots)
 STORAGE = web.AppKey("storage", Storage)

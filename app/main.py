@@ -16,6 +16,7 @@ from app.appkeys import (
     FAILURES,
     FOLLOWER,
     FOLLOWING,
+    GALLERY,
     HUB,
     LEADER,
     LOG,
@@ -46,6 +47,7 @@ from app.auth.tickets import Tickets
 from app.auth.tokens import Tokens
 from app.db.acts import Acts
 from app.db.dead_letters import ReceivedWebhooks
+from app.db.gallery import Gallery
 from app.db.log import Log
 from app.db.pool import Pool
 from app.db.register import Registrar
@@ -64,7 +66,7 @@ from app.push.hub import Hub
 from app.push.stream import Streams
 from app.push.subscriber import Limits
 from app.readiness import Readiness
-from app.routes import acts, admin, openapi, ops, orders, pages, streams, tickets, videos, webhooks
+from app.routes import acts, admin, openapi, ops, orders, pages, polling, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.routes.http import name_server
@@ -93,7 +95,8 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     )
     app[LOG] = Log(app[POOL])
     app[ESTIMATES] = Estimates()
-    app[VIDEOS] = Videos(app[POOL], settings.list_max_bytes)
+    app[VIDEOS] = Videos(app[POOL])
+    app[GALLERY] = Gallery(app[POOL], settings.list_max_bytes, settings.retention_days)
     app[SNAPSHOTS] = Snapshots(app[POOL], settings.snapshot_max, settings.snapshot_max_bytes)
     app[REGISTRAR] = Registrar(app[POOL], settings.app_language, settings.max_unfinished_per_user, app[ESTIMATES])
     app[ACTS] = Acts(app[POOL], settings.app_language)
@@ -162,6 +165,8 @@ def _routes() -> list[web.RouteDef]:
         web.post("/api/videos", orders.register),
         web.get("/api/videos/user", videos.gallery),
         web.get("/api/videos/{job_id:[^/]+}", videos.detail),
+        web.get("/api/videos/{job_id:[^/]+}/status", polling.status),
+        web.get("/api/videos/{job_id:[^/]+}/result", polling.result),
         web.get("/api/videos/{job_id:[^/]+}/download", videos.download),
         web.get("/api/videos/{job_id:[^/]+}/files/{file_id:[^/]+}/download", videos.download),
         web.delete("/api/videos/{job_id:[^/]+}", acts.delete),

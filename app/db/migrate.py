@@ -32,6 +32,11 @@ _WANTED_INDEXES = (
         ("authorId", "status", "createdAt"),
         "video_generations_authorId_status_createdAt_idx",
     ),
+    (
+        "video_generations",
+        ("organizationId", "status", "createdAt"),
+        "video_generations_organizationId_status_createdAt_idx",
+    ),
     ("video_generations", ("createdAt",), "video_generations_createdAt_idx"),
     ("video_files", ("generationId",), "video_files_generationId_idx"),
 )

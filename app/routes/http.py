@@ -42,9 +42,9 @@ def reply(body: Mapping[str, object], status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, headers=JSON_HEADERS)
 
 
-async def hand_out(request: web.Request, body: bytes) -> web.StreamResponse:
+async def hand_out(request: web.Request, body: bytes, headers: Mapping[str, str] | None = None) -> web.StreamResponse:
     """Answers with this JSON, and returns once the client has taken it. Raises ConnectionError when it has gone."""
-    response = web.Response(body=body, headers=JSON_HEADERS | cors.allowed(request))
+    response = web.Response(body=body, headers=JSON_HEADERS | cors.allowed(request) | dict(headers or {}))
     await response.prepare(request)
     await response.write_eof()
     return response

@@ -3,7 +3,7 @@
 mypy holds what is made to them, and the tests hold every answer to them.
 """
 
-from typing import Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # typing's own is too bare for pydantic before Python 3.12
 
@@ -72,14 +72,34 @@ class JobAsSeen(Job):
 
 
 class Gallery(TypedDict):
-    """`active_more`: there are older unfinished jobs beside those of `active`."""
+    """`active_more`, `failed_more`: there are older ones beside those of `active`, of `failed`. `total` is there with
+    `page`, and `searched`, how many jobs were looked through, with `q`."""
 
-    generations: list[Generation]
+    generations: list[Generation | Job]
     next_cursor: str | None
     active: list[Job]
     active_more: NotRequired[Literal[True]]
+    failed: list[Job]
+    failed_more: NotRequired[Literal[True]]
+    total: NotRequired[int]
+    searched: NotRequired[int]
     last_event_id: str
     channel: str
+
+
+class Polled(TypedDict):
+    """As the generation backend answers for a job."""
+
+    job_id: str
+    status: str
+    message: str | None
+    progress: int
+    videos: list[File]
+    generation_metadata: Any
+    error: str | None
+    created_at: Time
+    updated_at: Time
+    completed_at: Time | None
 
 
 class Started(TypedDict):

@@ -1,22 +1,23 @@
 """Jobs as the pages read them."""
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Literal
 
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from app import errors
-from app.appkeys import ANSWERS, READING, SETTINGS, STORAGE, VIDEOS
+from app.appkeys import ANSWERS, GALLERY, READING, SETTINGS, STORAGE, VIDEOS
 from app.auth.tokens import Identity
+from app.db.gallery import ListedState, Wanted
 from app.db.videos import BadCursorError, Generation
 from app.domain.event import EventId
 from app.errors import ApiError
 from app.routes import schemas
 from app.routes.callers import identify
 from app.routes.describe import SIGNED_IN, describes
-from app.routes.http import VARY, TooMuch, hand_out, holding, read_query
+from app.routes.http import JSON_HEADERS, VARY, TooMuch, hand_out, holding, language_of, read_query
 from app.routes.shown import generation_of, job_of
 from app.settings import Settings
 
@@ -33,10 +34,15 @@ def longest_answer(settings: Settings) -> int:
 
 
 class GalleryPage(BaseModel):
-    """Which finished videos to list; `cursor` is the `next_cursor` of the page before."""
+    """Which jobs to list: the caller's own, or those of his organization; those that are finished, have failed, or go
+    on; those whose prompts say `q`. `cursor` is the `next_cursor` of the page before; `page` counts from 1 instead."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 12
     cursor: str | None = None
+    page: Annotated[int, Field(ge=1, le=1000)] | None = None
+    scope: Literal["own", "organization"] = "own"
+    state: ListedState = "completed"
+    q: Annotated[str, Field(min_length=1, max_length=100)] | None = None
 
 
 class JobPage(BaseModel):
@@ -46,11 +52,12 @@ class JobPage(BaseModel):
 
 
 @describes(
-    "The caller's finished videos, newest first, and his unfinished jobs",
-    {200: schemas.Gallery},
+    "Jobs a page at a time, newest first; on the first page also those that go on, and those that failed",
+    {200: schemas.Gallery, 304: None},
     (400, 401, 403, 429, 503),
     query=GalleryPage,
     who=SIGNED_IN,
+    headers=("If-None-Match",),
 )
 async def gallery(request: web.Request) -> web.StreamResponse:
     """A page, of one read view of the log. It returns once the client has taken it, and until then counts against what
@@ -61,26 +68,57 @@ async def gallery(request: web.Request) -> web.StreamResponse:
     with holding(request.app[ANSWERS], who.user_id, _UNREAD) as take:
         async with request.app[READING].of(who.user_id):
             take(longest)
-            body = orjson.dumps(await _gallery(request, who, wanted))
+            page = await _gallery(request, who, wanted)
+            body, tag = orjson.dumps(page), _tag_of(request, who, page)
             take(min(len(body), longest) - longest)
-        return await hand_out(request, body)
+        if tag in request.headers.get("If-None-Match", ""):
+            return web.Response(status=304, headers=JSON_HEADERS | {"ETag": tag})
+        return await hand_out(request, body, {"ETag": tag})
+
+
+def _tag_of(request: web.Request, who: Identity, page: schemas.Gallery) -> str:
+    """Of all that the page shows, whoever wrote it, but for what is of the moment: where the log is, which only moves
+    on, and the time that is left. Addresses are among it, and so is the half of their life that it is."""
+    active = [{**job, "eta_seconds": None, "eta_p90_seconds": None} for job in page["active"]]
+    shown = orjson.dumps([who.user_id, language_of(request), {**page, "last_event_id": "", "active": active}])
+    return f'"{hashlib.blake2b(shown, digest_size=16).hexdigest()}"'
 
 
 async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> schemas.Gallery:
     try:
-        page = await request.app[VIDEOS].gallery(who.user_id, wanted.limit, wanted.cursor)
+        page = await request.app[GALLERY].page(_wanted(who, wanted))
     except BadCursorError as error:
         raise ApiError(400, "invalid_request", f"{error}.") from None
     body: schemas.Gallery = {
-        "generations": [{**generation_of(request, job), "status": "completed"} for job in page.completed],
+        "generations": [_listed(request, job) for job in page.jobs],
         "next_cursor": page.next_cursor,
         "active": [job_of(request, job) for job in page.active],
+        "failed": [job_of(request, job) for job in page.failed],
         "last_event_id": str(page.head),
         "channel": _channel(who),
     }
     if page.active_more:
         body["active_more"] = True
+    if page.failed_more:
+        body["failed_more"] = True
+    if page.total is not None:
+        body["total"] = page.total
+    if page.searched is not None:
+        body["searched"] = page.searched
     return body
+
+
+def _wanted(who: Identity, wanted: GalleryPage) -> Wanted:
+    if wanted.page is not None and wanted.cursor is not None:
+        raise ApiError(400, "invalid_request", "page and cursor are two ways to ask for the same: give one.")
+    organizations = None if wanted.scope == "own" else tuple(filter(None, [who.organization_id]))
+    return Wanted(who.user_id, wanted.limit, wanted.cursor, wanted.page, organizations, wanted.state, wanted.q)
+
+
+def _listed(request: web.Request, job: Generation) -> schemas.Generation | schemas.Job:
+    if job.state == "COMPLETED":
+        return {**generation_of(request, job), "status": "completed"}
+    return job_of(request, job)
 
 
 @describes(
@@ -94,7 +132,7 @@ async def detail(request: web.Request) -> web.StreamResponse:
     """404 also for a job that is not the caller's to see. As `gallery`, it returns once the client has taken it."""
     who = await identify(request)
     wanted = read_query(request, JobPage)
-    head, job = await _visible(request, who, request.match_info["job_id"])
+    head, job = await _visible(request, who)
     if wanted.files_after is not None:
         try:
             job = await request.app[VIDEOS].with_files_after(job, wanted.files_after)
@@ -116,8 +154,7 @@ async def detail(request: web.Request) -> web.StreamResponse:
 async def download(request: web.Request) -> web.StreamResponse:
     """A redirect to where the file lies: the one that is named, or the job's first. 404 also for what lies nowhere that
     a browser may be sent to."""
-    who = await identify(request)
-    _, job = await _visible(request, who, request.match_info["job_id"])
+    _, job = await visible(request)
     file = await request.app[VIDEOS].file(job.id, request.match_info.get("file_id"))
     address = None if file is None else request.app[STORAGE].download(file)
     if address is None:
@@ -130,9 +167,13 @@ def _channel(who: Identity) -> str:
     return hashlib.blake2s(who.user_id.encode(), digest_size=8).hexdigest()
 
 
-async def _visible(request: web.Request, who: Identity, job_id: str) -> tuple[EventId, Generation]:
-    """The log's head and the job. Raises ApiError 404."""
-    head, job = await request.app[VIDEOS].with_head(job_id)
+async def visible(request: web.Request) -> tuple[EventId, Generation]:
+    """The log's head and the job that the path names. Raises ApiError 404 where the caller may not see it."""
+    return await _visible(request, await identify(request))
+
+
+async def _visible(request: web.Request, who: Identity) -> tuple[EventId, Generation]:
+    head, job = await request.app[VIDEOS].with_head(request.match_info["job_id"])
     if job is None or not who.may_see(job.author_id, job.organization_id):
         raise errors.not_found()
     return head, job

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from app.db.gallery import Gallery, Wanted
 from app.db.pool import Pool
 from app.db.snapshots import Snapshots
-from app.db.videos import Videos
 from tests.client import running
 from tests.rows import fill
 from tests.streams import events
@@ -102,10 +102,10 @@ async def test_job_that_is_too_large_for_a_page_has_one_of_its_own(database_url,
 async def test_gallery_of_a_user_with_twenty_thousand_unfinished_jobs_reads_some_hundreds(pool, sql):
     fill(sql, 20_000)
     fill(sql, 500, name="done", status="'COMPLETED'")
-    videos = Videos(pool, 4_000_000)
+    gallery = Gallery(pool, 4_000_000, 30)
     before = await cost(pool, "Handler_read%")
-    page = await videos.gallery("dev", 12, None)
-    assert (len(page.completed), len(page.active), page.active_more) == (12, 200, True)
+    page = await gallery.page(Wanted("dev", 12))
+    assert (len(page.jobs), len(page.active), page.active_more) == (12, 200, True)
     assert await cost(pool, "Handler_read%") - before < 4000
 
 

@@ -86,6 +86,10 @@ async def test_database_of_the_site_is_adopted_untouched_and_works(empty_url, sq
             "CREATE INDEX `video_generations_authorId_status_createdAt_idx` ON `video_generations` "
             "(`authorId`, `status`, `createdAt`)"
         ),
+        (
+            "CREATE INDEX `video_generations_organizationId_status_createdAt_idx` ON `video_generations` "
+            "(`organizationId`, `status`, `createdAt`)"
+        ),
         "CREATE INDEX `video_generations_createdAt_idx` ON `video_generations` (`createdAt`)",
     ]
     async with running(empty_url) as server:

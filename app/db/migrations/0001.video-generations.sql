@@ -25,5 +25,6 @@ CREATE TABLE IF NOT EXISTS `video_generations` (
   `completedAt` DATETIME(3) NULL,
   PRIMARY KEY (`id`),
   INDEX `video_generations_authorId_status_createdAt_idx` (`authorId`, `status`, `createdAt`),
+  INDEX `video_generations_organizationId_status_createdAt_idx` (`organizationId`, `status`, `createdAt`),
   INDEX `video_generations_createdAt_idx` (`createdAt`)
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;

@@ -1,0 +1,245 @@
+"""Lists of jobs, a page at a time: of their author or of an organization, in one state, by what their prompts say."""
+
+import base64
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import orjson
+
+from app.db import files, log
+from app.db.connection import Connection
+from app.db.pool import Pool
+from app.db.rows import EXACTLY, KEY, LISTED, UNFINISHED, Sized, newest_unfinished, that_fit
+from app.db.sql import Raw, bind, exact, json_bytes
+from app.db.videos import COLUMNS, VIEW, BadCursorError, Generation, generations, read_files
+from app.domain.event import EVENT_MAX, EventId
+from app.times import microseconds, now, sql, sql6, stored
+
+ListedState = Literal["completed", "failed", "active"]
+
+_STATES: dict[ListedState, tuple[str, ...]] = {"completed": ("COMPLETED",), "failed": ("FAILED",), "active": UNFINISHED}
+
+# What a job and its files take of an answer's bytes, beside the names of fields and the addresses of a file.
+_SIZE = f"500 + {json_bytes('g.prompt')}"
+_WHOLE_SIZE = f"{_SIZE} + {json_bytes('g.message')} + {json_bytes('g.error')}"
+_FILE = 300
+
+_ACTIVE_MAX, _FAILED_MAX = 200, 50
+
+# Jobs whose prompts are searched, the newest; and jobs that are counted at most.
+_SEARCHED_MAX = 5000
+_COUNTED_MAX = 100_000
+
+_DAY_US = 86_400 * 1_000_000
+
+_OF_AUTHOR = f"g.authorId = %s AND {EXACTLY} = %s"
+_OF_ORGANIZATIONS = "g.organizationId IN %s AND CAST(CONVERT(g.organizationId USING utf8mb4) AS BINARY) IN %s"
+
+# Each state by itself: an index gives them in order only then.
+_NEWEST = "(SELECT g.id, %s AS size, g.createdAt FROM %s WHERE %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s)"
+_PAGE = "%s ORDER BY createdAt DESC, id DESC LIMIT %s OFFSET %s"
+_WINDOW = """
+(SELECT g.id AS window_id FROM video_generations g WHERE %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s) w
+JOIN video_generations g ON g.id = w.window_id
+"""
+_SAYS = "CONVERT(g.prompt USING utf8mb4) COLLATE utf8mb4_unicode_ci LIKE %s ESCAPE '!'"
+_COUNT = "(SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %s) AS counted)"
+
+_NOTHING = b"SELECT NULL LIMIT 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs: of their author, or of `organizations` where these are not None. `page` counts from 1, in place of a
+    `cursor`; `says` is looked for in prompts."""
+
+    author_id: str
+    limit: int
+    cursor: str | None = None
+    page: int | None = None
+    organizations: tuple[str, ...] | None = None
+    state: ListedState = "completed"
+    says: str | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the page that a gallery begins with."""
+        whole = self.organizations is None and self.state == "completed" and self.says is None
+        return whole and self.cursor is None and self.page in (None, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Of the log's `head`: jobs, newest first. On the first page of a gallery the newest that go on, oldest first, and
+    the newest that failed and are still to be read, newest first. `total` is there where pages are counted, `searched`
+    where prompts are looked through."""
+
+    head: EventId
+    jobs: list[Generation]
+    next_cursor: str | None
+    total: int | None
+    searched: int | None
+    active: list[Generation]
+    active_more: bool
+    failed: list[Generation]
+    failed_more: bool
+
+
+class Gallery:
+    """Reads lists, each of `most_bytes` at most; failed jobs are listed for `days`. Raises DatabaseAwayError."""
+
+    def __init__(self, pool: Pool, most_bytes: int, days: float) -> None:
+        self._pool = pool
+        self._most_bytes = most_bytes
+        self._days = days
+
+    async def page(self, wanted: Wanted) -> Page:
+        """One page, in one read view. Each list ends early where it would have more bytes than it may.
+
+        Raises BadCursorError.
+        """
+        first = wanted.is_first
+        active = newest_unfinished(wanted.author_id, _WHOLE_SIZE, _ACTIVE_MAX + 1) if first else _NOTHING
+        failed = self._failed(wanted.author_id) if first else _NOTHING
+        counts = bind("SELECT %s, %s", *map(Raw, _counts(wanted)))
+        async with self._pool.connection() as connection:
+            *_view, head, found, going_on, lost, ((total, searched),) = await connection.run(
+                *VIEW, log.HEAD, _listed(wanted), active, failed, counts
+            )
+            rows = [*map(Sized._make, found)]
+            shown = self._fitting(rows, wanted.limit)
+            going, unread = [*map(Sized._make, going_on)], [*map(Sized._make, lost)]
+            others = [self._fitting(going, _ACTIVE_MAX), self._fitting(unread, _FAILED_MAX)]
+            shown, whole = await self._whole(connection, shown, [row.id for each in others for row in each])
+        at = {generation.id: generation for generation in whole}
+        jobs, of_active, of_failed = ([at[row.id] for row in each if row.id in at] for each in (shown, *others))
+        more = len(rows) > len(shown)
+        return Page(
+            head=log.head_of(head),
+            jobs=jobs,
+            next_cursor=_encode(shown[-1]) if more and wanted.page is None else None,
+            total=None if total is None else int(total),
+            searched=None if searched is None else int(searched),
+            active=sorted(of_active, key=lambda g: (g.created_at, g.id)),
+            active_more=len(going) > len(others[0]),
+            failed=of_failed,
+            failed_more=len(unread) > len(others[1]),
+        )
+
+    def _fitting(self, rows: list[Sized], most: int) -> list[Sized]:
+        return rows[: that_fit([row.size for row in rows[:most]], self._most_bytes)]
+
+    def _failed(self, author_id: str) -> bytes:
+        """The newest that failed, were not dismissed, and are not as old as what is purged."""
+        since = sql(now() - int(self._days * _DAY_US))
+        where = bind(
+            f"{_OF_AUTHOR} AND g.status = 'FAILED' AND g.createdAt >= %s AND {LISTED} AND k.dismissed_at IS NULL",
+            author_id, exact(author_id), since,
+        )  # fmt: skip
+        return bind(_NEWEST, Raw(_WHOLE_SIZE.encode()), _JOBS, Raw(where), _FAILED_MAX + 1)
+
+    async def _whole(
+        self, connection: Connection, shown: list[Sized], others: list[str]
+    ) -> tuple[list[Sized], list[Generation]]:
+        """(those of the page that fit with their files too, all jobs that are to be shown). Ends the read view."""
+        ids = [row.id for row in shown]
+        if not ids and not others:
+            await connection.run("COMMIT")
+            return shown, []
+        jobs = bind(f"{COLUMNS} WHERE {LISTED} AND g.id IN %s", [*ids, *others])
+        if not ids:
+            rows, _ = await connection.run(jobs, "COMMIT")
+            return shown, generations(rows, {})
+        rows, found = await connection.run(jobs, files.count(ids))
+        counted = [*map(files.Counted._make, found)]
+        of_files = {job.id: min(int(job.size) + _FILE * job.number, EVENT_MAX) for job in counted}
+        shown = shown[: that_fit([row.size + of_files.get(row.id, 0) for row in shown], self._most_bytes)]
+        listed = {row.id for row in shown}
+        return shown, generations(rows, await read_files(connection, [job for job in counted if job.id in listed]))
+
+
+_JOBS = Raw(f"video_generations g {KEY}".encode())
+
+
+def _whose(wanted: Wanted) -> bytes:
+    # Exact here, not in code: rows that are not shown must not use up the limit, nor be told by the cursor.
+    if wanted.organizations is None:
+        return bind(_OF_AUTHOR, wanted.author_id, exact(wanted.author_id))
+    if not wanted.organizations:
+        return b"FALSE"
+    return bind(_OF_ORGANIZATIONS, wanted.organizations, [*map(exact, wanted.organizations)])
+
+
+def _of_state(wanted: Wanted, state: str) -> tuple[Raw, bytes]:
+    """Where the jobs of a state are looked for, and which are meant."""
+    whose = bind("%s AND g.status = %s", Raw(_whose(wanted)), state)
+    shown = b"%b AND k.dismissed_at IS NULL" % LISTED.encode() if state == "FAILED" else LISTED.encode()
+    if wanted.says is None:
+        return _JOBS, b"%b AND %b" % (whose, shown)
+    window = bind(_WINDOW, Raw(whose), _SEARCHED_MAX) + KEY.encode()
+    escaped = re.sub(r"([!%_])", r"!\1", wanted.says)
+    return Raw(window), b"%b AND %b" % (bind(_SAYS, f"%{escaped}%"), shown)
+
+
+def _listed(wanted: Wanted) -> bytes:
+    """The statement that finds the page, and one job more."""
+    after = b"TRUE" if wanted.cursor is None else _after(wanted.cursor)
+    offset = 0 if wanted.page is None else (wanted.page - 1) * wanted.limit
+    size = Raw((_SIZE if wanted.state == "completed" else _WHOLE_SIZE).encode())
+    each = []
+    for state in _STATES[wanted.state]:
+        place, which = _of_state(wanted, state)
+        each.append(bind(_NEWEST, size, place, Raw(b"%b AND %b" % (which, after)), offset + wanted.limit + 1))
+    return bind(_PAGE, Raw(b" UNION ALL ".join(each)), wanted.limit + 1, offset)
+
+
+def _counts(wanted: Wanted) -> tuple[bytes, bytes]:
+    """What counts all that is meant, and all that is searched; NULL where that is not told."""
+    total = searched = b"NULL"
+    states = _STATES[wanted.state]
+    if wanted.page is not None:
+        each = [(place, Raw(which)) for place, which in (_of_state(wanted, state) for state in states)]
+        total = b" + ".join(bind(_COUNT, place, which, _COUNTED_MAX) for place, which in each)
+    if wanted.says is not None:
+        whose = [Raw(bind("%s AND g.status = %s", Raw(_whose(wanted)), state)) for state in states]
+        searched = b" + ".join(bind(_COUNT, Raw(b"video_generations g"), which, _SEARCHED_MAX) for which in whose)
+    return total, searched
+
+
+def _after(cursor: str) -> bytes:
+    created_at, last_id = _decode(cursor)
+    if created_at is None:
+        return bind("g.createdAt IS NULL AND g.id < %s", last_id)
+    return bind(
+        "(g.createdAt < %s OR g.createdAt IS NULL OR (g.createdAt = %s AND g.id < %s))", created_at, created_at, last_id
+    )
+
+
+# Also dates without a day or of zeros, which MySQL may hold and orders with the others.
+_DATETIME = re.compile(r"\d{4}-(?:0\d|1[0-2])-[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d(?:\.\d{1,6})?", re.ASCII)
+
+
+def _encode(last: Sized) -> str:
+    """Where a page ends, as the database has it: NULL comes last."""
+    at = sql6(microseconds(last.created_at)) if isinstance(last.created_at, datetime) else last.created_at
+    return base64.urlsafe_b64encode(orjson.dumps([at, last.id])).decode()
+
+
+def _decode(cursor: str) -> tuple[str | None, str]:
+    try:
+        at, job_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if isinstance(at, int) and 0 <= at < 2**57:  # as earlier versions gave it
+            at = sql6(at)
+        if not isinstance(job_id, str) or not (at is None or (isinstance(at, str) and _is_datetime(at))):
+            raise BadCursorError
+    except (ValueError, TypeError):
+        raise BadCursorError("cursor is not one that this service gave out") from None
+    return at, job_id
+
+
+def _is_datetime(text: str) -> bool:
+    return _DATETIME.fullmatch(text) is not None and (
+        stored(text.replace("-00", "-01").replace("0000-", "0001-")) is not None
+    )
