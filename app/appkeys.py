@@ -12,6 +12,7 @@ from app.db.acts import Acts
 from app.db.dead_letters import ReceivedWebhooks
 from app.db.gallery import Gallery
 from app.db.log import Log
+from app.db.people import People
 from app.db.pool import Pool
 from app.db.register import Registrar
 from app.db.samples import Samples
@@ -61,6 +62,7 @@ STREAMS = web.AppKey("streams", Streams)
 FOLLOWER = web.AppKey("follower", Follower)
 BUS = web.AppKey[Bus | None]("bus")
 COMMITTED = web.AppKey[Callable[[list[LogEvent]], None]]("committed")
+PEOPLE = web.AppKey("people", People)
 TOKENS = web.AppKey[Tokens | None]("tokens")
 TICKETS = web.AppKey("tickets", Tickets)
 REFUSALS = web.AppKey("refusals", Refusals)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
@@ -17,6 +17,7 @@ from app.appkeys import (
     LEADER,
     LOG,
     PARKED,
+    PEOPLE,
     POOL,
     READINESS,
     SAMPLES,
@@ -111,6 +112,7 @@ async def _opening(app: web.Application) -> AsyncIterator[None]:
     async def begin() -> None:
         # Streams are let in after this, so none can join before the follower knows where it is.
         await app[FOLLOWER].start()
+        await app[PEOPLE].check(app[FOLLOWING])
         await app[SAMPLES].begin()
         app[WRITER].drain()
 
@@ -125,9 +127,19 @@ async def _keep_up(app: web.Application) -> None:
     """What is done again and again: the log followed, and by one process of all parked webhooks, stalled jobs and old
     rows looked after. Runs until cancelled."""
     await app[READINESS].opened.wait()
-    upkeep = (app[PARKED].run(), _reconciler(app).run(), _retention(app).run())
+    upkeep = [app[PARKED].run(), _reconciler(app).run(), _retention(app).run()]
+    if app[PEOPLE].is_asked:
+        upkeep.append(_part_with_strangers(app))
     async with _running(app[FOLLOWER].run(), app[SAMPLES].run(), app[READINESS].health.watch(), *upkeep):
         await asyncio.Event().wait()
+
+
+async def _part_with_strangers(app: web.Application) -> None:
+    """Ends the streams of those whom the site's tables let see no more what they listen to. Runs until cancelled."""
+    while True:
+        await asyncio.sleep(app[SETTINGS].auth_lookup_max_age / 3)
+        with suppress(PassingError):  # they stay open while nobody knows
+            await app[HUB].look_again(app[PEOPLE].find_now)
 
 
 def _reconciler(app: web.Application) -> Reconciler:

@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 from aiohttp import web
 
-from app import lifecycle
+from app import lifecycle, values
 from app.appkeys import (
     ACTS,
     ANSWERS,
@@ -22,6 +22,7 @@ from app.appkeys import (
     LOG,
     ORDERS,
     PARKED,
+    PEOPLE,
     POOL,
     READINESS,
     READING,
@@ -49,6 +50,7 @@ from app.db.acts import Acts
 from app.db.dead_letters import ReceivedWebhooks
 from app.db.gallery import Gallery
 from app.db.log import Log
+from app.db.people import People, reference_of
 from app.db.pool import Pool
 from app.db.register import Registrar
 from app.db.samples import Samples
@@ -104,9 +106,11 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         app[POOL],
         settings.app_language,
         create_unknown=settings.unknown_job == "create",
+        users=reference_of(settings.auth_user_lookup),
         max_files=settings.max_files_per_job,
     )
     app[TOKENS] = _tokens(settings)
+    app[PEOPLE] = _people(app[POOL], settings)
     app[TICKETS] = Tickets(TicketKey(app[POOL]), settings.ticket_ttl)
     app[REFUSALS] = Refusals()
     app[FAILURES] = FailureLimit(settings.auth_failures_per_minute)
@@ -263,7 +267,19 @@ def _writer(app: web.Application, database_url: str) -> Writer:
         spool=app[SPOOL],
         spool_tries=settings.spool_tries,
         create_unknown=settings.unknown_job == "create",
+        users=reference_of(settings.auth_user_lookup),
         max_files=settings.max_files_per_job,
+    )
+
+
+def _people(pool: Pool, settings: Settings) -> People:
+    admins = settings.auth_admin_lookup
+    return People(
+        pool,
+        users=reference_of(settings.auth_user_lookup),
+        members=reference_of(settings.auth_org_lookup),
+        admins=values.condition(admins)[1:] if admins else None,
+        max_age=settings.auth_lookup_max_age,
     )
 
 

@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     auth_jwt_audience: str | None = None
     auth_authorized_parties: Annotated[tuple[str, ...], NoDecode] = ()
     auth_admin_claim: str | None = None
+    auth_user_lookup: str | None = None
+    auth_org_lookup: str | None = None
+    auth_admin_lookup: str | None = None
+    auth_lookup_max_age: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 60.0
     auth_cookie: str = "__session"
     admin_users: Annotated[tuple[str, ...], NoDecode] = ()
     ticket_ttl: Duration = 60.0
@@ -198,6 +202,16 @@ class Settings(BaseSettings):
             raise ValueError("it must look like role=admin, or metadata.role=admin for a claim within another")
         return value
 
+    @field_validator("auth_user_lookup", "auth_org_lookup")
+    @classmethod
+    def _reference(cls, value: str | None) -> str | None:
+        return value if value is None else "{}.{}:{}".format(*values.reference(value))
+
+    @field_validator("auth_admin_lookup")
+    @classmethod
+    def _condition(cls, value: str | None) -> str | None:
+        return value if value is None else "{}.{}={}".format(*values.condition(value))
+
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
@@ -275,6 +289,7 @@ def refuse_unsafe(settings: Settings) -> None:
     _check_bounds(settings)
     _check_addresses(settings)
     _check_sign_in(settings)
+    _check_lookups(settings)
     _check_storage(settings)
     if settings.app_env == "production":
         missing = [
@@ -365,7 +380,8 @@ def _check_sign_in(settings: Settings) -> None:
     if settings.webhook_secret is not None and not settings.webhook_secrets:
         raise SettingsError("WEBHOOK_SECRET is blank; set one, or leave it out.")
     if not settings.signs_in:
-        for name in ("auth_jwt_issuer", "auth_jwt_audience", "auth_authorized_parties", "auth_admin_claim"):
+        for name in ("auth_jwt_issuer", "auth_jwt_audience", "auth_authorized_parties", "auth_admin_claim",
+                     "auth_user_lookup", "auth_org_lookup", "auth_admin_lookup"):  # fmt: skip
             if getattr(settings, name):
                 raise SettingsError(
                     f"{name.upper()} says nothing while neither AUTH_JWT_SECRET nor AUTH_JWKS_URL is set: set one too."
@@ -380,6 +396,14 @@ def _check_sign_in(settings: Settings) -> None:
             "AUTH_JWKS_URL needs AUTH_JWT_ISSUER or AUTH_JWT_AUDIENCE in production: "
             "one issuer's keys sign the tokens of other customers too."
         )
+
+
+def _check_lookups(settings: Settings) -> None:
+    if settings.auth_admin_lookup is None:
+        return
+    users = settings.auth_user_lookup
+    if users is None or values.reference(users)[0] != values.condition(settings.auth_admin_lookup)[0]:
+        raise SettingsError("AUTH_ADMIN_LOOKUP is read in the row that AUTH_USER_LOOKUP finds: both name one table.")
 
 
 def _check_strength(settings: Settings) -> None:

@@ -144,6 +144,25 @@ def why_weak(secret: str) -> str | None:
     return None
 
 
+_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+
+
+def reference(text: str) -> tuple[str, str, str]:
+    """`table.column:value` as its parts. Raises ValueError."""
+    found = re.fullmatch(rf"({_NAME})\.({_NAME}):({_NAME})", text.strip())
+    if found is None:
+        raise ValueError("it must look like users.clerkId:id, of letters, digits and underscores")
+    return found[1], found[2], found[3]
+
+
+def condition(text: str) -> tuple[str, str, str]:
+    """`table.column=value` as its parts. Raises ValueError."""
+    found = re.fullmatch(rf"({_NAME})\.({_NAME})=([^\s'\"`\\]{{1,191}})", text.strip())
+    if found is None:
+        raise ValueError("it must look like users.role=ADMIN, of letters, digits and underscores")
+    return found[1], found[2], found[3]
+
+
 def is_bucket(name: str) -> bool:
     """By S3's rules; those of what speaks like it are no wider."""
     return re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) is not None and ".." not in name

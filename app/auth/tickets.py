@@ -39,6 +39,7 @@ class Tickets:
         expires_at = time.time() + self._seconds
         until = expires_at if who.expires_at is None else who.expires_at
         expires_at = float(int(min(expires_at, until)))
+        who = who.token or who  # looked up again when it is used
         claims = {
             "aud": _FOR,
             "sub": who.user_id,

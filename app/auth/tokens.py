@@ -44,19 +44,45 @@ class TokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking. `expires_at`, in seconds since 1970, is when that ends; None for never."""
+    """Who is asking. `expires_at`, in seconds since 1970, is when that ends; None for never.
+
+    `organization_id` is where his new jobs are. `organizations` are those whose jobs he sees, where a table of the
+    site's tells them; else it is the one. `token` is what the token said, where a look-up made another of it.
+    """
 
     user_id: str
     organization_id: str | None = None
     admin: bool = False
     expires_at: float | None = None
+    organizations: tuple[str, ...] | None = None
+    token: "Identity | None" = None
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The organizations whose jobs he sees."""
+        if self.organizations is not None:
+            return self.organizations
+        return () if self.organization_id is None else (self.organization_id,)
+
+    @property
+    def subject(self) -> str:
+        """The token's `sub`."""
+        return self.user_id if self.token is None else self.token.user_id
+
+    def known_as(self, author_id: str, organizations: tuple[str, ...] | None, *, admin: bool) -> "Identity":
+        """Who this is to the site. With a table of members it alone counts, and a new job is in his only one."""
+        only = organizations[0] if organizations is not None and len(organizations) == 1 else None
+        return Identity(
+            author_id,
+            self.organization_id if organizations is None else only,
+            admin=self.admin or admin,
+            expires_at=self.expires_at,
+            organizations=organizations,
+            token=self,
+        )
 
     def may_see(self, author_id: str, organization_id: str | None) -> bool:
-        return (
-            self.admin
-            or self.user_id == author_id
-            or (organization_id is not None and organization_id == self.organization_id)
-        )
+        return self.admin or self.user_id == author_id or (organization_id is not None and organization_id in self.seen)
 
 
 class Tokens:

@@ -16,6 +16,7 @@ from app import logs
 from app.commands.console import Failure, run_async, settings_or_failure
 from app.commands.database import database
 from app.db.dead_letters import OPEN, ReceivedWebhooks, Webhook, WholeWebhook
+from app.db.people import reference_of
 from app.db.pool import Pool
 from app.db.writer.writer import Writer
 from app.domain import forms
@@ -193,7 +194,13 @@ async def _received(database: Database, settings: Settings) -> AsyncIterator[tup
     async with database as url:
         with closing(Pool(url, 2, settings.db_timeout)) as pool:
             most = settings.max_files_per_job
-            received = ReceivedWebhooks(pool, settings.app_language, create_unknown=_creates(settings), max_files=most)
+            received = ReceivedWebhooks(
+                pool,
+                settings.app_language,
+                create_unknown=_creates(settings),
+                max_files=most,
+                users=reference_of(settings.auth_user_lookup),
+            )
             yield received, url
 
 
@@ -210,6 +217,7 @@ async def _writing(url: str, settings: Settings) -> AsyncIterator[Writer]:
         budget=settings.answer_budget,
         wait=settings.db_timeout,
         create_unknown=_creates(settings),
+        users=reference_of(settings.auth_user_lookup),
         max_files=settings.max_files_per_job,
     )
     writer.start()

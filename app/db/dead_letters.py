@@ -12,6 +12,7 @@ import orjson
 from app import lenient
 from app.db.connection import Row
 from app.db.errors import BusyError, PassingError
+from app.db.people import Reference
 from app.db.pool import Pool
 from app.db.preview import Preview
 from app.db.sql import bind
@@ -146,13 +147,22 @@ class WholeWebhook(Webhook):
 class ReceivedWebhooks:
     """Reads them, tries them again, discards them. Every method raises PassingError.
 
-    `language`, `create_unknown` and `max_files` are the writer's, so that a preview tells what it would do.
+    `language`, `create_unknown`, `max_files` and `users` are the writer's, so that a preview tells what it would do.
     """
 
-    def __init__(self, pool: Pool, language: str, *, create_unknown: bool = False, max_files: int = MAX_FILES) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        language: str,
+        *,
+        create_unknown: bool = False,
+        max_files: int = MAX_FILES,
+        users: Reference | None = None,
+    ) -> None:
         self._pool = pool
         self._language = language
         self._create_unknown = create_unknown
+        self._users = users
         self._max_files = max_files
 
     async def page(
@@ -188,6 +198,7 @@ class ReceivedWebhooks:
             self._language,
             Estimates(),
             create_unknown=self._create_unknown,
+            users=self._users,
             max_files=self._max_files,
         )
         try:

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Protocol
 
 import structlog
 
@@ -20,6 +21,17 @@ log = structlog.get_logger(__name__)
 
 # So many writes take about a millisecond; then others get their turn. To read a request and to answer it takes several.
 _WRITES_IN_A_ROW = 100
+
+
+class Person(Protocol):
+    """Who somebody is to the site."""
+
+    @property
+    def author_id(self) -> str: ...
+    @property
+    def organizations(self) -> tuple[str, ...] | None: ...
+    @property
+    def admin(self) -> bool: ...
 
 
 class LimitError(Exception):
@@ -188,6 +200,23 @@ class Hub:
         """Closing takes the kernel a hundred times as long as writing: who stays is not to wait for that."""
         self.leave(subscriber)
         self._parting.append((subscriber, why))
+
+    async def look_again(self, find: Callable[[list[str]], Awaitable[Mapping[str, Person | None]]]) -> None:
+        """Parts with those who may see no more what they listen to, by what `find` says of their subjects now."""
+        known = await find(sorted({s.who.subject for s in self._open if s.who is not None}))
+        for place, subscriber in enumerate(list(self._open), start=1):
+            who = subscriber.who
+            if who is not None and who.token is not None and who.subject in known and subscriber.why is None:
+                person = known[who.subject]
+                if person is None or person.author_id != subscriber.user_id:
+                    self._part_with(subscriber, Closing.EXPIRED)
+                    continue
+                subscriber.who = who.token.known_as(person.author_id, person.organizations, admin=person.admin)
+                subscriber.may_see = subscriber.who.may_see
+                if subscriber.owner is not None and not subscriber.may_see(*subscriber.owner):
+                    self._part_with(subscriber, Closing.MISSING)
+            if place % _WRITES_IN_A_ROW == 0:
+                await asyncio.sleep(0)
 
     async def _write(self, frames: Frames, members: set[Subscriber], ends_at: float | None) -> None:
         event_id, made = frames.event.id, frames.made

@@ -13,6 +13,7 @@ from enum import StrEnum
 from aiohttp import web
 
 from app import sockets
+from app.auth.tokens import Identity
 from app.push.frames import LAST_CHUNK, Framing, heartbeat_frame
 
 # A catch-up is paced by its reader, so it has no limit but this: seconds without taking anything at all.
@@ -56,6 +57,7 @@ class Subscriber(asyncio.Protocol):
 
     `may_see` tells whether it may show what is a user's, and an organization's if that is not None. `owner` is whose
     the job was when it was last looked at; once it is somebody's whom it may not show, the stream is over.
+    `who` is who listens, where that may change while he does.
     `floor` is the greatest event id that it has: nothing at or below it is written. `live` tells whether the hub
     writes to it; `epoch`, how often the hub had started over when it began; `on_lost` is called once its socket is
     closed. It ends at `expires_at`, and a job's stream at `ends_at`; times are of time.monotonic(). `why` tells
@@ -63,8 +65,8 @@ class Subscriber(asyncio.Protocol):
     """
 
     __slots__ = ("_drained", "_mark", "_paused", "_sent", "closing_at", "ends_at", "epoch", "expires_at", "floor",
-                 "job_id", "limits", "live", "may_see", "on_lost", "owner", "touched_at", "transport", "user_id", "why",
-                 "wire")  # fmt: skip
+                 "job_id", "limits", "live", "may_see", "on_lost", "owner", "touched_at", "transport", "user_id", "who",
+                 "why", "wire")  # fmt: skip
 
     def __init__(
         self,
@@ -85,6 +87,7 @@ class Subscriber(asyncio.Protocol):
         self.job_id = job_id
         self.may_see = may_see
         self.owner: Owner | None = None
+        self.who: Identity | None = None
         self.expires_at = expires_at
         self.ends_at: float | None = None
         self.closing_at: float | None = None

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from app.appkeys import REFUSALS, SETTINGS, TICKETS, TOKENS
+from app.appkeys import PEOPLE, REFUSALS, SETTINGS, TICKETS, TOKENS
 from app.auth.proxies import forwarded_scheme
 from app.auth.tokens import Identity, TokenError, Tokens
 from app.errors import ApiError
@@ -22,6 +22,14 @@ _PROXIES = (
 class NotSignedInError(Exception):
     """Not signed in."""
 
+    code, sentence = "unauthorized", "Unauthorized: sign in first."
+
+
+class UnknownUserError(NotSignedInError):
+    """Signed in as somebody whom the site's tables do not know."""
+
+    code, sentence = "unknown_user", "This site does not know you, or not yet: finish signing up first."
+
 
 async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
     """The caller, by bearer token, by a stream's ticket where `ticket` allows it, or by cookie: the first that is
@@ -40,16 +48,27 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() == "bearer":
             carrier = "bearer"
-            return await tokens.verify(token.strip())
+            return await _known(request, await tokens.verify(token.strip()))
         if ticket and "ticket" in request.query:
             carrier = "ticket"
-            return await request.app[TICKETS].verify(request.query["ticket"])
+            return await _known(request, await request.app[TICKETS].verify(request.query["ticket"]))
         who = await _by_cookie(tokens, _cookies(request, settings.auth_cookie))
     except TokenError as error:
         request.app[REFUSALS].tell(carrier, str(error))
         raise NotSignedInError from None
     _refuse_foreign_page(request, stream=ticket)
-    return who
+    return await _known(request, who)
+
+
+async def _known(request: web.Request, who: Identity) -> Identity:
+    """Who he is to the site, where its tables are looked up. Raises UnknownUserError, DatabaseAwayError."""
+    people = request.app[PEOPLE]
+    if not people.is_asked:
+        return who
+    person = await people.find(who.user_id)
+    if person is None:
+        raise UnknownUserError
+    return who.known_as(person.author_id, person.organizations, admin=person.admin)
 
 
 def refuse_strangers(request: web.Request, setting: str, *, stream: bool = False) -> None:

@@ -45,7 +45,7 @@ def as_api_error(error: Exception, request: web.Request) -> ApiError:
         case ApiError():
             return error
         case NotSignedInError():
-            return ApiError(401, "unauthorized", "Unauthorized: sign in first.")
+            return ApiError(401, error.code, error.sentence)
         case DatabaseAwayError():
             return errors.away()
         case KeysAwayError():

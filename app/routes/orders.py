@@ -16,6 +16,7 @@ from app.appkeys import (
     GENERATOR,
     ORDERS,
     PARKED,
+    PEOPLE,
     REGISTRAR,
     SETTINGS,
     UPLOADS,
@@ -186,6 +187,8 @@ async def _register_as_sender(request: web.Request) -> web.Response:
         with suppress(NotSignedInError):
             who = await identify(request)
             author, organization = who.user_id, organization or who.organization_id
+    if order.user_id is not None:
+        author = await request.app[PEOPLE].author_of(order.user_id)
     if author is None:
         raise ApiError(400, "invalid_request", "Invalid request: user_id: name the owner of the job.")
     named = request.headers.get("webhook-id")
@@ -201,7 +204,8 @@ async def _register_as_user(request: web.Request) -> web.Response:
         order = as_model(body, Registration)
         if not who.admin:
             _refuse_what_is_not_his(order, who)
-        author = order.user_id or who.user_id
+        named = order.user_id
+        author = who.user_id if named is None else await request.app[PEOPLE].author_of(named)
         himself = author == who.user_id
         organization = order.organization_id or (who.organization_id if himself else None)
         return await _registered(request, _new_job(order, order.job_id, author, organization), limited=himself)
@@ -209,11 +213,11 @@ async def _register_as_user(request: web.Request) -> web.Response:
 
 def _refuse_what_is_not_his(order: Registration, who: Identity) -> None:
     """Raises ApiError 403."""
-    if order.job_id is not None or order.user_id not in (None, who.user_id):
+    if order.job_id is not None or order.user_id not in (None, who.user_id, who.subject):
         raise ApiError(
             403, "forbidden", "Only an admin or a sender with the webhook secret may name job_id or user_id."
         )
-    if order.organization_id not in (None, who.organization_id):
+    if order.organization_id not in (None, *who.seen):
         raise ApiError(403, "forbidden", "You are not a member of that organization.")
 
 

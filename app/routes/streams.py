@@ -88,6 +88,7 @@ async def _events(request: web.Request, job_id: str | None) -> web.StreamRespons
     subscriber = Subscriber(
         app[HUB].limits, transport, sse.wire_of(request), who.user_id, job_id, who.may_see, _expires_at(who)
     )
+    subscriber.who = None if who.token is None else who
     raw = _resumed_from(request)
     try:
         with app[HUB].expecting(subscriber):
@@ -133,6 +134,7 @@ async def socket(request: web.Request) -> web.StreamResponse:
         subscriber = websocket.WebSocketSubscriber(
             app[HUB].limits, transport, who.user_id, job_id, who.may_see, _expires_at(who)
         )
+        subscriber.who = None if who.token is None else who
         raw = _resumed_from(request)
         with app[HUB].expecting(subscriber):
             first = await _first(request, who, job_id)

@@ -111,7 +111,7 @@ async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> 
 def _wanted(who: Identity, wanted: GalleryPage) -> Wanted:
     if wanted.page is not None and wanted.cursor is not None:
         raise ApiError(400, "invalid_request", "page and cursor are two ways to ask for the same: give one.")
-    organizations = None if wanted.scope == "own" else tuple(filter(None, [who.organization_id]))
+    organizations = None if wanted.scope == "own" else who.seen
     return Wanted(who.user_id, wanted.limit, wanted.cursor, wanted.page, organizations, wanted.state, wanted.q)
 
 

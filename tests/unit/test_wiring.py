@@ -81,6 +81,14 @@ def s3(name: str, value: Any, as_: Any = None) -> Reaches:
     return Reaches(value, lambda app: getattr(app[appkeys.STORAGE], name), as_, KEYS)
 
 
+def people(name: str, value: Any, as_: Any = None) -> Reaches:
+    return Reaches(value, lambda app: getattr(app[appkeys.PEOPLE], name), as_, SIGNS)
+
+
+def users_looked_up(app: Any) -> set[Any]:
+    return {app[key]._users for key in (appkeys.PEOPLE, appkeys.WRITER, appkeys.RECEIVED)}
+
+
 def bus(name: str, value: Any) -> Reaches:
     return Reaches(value, lambda app: getattr(app[appkeys.BUS], name), others={"redis_url": "redis://h:6379"})
 
@@ -102,6 +110,10 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "auth_jwt_audience": tokens("_audience", "pages"),
     "auth_authorized_parties": tokens("_parties", ("https://app.example",)),
     "auth_admin_claim": tokens("_admin_claim", "a.b=c", ("a.b", "c")),
+    "auth_user_lookup": Reaches("users.clerkId:id", users_looked_up, {("users", "clerkId", "id")}, SIGNS),
+    "auth_org_lookup": people("_members", "members.user:organization", ("members", "user", "organization")),
+    "auth_admin_lookup": people("_admins", "users.role=ADMIN", ("role", "ADMIN")),
+    "auth_lookup_max_age": people("_max_age", 3.0),
     "auth_cookie": AskedIn(("app/routes/callers.py", "app/routes/openapi.py")),
     "admin_users": tokens("_admins", ("ada", "bob"), frozenset({"ada", "bob"})),
     "ticket_ttl": Reaches(33.0, lambda app: app[appkeys.TICKETS]._seconds),

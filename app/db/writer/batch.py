@@ -7,6 +7,7 @@ from app.db import log
 from app.db.columns import Columns
 from app.db.connection import Connection, Statement
 from app.db.errors import DatabaseAwayError, PacketTooLargeError, PassingError, RetryableError, UnknownOutcomeError
+from app.db.people import Reference
 from app.db.sql import bind
 from app.db.writer.inbox import SETTLED, Received, Record
 from app.db.writer.read_set import JobRow, ReadSet
@@ -52,6 +53,8 @@ class Batch:
 
     `max_files` is how many files a job may have: a completion that brings more is a dead letter.
 
+    `users` is where the owner is looked up whom a webhook names, where that makes its job.
+
     `columns` tells what the site's columns hold, as far as one has refused something.
     """
 
@@ -62,6 +65,7 @@ class Batch:
         estimates: Estimates,
         *,
         create_unknown: bool = False,
+        users: Reference | None = None,
         checks_duplicates: bool = True,
         max_files: int = MAX_FILES,
         columns: Columns | None = None,
@@ -76,7 +80,7 @@ class Batch:
         self._language = language
         self._estimates = estimates
         self._columns = columns or Columns()
-        self._read_set = ReadSet()
+        self._read_set = ReadSet(users if create_unknown else None)
         self._write_set = WriteSet(self._columns)
         self._record = Record()
         self._packet_max = 0
@@ -224,7 +228,7 @@ class Batch:
         order = payload.order(body)
         made = JobRow(
             update.job_id,
-            update.user_id,
+            self._read_set.authors.get(update.user_id, update.user_id),
             None,
             rules.Job("PENDING", "pending", 0),
             prompt=order["prompt"][:_PROMPT_MAX],

@@ -8,6 +8,7 @@ import orjson
 
 from app import times
 from app.db.connection import Connection, Statement
+from app.db.people import Reference, author_rows, select_authors
 from app.db.sql import bind
 from app.db.writer.inbox import Received, find_by_key, find_recorded
 from app.domain import job as rules
@@ -92,11 +93,15 @@ class ReadSet:
 
     `jobs` are by id. `held` are ids that another session has locked, `spelled_otherwise` those that are no job's, but
     to the site's collation the same as one. `received` are webhooks by key, `recorded` what became of deliveries that
-    come again, by id. `key_owner` tells the job of each s3_key, or what else it belongs to.
+    come again, by id. `authors` are the ids of owners whom webhooks name as the
+    site's `users` know them. `key_owner` tells the job of each s3_key, or what else it belongs to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, users: Reference | None = None) -> None:
         self.jobs: dict[str, JobRow] = {}
+        self.authors: dict[str, str] = {}
+        self._users = users
+        self._named: dict[str, str] = {}
         self._wanted: list[str] = []
         self._keys: list[str] = []
         self._positions_alone: list[str] = []
@@ -116,6 +121,8 @@ class ReadSet:
         updates = [d.update for d in deliveries if d.update and not d.failure]
         self._wanted = sorted({u.job_id for u in updates})
         self._keys = sorted({f.s3_key for u in updates for f in u.files})
+        if self._users is not None:
+            self._named = {u.job_id: u.user_id for u in updates if u.user_id is not None}
         reads = self._reads_of_jobs(self._wanted, updates)
         if checks_duplicates:
             reads.append((find_by_key(sorted({d.dedup_key for d in deliveries})), self._load_received))
@@ -152,6 +159,9 @@ class ReadSet:
                     for spelled, _owner in await connection.rows(bind(_KEY_OWNERS, [key])):
                         self.key_owner[key] = f"another file, {spelled}"
         missing = [job_id for job_id in self._wanted if job_id not in self.jobs]
+        named = sorted({self._named[job_id] for job_id in missing if job_id in self._named})
+        if named and self._users is not None:
+            self.authors = author_rows(await connection.rows(select_authors(self._users, named)))
         if missing:
             (present,) = await connection.run_text(bind(PRESENT, missing))
             self.held = {str(job_id) for (job_id,) in present}

@@ -26,6 +26,7 @@ from app.db.errors import (
     UnreachableError,
     ValuesRefusedError,
 )
+from app.db.people import Reference
 from app.db.spool.spool import Spool
 from app.db.writer.batch import MAX_FILES, Batch
 from app.db.writer.outage import Outage
@@ -66,6 +67,7 @@ class Writer:
         pending_max: int = 10_000,
         spool: Spool | None = None,
         create_unknown: bool = False,
+        users: Reference | None = None,
         max_files: int = MAX_FILES,
         spool_tries: int = 5,
     ) -> None:
@@ -76,6 +78,7 @@ class Writer:
         self._wait = wait
         self._pending_max = pending_max
         self._create_unknown = create_unknown
+        self._users = users
         self._max_files = max_files
         self._queue = Queue(batch_max, batch_max_bytes, budget)
         self._outage = Outage(url, self._queue, spool, wait=wait, spool_tries=spool_tries, passed=lambda: self._passed)
@@ -268,6 +271,7 @@ class Writer:
             self._language,
             self._estimates,
             create_unknown=self._create_unknown,
+            users=self._users,
             checks_duplicates=checks_duplicates,
             max_files=self._max_files,
             columns=self._columns,
