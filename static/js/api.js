@@ -2,8 +2,9 @@
 
 /** @import { Item } from "./jobs.js" */
 
-import { t } from "./i18n.js";
+import { lang, t } from "./i18n.js";
 import { Refusal, refusalOf } from "./refusal.js";
+import { wordsOf } from "./texts.js";
 
 const TIMEOUT = 20_000;
 const GENERATE_TIMEOUT = 60_000; // the server itself waits for the generation backend
@@ -45,12 +46,16 @@ const GENERATE_TIMEOUT = 60_000; // the server itself waits for the generation b
 async function request(path, options = {}, timeout = TIMEOUT) {
   let response;
   try {
-    response = await fetch(path, { ...options, signal: AbortSignal.timeout(timeout) });
+    // Advice comes in the page's language, whatever the browser prefers.
+    const headers = { "Accept-Language": lang, .../** @type {Record<string, string>} */ (options.headers) };
+    response = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(timeout) });
     if (response.ok) return await response.json();
   } catch {
     throw new Refusal(t("problem.network"));
   }
-  throw await refusalOf(response, t("problem.http", { status: response.status }));
+  const refusal = await refusalOf(response, t("problem.http", { status: response.status }));
+  refusal.message = wordsOf(lang, refusal);
+  throw refusal;
 }
 
 /**
@@ -79,4 +84,44 @@ export const getJob = (id) => request(`/api/videos/${encodeURIComponent(id)}`);
 export function generate(order, idempotencyKey) {
   const headers = { "Content-Type": "application/json", "Idempotency-Key": idempotencyKey };
   return request("/api/videos/generate", { method: "POST", headers, body: JSON.stringify(order) }, GENERATE_TIMEOUT);
+}
+
+/**
+ * @param {string} id
+ * @param {string} name of what is done, as a path; none for the job's own
+ * @param {RequestInit} [options]
+ * @param {number} [timeout]
+ */
+const act = (id, name = "", options = {}, timeout = TIMEOUT) =>
+  request(`/api/videos/${encodeURIComponent(id)}${name}`, { method: "POST", ...options }, timeout);
+
+// What a user does to a job; each throws a Refusal.
+
+/** @param {string} id */
+export const cancelJob = (id) => act(id, "/cancel");
+
+/** @param {string} id */
+export const dismissJob = (id) => act(id, "/dismiss");
+
+/** @param {string} id */
+export const deleteJob = (id) => act(id, "", { method: "DELETE" });
+
+/** @param {string} id */
+export const restoreJob = (id) => act(id, "/restore");
+
+/**
+ * Has the same video made again; the same key never starts a second one.
+ *
+ * @param {string} id
+ * @param {string} idempotencyKey
+ * @returns {Promise<Started>}
+ */
+export const retryJob = (id, idempotencyKey) =>
+  act(id, "/retry", { headers: { "Idempotency-Key": idempotencyKey } }, GENERATE_TIMEOUT);
+
+/** A random UUID, also where the page is served over plain HTTP and crypto.randomUUID does not exist. */
+export function newKey() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const hex = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

@@ -5,22 +5,24 @@
 /** @import { LiveState } from "./live/connection.js" */
 /** @import { LiveEvent } from "./live/state.js" */
 
-import { getGallery, getJob } from "./api.js";
+import { cancelJob, deleteJob, dismissJob, getGallery, getJob, newKey, restoreJob, retryJob } from "./api.js";
 import { forgetFailure, rememberedFailures, rememberFailure } from "./failures.js";
-import { applyDetails, applyEvent, applyItem, isUnfinished, newJob } from "./jobs.js";
+import { applyDetails, applyEvent, applyItem, isUnfinished, newJob, settingsOf } from "./jobs.js";
 import { Backoff } from "./live/backoff.js";
-import { NONE } from "./live/ids.js";
+import { isNewer, NONE } from "./live/ids.js";
 import { subscribe } from "./live.js";
-import { isGone, Refusal } from "./refusal.js";
+import { isGone, isSettled, Refusal } from "./refusal.js";
 
 const SIGN_IN_WAIT = 30_000;
 const CALM = 60_000;
+
+/** Where a new one goes: among, by its age. @typedef {"prepend" | "append" | "among"} Place */
 
 /**
  * Who shows a gallery.
  *
  * @typedef {object} View
- * @property {(job: Job, place: "prepend" | "append") => void} show a job that is new, or has changed
+ * @property {(job: Job, place: Place) => void} show a job that is new, or has changed
  * @property {(job: Job) => void} remove
  * @property {() => void} refresh the number of jobs, or of those that go on, may have changed
  * @property {(job: Job) => void} announce it has ended, and its prompt is known if it can be
@@ -47,6 +49,8 @@ export class Gallery {
   #backoff = new Backoff(CALM);
   /** @type {number | undefined} */
   #retry;
+  /** @type {Map<string, string>} */
+  #keys = new Map(); // of new tries of which one cannot tell yet whether they were made
 
   /** @param {View} view */
   constructor(view) {
@@ -154,7 +158,7 @@ export class Gallery {
 
   /**
    * @param {Item} item
-   * @param {"prepend" | "append"} place
+   * @param {Place} place
    */
   #put(item, place) {
     const job = applyItem(this.#job(item.id), item);
@@ -177,6 +181,7 @@ export class Gallery {
   #remove(job) {
     this.#jobs.delete(job.id);
     this.#view.remove(job);
+    this.#view.refresh();
   }
 
   /**
@@ -228,6 +233,8 @@ export class Gallery {
   /** @param {LiveEvent} event */
   #onEvent(event) {
     const { job_id: id } = event.data;
+    if (event.event === "dismissed" || event.event === "deleted") return this.#onGone(id, event.id);
+    if (event.event === "restored") return this.#bringBack(id);
     const known = this.#jobs.has(id);
     const job = this.#job(id);
     const before = job.state;
@@ -237,7 +244,28 @@ export class Gallery {
     if (job.state === "FAILED") rememberFailure(id);
     else forgetFailure(id);
     const ended = job.state !== before && !isUnfinished(job);
-    this.#settle(job, { fetch: !known || job.state === "COMPLETED", announce: ended });
+    this.#settle(job, { fetch: !known || !isUnfinished(job), announce: ended });
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} eventId
+   */
+  #onGone(id, eventId) {
+    const job = this.#jobs.get(id);
+    forgetFailure(id);
+    if (job && isNewer(eventId, job.eventId)) this.#remove(job);
+  }
+
+  /**
+   * Shows a job that was restored.
+   *
+   * @param {string} id
+   */
+  async #bringBack(id) {
+    const item = await getJob(id).catch(() => null);
+    if (item && !this.#jobs.has(id)) this.#put(item, "among");
+    this.#view.refresh();
   }
 
   /**
@@ -249,7 +277,7 @@ export class Gallery {
   async #settle(job, { fetch, announce }) {
     if (fetch) await this.#fetchDetails(job);
     const still = this.#jobs.get(job.id) === job && !isUnfinished(job); // neither dismissed nor tried again meanwhile
-    if (announce && still) this.#view.announce(job);
+    if (announce && still && job.failure?.kind !== "cancelled") this.#view.announce(job);
   }
 
   /** @param {Job} job */
@@ -280,7 +308,7 @@ export class Gallery {
   /**
    * A job that this page has asked for.
    *
-   * @param {Order & Started} started
+   * @param {Partial<Order> & Started} started
    */
   add(started) {
     const job = this.#job(started.job_id);
@@ -291,14 +319,64 @@ export class Gallery {
     return job;
   }
 
+  // -- What the user does to a job. Each throws a Refusal; the server tells other tabs.
+
+  /** @param {Job} job */
+  async cancel(job) {
+    await cancelJob(job.id);
+    await this.#recover(job.id); // also where no stream tells it
+  }
+
   /**
    * Takes a failure out for good.
    *
    * @param {Job} job
    */
-  dismiss(job) {
+  async dismiss(job) {
+    await goneAnyway(dismissJob(job.id));
     forgetFailure(job.id);
     this.#remove(job);
-    this.#view.refresh();
+  }
+
+  /** @param {Job} job */
+  async delete(job) {
+    await goneAnyway(deleteJob(job.id));
+    this.#remove(job);
+  }
+
+  /**
+   * Takes a deletion back; resolves once the job is shown.
+   *
+   * @param {Job} job
+   */
+  async restore(job) {
+    await restoreJob(job.id);
+    await this.#bringBack(job.id);
+  }
+
+  /**
+   * Has the same video made again in a new job, which takes the place of a failed one. Pressed again after no answer,
+   * it makes no second one.
+   *
+   * @param {Job} job
+   */
+  async again(job) {
+    const key = this.#keys.get(job.id) ?? newKey();
+    this.#keys.set(job.id, key);
+    try {
+      const started = await retryJob(job.id, key);
+      this.#keys.delete(job.id);
+      return this.add({ ...settingsOf(job), ...started });
+    } catch (error) {
+      if (error instanceof Refusal && isSettled(error)) this.#keys.delete(job.id);
+      throw error;
+    }
   }
 }
+
+/**
+ * What was to go, and is gone already, needs no refusal.
+ *
+ * @param {Promise<unknown>} act
+ */
+const goneAnyway = (act) => act.catch((error) => { if (!isGone(error)) throw error; });

@@ -32,6 +32,21 @@ import { isNewer, NONE } from "./live/ids.js";
  * @property {number} [processing_time] in seconds, as the next two
  * @property {number} [generation_time]
  * @property {number} [download_time]
+ * @property {number} [duration_seconds] as it was ordered, known of jobs that this page has ordered; so the next one
+ * @property {number} [number_of_videos]
+ */
+
+/**
+ * Why a job has failed, or has brought fewer videos than were asked for; docs/failures.md has the words. `advice` is what
+ * GET alone tells.
+ *
+ * @typedef {object} Failure
+ * @property {string} kind
+ * @property {string | null} side
+ * @property {string | null} category
+ * @property {boolean} retryable the same order may pass
+ * @property {boolean} operator only the operator can do anything
+ * @property {string} [advice]
  */
 
 /**
@@ -43,6 +58,9 @@ import { isNewer, NONE } from "./live/ids.js";
  * @property {number | null} eta_seconds both estimates are 0 where it takes longer than nearly all did
  * @property {number | null} eta_p90_seconds
  * @property {File[]} videos
+ * @property {Failure | null} failure
+ * @property {number | null} requested where fewer videos came than were asked for, as the next one
+ * @property {number | null} generated
  */
 
 /**
@@ -60,7 +78,7 @@ import { isNewer, NONE } from "./live/ids.js";
 const UNFINISHED = ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"];
 
 const DETAILS = /** @type {const} */ (["prompt", "aspect_ratio", "model", "model_version", "processing_time",
-  "generation_time", "download_time", "created_at", "completed_at"]);
+  "generation_time", "download_time", "created_at", "completed_at", "duration_seconds", "number_of_videos"]);
 /** @type {Record<string, string>} */
 const EVENT_STATE = { completed: "COMPLETED", failed: "FAILED" };
 
@@ -73,7 +91,8 @@ export const isUnfinished = (job) => UNFINISHED.includes(job.state);
  */
 export function newJob(id) {
   return { id, prompt: null, aspect_ratio: null, created_at: null, state: "PENDING", progress: 0, message: "",
-    error: null, eta_seconds: null, eta_p90_seconds: null, videos: [], eventId: NONE, heardAt: Date.now(), shown: null };
+    error: null, eta_seconds: null, eta_p90_seconds: null, videos: [], failure: null, requested: null, generated: null,
+    eventId: NONE, heardAt: Date.now(), shown: null };
 }
 
 /**
@@ -89,6 +108,7 @@ export function applyItem(job, item) {
   job.message = item.message ?? "";
   job.error = item.error ?? null;
   job.videos = item.videos ?? [];
+  applyOutcome(job, item);
   job.eventId = NONE; // after a reset the log may count from lower ids again
   hear(job, item);
   return job;
@@ -106,13 +126,30 @@ function hear(job, { eta_seconds: eta = null, eta_p90_seconds: p90 = null }) {
 }
 
 /**
- * Takes what events do not carry, and never what they do.
+ * @param {Job} job
+ * @param {Partial<Pick<State, "failure" | "requested" | "generated">>} told
+ */
+function applyOutcome(job, { failure = null, requested = null, generated = null }) {
+  const advice = isSame(failure, job.failure) ? job.failure?.advice : undefined; // an event has none of its own
+  Object.assign(job, { failure: failure && { advice, ...failure }, requested, generated });
+}
+
+/**
+ * @param {Failure | null | undefined} one
+ * @param {Failure | null} other
+ */
+const isSame = (one, other) => one != null && other !== null
+  && one.kind === other.kind && one.side === other.side && one.category === other.category;
+
+/**
+ * Takes what events do not carry, and never what they do: of a failure, the advice.
  *
  * @param {Job} job
- * @param {Partial<Details>} item
+ * @param {Partial<Details> & { failure?: Failure | null }} item
  */
 export function applyDetails(job, item) {
   for (const name of DETAILS) if (item[name] != null) Object.assign(job, { [name]: item[name] });
+  if (job.failure && isSame(item.failure, job.failure)) job.failure.advice = item.failure?.advice;
   return job;
 }
 
@@ -132,5 +169,33 @@ export function applyEvent(job, { id, event, data }) {
   hear(job, data);
   job.created_at ??= data.occurred_at ?? null;
   if (data.videos?.length) job.videos = data.videos;
+  applyOutcome(job, data);
   return true;
+}
+
+/**
+ * What is said of a job that brought fewer videos than were asked for; null for others.
+ *
+ * @param {Job} job
+ * @returns {{ requested: number, generated: number, missing: number, filtered: boolean } | null}
+ */
+export function partialOf({ state, failure, requested, generated }) {
+  if (state !== "COMPLETED" || failure === null || requested === null || generated === null) return null;
+  return { requested, generated, missing: requested - generated, filtered: ["safety", "audio"].includes(failure.kind) };
+}
+
+/**
+ * The settings to order such a video again, as far as they are known.
+ *
+ * @param {Job} job
+ * @returns {Partial<import("./api.js").Order>}
+ */
+export function settingsOf({ prompt, aspect_ratio: ratio, duration_seconds: seconds, number_of_videos: number, requested, videos }) {
+  const known = {
+    prompt,
+    aspect_ratio: ratio,
+    duration_seconds: seconds ?? videos[0]?.duration_seconds,
+    number_of_videos: number ?? requested ?? (videos.length || null),
+  };
+  return Object.fromEntries(Object.entries(known).filter(([, value]) => value != null));
 }

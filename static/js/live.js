@@ -22,7 +22,7 @@ import { TIMING } from "./live/timing.js";
 import { Refusal } from "./refusal.js";
 
 /** @type {Record<string, "endCompleted" | "endFailed">} */
-const ENDS = { completed: "endCompleted", failed: "endFailed" };
+const ENDS = { completed: "endCompleted", failed: "endFailed", dismissed: "endFailed" };
 
 /**
  * @typedef {object} Options
@@ -43,8 +43,8 @@ const ENDS = { completed: "endCompleted", failed: "endFailed" };
 /**
  * Follows one job, or all jobs of the caller if `jobId` is null, until the returned function is called.
  *
- * - `onEvent({ id, event, data })`: `event` is "progress", "completed" or "failed", `data` as in the protocol. The state
- *   that it begins with comes as events too.
+ * - `onEvent({ id, event, data })`: `event` is "progress", "completed" or "failed", or what a user did: "dismissed",
+ *   "deleted", "restored"; `data` as in the protocol. The state that it begins with comes as events too.
  * - `onState({ state, via, error, retryIn })`: `via` is "sse", "websocket" or "polling" while live; `error` has the
  *   `status`, `code` and `message` of a refusal; `retryIn` is in ms. A job that is not there is offline with 404 for
  *   good, and `retryIn` is null. "over": the job has ended, and nothing more will come.
@@ -124,6 +124,7 @@ class Subscription {
       if (!this.#wants(event) || this.#stopped) continue;
       this.#foreseeEnd(event);
       this.#options.onEvent?.(event);
+      if (event.event === "deleted" && this.#jobId !== null && this.#own && !this.#stopped) this.#finish();
     }
   }
 

@@ -4,7 +4,7 @@ import type { Order, Started } from "./api.js";
 import type { RushesApp } from "./elements/rushes-app.js";
 import type { RushesBell } from "./elements/rushes-bell.js";
 import type { RushesConnection } from "./elements/rushes-connection.js";
-import type { RushesJob } from "./elements/rushes-job.js";
+import type { Act, RushesJob } from "./elements/rushes-job.js";
 import type { RushesProgress } from "./elements/rushes-progress.js";
 import type { RushesPrompt } from "./elements/rushes-prompt.js";
 import type { RushesToasts } from "./elements/rushes-toasts.js";
@@ -23,11 +23,10 @@ declare global {
   }
 
   interface HTMLElementEventMap {
-    "rushes:dismiss": CustomEvent<null>;
+    "rushes:act": CustomEvent<{ act: Act, byKeyboard: boolean }>;
     "rushes:generated": CustomEvent<Order & Started>;
     "rushes:notice": CustomEvent<{ text: string }>;
     "rushes:refresh": CustomEvent<null>;
-    "rushes:reuse": CustomEvent<null>;
   }
 
   /** Swagger UI's, of static/vendor. */

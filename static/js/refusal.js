@@ -36,6 +36,16 @@ export async function refusalOf(response, otherwise = `HTTP ${response.status}`)
   });
 }
 
+// After these answers one cannot tell whether it was done: what is asked for again keeps its Idempotency-Key.
+const UNSURE = [0, 408, 409, 425, 429, 500, 503, 504];
+
+/**
+ * Whether the server has decided: asked for again, it is something new.
+ *
+ * @param {Refusal} refusal
+ */
+export const isSettled = ({ status, code }) => code !== null && !UNSURE.includes(status);
+
 /**
  * Whether this says that what was asked for is not there.
  *

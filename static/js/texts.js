@@ -1,4 +1,5 @@
-// What the page says itself, in its two languages. What the server says (messages, errors) is shown as it comes.
+// What the page says itself, in its two languages. What the server says (messages, errors) is shown as it comes, but
+// for refusals whose code has words here.
 
 /** @type {Record<"fr" | "en", Record<string, string>>} */
 export const TEXTS = {
@@ -50,7 +51,19 @@ export const TEXTS = {
     "job.failed": "La génération a échoué",
     "job.no-reason": "Aucune raison n’a été donnée.",
     "job.dismiss": "Retirer",
-    "job.reuse": "Reprendre le texte",
+    "job.reuse": "Reprendre le texte et les réglages",
+    "job.again": "Réessayer",
+    "job.edit": "Modifier",
+    "job.delete": "Supprimer",
+    "job.cancel": "Annuler",
+    "job.cancel-sure": "Confirmer l’annulation",
+    "job.cancel-hint": "Appuyez encore une fois dans les {time} pour annuler la génération.",
+    "job.cancel-kept": "La génération continue.",
+    "job.cancelled": "Génération annulée",
+    "partial.filtered": "{generated} sur {requested} ; {missing} ont été filtrées.",
+    "partial.filtered.one": "{generated} sur {requested} ; 1 a été filtrée.",
+    "partial.missing": "{generated} sur {requested} ; {missing} n’ont pas été produites.",
+    "partial.missing.one": "{generated} sur {requested} ; 1 n’a pas été produite.",
     "job.late": "plus long que d’habitude",
     "job.usually": "en général moins de {time}",
     "job.take": "Prise {number}",
@@ -71,6 +84,23 @@ export const TEXTS = {
     "toast.failed": "Échec de la génération",
     "toast.show": "Voir",
     "toast.close": "Fermer",
+    "toast.deleted": "Vidéo supprimée",
+    "toast.undo": "Rétablir",
+    "problem.cancel": "L’annulation n’a pas abouti",
+    "problem.dismiss": "Le retrait n’a pas abouti",
+    "problem.delete": "La suppression n’a pas abouti",
+    "problem.restore": "La vidéo n’a pas pu être rétablie",
+    "problem.again": "Le nouvel essai n’a pas abouti",
+    "refusal.not_yours": "Seul l’auteur de cette vidéo ou un administrateur peut le faire.",
+    "refusal.not_found": "Cette vidéo n’existe plus.",
+    "refusal.finished": "Cette génération est déjà terminée.",
+    "refusal.not_finished": "Cette génération est encore en cours : annulez-la d’abord.",
+    "refusal.not_failed": "Cette génération n’a pas échoué.",
+    "refusal.deleted": "Cette vidéo a été supprimée.",
+    "refusal.too_many_unfinished": "Trop de vos générations sont en cours. Attendez que l’une d’elles se termine.",
+    "refusal.too_many_orders": "Trop de vos demandes sont en route. Attendez leurs réponses.",
+    "refusal.unavailable": "Le service est momentanément indisponible. Rien n’est perdu : réessayez dans un instant.",
+    "refusal.unauthorized": "Vous n’êtes plus connecté. Reconnectez-vous, puis réessayez.",
   },
   en: {
     "skip": "Skip to videos",
@@ -120,7 +150,19 @@ export const TEXTS = {
     "job.failed": "Generation failed",
     "job.no-reason": "No reason was given.",
     "job.dismiss": "Dismiss",
-    "job.reuse": "Reuse the text",
+    "job.reuse": "Reuse the text and settings",
+    "job.again": "Try again",
+    "job.edit": "Edit",
+    "job.delete": "Delete",
+    "job.cancel": "Cancel",
+    "job.cancel-sure": "Confirm: cancel it",
+    "job.cancel-hint": "Press once more within {time} to cancel the generation.",
+    "job.cancel-kept": "The generation goes on.",
+    "job.cancelled": "Generation cancelled",
+    "partial.filtered": "{generated} of {requested}; {missing} were filtered.",
+    "partial.filtered.one": "{generated} of {requested}; 1 was filtered.",
+    "partial.missing": "{generated} of {requested}; {missing} were not made.",
+    "partial.missing.one": "{generated} of {requested}; 1 was not made.",
     "job.late": "longer than usual",
     "job.usually": "usually under {time}",
     "job.take": "Take {number}",
@@ -141,5 +183,30 @@ export const TEXTS = {
     "toast.failed": "Generation failed",
     "toast.show": "Show",
     "toast.close": "Close",
+    "toast.deleted": "Video deleted",
+    "toast.undo": "Undo",
+    "problem.cancel": "It could not be cancelled",
+    "problem.dismiss": "It could not be dismissed",
+    "problem.delete": "The video could not be deleted",
+    "problem.restore": "The video could not be restored",
+    "problem.again": "It could not be tried again",
+    "refusal.not_yours": "Only the author of this video or an admin may do that.",
+    "refusal.not_found": "This video is no longer there.",
+    "refusal.finished": "This generation has already finished.",
+    "refusal.not_finished": "This generation still goes on: cancel it first.",
+    "refusal.not_failed": "This generation has not failed.",
+    "refusal.deleted": "This video was deleted.",
+    "refusal.too_many_unfinished": "Too many of your generations are in progress. Wait for one of them to end.",
+    "refusal.too_many_orders": "Too many of your orders are under way. Wait for their answers.",
+    "refusal.unavailable": "The service is not available for a moment. Nothing is lost: try again shortly.",
+    "refusal.unauthorized": "You are no longer signed in. Sign in again, then try again.",
   },
 };
+
+/**
+ * A refusal in the page's words, where its code has any, else in the server's.
+ *
+ * @param {"fr" | "en"} lang
+ * @param {{ code: string | null, message: string }} refusal
+ */
+export const wordsOf = (lang, { code, message }) => TEXTS[lang][`refusal.${code}`] ?? message;

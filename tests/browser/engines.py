@@ -116,9 +116,9 @@ class Chromium:
         self._program = program
 
     @asynccontextmanager
-    async def context(self) -> AsyncIterator[BrowserContext]:
+    async def context(self, locale: str = "fr-FR") -> AsyncIterator[BrowserContext]:
         """With storage, cookies and connections that no other one has."""
-        context = await self._program.new_context(locale="fr-FR")
+        context = await self._program.new_context(locale=locale)
         try:
             yield context
         finally:

@@ -164,7 +164,7 @@ async def test_a_failed_job_shows_its_error_until_dismissed(page, server):
     await expect(card).to_contain_text("Blocked by the safety filter")
     await page.reload()
     await expect(card).to_contain_text("Blocked by the safety filter")
-    await card.locator("[data-action=dismiss]").click()
+    await card.locator("[data-act=dismiss]").click()
     await expect(card).to_have_count(0)
 
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { applyDetails, applyEvent, applyItem, isUnfinished, newJob } from "../../static/js/jobs.js";
+import { applyDetails, applyEvent, applyItem, isUnfinished, newJob, partialOf, settingsOf } from "../../static/js/jobs.js";
 
 const progress = (id, value, data = {}) =>
   ({ id, event: "progress", data: { job_id: "j1", state: "PROCESSING", progress: value, ...data } });
@@ -56,4 +56,57 @@ test("a page that was read again counts as newer than any event before it, also 
 test("an item of the gallery without a state is completed by its status", () => {
   const job = applyItem(newJob("j1"), { id: "j1", status: "completed", videos: [FILE] });
   assert.deepEqual([job.state, job.progress, job.message], ["COMPLETED", 100, ""]);
+});
+
+const BLAME = { kind: "safety", side: "output", category: "violence", retryable: true, operator: false };
+const failed = (id, failure) => ({ id, event: "failed", data: { job_id: "j1", error: "Blocked", failure } });
+
+test("what to do about a failure comes by GET, and stays until the job fails for another reason", () => {
+  const job = newJob("j1");
+  applyEvent(job, failed("1-aaaaaaaa", BLAME));
+  assert.deepEqual([job.failure.retryable, job.failure.advice], [true, undefined]);
+  applyDetails(job, { failure: { ...BLAME, advice: "Reword it." } });
+  applyEvent(job, failed("2-aaaaaaaa", BLAME));
+  assert.equal(job.failure.advice, "Reword it.");
+  applyEvent(job, failed("3-aaaaaaaa", { ...BLAME, kind: "timeout", side: null, category: null }));
+  assert.equal(job.failure.advice, undefined);
+});
+
+test("a slow answer's failure does not come back to a job that goes on, nor to one that failed otherwise since", () => {
+  const job = newJob("j1");
+  const old = { failure: { ...BLAME, advice: "Reword it." } };
+  applyEvent(job, progress("1-aaaaaaaa", 25));
+  applyDetails(job, old);
+  assert.equal(job.failure, null);
+  applyEvent(job, failed("2-aaaaaaaa", { ...BLAME, kind: "timeout" }));
+  applyDetails(job, old);
+  assert.deepEqual([job.failure.kind, job.failure.advice], ["timeout", undefined]);
+});
+
+test("a listed failure is taken whole, and a new try has none", () => {
+  const job = applyItem(newJob("j1"), { id: "j1", state: "FAILED", failure: { ...BLAME, advice: "Reword it." } });
+  assert.equal(job.failure.advice, "Reword it.");
+  applyEvent(job, progress("5-aaaaaaaa", 25));
+  assert.equal(job.failure, null);
+});
+
+test("a completion of two of four is partial, and says whether the others were filtered", () => {
+  const job = newJob("j1");
+  const data = { job_id: "j1", videos: [FILE], requested: 4, generated: 2, failure: BLAME };
+  applyEvent(job, { id: "1-aaaaaaaa", event: "completed", data });
+  assert.deepEqual(partialOf(job), { requested: 4, generated: 2, missing: 2, filtered: true });
+  applyEvent(job, { id: "2-aaaaaaaa", event: "completed", data: { ...data, failure: { ...BLAME, kind: "no_video" } } });
+  assert.equal(partialOf(job).filtered, false);
+  applyEvent(job, { id: "3-aaaaaaaa", event: "completed", data: { job_id: "j1", videos: [FILE] } });
+  assert.equal(partialOf(job), null);
+});
+
+test("an order is made again from what is known of it", () => {
+  const job = applyItem(newJob("j1"), { id: "j1", state: "FAILED", prompt: "A fox", aspect_ratio: "9:16" });
+  assert.deepEqual(settingsOf(job), { prompt: "A fox", aspect_ratio: "9:16" });
+  const done = { id: "j1", state: "COMPLETED", videos: [{ ...FILE, duration_seconds: 6 }], requested: 4, generated: 1 };
+  assert.deepEqual(settingsOf(applyItem(job, done)),
+    { prompt: "A fox", aspect_ratio: "9:16", duration_seconds: 6, number_of_videos: 4 });
+  applyDetails(job, { duration_seconds: 5, number_of_videos: 2 });
+  assert.deepEqual([settingsOf(job).duration_seconds, settingsOf(job).number_of_videos], [5, 2]);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isGone, Refusal, refusalOf } from "../../static/js/refusal.js";
+import { isGone, isSettled, Refusal, refusalOf } from "../../static/js/refusal.js";
 
 const fields = ({ message, status, code, details, retryAfter }) => ({ message, status, code, details, retryAfter });
 
@@ -36,4 +36,11 @@ test("only a 404 of the server says that something is gone", () => {
   assert.equal(isGone(new Refusal("Gone", { status: 404 })), true);
   assert.equal(isGone(new Refusal("Busy", { status: 503 })), false);
   assert.equal(isGone({ status: 404 }), false);
+});
+
+test("only an answer of the API that decides lets the next press be a new request", () => {
+  const refused = (status, code) => isSettled(new Refusal("No.", { status, code }));
+  for (const status of [400, 403, 404, 422, 502]) assert.equal(refused(status, "no"), true, String(status));
+  for (const status of [0, 409, 429, 500, 503, 504]) assert.equal(refused(status, "no"), false, String(status));
+  assert.equal(refused(502, null), false); // a proxy's
 });

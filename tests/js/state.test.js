@@ -86,3 +86,13 @@ test("a server where nobody signs in sells no tickets, and needs none", async (t
   const reader = new Api({ base, token: () => "t", credentials: "same-origin", timing: TIMING });
   assert.equal(await reader.ticket(), null);
 });
+
+test("where only asking works, a failure is told with its kind, and a partial result with its numbers", async (t) => {
+  const failure = { kind: "safety", side: "output", category: null, retryable: true, operator: false };
+  const advice = "Try again.";
+  const partial = { state: "COMPLETED", failure: { ...failure, advice }, requested: 4, generated: 2, num_videos: 2 };
+  const { api: reader } = await api(t, [job("j1", 0, { state: "FAILED", failure: { ...failure, advice } }), job("j2", 100, partial)]);
+  const { events } = await poller(reader, null, new Set(["j1", "j2"]))();
+  assert.deepEqual(events.map(({ data }) => JSON.parse(JSON.stringify(data.failure))), [failure, failure]);
+  assert.deepEqual([events[1].data.requested, events[1].data.generated], [4, 2]);
+});

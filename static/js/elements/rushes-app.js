@@ -1,13 +1,17 @@
 /** @import { Job } from "../jobs.js" */
 /** @import { LiveState } from "../live/connection.js" */
-/** @import { RushesJob } from "./rushes-job.js" */
+/** @import { Place } from "../gallery.js" */
+/** @import { Act, RushesJob } from "./rushes-job.js" */
 
 import { duration, title } from "../format.js";
 import { Gallery } from "../gallery.js";
 import { t } from "../i18n.js";
+import { settingsOf } from "../jobs.js";
 import { Refusal } from "../refusal.js";
 import { part, slots } from "../slots.js";
 import { tellTab } from "../tab.js";
+
+const UNDO = 10_000;
 
 /**
  * The whole page: shows a gallery in cards, and joins it with the elements inside it. `view` is "loading", "filled",
@@ -38,6 +42,8 @@ export class RushesApp extends HTMLElement {
   #clock;
   /** @type {number | undefined} */
   #second;
+  /** @type {Set<string>} */
+  #acting = new Set(); // jobs to which something is being done
   #listening = new AbortController();
   #gallery = new Gallery({
     show: (job, place) => this.#show(job, place),
@@ -70,8 +76,7 @@ export class RushesApp extends HTMLElement {
     const { signal } = this.#listening;
     window.addEventListener("focus", () => this.#onFocus(), { signal });
     this.addEventListener("rushes:generated", ({ detail }) => this.#onGenerated(detail), { signal });
-    this.addEventListener("rushes:dismiss", ({ target }) => this.#dismiss(cardOf(target)), { signal });
-    this.addEventListener("rushes:reuse", ({ target }) => this.#reuse(cardOf(target)), { signal });
+    this.addEventListener("rushes:act", ({ target, detail }) => this.#act(cardOf(target), detail), { signal });
     this.addEventListener("rushes:refresh", ({ target }) => this.#gallery.refreshFiles(cardOf(target).job), { signal });
     this.addEventListener("rushes:notice", ({ detail }) => this.#toasts.add("notice", detail.text), { signal });
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
@@ -91,7 +96,7 @@ export class RushesApp extends HTMLElement {
 
   /**
    * @param {Job} job
-   * @param {"prepend" | "append"} place
+   * @param {Place} place
    */
   #show(job, place) {
     const card = this.#cards.get(job.id);
@@ -101,19 +106,35 @@ export class RushesApp extends HTMLElement {
 
   /**
    * @param {Job} job
-   * @param {"prepend" | "append"} place
+   * @param {Place} place
    */
   #addCard(job, place) {
     const card = document.createElement("rushes-job");
     card.job = job;
     this.#cards.set(job.id, card);
-    this.#slots.grid[place](card);
+    if (place === "among") this.#slots.grid.insertBefore(card, this.#olderThan(job));
+    else this.#slots.grid[place](card);
   }
 
   /** @param {Job} job */
+  #olderThan({ state, created_at: created }) {
+    const cards = /** @type {RushesJob[]} */ ([...this.#slots.grid.children]);
+    return cards.find(({ job }) => job.state === state && String(job.created_at) < String(created)) ?? null;
+  }
+
+  /**
+   * Where the focus was in the card, it goes to the one that takes its place.
+   *
+   * @param {Job} job
+   */
   #remove(job) {
-    this.#cards.get(job.id)?.remove();
+    const card = this.#cards.get(job.id);
+    if (!card) return;
+    const focused = card.contains(document.activeElement);
+    const next = card.nextElementSibling ?? card.previousElementSibling;
+    card.remove();
     this.#cards.delete(job.id);
+    if (focused) part(next ?? this, next ? ".prompt" : "#gallery").focus();
   }
 
   /** @param {Job} job */
@@ -197,16 +218,63 @@ export class RushesApp extends HTMLElement {
     this.#cards.get(job.id)?.scrollIntoView({ block: "nearest" });
   }
 
-  /** @param {RushesJob} card */
-  #dismiss(card) {
-    const next = card.nextElementSibling ?? card.previousElementSibling;
-    this.#gallery.dismiss(card.job);
-    part(next ?? this, next ? ".prompt" : "#gallery").focus();
+  /**
+   * @param {RushesJob} card
+   * @param {{ act: Act, byKeyboard: boolean }} what
+   */
+  #act({ job }, { act, byKeyboard }) {
+    if (act === "reuse") this.#prompt.propose(settingsOf(job));
+    if (act === "cancel") this.#try(job, t("problem.cancel"), () => this.#gallery.cancel(job));
+    if (act === "dismiss") this.#try(job, t("problem.dismiss"), () => this.#gallery.dismiss(job));
+    if (act === "delete") this.#try(job, t("problem.delete"), () => this.#delete(job, byKeyboard));
+    if (act === "again") this.#try(job, t("problem.again"), () => this.#again(job));
   }
 
-  /** @param {RushesJob} card */
-  #reuse({ job }) {
-    if (job.prompt !== null) this.#prompt.propose(job.prompt);
+  /**
+   * Does it, unless something is being done to this job already, and says so where it is refused.
+   *
+   * @param {Job} job
+   * @param {string} problem
+   * @param {() => Promise<void>} act
+   */
+  async #try(job, problem, act) {
+    if (this.#acting.has(job.id)) return;
+    this.#acting.add(job.id);
+    try {
+      await act();
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.#toasts.add("failed", problem, error.message);
+    } finally {
+      this.#acting.delete(job.id);
+    }
+  }
+
+  /**
+   * Who works with the keyboard finds the way back under the fingers: the toast is far from the card, and leaves soon.
+   *
+   * @param {Job} job
+   * @param {boolean} byKeyboard
+   */
+  async #delete(job, byKeyboard) {
+    await this.#gallery.delete(job);
+    const undo = () => this.#try(job, t("problem.restore"), () => this.#restore(job));
+    const toast = this.#toasts.add("notice", t("toast.deleted"), title(job), undo, { label: t("toast.undo"), stay: UNDO });
+    if (byKeyboard) part(toast, "[data-action=show]").focus();
+  }
+
+  /** @param {Job} job */
+  async #restore(job) {
+    await this.#gallery.restore(job);
+    this.#reveal(job);
+  }
+
+  /** @param {Job} job */
+  async #again(job) {
+    const next = await this.#gallery.again(job);
+    this.#reveal(next);
+    // It was read, and acted upon. Where that is refused, it stays to be dismissed.
+    if (job.state === "FAILED") await this.#gallery.dismiss(job).catch(() => {});
   }
 
   /** @param {MouseEvent} event */
@@ -215,7 +283,7 @@ export class RushesApp extends HTMLElement {
     const button = /** @type {Element} */ (target).closest("[data-action]");
     if (button?.dataset.action === "reload") this.#gallery.load();
     if (button?.dataset.action === "more") this.#loadMore();
-    if (button?.dataset.action === "idea") this.#prompt.propose(button.textContent);
+    if (button?.dataset.action === "idea") this.#prompt.propose({ prompt: button.textContent });
   }
 
   async #loadMore() {

@@ -3,13 +3,17 @@
 
 import { ago, duration, fileSize, fullTime, modelName, safeUrl, title } from "../format.js";
 import { stamp, t } from "../i18n.js";
-import { isUnfinished, newJob } from "../jobs.js";
+import { isUnfinished, newJob, partialOf } from "../jobs.js";
 import { part, slots } from "../slots.js";
+
+const CONFIRM = 5_000;
+
+/** @typedef {"again" | "cancel" | "delete" | "dismiss" | "reuse"} Act */
 
 /**
  * One job, from its first moment to its video, in one card whose frame and caption keep their places. Set `job`, then
  * call `update()` whenever it has changed; the attributes `job-id`, `state` and `ratio` follow. `state` is the API's.
- * Dispatches "rushes:dismiss" and "rushes:reuse". What is inside comes from `<template id="job">`.
+ * Dispatches "rushes:act" with what the user wants done. What is inside comes from `<template id="job">`.
  *
  * @customElement rushes-job
  * @example
@@ -24,6 +28,8 @@ export class RushesJob extends HTMLElement {
   /** @type {Record<string, HTMLElement>} */
   #slots;
   #take = 0;
+  /** @type {number | undefined} */
+  #armed;
 
   connectedCallback() {
     if (this.#slots) return;
@@ -34,9 +40,14 @@ export class RushesJob extends HTMLElement {
     this.update();
   }
 
+  disconnectedCallback() {
+    this.#disarm();
+  }
+
   update() {
     if (!this.#slots) return;
     const { job } = this;
+    const focused = this.#slots.actions.contains(document.activeElement) ? document.activeElement : null;
     this.setAttribute("job-id", job.id);
     this.setAttribute("state", job.state);
     this.setAttribute("ratio", job.aspect_ratio ?? "16:9");
@@ -44,6 +55,7 @@ export class RushesJob extends HTMLElement {
     this.#renderFrame();
     this.refreshFacts();
     this.#renderActions();
+    if (focused?.closest("[hidden]")) part(this, ".prompt").focus();
   }
 
   /** Renders the line of facts alone; called from time to time, as "3 minutes ago" grows old. */
@@ -68,10 +80,31 @@ export class RushesJob extends HTMLElement {
     const progress = part(this, "rushes-progress");
     progress.hidden = !isUnfinished(job);
     progress.show(job);
-    this.#slots.failure.hidden = job.state !== "FAILED";
-    this.#slots.reason.textContent = job.error || t("job.no-reason");
+    this.#renderFailure();
+    this.#renderPartial();
     this.#slots.missing.hidden = !(done && safeUrl(this.#file?.file_url) === null);
     this.#renderVideos(done ? job.videos : []);
+  }
+
+  // What to do about it comes first; the reason is in the sender's words.
+  #renderFailure() {
+    const { state, failure, error } = this.job;
+    const advice = failure?.advice ?? "";
+    const cancelled = failure?.kind === "cancelled";
+    this.#slots.failure.hidden = state !== "FAILED";
+    this.#slots.failed.textContent = t(cancelled ? "job.cancelled" : "job.failed");
+    this.#slots.advice.textContent = advice;
+    this.#slots.reason.textContent = error || (advice ? "" : t("job.no-reason"));
+  }
+
+  #renderPartial() {
+    const { partial } = this.#slots;
+    const found = partialOf(this.job);
+    partial.hidden = found === null;
+    if (found === null) return;
+    const { filtered, ...counts } = found;
+    const said = t(`partial.${filtered ? "filtered" : "missing"}${found.missing === 1 ? ".one" : ""}`, counts);
+    partial.textContent = [said, this.job.failure?.advice].filter(Boolean).join(" ");
   }
 
   /**
@@ -106,10 +139,16 @@ export class RushesJob extends HTMLElement {
   }
 
   #renderActions() {
-    const { download, dismiss, reuse } = this.#slots;
-    const failed = this.job.state === "FAILED";
+    const { again, cancel, download, dismiss, edit, erase, reuse } = this.#slots;
+    const { state, prompt, failure } = this.job;
+    const failed = state === "FAILED";
     dismiss.hidden = !failed;
-    reuse.hidden = !failed || this.job.prompt === null;
+    again.hidden = !(failed && failure?.retryable);
+    edit.hidden = !failed || prompt === null;
+    reuse.hidden = state !== "COMPLETED" || prompt === null;
+    erase.hidden = state !== "COMPLETED";
+    cancel.hidden = !isUnfinished(this.job);
+    if (cancel.hidden) this.#disarm();
     this.#renderDownload(/** @type {HTMLAnchorElement} */ (download));
   }
 
@@ -126,14 +165,42 @@ export class RushesJob extends HTMLElement {
   }
 
   /** @param {MouseEvent} event */
-  #onClick({ target }) {
+  #onClick({ target, detail }) {
     /** @type {HTMLElement | null} */
-    const button = /** @type {Element} */ (target).closest("[data-action], [data-take]");
+    const button = /** @type {Element} */ (target).closest("[data-action], [data-act], [data-take]");
     if (!button) return;
     if (button.dataset.take) this.#showTake(Number(button.dataset.take));
     if (button.dataset.action === "expand") this.#toggleExpanded(button);
-    if (button.dataset.action === "dismiss") this.#tell("rushes:dismiss");
-    if (button.dataset.action === "reuse") this.#tell("rushes:reuse");
+    if (button.dataset.action === "cancel") this.#confirm(detail);
+    if (button.dataset.act) this.#tell(/** @type {Act} */ (button.dataset.act), detail === 0);
+  }
+
+  /**
+   * The first press asks, the second one, within some seconds, does it; a double click is one press.
+   *
+   * @param {number} clicks in a row; 0 by keyboard
+   */
+  #confirm(clicks) {
+    if (clicks > 1) return;
+    if (this.#armed !== undefined) {
+      this.#disarm();
+      this.#tell("cancel", clicks === 0);
+      return;
+    }
+    this.#armed = setTimeout(() => {
+      this.#disarm();
+      this.#slots.said.textContent = t("job.cancel-kept");
+    }, CONFIRM);
+    this.#slots.cancel.textContent = t("job.cancel-sure");
+    this.#slots.said.textContent = t("job.cancel-hint", { time: duration(CONFIRM / 1000) });
+  }
+
+  #disarm() {
+    if (this.#armed === undefined) return;
+    clearTimeout(this.#armed);
+    this.#armed = undefined;
+    this.#slots.cancel.textContent = t("job.cancel");
+    this.#slots.said.textContent = "";
   }
 
   /** @param {number} index */
@@ -147,9 +214,12 @@ export class RushesJob extends HTMLElement {
     button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") === "false"));
   }
 
-  /** @param {"rushes:dismiss" | "rushes:reuse"} type */
-  #tell(type) {
-    this.dispatchEvent(new CustomEvent(type, { bubbles: true }));
+  /**
+   * @param {Act} act
+   * @param {boolean} byKeyboard
+   */
+  #tell(act, byKeyboard) {
+    this.dispatchEvent(new CustomEvent("rushes:act", { bubbles: true, detail: { act, byKeyboard } }));
   }
 }
 

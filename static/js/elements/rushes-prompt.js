@@ -1,13 +1,10 @@
 /** @import { Order } from "../api.js" */
 
-import { generate } from "../api.js";
+import { generate, newKey } from "../api.js";
 import { duration } from "../format.js";
 import { t } from "../i18n.js";
-import { Refusal } from "../refusal.js";
+import { isSettled, Refusal } from "../refusal.js";
 import { part } from "../slots.js";
-
-// After these answers one cannot tell whether the job was made: the same submission keeps its key.
-const UNSURE = [0, 408, 409, 425, 429, 500, 503, 504];
 
 /**
  * The form. Dispatches "rushes:generated" with the answer and what was asked for.
@@ -51,16 +48,27 @@ export class RushesPrompt extends HTMLElement {
   }
 
   /**
-   * Puts a text into the form, for the user to change and send.
+   * Puts an order into the form, for the user to change and send. What it does not say, or the form does not offer,
+   * stays as it is.
    *
-   * @param {string} text
+   * @param {Partial<Order>} order
    */
-  propose(text) {
+  propose({ prompt: text = "", ...settings }) {
     const prompt = this.#prompt;
     prompt.value = text;
+    for (const [name, value] of Object.entries(settings)) this.#choose(name, String(value));
     this.#showProblem(null);
     prompt.focus();
     prompt.setSelectionRange(text.length, text.length);
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} value
+   */
+  #choose(name, value) {
+    const select = /** @type {HTMLSelectElement | null} */ (this.#form.elements.namedItem(name));
+    if (select && [...select.options].some((option) => option.value === value)) select.value = value;
   }
 
   #onSubmit = (/** @type {SubmitEvent} */ event) => {
@@ -124,9 +132,9 @@ export class RushesPrompt extends HTMLElement {
   }
 
   /** @param {Refusal} refusal */
-  #onRefused({ message: reason, status, code, details, retryAfter }) {
-    const settled = code !== null && !UNSURE.includes(status);
-    if (settled) this.#last = null;
+  #onRefused(refusal) {
+    const { message: reason, details, retryAfter } = refusal;
+    if (isSettled(refusal)) this.#last = null;
     const lines = [reason, ...details.map(({ field, message }) => `${field} – ${message}`)];
     if (retryAfter) lines.push(t("prompt.wait", { time: duration(retryAfter) }));
     this.#showProblem(lines.join("\n"));
@@ -153,11 +161,4 @@ export class RushesPrompt extends HTMLElement {
   #hint(text) {
     part(this, ".hint").textContent = text;
   }
-}
-
-/** A random UUID, also where the page is served over plain HTTP and crypto.randomUUID does not exist. */
-function newKey() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  const hex = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

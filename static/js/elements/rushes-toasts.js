@@ -1,4 +1,4 @@
-import { stamp } from "../i18n.js";
+import { stamp, t } from "../i18n.js";
 import { part, slots } from "../slots.js";
 
 const STAY = 8_000;
@@ -23,14 +23,15 @@ export class RushesToasts extends HTMLElement {
   }
 
   /**
-   * Announces something; with `onShow`, beside a button that calls it.
+   * Announces something; with `onShow`, beside a button that calls it. Returns what it shows.
    *
    * @param {"ready" | "failed" | "notice"} kind
    * @param {string} heading
    * @param {string} [text]
    * @param {(() => void) | null} [onShow]
+   * @param {{ label?: string, stay?: number }} [how] the words of the button, and milliseconds
    */
-  add(kind, heading, text = "", onShow = null) {
+  add(kind, heading, text = "", onShow = null, { label = t("toast.show"), stay = STAY } = {}) {
     const content = stamp("toast");
     const parts = slots(content);
     const toast = part(content, ".toast");
@@ -39,9 +40,11 @@ export class RushesToasts extends HTMLElement {
     parts.text.textContent = text;
     part(toast, "[data-action=close]").addEventListener("click", () => toast.remove());
     this.#wireShow(toast, onShow);
+    part(toast, "[data-action=show]").textContent = label;
     this.append(content);
     while (this.children.length > MOST) this.firstElementChild?.remove();
-    this.#removeLater(toast);
+    this.#removeLater(toast, stay);
+    return toast;
   }
 
   /**
@@ -61,9 +64,10 @@ export class RushesToasts extends HTMLElement {
    * Time runs only while nobody points at the toast or has focus in it.
    *
    * @param {HTMLElement} toast
+   * @param {number} stay
    */
-  #removeLater(toast) {
-    let left = STAY;
+  #removeLater(toast, stay) {
+    let left = stay;
     const timer = setInterval(() => {
       if (!toast.matches(":hover, :focus-within")) left -= 500;
       if (left > 0 && toast.isConnected) return;

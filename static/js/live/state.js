@@ -10,7 +10,7 @@ import { isGone, refusalOf } from "../refusal.js";
  *
  * @typedef {object} LiveEvent
  * @property {string} id
- * @property {"progress" | "completed" | "failed"} event
+ * @property {"progress" | "completed" | "failed" | "dismissed" | "deleted" | "restored"} event
  * @property {{ job_id: string, status?: string, occurred_at: string | null, num_videos?: number } & Partial<State>} data
  */
 
@@ -140,9 +140,11 @@ function settled(ask, milliseconds, signal) {
  */
 function eventOf(job, id) {
   const { status, state, progress, message, error, eta_seconds, eta_p90_seconds, videos, num_videos } = job;
+  const { requested, generated } = job;
+  const failure = job.failure ? { ...job.failure, advice: undefined } : null; // as in a stream
   const data = { job_id: job.id, status, state, progress, message, occurred_at: null, error, eta_seconds, eta_p90_seconds,
-    videos };
-  const counted = state === "COMPLETED" ? { num_videos } : {};
+    failure, videos };
+  const counted = state === "COMPLETED" ? { num_videos, ...(failure && { requested, generated }) } : {};
   return { id, event: NAMES[state ?? ""] ?? "progress", data: { ...data, ...counted } };
 }
 

@@ -1,0 +1,251 @@
+"""What somebody does to videos on the page: cancel, try again, dismiss, delete and undo; and what a failure says."""
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.tabs import following, until
+from tests.browser.test_page import bar, completion, generate, job, open_page, post_webhook, register
+from tests.client import running
+from tests.webhooks import webhook
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+BUSY = "429 RESOURCE_EXHAUSTED. Resource exhausted. Please try again later."
+NO_ACCESS = "403 PERMISSION_DENIED: the caller does not have permission"
+FILTERED = {"raiMediaFilteredCount": 2, "raiMediaFilteredReasons": ["Support codes: 42237218"]}
+
+
+def button(card: Locator, name: str) -> Locator:
+    return card.get_by_role("button", name=name, exact=True)
+
+
+async def completed(page: Page, server, job_id: str, prompt: str = "A lighthouse in the mist", **data) -> Locator:
+    await register(page, server, job_id, prompt)
+    await post_webhook(page, server, job_id, "completed", has_data=True, data=completion(job_id) | data)
+    card = job(page, job_id)
+    await expect(card).to_have_attribute("state", "COMPLETED")
+    return card
+
+
+async def failed(page: Page, server, job_id: str, error: str, prompt: str = "A lighthouse in the mist") -> Locator:
+    await register(page, server, job_id, prompt)
+    await post_webhook(page, server, job_id, "failed", error=error)
+    card = job(page, job_id)
+    await expect(card).to_have_attribute("state", "FAILED")
+    return card
+
+
+async def other_tab(page: Page, server) -> Page:
+    other = await page.context.new_page()
+    await open_page(other, server)
+    return other
+
+
+async def state_of(page: Page, server, job_id: str) -> str | int:
+    answer = await page.request.get(f"{server.url}/api/videos/{job_id}")
+    return (await answer.json())["state"] if answer.ok else answer.status
+
+
+async def test_second_press_cancels_a_generation_and_the_first_one_alone_does_not(page, server):
+    await register(page, server, "job-1")
+    await open_page(page, server)
+    card = job(page, "job-1")
+    await button(card, "Annuler").dblclick()  # one press, to whoever is in a hurry
+    await expect(card.get_by_role("status")).to_contain_text("encore une fois")
+    assert await state_of(page, server, "job-1") == "PENDING"
+    await button(card, "Confirmer l’annulation").click()
+    await expect(card).to_have_attribute("state", "FAILED")
+    await expect(card).to_contain_text("Génération annulée")
+    assert await state_of(page, server, "job-1") == "FAILED"
+    await expect(card.locator(".prompt")).to_be_focused()
+    await expect(page.locator(".toast")).to_have_count(0)  # who cancelled knows
+
+
+async def test_first_press_of_cancel_is_forgotten_after_five_seconds(page, server):
+    await page.clock.install()
+    await register(page, server, "job-1")
+    await open_page(page, server)
+    card = job(page, "job-1")
+    await button(card, "Annuler").press("Enter")
+    await expect(button(card, "Confirmer l’annulation")).to_be_focused()
+    await page.clock.run_for(5_000)
+    await expect(button(card, "Annuler")).to_be_focused()
+    assert await state_of(page, server, "job-1") == "PENDING"
+
+
+async def test_cancel_of_what_has_ended_meanwhile_is_refused_in_the_pages_words(page, server):
+    await register(page, server, "job-1")
+    await open_page(page, server)
+    await button(job(page, "job-1"), "Annuler").click()
+
+    async def too_late(route):
+        await post_webhook(page, server, "job-1", "completed", has_data=True, data=completion("job-1"))
+        await route.continue_()
+
+    await page.route("**/cancel", too_late)
+    await button(job(page, "job-1"), "Confirmer l’annulation").click()
+    await expect(page.locator(".toast", has_text="déjà terminée")).to_be_visible()
+    await expect(job(page, "job-1")).to_have_attribute("state", "COMPLETED")
+
+
+async def test_failure_says_what_to_do_and_its_reason_and_can_be_tried_again(page, server):
+    await open_page(page, server)
+    card = await failed(page, server, "job-1", BUSY)
+    await expect(card.locator(".advice")).to_contain_text("très demandé")
+    await expect(card.locator(".reason")).to_contain_text("RESOURCE_EXHAUSTED")
+    await button(card, "Réessayer").click()
+    await expect(card).to_have_count(0)  # the new one stands for it
+    again = page.locator("rushes-job", has_text="A lighthouse in the mist")
+    await expect(again).to_have_count(1)
+    await expect(again.locator(".prompt")).to_be_focused()
+    await expect(again).to_have_attribute("state", "COMPLETED", timeout=30_000)
+
+
+async def test_pressing_again_after_no_answer_makes_one_new_video(page, server):
+    await open_page(page, server)
+    card = await failed(page, server, "job-1", BUSY)
+    keys = []
+
+    async def lose_the_answer(route):
+        keys.append(route.request.headers["idempotency-key"])
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/retry", lose_the_answer, times=1)
+    await button(card, "Réessayer").click()
+    await expect(page.locator(".toast", has_text="n’a pas abouti")).to_be_visible()
+    async with page.expect_request("**/retry") as second:
+        await button(card, "Réessayer").click()
+    assert (await second.value).headers["idempotency-key"] == keys[0]
+    await expect(card).to_have_count(0)
+    await expect(page.locator("rushes-job")).to_have_count(1)
+
+
+async def test_advice_is_in_the_language_of_the_page_whatever_the_browser_prefers(database_url, chromium):
+    async with chromium.context("en-GB") as context, running(database_url, app_language="fr") as server:
+        page = await context.new_page()
+        await open_page(page, server)
+        assert await page.evaluate("document.documentElement.lang") == "fr"
+        card = await failed(page, server, "job-1", BUSY)
+        await expect(card.locator(".advice")).to_contain_text("très demandé")
+
+
+async def test_failure_that_another_try_cannot_mend_offers_none_but_its_text_and_settings(page, server):
+    await open_page(page, server)
+    answer = await page.request.post(
+        f"{server.url}/api/videos", data={"job_id": "job-1", "prompt": "A tram in Lisbon", "aspect_ratio": "9:16"}
+    )
+    assert answer.status == 201
+    await post_webhook(page, server, "job-1", "failed", error=NO_ACCESS)
+    card = job(page, "job-1")
+    await expect(card.locator(".advice")).to_contain_text("C'est à nous d'intervenir")
+    await expect(button(card, "Réessayer")).to_be_hidden()
+    await button(card, "Modifier").click()
+    await expect(page.locator("[name=prompt]")).to_have_value("A tram in Lisbon")
+    await expect(page.locator("[name=prompt]")).to_be_focused()
+    await expect(page.locator("[name=aspect_ratio]")).to_have_value("9:16")
+
+
+async def test_failure_dismissed_in_one_tab_leaves_the_other_and_the_focus_moves_on(page, server):
+    await open_page(page, server)
+    first = await failed(page, server, "job-1", BUSY)
+    await failed(page, server, "job-2", BUSY, "A tram in Lisbon")
+    other = await other_tab(page, server)
+    for job_id in ("job-1", "job-2"):
+        await expect(job(other, job_id)).to_be_visible()
+    await job(page, "job-2").locator("[data-act=dismiss]").press("Enter")
+    await expect(job(page, "job-2")).to_have_count(0)
+    await expect(job(other, "job-2")).to_have_count(0)
+    await expect(first.locator(".prompt")).to_be_focused()
+    await expect(job(other, "job-1")).to_be_visible()
+    await other.close()
+
+
+async def test_deleted_video_leaves_both_tabs_and_undo_brings_it_back_to_its_place(page, server):
+    await open_page(page, server)
+    for number in range(3):
+        await completed(page, server, f"job-{number}", f"Take {number}")
+    other = await other_tab(page, server)
+    await page.reload()
+    order = [await card.get_attribute("job-id") for card in await other.locator("rushes-job").all()]
+    await job(page, order[1]).locator("[data-act=delete]").press("Enter")
+    for tab in (page, other):
+        await expect(job(tab, order[1])).to_have_count(0)
+    assert await state_of(page, server, order[1]) == 404
+    undo = page.locator(".toast").get_by_role("button", name="Rétablir")
+    await expect(undo).to_be_focused()
+    await undo.press("Enter")
+    for tab in (page, other):
+        await expect(tab.locator("rushes-job")).to_have_count(3)
+        assert [await card.get_attribute("job-id") for card in await tab.locator("rushes-job").all()] == order
+    await expect(job(page, order[1]).locator("video")).to_be_focused()
+    await other.close()
+
+
+async def test_undo_is_offered_for_ten_seconds_and_longer_while_it_has_the_focus(page, server):
+    await page.clock.install()
+    await open_page(page, server)
+    await completed(page, server, "job-1")
+    card = await completed(page, server, "job-2", "A tram in Lisbon")
+    await page.locator(".toast [data-action=close]").last.click()
+    await page.locator(".toast [data-action=close]").last.click()
+    await card.locator("[data-act=delete]").click()
+    toast = page.locator(".toast", has_text="Vidéo supprimée")
+    await page.mouse.move(0, 0)
+    await page.clock.run_for(9_000)
+    await expect(toast).to_be_visible()
+    await page.clock.run_for(1_000)
+    await expect(toast).to_have_count(0)
+    await job(page, "job-1").locator("[data-act=delete]").press("Enter")
+    await page.clock.run_for(60_000)
+    await expect(toast).to_be_visible()
+
+
+async def test_partial_result_says_how_many_came_and_what_became_of_the_others(page, server):
+    await open_page(page, server)
+    data = completion("job-1")
+    data["metadata"] |= {"num_videos_requested": 4, "num_videos_generated": 2, "generateVideoResponse": FILTERED}
+    card = await completed(page, server, "job-1", metadata=data["metadata"])
+    partial = card.locator(".partial")
+    await expect(partial).to_contain_text("2 sur 4 ; 2 ont été filtrées.")
+    await expect(partial).to_contain_text("Un nouvel essai peut passer")
+    await expect(card.locator("video")).to_be_visible()
+
+
+async def test_settings_of_a_finished_video_are_reused(page, server):
+    await open_page(page, server)
+    await page.locator("[name=number_of_videos]").select_option("2")
+    await page.locator("[name=duration_seconds]").select_option("6")
+    card = await generate(page, "A fox in the snow")
+    await expect(card).to_have_attribute("state", "COMPLETED", timeout=30_000)
+    await page.locator("[name=number_of_videos]").select_option("1")
+    await page.locator("[name=duration_seconds]").select_option("8")
+    await card.locator("[data-slot=reuse]").click()
+    await expect(page.locator("[name=prompt]")).to_have_value("A fox in the snow")
+    await expect(page.locator("[name=number_of_videos]")).to_have_value("2")
+    await expect(page.locator("[name=duration_seconds]")).to_have_value("6")
+
+
+async def test_every_act_has_a_name_and_a_place_for_a_finger(page, server):
+    await page.set_viewport_size({"width": 360, "height": 800})
+    await open_page(page, server)
+    await completed(page, server, "job-1")
+    await failed(page, server, "job-2", BUSY)
+    await register(page, server, "job-3")
+    await post_webhook(page, server, "job-3", "generating")
+    await expect(bar(job(page, "job-3"))).to_have_attribute("aria-valuenow", "50")
+    for act in await page.locator(".actions > :is(a, button)").filter(visible=True).all():
+        box = await act.bounding_box()
+        assert min(box["width"], box["height"]) >= 40
+        assert await act.evaluate("node => node.ariaLabel || node.textContent.trim()")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+async def test_who_follows_a_job_that_is_deleted_is_told_so_and_that_it_is_over(browser, server):
+    await server.register("job-1")
+    tab = await following(browser, server.url, "job-1", timing={"endFailed": 600_000})
+    assert (await server.send(webhook("job-1", "failed")))[0] == 200
+    await until(tab, "seen.at(-1).event === 'failed'")
+    async with server.delete("/api/videos/job-1") as answer:
+        assert answer.status == 200
+    await until(tab, "seen.at(-1).event === 'deleted' && states.at(-1).state === 'over'")
