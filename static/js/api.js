@@ -95,6 +95,15 @@ export function generate(order, idempotencyKey) {
 const act = (id, name = "", options = {}, timeout = TIMEOUT) =>
   request(`/api/videos/${encodeURIComponent(id)}${name}`, { method: "POST", ...options }, timeout);
 
+/**
+ * Where a file that lies elsewhere is saved from, under its name.
+ *
+ * @param {string} id
+ * @param {string} fileId
+ */
+export const downloadUrl = (id, fileId) =>
+  `/api/videos/${encodeURIComponent(id)}/files/${encodeURIComponent(fileId)}/download`;
+
 // What a user does to a job; each throws a Refusal.
 
 /** @param {string} id */

@@ -3,9 +3,11 @@
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from app.routes.pages import STATIC
 from tests.browser.tabs import following, until
 from tests.browser.test_page import bar, completion, generate, job, open_page, post_webhook, register
 from tests.client import running
+from tests.s3 import s3_server
 from tests.webhooks import webhook
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -224,6 +226,44 @@ async def test_settings_of_a_finished_video_are_reused(page, server):
     await expect(page.locator("[name=prompt]")).to_have_value("A fox in the snow")
     await expect(page.locator("[name=number_of_videos]")).to_have_value("2")
     await expect(page.locator("[name=duration_seconds]")).to_have_value("6")
+
+
+async def test_video_of_this_server_is_saved_under_its_name(page, server):
+    await open_page(page, server)
+    card = await completed(page, server, "job-1")
+    async with page.expect_download() as saved:
+        await card.locator("[data-slot=download]").click()
+    assert (await saved.value).suggested_filename == "job-1.mp4"
+
+
+async def test_video_in_s3_is_saved_from_an_address_that_is_signed_for_it_when_it_is_wanted(
+    database_url, page, tmp_path
+):
+    async with s3_server(tmp_path / "s3") as s3, running(database_url, **s3.settings) as server:
+        s3.put("videos/job-1.mp4", (STATIC / "simulated.mp4").read_bytes())
+        await open_page(page, server)
+        card = await completed(page, server, "job-1")
+        link = card.locator("[data-slot=download]")
+        file = (await (await page.request.get(f"{server.url}/api/videos/job-1")).json())["videos"][0]
+        assert await link.get_attribute("href") == f"/api/videos/job-1/files/{file['id']}/download"
+        assert await link.get_attribute("target") == ""
+        async with page.expect_response("**/download") as asked:
+            await link.click()
+        answer = await asked.value
+        assert answer.status == 302
+        address = answer.headers["location"]
+        assert "response-content-disposition=attachment" in address
+        assert (await page.request.get(address)).status == 200
+
+
+async def test_video_of_another_site_does_not_replace_the_page(page, server):
+    await open_page(page, server)
+    data = completion("job-1")
+    data["videos"][0]["file_url"] = "https://files.example/job-1.mp4"
+    card = await completed(page, server, "job-1", videos=data["videos"])
+    link = card.locator("[data-slot=download]")
+    assert (await link.get_attribute("href")).startswith("/api/videos/job-1/files/")
+    assert await link.get_attribute("target") == "_blank"
 
 
 async def test_every_act_has_a_name_and_a_place_for_a_finger(page, server):

@@ -1,6 +1,7 @@
 /** @import { File, Job } from "../jobs.js" */
 /** @import { RushesVideo } from "./rushes-video.js" */
 
+import { downloadUrl } from "../api.js";
 import { ago, duration, fileSize, fullTime, modelName, safeUrl, title } from "../format.js";
 import { stamp, t } from "../i18n.js";
 import { isUnfinished, newJob, partialOf } from "../jobs.js";
@@ -154,13 +155,18 @@ export class RushesJob extends HTMLElement {
 
   /** @param {HTMLAnchorElement} download */
   #renderDownload(download) {
-    const address = safeUrl(this.#file?.file_url);
+    const file = this.#file;
+    const address = safeUrl(file?.file_url);
     download.hidden = address === null;
-    if (address === null) return;
-    download.href = address;
-    download.download = this.#file?.filename ?? "";
-    // "download" does nothing for another origin: there the file must not replace this page.
-    download.target = new URL(address).origin === location.origin ? "" : "_blank";
+    if (file === undefined || address === null) return;
+    const { origin, searchParams } = new URL(address);
+    const own = origin === location.origin;
+    download.href = own ? address : downloadUrl(this.job.id, file.id);
+    // That attribute does nothing for another origin. What is signed for comes as an attachment; other files must not
+    // replace this page.
+    if (own) download.download = file.filename ?? "";
+    else download.removeAttribute("download");
+    download.target = own || searchParams.has("X-Amz-Signature") ? "" : "_blank";
     download.rel = "noopener";
   }
 
