@@ -10,12 +10,14 @@ const TIMEOUT = 20_000;
 const GENERATE_TIMEOUT = 60_000; // the server itself waits for the generation backend
 
 /**
- * A page of the caller's videos. Only the first has `active` and `last_event_id`.
+ * A page of the caller's videos. Only the first has `active`, `failed` and `last_event_id`.
  *
  * @typedef {object} Page
  * @property {Item[]} generations
  * @property {string | null} next_cursor
  * @property {Item[]} active
+ * @property {Item[]} failed that were not dismissed
+ * @property {true} [failed_more] there are older ones
  * @property {string} last_event_id
  * @property {string} channel
  */

@@ -6,7 +6,6 @@
 /** @import { LiveEvent } from "./live/state.js" */
 
 import { cancelJob, deleteJob, dismissJob, getGallery, getJob, newKey, restoreJob, retryJob } from "./api.js";
-import { forgetFailure, rememberedFailures, rememberFailure } from "./failures.js";
 import { applyDetails, applyEvent, applyItem, isUnfinished, newJob, settingsOf } from "./jobs.js";
 import { Backoff } from "./live/backoff.js";
 import { isNewer, NONE } from "./live/ids.js";
@@ -138,20 +137,20 @@ export class Gallery {
   }
 
   /**
-   * Makes the jobs what a reload would show, keeping those that are there, and the failures still to be read. Returns
-   * the ids of those that go on, as far as is known, and are not listed: of many the page lists the newest.
+   * Makes the jobs what a reload would show, keeping those that are there: of many failures the page lists the newest,
+   * as of those that go on. Returns the ids of those that go on, as far as is known, and are not listed.
    *
    * @param {Page} page
    */
   #putPage(page) {
-    const items = [...page.active, ...page.generations];
+    const items = [...page.active, ...page.failed, ...page.generations];
     const listed = new Set(items.map((item) => item.id));
     const gone = [...this.#jobs.values()].filter((job) => !listed.has(job.id));
-    for (const job of gone) if (job.state === "COMPLETED") this.#remove(job);
+    for (const job of gone) if (!isUnfinished(job) && !(job.state === "FAILED" && page.failed_more)) this.#remove(job);
     for (const item of items.toReversed()) this.#put(item, "prepend");
     this.#cursor = page.next_cursor;
     const unlisted = gone.filter(isUnfinished).map((job) => job.id);
-    this.#recoverAll([...new Set([...unlisted, ...rememberedFailures()])].filter((id) => !listed.has(id)));
+    this.#recoverAll(unlisted);
     this.#view.refresh();
     return unlisted;
   }
@@ -163,7 +162,6 @@ export class Gallery {
   #put(item, place) {
     const job = applyItem(this.#job(item.id), item);
     this.#view.show(job, place);
-    if (job.state !== "FAILED") forgetFailure(job.id);
   }
 
   /**
@@ -198,8 +196,7 @@ export class Gallery {
   }
 
   /**
-   * Shows a job that the first page does not list: one that goes on among many, one that ended meanwhile, or failed
-   * before this page was opened.
+   * Reads a job that the first page does not list: one that goes on among many, or one that ended meanwhile.
    *
    * @param {string} id
    */
@@ -207,14 +204,9 @@ export class Gallery {
     const before = this.#jobs.get(id)?.eventId;
     const item = await getJob(id).catch((error) => error);
     const job = this.#jobs.get(id);
-    if (job?.eventId !== before) return; // an event was faster
-    if (isGone(item)) {
-      if (job) this.#remove(job);
-      forgetFailure(id);
-    } else if (!(item instanceof Refusal)) {
-      if (job || item.state === "FAILED") this.#put(item, "prepend");
-      else forgetFailure(id);
-    }
+    if (job === undefined || job.eventId !== before) return; // it was taken away, or an event was faster
+    if (isGone(item)) this.#remove(job);
+    else if (!(item instanceof Refusal)) this.#put(item, "prepend");
     this.#view.refresh();
   }
 
@@ -241,8 +233,6 @@ export class Gallery {
     if (!applyEvent(job, event)) return;
     this.#view.show(job, "prepend");
     this.#view.refresh();
-    if (job.state === "FAILED") rememberFailure(id);
-    else forgetFailure(id);
     const ended = job.state !== before && !isUnfinished(job);
     this.#settle(job, { fetch: !known || !isUnfinished(job), announce: ended });
   }
@@ -253,7 +243,6 @@ export class Gallery {
    */
   #onGone(id, eventId) {
     const job = this.#jobs.get(id);
-    forgetFailure(id);
     if (job && isNewer(eventId, job.eventId)) this.#remove(job);
   }
 
@@ -334,7 +323,6 @@ export class Gallery {
    */
   async dismiss(job) {
     await goneAnyway(dismissJob(job.id));
-    forgetFailure(job.id);
     this.#remove(job);
   }
 

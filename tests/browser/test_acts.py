@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from app.appkeys import FOLLOWER
 from app.routes.pages import STATIC
 from tests.browser.tabs import following, until
 from tests.browser.test_page import bar, completion, generate, job, open_page, post_webhook, register
@@ -289,3 +290,33 @@ async def test_who_follows_a_job_that_is_deleted_is_told_so_and_that_it_is_over(
     async with server.delete("/api/videos/job-1") as answer:
         assert answer.status == 200
     await until(tab, "seen.at(-1).event === 'deleted' && states.at(-1).state === 'over'")
+
+
+async def test_job_that_failed_while_the_page_was_closed_is_told_on_opening_until_it_is_dismissed(page, server):
+    for number in range(2):
+        await register(page, server, f"job-{number}", f"Take {number}")
+        await post_webhook(page, server, f"job-{number}", "failed", error=BUSY)
+    await open_page(page, server)
+    for number in range(2):
+        await expect(job(page, f"job-{number}").locator(".advice")).to_contain_text("très demandé")
+    await expect(page.locator(".toast")).to_have_count(0)  # what is old is no news
+    await job(page, "job-0").locator("[data-act=dismiss]").click()
+    await expect(job(page, "job-0")).to_have_count(0)
+    await page.evaluate("localStorage.clear()")  # the server knows it
+    await page.reload()
+    await expect(job(page, "job-1")).to_be_visible()
+    await expect(job(page, "job-0")).to_have_count(0)
+
+
+async def test_failure_dismissed_while_the_stream_was_away_is_gone_when_the_list_is_read_again(page, server, sql):
+    await open_page(page, server)
+    card = await failed(page, server, "job-1", BUSY)
+    sql("UPDATE rushes_events SET data = '{}' WHERE id = 2")  # the log was taken back: the list is read again
+    async with page.expect_response("**/api/videos/user?*"):
+        server.app[FOLLOWER]._was_away = True
+    await expect(card).to_be_visible()
+    sql("UPDATE rushes_jobs SET dismissed_at = NOW(6)")
+    sql("UPDATE rushes_events SET data = '{\"x\": 1}' WHERE id = 2")
+    async with page.expect_response("**/api/videos/user?*", timeout=30_000):
+        server.app[FOLLOWER]._was_away = True
+    await expect(card).to_have_count(0)
