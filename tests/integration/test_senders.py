@@ -182,7 +182,13 @@ def test_settings_that_would_be_unsafe_do_not_start(settings):
 
 @pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.annotation is float])
 def test_duration_that_can_never_pass_does_not_start(name, monkeypatch):
-    most = {"retention_days": "36500", "stream_dead_after": "86400"}.get(name, "31536000")
+    bounds = {
+        "retention_days": "36500",
+        "stream_dead_after": "86400",
+        "s3_url_ttl": "604800",
+        "auth_lookup_max_age": "60",
+    }
+    most = bounds.get(name, "31536000")
     monkeypatch.setenv(name.upper(), most)
     assert getattr(load(), name) == float(most)
     for never in ("inf", "nan", "-1", "0", most + ".1"):
