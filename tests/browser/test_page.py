@@ -5,11 +5,13 @@ No `page.wait_for_function` here: it needs `eval`, which the page's Content-Secu
 
 import asyncio
 import itertools
+import re
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from app.appkeys import FOLLOWER, SETTINGS
+from app.appkeys import ESTIMATES, FOLLOWER, SETTINGS
+from app.domain.estimate import Kind
 from app.routes.pages import STATIC
 from tests.client import running
 from tests.sign_in import SECRET, token
@@ -134,6 +136,25 @@ async def test_a_webhook_moves_the_bar_of_an_open_page(page, server):
     for status, value in (("processing", "25"), ("generating", "50"), ("downloading", "75")):
         await post_webhook(page, server, "job-1", status)
         await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", value)
+
+
+async def test_bar_creeps_on_between_two_words_and_the_tab_tells_of_it_while_hearers_are_told_of_stages(page, server):
+    known = server.app[ESTIMATES]
+    for _ in range(5):
+        known.observe(Kind("veo-2.0-generate-001", 8, 1), (0.1, None, 3.0, 1.0, None))
+    await open_page(page, server)
+    await register(page, server, "j1")
+    await post_webhook(page, server, "j1", "generating")
+    card = job(page, "j1")
+    await expect(card.locator("[data-slot=eta]")).to_have_text(re.compile(r"≈ \d+ s"))
+    await expect(card.locator("[data-slot=number]")).to_have_text(re.compile("5[3-9]|6[0-9]|7[0-2]"))
+    await expect(page).to_have_title(re.compile(r"^(5[3-9]|6\d|7[0-2]) % · (≈ \d+ s · )?rushes$"))
+    assert "data:image/svg" in (await page.locator("link[rel=icon]").get_attribute("href") or "")
+    await expect(bar(card)).to_have_attribute("aria-valuenow", "50")
+    await expect(card.locator("[data-slot=eta]")).to_have_text("plus long que d’habitude", timeout=20_000)
+    await post_webhook(page, server, "j1", "completed", data=completion("j1"))
+    await expect(page).to_have_title("rushes")
+    await expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("favicon.svg$"))
 
 
 async def test_a_job_registered_elsewhere_appears_with_its_prompt(page, server):
