@@ -62,10 +62,23 @@ class RegisteredJob(Job):
     job_id: str
 
 
-class JobAsSeen(Job):
-    """With where a stream that begins here goes on, whether the caller is its author, and the caller's channel:
-    tabs of equal channel may share a stream."""
+class Step(TypedDict):
+    """One event of a job, in short."""
 
+    id: str
+    event: str
+    status: str
+    state: str
+    progress: int
+    message: str | None
+    occurred_at: Time
+
+
+class JobAsSeen(Job):
+    """With its timeline, the oldest event first and 200 at most; where a stream that begins here goes on, whether the
+    caller is its author, and the caller's channel: tabs of equal channel may share a stream."""
+
+    events: list[Step]
     last_event_id: str
     channel: str
     own: bool

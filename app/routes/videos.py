@@ -8,11 +8,12 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from app import errors
-from app.appkeys import ANSWERS, GALLERY, READING, SETTINGS, STORAGE, VIDEOS
+from app.appkeys import ANSWERS, GALLERY, LOG, READING, SETTINGS, STORAGE, VIDEOS
 from app.auth.tokens import Identity
 from app.db.gallery import ListedState, Wanted
+from app.db.rows import text
 from app.db.videos import BadCursorError, Generation
-from app.domain.event import EventId
+from app.domain.event import EventId, LogEvent, whole
 from app.errors import ApiError
 from app.routes import schemas
 from app.routes.callers import identify
@@ -20,6 +21,9 @@ from app.routes.describe import SIGNED_IN, describes
 from app.routes.http import JSON_HEADERS, VARY, TooMuch, hand_out, holding, language_of, read_query
 from app.routes.shown import generation_of, job_of
 from app.settings import Settings
+
+# Of a job's timeline.
+_STEPS_MAX = 200
 
 _UNREAD = TooMuch(
     "too_much_unread",
@@ -138,8 +142,10 @@ async def detail(request: web.Request) -> web.StreamResponse:
             job = await request.app[VIDEOS].with_files_after(job, wanted.files_after)
         except BadCursorError as error:
             raise ApiError(400, "invalid_request", f"{error}.") from None
+    steps = await request.app[LOG].after(0, _STEPS_MAX, job_id=job.id, author_id=job.author_id)
     seen: schemas.JobAsSeen = {
         **job_of(request, job),
+        "events": [_step(event) for event in steps.events if event.is_readable],
         "last_event_id": str(head),
         "channel": _channel(who),
         "own": job.author_id == who.user_id,
@@ -148,6 +154,19 @@ async def detail(request: web.Request) -> web.StreamResponse:
     with holding(request.app[ANSWERS], who.user_id, _UNREAD) as take:
         take(min(len(body), longest_answer(request.app[SETTINGS])))
         return await hand_out(request, body)
+
+
+def _step(event: LogEvent) -> schemas.Step:
+    said = orjson.loads(event.data)
+    return {
+        "id": str(event.event_id),
+        "event": event.event,
+        "status": str(said.get("status", "")),
+        "state": str(said.get("state", "")),
+        "progress": whole(said.get("progress")),
+        "message": text(said.get("message")),
+        "occurred_at": str(said.get("occurred_at", "")),
+    }
 
 
 @describes("Save a file of a job under its name", {302: None}, (401, 403, 404, 503), who=SIGNED_IN)

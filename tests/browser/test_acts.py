@@ -5,8 +5,8 @@ from playwright.async_api import Locator, Page, expect
 
 from app.appkeys import FOLLOWER
 from app.routes.pages import STATIC
+from tests.browser.pages import bar, completion, generate, job, open_page, post_webhook, register
 from tests.browser.tabs import following, until
-from tests.browser.test_page import bar, completion, generate, job, open_page, post_webhook, register
 from tests.client import running
 from tests.s3 import s3_server
 from tests.webhooks import webhook

@@ -4,7 +4,6 @@ No `page.wait_for_function` here: it needs `eval`, which the page's Content-Secu
 """
 
 import asyncio
-import itertools
 import re
 
 import pytest
@@ -13,81 +12,15 @@ from playwright.async_api import Locator, Page, expect
 from app.appkeys import ESTIMATES, FOLLOWER, SETTINGS
 from app.domain.estimate import Kind
 from app.routes.pages import STATIC
+from tests.browser.pages import bar, completion, generate, job, open_page, post_webhook, register
 from tests.client import running
 from tests.sign_in import SECRET, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-_seconds = itertools.count(1)
 
 # The simulated generator takes a few seconds for a whole story; a loaded machine more.
 STORY = 30_000
-
-
-async def open_page(page: Page, server) -> None:
-    await page.goto(server.url)
-    await expect(page.locator("rushes-connection")).to_have_attribute("state", "live")
-
-
-async def register(page: Page, server, job_id: str, prompt: str = "A lighthouse in the mist") -> None:
-    answer = await page.request.post(f"{server.url}/api/videos", data={"job_id": job_id, "prompt": prompt})
-    assert answer.status == 201, await answer.text()
-
-
-async def post_webhook(page: Page, server, job_id: str, status: str, **fields) -> None:
-    """Each webhook is a second later than the one before, so that it wins."""
-    second = next(_seconds)
-    body = {
-        "job_id": job_id,
-        "status": status,
-        "content_type": "video",
-        "timestamp": f"2025-10-23T14:{second // 60:02d}:{second % 60:02d}.000Z",
-        "has_data": "data" in fields,
-        "data": None,
-    }
-    answer = await page.request.post(f"{server.url}/api/webhooks/video-completion", data=body | fields)
-    assert answer.status == 200, await answer.text()
-
-
-def completion(job_id: str) -> dict:
-    video = {
-        "filename": f"{job_id}.mp4",
-        "file_path": f"videos/{job_id}.mp4",
-        "file_url": "/static/simulated.mp4",
-        "file_size": 195_985,
-        "format": "mp4",
-        "duration_seconds": 8,
-        "aspect_ratio": "16:9",
-        "dimensions": {"width": 1280, "height": 720},
-        "created_at": "2025-10-23T14:00:00.000Z",
-    }
-    metadata = {"model_name": "veo-2.0-generate-001", "processing_time": 73.4, "prompt_used": "the sea"}
-    return {
-        "job_id": job_id,
-        "status": "completed",
-        "videos": [video],
-        "metadata": metadata,
-        "generated_at": "2025-10-23T14:00:00.000Z",
-        "success": True,
-        "num_videos": 1,
-    }
-
-
-def job(page: Page, job_id: str) -> Locator:
-    return page.locator(f'rushes-job[job-id="{job_id}"]')
-
-
-def bar(card: Locator) -> Locator:
-    return card.get_by_role("progressbar")
-
-
-async def generate(page: Page, prompt: str) -> Locator:
-    """Types the prompt and presses the button; the card that appears."""
-    await page.locator("[name=prompt]").fill(prompt)
-    await page.locator("rushes-prompt [type=submit]").click()
-    card = page.locator("rushes-job", has_text=prompt)
-    await expect(card).to_be_visible()
-    return card
 
 
 async def plays(video: Locator) -> float:

@@ -151,6 +151,8 @@ async def test_deleted_job_is_gone_for_everybody_and_comes_back_as_it_was(site, 
     after = await site.read("/api/videos/j1", headers=USERS["author"])
     for body in (before[1], after[1]):
         body.pop("last_event_id")
+    assert [step["event"] for step in after[1].pop("events")][-2:] == ["deleted", "restored"]
+    before[1].pop("events")
     assert after == before
     assert await tell(site, completion("j1", video("k3"), at="2035-10-23T14:31:00Z")) == [None]
     assert sql("SELECT COUNT(*) FROM video_files") == ((2,),)
@@ -174,7 +176,8 @@ async def test_streams_of_a_deleted_job_end(site, path):
 
 async def test_row_of_another_program_is_acted_on_like_ours(site, sql):
     add(sql, "j1", authorId="author", status="FAILED", completedAt="2025-10-23 14:00:00")
-    add(sql, "j2", authorId="author", status="PROCESSING")
+    # Not so old that it is given up meanwhile.
+    add(sql, "j2", "2099-01-01 00:00:00", authorId="author", status="PROCESSING", updatedAt="2099-01-01 00:00:00")
     assert (await act(site, "j1", "dismiss", USERS["author"]))[0] == 200
     assert (await act(site, "j1", "", USERS["author"]))[0] == 200
     assert (await act(site, "j2", "cancel", USERS["author"]))[0] == 200

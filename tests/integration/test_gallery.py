@@ -247,6 +247,25 @@ async def test_tag_is_for_one_caller_one_language_and_one_question(database_url,
     assert len(set(tags)) == len(asked)
 
 
+# -- One job
+
+
+async def test_job_has_its_timeline_and_nothing_of_an_earlier_job_of_its_id(server, sql):
+    await server.register("j1", user_id="somebody-else")
+    sql("DELETE FROM video_generations")
+    await server.register("j1")
+    await server.send(webhook("j1", "generating", at="2025-10-23T14:00:00Z"))
+    await server.send(completion("j1", video("k1")))
+    _, job = await server.read("/api/videos/j1")
+    assert [(step["event"], step["progress"]) for step in job["events"]] == [
+        ("progress", 0), ("progress", 50), ("completed", 100),
+    ]  # fmt: skip
+    assert job["events"][1]["occurred_at"] == "2025-10-23T14:00:00.000Z"
+    assert job["events"][-1]["id"] == job["last_event_id"]
+    sql("UPDATE rushes_events SET data = '[]' WHERE id = 3")
+    assert len((await server.read("/api/videos/j1"))[1]["events"]) == 2
+
+
 # -- Pages that poll
 
 FORM = {
