@@ -34,7 +34,7 @@ def fill(sql, count, *, name="j", author="dev", status="COMPLETED", **columns):
     names = ", ".join(["id", "authorId", "status", "createdAt", "updatedAt", "prompt", *columns])
     sql(
         f"INSERT INTO video_generations ({names}) SELECT CONCAT(%s, LPAD(seq, 5, '0')), %s, %s,"
-        f" UTC_TIMESTAMP(3) - INTERVAL (100000 - seq) SECOND, UTC_TIMESTAMP(3), CONCAT('prompt ', seq)"
+        f" UTC_TIMESTAMP(3) - INTERVAL (80000 - seq) SECOND, UTC_TIMESTAMP(3), CONCAT('prompt ', seq)"
         f"{', %s' * len(columns)} FROM seq_1_to_{count}",
         name, author, status, *columns.values(),
     )  # fmt: skip
