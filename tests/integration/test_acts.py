@@ -92,9 +92,8 @@ async def test_cancelled_job_has_failed_and_nothing_that_comes_later_moves_it(si
     late = completion("j1", video("k1"), at="2035-10-23T14:30:00Z")
     assert await tell(site, late, webhook("j1", "failed"), webhook("j1", "downloading")) == ["stale"] * 3
     assert await state(site, "j1") == "FAILED"
-    assert sql("SELECT status, error, COUNT(f.id) FROM video_generations g LEFT JOIN video_files f ON TRUE") == (
-        ("FAILED", "Génération annulée", 0),
-    )
+    assert sql("SELECT status, error FROM video_generations") == (("FAILED", "Génération annulée"),)
+    assert sql("SELECT COUNT(*) FROM video_files") == ((0,),)
     assert (await act(site, "j1", "cancel", USERS["author"]))[1]["changed"] is False
 
 
