@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from app import errors
+from app import errors, times
 from app.appkeys import ANSWERS, GALLERY, LOG, READING, SETTINGS, STORAGE, VIDEOS
 from app.auth.tokens import Identity
 from app.db.gallery import ListedState, Wanted
@@ -145,7 +145,7 @@ async def detail(request: web.Request) -> web.StreamResponse:
     steps = await request.app[LOG].after(0, _STEPS_MAX, job_id=job.id, author_id=job.author_id)
     seen: schemas.JobAsSeen = {
         **job_of(request, job),
-        "events": [_step(event) for event in steps.events if event.is_readable],
+        "events": [step for event in steps.events if (step := _step(event)) is not None],
         "last_event_id": str(head),
         "channel": _channel(who),
         "own": job.author_id == who.user_id,
@@ -156,8 +156,15 @@ async def detail(request: web.Request) -> web.StreamResponse:
         return await hand_out(request, body)
 
 
-def _step(event: LogEvent) -> schemas.Step:
-    said = orjson.loads(event.data)
+def _step(event: LogEvent) -> schemas.Step | None:
+    """None of an event that another program wrote, if it does not say when it occurred."""
+    said = orjson.loads(event.data or b"{}")
+    try:
+        occurred_at = times.read(said.get("occurred_at"))
+    except ValueError:
+        occurred_at = None
+    if occurred_at is None:
+        return None
     return {
         "id": str(event.event_id),
         "event": event.event,
@@ -165,7 +172,7 @@ def _step(event: LogEvent) -> schemas.Step:
         "state": str(said.get("state", "")),
         "progress": whole(said.get("progress")),
         "message": text(said.get("message")),
-        "occurred_at": str(said.get("occurred_at", "")),
+        "occurred_at": times.rfc3339(occurred_at),
     }
 
 
