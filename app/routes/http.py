@@ -18,8 +18,9 @@ from app.texts import Language
 
 Model = TypeVar("Model", bound=BaseModel)
 
-VARY = "Authorization, Cookie, Origin, Accept-Language"
-"""What an answer depends on beside its address: who asks, from where, and in which language."""
+VARY = "Authorization, Cookie, Origin"
+"""What an answer depends on beside its address: who asks, and from where. Its language is left out, since no cache may
+keep it."""
 
 JSON_HEADERS = {
     "Content-Type": "application/json; charset=utf-8",

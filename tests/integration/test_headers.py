@@ -22,7 +22,6 @@ def as_json_answers(headers) -> None:
         "Authorization",
         "Cookie",
         "Origin",
-        "Accept-Language",
     ]
     assert headers["X-Content-Type-Options"] == "nosniff"
 
@@ -70,7 +69,7 @@ async def test_what_is_no_request_is_answered_with_the_same_headers(database_url
         assert int(head.split()[1]) == status
         for line in (
             "Cache-Control: private, no-store",
-            "Vary: Authorization, Cookie, Origin, Accept-Language",
+            "Vary: Authorization, Cookie, Origin",
             "nosniff",
         ):
             assert line in head
@@ -110,5 +109,5 @@ async def test_no_answer_tells_the_versions_of_what_serves_it(database_url, line
 async def test_stream_is_kept_by_nobody_and_belongs_to_who_asked(server):
     async with server.session.get(f"{server.url}/events") as answer:
         assert answer.headers["Cache-Control"] == "no-store, no-transform"
-        assert answer.headers.getall("Vary") == ["Authorization, Cookie, Origin, Accept-Language"]
+        assert answer.headers.getall("Vary") == ["Authorization, Cookie, Origin"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
