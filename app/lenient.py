@@ -40,7 +40,7 @@ def has_more_values(body: bytes, most: int) -> bool:
     Counted are the brackets and commas outside of texts: as many as there are values, up to twice as many with each
     an object or a list.
     """
-    if _values(body) <= most:
+    if len(body) <= most or _values(body) <= most:
         return False
     outside = body.replace(rb"\\", b"").replace(rb"\"", b"")
     # So many texts have so many commas between them, and need not be taken apart.

@@ -34,8 +34,7 @@ def receipt() -> int:
 
 def microseconds(moment: datetime) -> int:
     """Microseconds since 1970; a datetime without a zone is UTC. Exact: no float in between."""
-    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    since = aware - _EPOCH
+    since = moment - (_NAIVE_EPOCH if moment.tzinfo is None else _EPOCH)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 

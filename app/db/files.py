@@ -7,6 +7,7 @@ from app.db.connection import Row
 from app.db.sql import Raw, bind, json_bytes
 from app.domain.event import EVENT_MAX, FILES_MAX, fitting, stored_file
 from app.domain.forms import StoredFile
+from app.times import stored
 
 # By all of its bytes, as an event has them too: another page begins after the last of one.
 _PLACE = "CAST(CONVERT(s3Key USING utf8mb4) AS BINARY)"
@@ -87,7 +88,7 @@ def shown(rows: Sequence[Row], *, whole: bool = False) -> dict[str, list[StoredF
     """By the job's id, in the gallery's form, of the rows that these read: as many as an event has, unless `whole`."""
     files: dict[str, list[StoredFile]] = {}
     for job_id, *fields, created_at, key, bucket, provider in rows:
-        files.setdefault(job_id, []).append(stored_file(fields, created_at, key, bucket, provider))
+        files.setdefault(job_id, []).append(stored_file(fields, stored(created_at), key, bucket, provider))
     if whole:
         return files
     return {job_id: found[: max(1, len(fitting(found, EVENT_MAX)))] for job_id, found in files.items()}

@@ -1,6 +1,7 @@
 """What generations took, read from the log: the ground for estimates."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -14,8 +15,9 @@ from app.domain.estimate import Estimates, Step, sample_of
 from app.domain.event import LogEvent, words
 from app.times import read, stored
 
-# Seconds between two reads, however many generations end.
+# Seconds between two reads, however many generations end; and how many times as long as a read takes.
 _PAUSE = 1.0
+_SHARE = 100
 
 # Jobs that are read at once, and steps of each: more say no more.
 _JOBS_MAX = 50
@@ -89,9 +91,10 @@ class Samples:
             await self._wake.wait()
             self._wake.clear()
             completed, self._completed = [*self._completed], {}
+            began = time.monotonic()
             with suppress(PassingError):  # those that come later do as well
                 await self._take_in(completed)
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(max(_PAUSE, _SHARE * (time.monotonic() - began)))
 
     async def _take_in(self, job_ids: Sequence[str]) -> None:
         """Of each job its newest success, the oldest job first."""

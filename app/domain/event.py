@@ -11,7 +11,7 @@ from app.domain.failure import Failure, recognise, redacted
 from app.domain.forms import StoredFile
 from app.domain.job import FINISHED
 from app.domain.partial import Partial
-from app.times import rfc3339, stored
+from app.times import rfc3339
 
 
 class EventId(NamedTuple):
@@ -121,6 +121,10 @@ def event_data(
     shown |= _outcome(failure_of(state, error, partial, max(num_videos, len(videos or ()))), partial)
     if videos is None:
         return _tight(orjson.dumps(shown | {"videos": []}))
+    if len(videos) <= FILES_MAX:
+        made = orjson.dumps(shown | {"videos": videos, "num_videos": max(num_videos, len(videos))})
+        if len(made) <= EVENT_MAX:
+            return _tight(made)
     files = [orjson.Fragment(file) for file in fitting(videos, EVENT_MAX - _FRAME - len(orjson.dumps(shown)))]
     return _tight(orjson.dumps(shown | {"videos": files, "num_videos": max(num_videos, len(videos))}))
 
@@ -168,7 +172,7 @@ def whole(value: object) -> int:
     if isinstance(value, int):
         return value
     try:
-        return int(float(str(value)))
+        return int(value) if isinstance(value, str) and value.isdecimal() else int(float(str(value)))
     except (ValueError, OverflowError):
         return 0
 
@@ -180,14 +184,16 @@ def words(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def stored_file(fields: Sequence[Any], created_at: object, key: object, bucket: object, provider: object) -> StoredFile:
+def stored_file(
+    fields: Sequence[Any], created_at: int | None, key: object, bucket: object, provider: object
+) -> StoredFile:
     """As `gallery_file`, of a row that another program may have written, as the database gave it."""
     file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields
     numbers = [whole(number) for number in (size, seconds, width, height)]
     texts = [words(text) for text in (file_id, filename, file_format, aspect_ratio)]
     return gallery_file(
         [*texts[:2], url, path, numbers[0], texts[2], numbers[1], texts[3], *numbers[2:]],
-        stored(created_at) or 0,
+        created_at or 0,
         words(key),
         words(bucket),
         words(provider),

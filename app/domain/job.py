@@ -46,9 +46,10 @@ _RUNNING = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class VideoFile:
-    """One file of a completion. `duration_seconds` is whole; `created_at` is in microseconds."""
+    """One file of a completion. `duration_seconds` is whole; `created_at` is in microseconds. Nobody changes one, as
+    with `StatusUpdate`."""
 
     s3_key: str
     filename: str
@@ -89,6 +90,14 @@ class StatusUpdate:
     metadata: dict[str, Any] | None = None
     user_id: str | None = None
     partial: Partial | None = None
+    _brought: str = field(default="", init=False, repr=False, compare=False)
+
+    @property
+    def brought(self) -> str:
+        """Digest of the files and of what is stored with them."""
+        if not self._brought:
+            self._brought = _digest(orjson.dumps((self.files, self.metadata), option=orjson.OPT_SORT_KEYS))
+        return self._brought
 
 
 class Position(NamedTuple):
@@ -136,9 +145,9 @@ class Job:
     file_keys: dict[str, FileKey] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
-    """What an update that is not stale does.
+    """What an update that is not stale does. Nobody changes one, likewise.
 
     `at` is the update's place in time, in microseconds, and when what it tells occurred. `columns` are those of
     `video_generations` to set, none when only files change; `new_files` are those to insert,
@@ -205,12 +214,12 @@ def _complete(job: Job, update: StatusUpdate, at: int, language: str) -> Change 
         "model": update.model or DEFAULT_MODEL,
         "modelVersion": update.model_version or DEFAULT_MODEL_VERSION,
     }
-    content: list[Any] = [list(columns.values()), update.files, update.metadata]
+    content: list[Any] = [list(columns.values()), update.brought]
     if update.partial is not None:
         content.append(list(update.partial))
     # What says more comes first.
     missing = (*columns.values(), update.model, update.model_version, update.generated_at).count(None)
-    tie = f"{missing:02d}{_digest(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))}"
+    tie = f"{missing:02d}{_digest(orjson.dumps(content))}"
     position = Position(WITH_FILES, at=at, stage=_COMPLETED, tie=tie)
     wins = position.beats(job.position)
     files = _take_files(job, update.files, at, tie)

@@ -30,8 +30,10 @@ class Partial(NamedTuple):
 
 def partial_of(stored: object) -> Partial | None:
     """What `as_json` made, as a column holds it; None for anything else."""
+    if not isinstance(stored, str):
+        return None
     try:
-        requested, generated, reason = orjson.loads(stored if isinstance(stored, str) else "[]")
+        requested, generated, reason = orjson.loads(stored)
         return Partial(int(requested), int(generated), str(reason))
     except (ValueError, TypeError):
         return None

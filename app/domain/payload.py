@@ -143,13 +143,19 @@ def dedup_key(webhook_id: str | None, update: StatusUpdate | None, body: bytes, 
         kind, content = b"id", webhook_id.encode("utf-8", "surrogateescape")
     elif update is not None:
         kind = b"asked" if asked else b"content"
-        content = orjson.dumps(_content(update), option=orjson.OPT_SORT_KEYS)
+        content = orjson.dumps((*_content(update), update.brought))
     else:
         kind, content = b"body", body
     return hashlib.blake2b(content, digest_size=16, person=kind).hexdigest()
 
 
-_content = attrgetter(*(field.name for field in fields(StatusUpdate) if field.name not in ("version", "partial")))
+_content = attrgetter(
+    *(
+        field.name
+        for field in fields(StatusUpdate)
+        if field.init and field.name not in ("version", "files", "metadata", "partial")
+    )
+)
 
 _JSON_DEPTH = 31  # levels, what MariaDB's JSON takes
 # Bytes of metadata, each file's counted: a transaction goes in one packet, and MariaDB takes 16 MiB unless told other.

@@ -159,14 +159,16 @@ class Hub:
 
     async def publish(self, event: LogEvent) -> None:
         """Writes one event to all who listen. Events must come in the log's order."""
-        channel = _channel(event.job_id, "")
+        channel, of_author = _channel(event.job_id, ""), _channel(None, event.author_id)
         if not event.is_readable:
-            self._start_over(event.id, [channel, _channel(None, event.author_id)])
+            self._start_over(event.id, [channel, of_author])
             return
-        frames = Frames(event, self.outgoing(event.data))
         self._written += 1
         if self._owners.get(channel, event.owner) != event.owner:
             self._part_with_strangers(channel, event.owner)
+        if self._channels.keys().isdisjoint((channel, of_author)):
+            return
+        frames = Frames(event, self.outgoing(event.data))
         of_job = self._channels.get(channel)
         if of_job:
             left = self.grace_left(event, 0)
@@ -174,7 +176,7 @@ class Hub:
             if event.event == "deleted":
                 for subscriber in list(of_job):
                     self._part_with(subscriber, Closing.MISSING)
-        of_user = self._channels.get(_channel(None, event.author_id))
+        of_user = self._channels.get(of_author)
         if of_user:
             await self._write(frames, of_user, None)
 

@@ -1,5 +1,7 @@
 """Who is asking, and what they may see. Fails closed: nobody is somebody only where a rule says so."""
 
+from functools import lru_cache
+
 from aiohttp import web
 
 from app.appkeys import PEOPLE, REFUSALS, SETTINGS, TICKETS, TOKENS
@@ -81,7 +83,7 @@ def refuse_strangers(request: web.Request, setting: str, *, stream: bool = False
     settings = request.app[SETTINGS]
     if settings.app_env != "development" or not is_loopback(settings.host):
         raise NotSignedInError
-    if any(name.lower().startswith(_PROXIES) for name in request.headers):
+    if any(map(_is_of_proxy, request.headers)):
         raise ApiError(
             403,
             "proxied_development",
@@ -149,6 +151,12 @@ def _refuse_foreign_page(request: web.Request, *, stream: bool) -> None:
         )
 
 
+@lru_cache(maxsize=1024)
+def _is_of_proxy(header: str) -> bool:
+    return header.lower().startswith(_PROXIES)
+
+
+@lru_cache(maxsize=256)
 def _is_local(host: str) -> bool:
     name = host if host.endswith("]") else host.rsplit(":", 1)[0]
     return is_loopback(name.strip("[]"))

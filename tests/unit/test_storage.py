@@ -208,5 +208,17 @@ def test_event_goes_out_signed_and_no_larger_than_it_may_be():
     assert storage().outgoing(b'{"videos":[]}') == b'{"videos":[]}'
 
 
+TEXTS = st.text(max_size=30) | st.sampled_from([',"s3_key":"', '\\",', "\\", '"'])
+
+
+@given(TEXTS, TEXTS, TEXTS, TEXTS)
+@example("\\", ',"s3_key":"a"', 'x\\"', '"')
+def test_without_credentials_nothing_but_the_place_is_taken_out(name, key, bucket, provider):
+    stored = gallery_file(["f1", name, key, key, 1, "mp4", 8, name, 1, 1], 0, key, bucket, provider)
+    data = orjson.dumps({"message": name, "videos": [stored, stored], "num_videos": 2})
+    shown = {field: value for field, value in stored.items() if not field.startswith("s3_")}
+    assert orjson.loads(storage(None).outgoing(data)) == {"message": name, "videos": [shown, shown], "num_videos": 2}
+
+
 def test_secrets_are_not_in_what_is_printed():
     assert WHO.secret not in repr(Credentials(WHO.key_id, WHO.secret, "t")) + repr(storage())

@@ -15,7 +15,7 @@ from app.db.writer.write_set import WriteSet
 from app.domain import job as rules
 from app.domain import payload
 from app.domain.delivery import Delivery, Outcome
-from app.domain.estimate import Estimate, Estimates
+from app.domain.estimate import UNKNOWN, Estimate, Estimates
 from app.domain.event import LogEvent, event_data, event_name
 from app.domain.failure import unknown_codes
 from app.domain.job import StatusUpdate
@@ -269,6 +269,8 @@ class Batch:
 
     def _estimate(self, row: JobRow) -> Estimate:
         job = row.job
+        if job.state in rules.FINISHED:
+            return UNKNOWN
         since = row.created_at if job.status == "pending" and row.created_at else row.since
         return self._estimates.at(now(), row.kind, job.state, job.status, stored(since) or 0)
 

@@ -23,13 +23,14 @@ _FILE_BYTES = 2_000
 
 def statement_bytes(delivery: Delivery) -> int:
     """About how many bytes of statements and of rows it makes, at most; what is quoted may be twice as long."""
-    size = _ROW_BYTES + _quoted(delivery.body) + _quoted(delivery.headers)
+    body = _quoted(delivery.body)
+    size = _ROW_BYTES + body + _quoted(delivery.headers)
     update = delivery.update
     if update is None or not update.files:
         return size
     files = len(update.files)
     copies = 0 if update.metadata is None else files * _metadata_bytes(delivery, update.metadata, files)
-    return size + _quoted(delivery.body) + files * _FILE_BYTES + copies
+    return size + body + files * _FILE_BYTES + copies
 
 
 def _quoted(text: bytes) -> int:

@@ -54,8 +54,6 @@ FROM video_files WHERE generationId IN %s
 
 _KEY_OWNERS = "SELECT s3Key, generationId FROM video_files WHERE s3Key IN %s"
 
-_UNKNOWN_KIND = Kind(rules.DEFAULT_MODEL, 0, 0)
-
 _Read = tuple[Statement, Callable[[list[Any]], None]]
 """A statement, and what takes its rows."""
 
@@ -64,6 +62,7 @@ _Read = tuple[Statement, Callable[[list[Any]], None]]
 class JobRow:
     """A locked row, and what the batch does to it.
 
+    `ordered` are the model, the seconds of video and the number of videos, as the database has them.
     `created_at`, and `since` when it is at its stage, are as the database writes them, empty where there is none;
     `finished_at` is in microseconds.
     `without_position`: it was there before, and what rushes_jobs knows is another row's.
@@ -74,7 +73,7 @@ class JobRow:
     organization_id: str | None
     job: rules.Job
     created_at: str = ""
-    kind: Kind = _UNKNOWN_KIND
+    ordered: tuple[str, str, str] = (rules.DEFAULT_MODEL, "0", "0")
     since: str = ""
     finished_at: int = 0
     bucket: str = ""
@@ -86,6 +85,11 @@ class JobRow:
     inserted: dict[str, dict[str, Any]] = field(default_factory=dict)
     refreshed: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        model, seconds, number = self.ordered
+        return Kind(model, whole(seconds), whole(number))
 
 
 class ReadSet:
@@ -201,7 +205,7 @@ class ReadSet:
                 organization,
                 job,
                 created_at,
-                Kind(model, whole(seconds), whole(number)),
+                (model, seconds, number),
                 finished_at=finished_at,
                 bucket=bucket,
                 provider=provider,
@@ -215,7 +219,7 @@ class ReadSet:
                 self._positions_alone.append(job_id)
                 continue
             status, rank, at, stage, tie, since, *known = state_row.split("|")
-            if any(_to_the_digit(created_at) != _to_the_digit(row.created_at) for created_at in known):
+            if not all(_is_same_moment(created_at, row.created_at) for created_at in known):
                 continue  # the key of a job that was deleted, before this one was inserted under its id
             job = row.job
             row.without_position = False
@@ -244,8 +248,9 @@ class ReadSet:
             row = self.jobs.get(job_id)
             if row is None:
                 continue
-            shown = row.gallery[key] = stored_file(fields, created_at, key, row.bucket, row.provider)
-            file = row.job.files[key] = _file(key, shown, times.stored(created_at))
+            at = times.stored(created_at)
+            shown = row.gallery[key] = stored_file(fields, at, key, row.bucket, row.provider)
+            file = row.job.files[key] = _file(key, shown, at)
             if row.without_position:
                 # Kept from now on, so that what comes later finds the file no older than it was.
                 row.job.file_keys[key] = (
@@ -263,9 +268,9 @@ class ReadSet:
         self.recorded = {row_id: Outcome(kind, row_id, code, error) for row_id, kind, code, error in rows}
 
 
-def _to_the_digit(moment: str) -> str:
-    """A DATETIME's text without the zeros at its end: ours has six digits, the site's as many as its column."""
-    return moment.rstrip("0").rstrip(".") if "." in moment else moment
+def _is_same_moment(ours: str, theirs: str) -> bool:
+    """Whether two texts of a DATETIME are: ours has six digits, the site's as many as its column."""
+    return ours.rstrip("0") == theirs.rstrip("0") or ours.rstrip("0").rstrip(".") == theirs
 
 
 def _file(key: str, shown: StoredFile, created_at: int | None) -> rules.VideoFile:
