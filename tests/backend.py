@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
 
 from aiohttp import web
 
@@ -9,16 +11,19 @@ from app.db.pool import Pool
 from app.generator import HttpGenerator
 from app.upkeep.leader import Leader
 from app.upkeep.reconcile import Reconciler
-from tests.writing import writing
+from tests.databases import Sql
+from tests.writing import Harness, writing
 
 
 class Backend:
     """The generation backend: what it knows, what it was asked, and how many asked at once."""
 
+    url: str
+
     def __init__(self) -> None:
         self.jobs: dict[str, object] = {}
         self.asked: list[str] = []
-        self.started: list[dict] = []
+        self.started: list[dict[str, Any]] = []
         self.at_once = self.most_at_once = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -46,7 +51,7 @@ class Backend:
 
 
 @contextlib.asynccontextmanager
-async def reconciling(url: str, backend, *, language="fr", **options):
+async def reconciling(url: str, backend: Backend, *, language: str = "fr", **options: Any) -> AsyncIterator[Harness]:
     async with writing(url) as harness:
         pool, leader = Pool(url, 4, 10.0), Leader(url)
         generator = HttpGenerator(backend.url, 5.0, "en")
@@ -64,7 +69,7 @@ async def reconciling(url: str, backend, *, language="fr", **options):
             await generator.close()
 
 
-def add_stalled(sql, *names, seconds=100):
+def add_stalled(sql: Sql, *names: str, seconds: int = 100) -> None:
     for name in names:
         sql(
             "INSERT INTO video_generations (id, prompt, authorId, createdAt, updatedAt) VALUES (%s, 'p', 'u1',"
@@ -75,7 +80,7 @@ def add_stalled(sql, *names, seconds=100):
         )
 
 
-def answer(job_id: str, status: str, *videos, **fields) -> dict:
+def answer(job_id: str, status: str, *videos: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {
         "job_id": job_id,
         "status": status,
@@ -90,5 +95,5 @@ def answer(job_id: str, status: str, *videos, **fields) -> dict:
     } | fields
 
 
-def job(sql, job_id="j1"):
+def job(sql: Sql, job_id: str = "j1") -> tuple[Any, ...]:
     return sql("SELECT status, progress, error FROM video_generations WHERE id = %s", job_id)[0]

@@ -110,12 +110,14 @@ async def running(database_url: str, **settings: Any) -> AsyncIterator[Client]:
         yield client
 
 
-async def moved(server, job_id, *statuses):
+async def moved(server: Client, job_id: str, *statuses: str) -> None:
     for status in statuses:
         code, body = await server.send(webhook(job_id, status))
         assert code == 200, body
 
 
-async def order(server, path="/api/videos", headers=None, **fields):
+async def order(
+    server: Client, path: str = "/api/videos", headers: dict[str, str] | None = None, **fields: Any
+) -> tuple[int, dict[str, Any]]:
     async with server.session.post(server.url + path, json={"prompt": "the sea"} | fields, headers=headers) as answer:
         return answer.status, await answer.json()

@@ -3,16 +3,18 @@
 import asyncio
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import hypothesis
 import pymysql
 import pytest
+from pytest_aiohttp.plugin import AiohttpClient
 
 from app import logs
 from app.db.url import parameters
 from tests.client import Client, OwnServer
-from tests.databases import Databases, database_server
+from tests.databases import Databases, Rows, Sql, database_server
 
 logs.configure("error")
 # How long an example takes says how busy the machine is.
@@ -20,7 +22,7 @@ hypothesis.settings.register_profile("suite", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("suite")
 
 
-def pytest_asyncio_loop_factories():
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The suite runs on the loop that serves; RUSHES_TEST_LOOP=asyncio runs it on the other one."""
     if os.environ.get("RUSHES_TEST_LOOP") == "asyncio":
         return {"asyncio": asyncio.new_event_loop}
@@ -36,13 +38,13 @@ def databases() -> Iterator[Databases]:
 
 
 @pytest.fixture(scope="session")
-def mariadb(databases) -> dict:
+def mariadb(databases: Databases) -> dict[str, Any]:
     """Connection arguments of the session's server, as root."""
     return databases.arguments
 
 
 @pytest.fixture
-def database_url(databases) -> Iterator[str]:
+def database_url(databases: Databases) -> Iterator[str]:
     """An empty, migrated database of the test's own."""
     url = databases.make()
     yield url
@@ -50,7 +52,7 @@ def database_url(databases) -> Iterator[str]:
 
 
 @pytest.fixture
-def sql(database_url):
+def sql(database_url: str) -> Iterator[Sql]:
     """Runs a statement in the test's database; rows as tuples."""
     arguments = parameters(database_url)
     session = pymysql.connect(
@@ -60,7 +62,7 @@ def sql(database_url):
 
     mysql = "MariaDB" not in session.get_server_info()
 
-    def run(statement: str, *values):
+    def run(statement: str, *values: Any) -> Rows:
         with session.cursor() as cursor:
             cursor.execute(_without_sequences(statement) if mysql else statement, values or None)
             return cursor.fetchall()
@@ -85,5 +87,5 @@ def aiohttp_client_cls() -> type[Client]:
 
 
 @pytest.fixture
-async def server(aiohttp_client, database_url) -> Client:
+async def server(aiohttp_client: AiohttpClient, database_url: str) -> Client:
     return await aiohttp_client(OwnServer(database_url))

@@ -2,9 +2,11 @@
 
 import functools
 import json
+from typing import Any
 
 import jsonschema_rs
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from app.routes.describe import Operation, operations
 from app.routes.openapi import document
@@ -13,7 +15,7 @@ Routes = tuple[tuple[str, Operation], ...]
 
 
 @functools.cache
-def described(routes: Routes) -> dict:
+def described(routes: Routes) -> dict[str, Any]:
     """The document, where fields that it does not name are not allowed in answers."""
     whole = document(dict(routes), "__session")
     for schema in whole["components"]["schemas"].values():
@@ -23,7 +25,7 @@ def described(routes: Routes) -> dict:
 
 
 @functools.cache
-def validator(routes: Routes, route: str, status: int, kind: str):
+def validator(routes: Routes, route: str, status: int, kind: str) -> jsonschema_rs.Draft202012Validator | None:
     """Of the answers of a route, by media type; None if it may not answer so."""
     method, path = route.split()
     answer = described(routes)["paths"][path][method.lower()]["responses"].get(str(status))
@@ -36,11 +38,11 @@ def validator(routes: Routes, route: str, status: int, kind: str):
     )
 
 
-def contract(broken: list[str]):
+def contract(broken: list[str]) -> Middleware:
     """A middleware that adds a sentence to `broken` for each answer that is not as described."""
 
     @web.middleware
-    async def check(request, handler):
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
         resource = request.match_info.route.resource
         route = f"{request.method} {resource.canonical}" if resource else ""

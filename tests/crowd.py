@@ -12,20 +12,22 @@ _UPGRADE = (
 class Listener(asyncio.Protocol):
     """One open stream, or the refusal of one."""
 
+    transport: asyncio.Transport
+
     def __init__(self) -> None:
         self.received = bytearray()
-        self.transport: asyncio.Transport | None = None
         self.ended = asyncio.Event()
         self._news = asyncio.Event()
 
-    def connection_made(self, transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
         self.received += data
         self._news.set()
 
-    def connection_lost(self, exc) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self.ended.set()
         self._news.set()
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import pymysql
@@ -24,6 +24,14 @@ MIGRATIONS = sorted((Path(__file__).parents[1] / "app/db/migrations").glob("*.sq
 _ROOM = 2 << 30  # bytes; the databases of the tests that run at a time take some 300 MiB
 _PREFIX = "rushes-tests-"
 _numbers = itertools.count(1)
+
+Rows = tuple[tuple[Any, ...], ...]
+
+
+class Sql(Protocol):
+    """Runs a statement in a test's database; its rows."""
+
+    def __call__(self, statement: str, *values: Any) -> Rows: ...
 
 
 @contextmanager
@@ -115,15 +123,15 @@ def database_server() -> Iterator[Databases]:
             runner.run(stack.aclose())
 
 
-def status(sql: Callable[..., Any], name: str) -> int:
+def status(sql: Sql, name: str) -> int:
     return int(sql(f"SHOW GLOBAL STATUS LIKE '{name}'")[0][1])
 
 
-def selects(sql: Callable[..., Any]) -> int:
+def selects(sql: Sql) -> int:
     return status(sql, "Com_select")
 
 
-def empty(sql: Callable[..., Any]) -> None:
+def empty(sql: Sql) -> None:
     """Drops all tables of the test's database."""
     sql("SET FOREIGN_KEY_CHECKS = 0")
     for (table,) in sql("SHOW TABLES"):

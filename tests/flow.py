@@ -7,6 +7,7 @@ from app.db.pool import Pool
 from app.upkeep.leader import Leader
 from app.upkeep.retention import Retention
 from tests.client import Client, running
+from tests.databases import Sql
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
 
@@ -16,7 +17,7 @@ TRICKY = "你', `aspectRatio` = (SELECT 1) -- \\ 表ソ功許蓋 \" %s é 😀"
 EIGHT = "2025-10-23T08:00:0{}Z"
 
 
-async def flow(url: str, sql) -> None:
+async def flow(url: str, sql: Sql) -> None:
     """On a migrated database; `sql` is an administrator's session in it."""
     sql(
         "INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('bystander', %s, 'other', NOW(3))",
@@ -34,7 +35,7 @@ async def flow(url: str, sql) -> None:
     assert sql("SELECT * FROM video_generations WHERE id = 'bystander'") == before
 
 
-async def _moves(server: Client, sql) -> int:
+async def _moves(server: Client, sql: Sql) -> int:
     """A job from its order to its video; the id of its first event."""
     assert (await server.read("/readyz"))[0] == 200
     await server.register("j1", prompt=TRICKY, aspect_ratio="1:1")
@@ -70,7 +71,7 @@ async def _is_parked(server: Client) -> None:
             await asyncio.sleep(0.02)
 
 
-async def _conflicts(server: Client, sql) -> None:
+async def _conflicts(server: Client, sql: Sql) -> None:
     """A key of another job's changes nothing; when it is free, the dead letter can be tried again."""
     await server.register("j2")
     code, body = await server.send(completion("j2", video("other"), video("two")))
@@ -83,7 +84,7 @@ async def _conflicts(server: Client, sql) -> None:
     assert sql("SELECT status FROM video_generations WHERE id = 'j2'") == (("COMPLETED",),)
 
 
-async def _is_discarded(server: Client, sql) -> None:
+async def _is_discarded(server: Client, sql: Sql) -> None:
     code, body = await server.send({"job_id": TRICKY})
     assert (code, body["code"], body["job_id"]) == (400, "invalid_payload", TRICKY)
     async with server.session.post(f"{server.url}/api/admin/webhooks/{body['webhook_id']}/discard") as answer:
@@ -104,7 +105,7 @@ async def _is_replayed(server: Client, last_id: int) -> None:
         assert [(await source.next()).id for _ in range(2)] == [last_id + 7, last_id + 8]
 
 
-async def _is_purged(url: str, sql) -> None:
+async def _is_purged(url: str, sql: Sql) -> None:
     old = times.sql(times.now() - 40 * 86_400_000_000)
     for table, column in (("rushes_webhooks", "received_at"), ("rushes_events", "created_at")):
         sql(f"UPDATE {table} SET {column} = %s", old)

@@ -12,12 +12,13 @@ from app.db.url import parameters
 class Gate:
     """Stands before the database. Shut, it refuses connections and drops those that are open."""
 
+    _server: asyncio.Server
+
     def __init__(self, url: str) -> None:
         arguments = parameters(url)
         self._socket_path, self._database = arguments["unix_socket"], arguments["db"]
-        self._tasks: set[asyncio.Task] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
-        self._server = None
         self._port = 0
 
     @property
@@ -51,14 +52,14 @@ class Gate:
             writer.write(len(said).to_bytes(3, "little") + b"\0" + said)
             writer.close()
 
-    def _open(self):
+    def _open(self) -> list[asyncio.StreamWriter]:
         return [writer for writer in self._writers if not writer.transport.is_closing()]
 
-    def _accept(self, reader, writer):
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
         self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
 
-    async def _serve(self, reader, writer):
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_unix_connection(self._socket_path)
         try:
             await asyncio.gather(self._copy(reader, up_writer), self._copy(up_reader, writer))
@@ -66,7 +67,7 @@ class Gate:
             for one in (writer, up_writer):
                 one.transport.abort()
 
-    async def _copy(self, reader, writer):
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(1 << 16):
                 writer.write(data)

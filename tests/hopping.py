@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.streams import events, leave_without_a_word, number_of
+from tests.streams import Source, events, leave_without_a_word, number_of
 from tests.webhooks import webhook
 
 Choose = Callable[[], tuple[aiohttp.ClientSession, str]]
@@ -31,7 +31,7 @@ class Hopper:
 
     async def run(self, until: Callable[[], int | None]) -> None:
         """Until it has the event of that id, once there is one."""
-        while until() is None or self.last_id is None or number_of(self.last_id) < until():
+        while (last := until()) is None or self.last_id is None or number_of(self.last_id) < last:
             session, url = self._choose()
             try:
                 async with events(session, f"{url}/events", self.last_id) as source:
@@ -42,15 +42,16 @@ class Hopper:
                 self.broken += 1
                 await asyncio.sleep(0.02)
 
-    async def _read(self, source, count: int, until: Callable[[], int | None]) -> None:
+    async def _read(self, source: Source, count: int, until: Callable[[], int | None]) -> None:
         for _ in range(count):
-            event = await source.next(0.5)
+            event = await source.next_or_end(0.5)
             if event is None:
                 return
             assert event.event != "reset", "sent back to the start"
             if source.last_id is None:
                 continue  # within a snapshot, which has one id, at its end
             if self.last_id is not None:
+                assert event.id is not None
                 self.seen.append(event.id)
             self.last_id = source.last_id
             self.arrived.set()

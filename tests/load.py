@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pymysql
+from pymysql.cursors import Cursor
 
 from app.db import migrate
 from app.db.url import parameters
@@ -34,7 +35,7 @@ class Load:
     refused: int = 0
     unanswered: int = 0
     stop: bool = False
-    _numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def run(self) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
@@ -74,11 +75,12 @@ class Load:
 class Killable:
     """`rushes serve` on a port of its own, started again after each kill."""
 
+    _process: asyncio.subprocess.Process
+
     def __init__(self, folder: Path, database_url: str) -> None:
         self._folder = folder
         self._settings = {"DATABASE_URL": database_url, "PORT": free_port(), "LOG_LEVEL": "error"}
         self.url = f"http://127.0.0.1:{self._settings['PORT']}"
-        self._process = None
 
     async def start(self) -> None:
         self._process = await start(self._folder, "serve", **self._settings)
@@ -98,7 +100,7 @@ class Killable:
         self._process._transport.close()
 
 
-def connect(url: str):
+def connect(url: str) -> "pymysql.Connection[Cursor]":
     arguments = parameters(url)
     return pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"], autocommit=True)
 

@@ -5,8 +5,10 @@ import os
 import re
 import socket
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -19,19 +21,19 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def environment(**settings) -> dict[str, str]:
+def environment(**settings: Any) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}
     return kept | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in settings.items()}
 
 
-async def start(folder: Path, *arguments: str, **settings):
+async def start(folder: Path, *arguments: str, **settings: Any) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app", *arguments, cwd=folder, env=environment(**settings),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 
 
-async def run(folder: Path, *arguments: str, **settings) -> tuple[int, str, str]:
+async def run(folder: Path, *arguments: str, **settings: Any) -> tuple[int, str, str]:
     process = await start(folder, *arguments, **settings)
     async with asyncio.timeout(60):
         out, err = await process.communicate()
@@ -39,7 +41,7 @@ async def run(folder: Path, *arguments: str, **settings) -> tuple[int, str, str]
 
 
 @asynccontextmanager
-async def serving(folder: Path, **settings):
+async def serving(folder: Path, **settings: Any) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
     """(process, its address, what it printed until it was ready); its private database can be used, if that is what it
     serves."""
     process = await start(folder, "serve", **({"PORT": free_port()} | settings))
@@ -83,7 +85,7 @@ def databases_of(folder: Path) -> list[int]:
     return found
 
 
-def workers_of(process) -> list[int]:
+def workers_of(process: asyncio.subprocess.Process) -> list[int]:
     """Process ids of a server's workers, the oldest first."""
     found = []
     for pid in map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()):

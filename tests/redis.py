@@ -29,7 +29,7 @@ class RedisServer:
             "--save", "", "--appendonly", "no", "--dir", str(folder),
             *(options or ("--port", "0")),
         ]  # fmt: skip
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - it takes a moment

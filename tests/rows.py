@@ -1,12 +1,15 @@
 """Rows, as many as a test needs, without the wait for what would make them."""
 
+from typing import Any
+
 import orjson
 
 from app import ids, times
 from app.domain import payload
+from tests.databases import Sql
 
 
-def store(sql, *documents: dict | bytes, outcome: str = "dead") -> list[str]:
+def store(sql: Sql, *documents: dict[str, Any] | bytes, outcome: str = "dead") -> list[str]:
     """Rows as the writer leaves them, without the wait for what it takes to make so many."""
     rows = []
     for document in documents:
@@ -36,12 +39,21 @@ FROM seq_1_to_{count}
 MIXED = "ELT(1 + seq %% 4, 'PENDING', 'PROCESSING', 'GENERATING', 'DOWNLOADING')"
 
 
-def fill(sql, count, author="dev", name="j", *, prompt="'p'", status=MIXED, message="NULL"):
+def fill(
+    sql: Sql,
+    count: int,
+    author: str = "dev",
+    name: str = "j",
+    *,
+    prompt: str = "'p'",
+    status: str = MIXED,
+    message: str = "NULL",
+) -> None:
     """Jobs of one user, j00001 the oldest."""
     sql(_JOBS.format(prompt=prompt, status=status, message=message, count=count), name, author)
 
 
-def add_webhooks(sql, count, days, outcome="applied", start=1):
+def add_webhooks(sql: Sql, count: int, days: int, outcome: str = "applied", start: int = 1) -> None:
     sql(
         "INSERT INTO rushes_webhooks (id, dedup_key, job_id, status, version, outcome, attempts, duration_ms,"
         " received_at, headers, payload) SELECT LPAD(HEX(seq), 32, '0'), LEFT(SHA2(seq, 256), 32), 'j1',"
@@ -52,7 +64,7 @@ def add_webhooks(sql, count, days, outcome="applied", start=1):
     )
 
 
-def add_events(sql, count, days, start=1):
+def add_events(sql: Sql, count: int, days: int, start: int = 1) -> None:
     sql(
         "INSERT INTO rushes_events (id, job_id, author_id, event, data, created_at)"
         " SELECT seq, 'j1', 'u1', 'progress', REPEAT('x', 400), UTC_TIMESTAMP(3) - INTERVAL %s DAY"

@@ -13,6 +13,7 @@ import pytest
 
 from app.db import local
 from app.db.url import parameters
+from tests.databases import Rows
 
 USER = "site"
 _numbers = itertools.count(1)
@@ -30,7 +31,7 @@ class Admin:
     socket: str
     session: Any
 
-    def sql(self, statement: str, *values: Any) -> tuple:
+    def sql(self, statement: str, *values: Any) -> Rows:
         with self.session.cursor() as cursor:
             cursor.execute(statement, values or None)
             return cursor.fetchall()

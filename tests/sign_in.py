@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import jwt
 import orjson
@@ -9,21 +11,21 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from tests.client import running
+from tests.client import Client, running
 
 SECRET = "a secret of thirty-two characters"
 SENDERS = "hush say all of the senders"
 
 
-def token(user="u1", seconds=60, **claims) -> str:
+def token(user: str = "u1", seconds: float = 60, **claims: Any) -> str:
     return jwt.encode({"sub": user, "exp": time.time() + seconds} | claims, SECRET, algorithm="HS256")
 
 
-def bearer(*args, **claims) -> dict[str, str]:
+def bearer(*args: Any, **claims: Any) -> dict[str, str]:
     return {"Authorization": f"Bearer {token(*args, **claims)}"}
 
 
-async def buy(server, headers) -> dict:
+async def buy(server: Client, headers: dict[str, str]) -> dict[str, Any]:
     async with server.session.post(f"{server.url}/api/stream-tickets", headers=headers) as answer:
         assert answer.status == 200
         return await answer.json()
@@ -31,6 +33,8 @@ async def buy(server, headers) -> dict:
 
 class Issuer:
     """A JWKS address whose keys can change, or that fails."""
+
+    url: str
 
     def __init__(self) -> None:
         self.keys: dict[str, rsa.RSAPrivateKey] = {}
@@ -44,7 +48,7 @@ class Issuer:
     def add(self, kid: str) -> None:
         self.keys[kid] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
-    def token(self, kid: str, *, named: bool = True, **claims) -> dict[str, str]:
+    def token(self, kid: str, *, named: bool = True, **claims: Any) -> dict[str, str]:
         body = {"sub": "u1", "exp": int(time.time()) + 60} | claims
         text = jwt.encode(body, self.keys[kid], algorithm="RS256", headers={"kid": kid} if named else None)
         return {"Authorization": f"Bearer {text}"}
@@ -63,6 +67,6 @@ class Issuer:
         return web.Response(body=orjson.dumps({"keys": self.listed_before + keys}), content_type="application/json")
 
 
-def by_jwks(database_url, issuer, **settings):
+def by_jwks(database_url: str, issuer: Issuer, **settings: Any) -> AbstractAsyncContextManager[Client]:
     known = {"app_env": "production", "webhook_secret": SENDERS, "auth_jwks_url": issuer.url}
     return running(database_url, **(known | settings))

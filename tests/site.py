@@ -2,6 +2,8 @@
 
 import time
 
+from tests.databases import Sql
+
 _KIND = "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci"
 
 _USERS = """
@@ -45,7 +47,7 @@ LOOK_UPS = {
 }
 
 
-def furnish(sql) -> None:
+def furnish(sql: Sql) -> None:
     for statement in STATEMENTS:
         sql(statement)
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from app import ids
 from app.db.spool.spool import Spool
@@ -51,7 +52,9 @@ def delivery(job_id: str, at: int | None = None, *, padding: int = 0) -> Deliver
 
 
 @contextmanager
-def process(folder: Path, *, spools: int = 1, rows: int = 3, size: int = 0) -> Iterator[tuple[Callable, list[str]]]:
+def process(
+    folder: Path, *, spools: int = 1, rows: int = 3, size: int = 0
+) -> Iterator[tuple[Callable[[], None], list[str]]]:
     """A process with its own spools; what kills it, and the ids that it put. It is dead at the end."""
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(folder), str(spools), str(rows), str(size)], stdout=subprocess.PIPE, cwd=ROOT
@@ -68,7 +71,7 @@ def process(folder: Path, *, spools: int = 1, rows: int = 3, size: int = 0) -> I
             kill()
 
 
-def killed(folder: Path, **kwargs) -> list[str]:
+def killed(folder: Path, **kwargs: Any) -> list[str]:
     """The ids that a process put before it was killed."""
     with process(folder, **kwargs) as (_kill, put):
         return put

@@ -6,14 +6,18 @@ import os
 import shlex
 import signal
 import socket
+from pathlib import Path
+from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pytest_aiohttp.plugin import AiohttpServer
 
 from tests.client import running
+from tests.databases import Sql
 from tests.processes import databases_of, free_port, run, serving
 from tests.streams import events
 from tests.waiting import until
@@ -21,7 +25,7 @@ from tests.webhooks import webhook
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-async def test_signal_stops_server_and_database_cleanly_and_data_is_kept(tmp_path, how):
+async def test_signal_stops_server_and_database_cleanly_and_data_is_kept(tmp_path: Path, how: signal.Signals) -> None:
     async with serving(tmp_path) as (process, url, _):
         async with aiohttp.ClientSession() as session:
             async with session.post(f"{url}/api/videos", json={"job_id": "kept", "prompt": "p"}) as answer:
@@ -29,7 +33,7 @@ async def test_signal_stops_server_and_database_cleanly_and_data_is_kept(tmp_pat
             async with events(session, f"{url}/events") as source:
                 await source.next()
                 process.send_signal(how)
-                assert await source.next() is None
+                assert await source.next_or_end() is None
         async with asyncio.timeout(15):
             assert await process.wait() == 0
     assert databases_of(tmp_path) == []
@@ -38,7 +42,7 @@ async def test_signal_stops_server_and_database_cleanly_and_data_is_kept(tmp_pat
             assert answer.status == 200
 
 
-async def test_killed_server_leaves_no_database_and_the_next_start_recovers(tmp_path):
+async def test_killed_server_leaves_no_database_and_the_next_start_recovers(tmp_path: Path) -> None:
     async with serving(tmp_path) as (process, url, _), aiohttp.ClientSession() as session:
         async with session.post(f"{url}/api/videos", json={"job_id": "j1", "prompt": "p"}):
             pass
@@ -54,7 +58,9 @@ async def test_killed_server_leaves_no_database_and_the_next_start_recovers(tmp_
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_killed_database_is_started_again_and_what_came_meanwhile_is_applied(tmp_path, workers):
+async def test_killed_database_is_started_again_and_what_came_meanwhile_is_applied(
+    tmp_path: Path, workers: int
+) -> None:
     async with serving(tmp_path, WORKERS=workers) as (process, url, _), aiohttp.ClientSession() as session:
         async with session.post(f"{url}/api/videos", json={"job_id": "j1", "prompt": "p"}) as answer:
             assert answer.status == 201
@@ -76,7 +82,7 @@ async def test_killed_database_is_started_again_and_what_came_meanwhile_is_appli
         assert b"private_database_ended" not in err
 
 
-async def told(process, event: str) -> dict:
+async def told(process: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
     """The log's next line of that event; no traceback before it."""
     async with asyncio.timeout(20):
         while line := await process.stderr.readline():
@@ -86,7 +92,7 @@ async def told(process, event: str) -> dict:
     raise AssertionError(f"it ended before {event}")
 
 
-async def test_killed_database_that_cannot_start_says_why_and_starts_once_it_can(tmp_path):
+async def test_killed_database_that_cannot_start_says_why_and_starts_once_it_can(tmp_path: Path) -> None:
     async with serving(tmp_path) as (process, _, _):
         files, elsewhere = tmp_path / ".data/mysql", tmp_path / "elsewhere"
         files.rename(elsewhere)
@@ -101,7 +107,7 @@ async def test_killed_database_that_cannot_start_says_why_and_starts_once_it_can
         assert (process.returncode, databases_of(tmp_path)) == (0, [])
 
 
-async def test_server_told_to_stop_while_its_database_is_started_again_leaves_none(tmp_path):
+async def test_server_told_to_stop_while_its_database_is_started_again_leaves_none(tmp_path: Path) -> None:
     async with serving(tmp_path) as (process, _, _):
         [database] = databases_of(tmp_path)
         os.kill(database, signal.SIGKILL)
@@ -113,7 +119,7 @@ async def test_server_told_to_stop_while_its_database_is_started_again_leaves_no
         assert (process.returncode, databases_of(tmp_path)) == (0, [])
 
 
-async def test_printed_curl_works_when_pasted_and_moves_the_bar(tmp_path):
+async def test_printed_curl_works_when_pasted_and_moves_the_bar(tmp_path: Path) -> None:
     async with serving(tmp_path, SIMULATED_STEP="0.1") as (_, url, printed), aiohttp.ClientSession() as session:
         (line,) = [line.strip() for line in printed.splitlines() if line.strip().startswith("curl ")]
         async with events(session, f"{url}/events") as source:
@@ -126,7 +132,7 @@ async def test_printed_curl_works_when_pasted_and_moves_the_bar(tmp_path):
         assert seen == [0, 25, 50, 75, 100]
 
 
-async def test_smoke_passes_its_nine_checks_and_send_moves_a_job(tmp_path, database_url):
+async def test_smoke_passes_its_nine_checks_and_send_moves_a_job(tmp_path: Path, database_url: str) -> None:
     async with serving(tmp_path, DATABASE_URL=database_url) as (_, url, _):
         code, out, err = await run(tmp_path, "smoke", url)
         assert (code, out.splitlines()[-2]) == (0, "9 of 9"), out + err
@@ -139,7 +145,9 @@ async def test_smoke_passes_its_nine_checks_and_send_moves_a_job(tmp_path, datab
     assert not (tmp_path / ".data/mysql").exists()
 
 
-async def test_with_a_database_url_migrate_works_and_starts_no_private_database(tmp_path, database_url):
+async def test_with_a_database_url_migrate_works_and_starts_no_private_database(
+    tmp_path: Path, database_url: str
+) -> None:
     code, out, _ = await run(tmp_path, "migrate", DATABASE_URL=database_url)
     assert code == 0
     assert "up to date" in out or "applied" in out
@@ -147,7 +155,9 @@ async def test_with_a_database_url_migrate_works_and_starts_no_private_database(
     assert not (tmp_path / ".data").exists()
 
 
-async def test_database_that_lacks_our_tables_or_gives_no_rights_is_told_in_one_sentence(tmp_path, mariadb, sql):
+async def test_database_that_lacks_our_tables_or_gives_no_rights_is_told_in_one_sentence(
+    tmp_path: Path, mariadb: dict[str, Any], sql: Sql
+) -> None:
     sql("CREATE DATABASE IF NOT EXISTS bare")
     sql("CREATE USER IF NOT EXISTS 'reader'@'localhost'")
     sql("GRANT SELECT ON *.* TO 'reader'@'localhost'")
@@ -169,7 +179,7 @@ async def test_database_that_lacks_our_tables_or_gives_no_rights_is_told_in_one_
         assert told in err
 
 
-async def test_taken_port_is_one_sentence_that_says_what_to_do(tmp_path):
+async def test_taken_port_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -199,7 +209,9 @@ async def test_taken_port_is_one_sentence_that_says_what_to_do(tmp_path):
         ({"REDIS_URL": "redis://:hush@h:port"}, "REDIS_URL must look like redis://user:password@host:6379"),
     ],
 )
-async def test_setting_that_cannot_work_is_told_in_one_sentence(tmp_path, settings, told):
+async def test_setting_that_cannot_work_is_told_in_one_sentence(
+    tmp_path: Path, settings: dict[str, str], told: str
+) -> None:
     code, out, err = await run(tmp_path, "serve", **({"PORT": free_port()} | settings))
     assert (code, err.count("\n")) == (1, 1), err
     assert told in err
@@ -207,10 +219,12 @@ async def test_setting_that_cannot_work_is_told_in_one_sentence(tmp_path, settin
     assert "hush" not in out + err
 
 
-async def test_send_tries_again_with_the_same_id_until_it_is_taken(aiohttp_server, tmp_path):
+async def test_send_tries_again_with_the_same_id_until_it_is_taken(
+    aiohttp_server: AiohttpServer, tmp_path: Path
+) -> None:
     ids = []
 
-    async def flaky(request):
+    async def flaky(request: web.Request) -> web.Response:
         ids.append(request.headers["webhook-id"])
         if len(ids) < 3:
             return web.json_response({}, status=503, headers={"Retry-After": "0"})
@@ -228,7 +242,9 @@ async def test_send_tries_again_with_the_same_id_until_it_is_taken(aiohttp_serve
 
 
 @pytest.mark.parametrize("url", ["localhost:9", "nonsense", "http://127.0.0.1:1"])
-async def test_send_to_nowhere_is_told_without_a_traceback(tmp_path, url, monkeypatch):
+async def test_send_to_nowhere_is_told_without_a_traceback(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code, _, err = await run(tmp_path, "send", url, "--job-id", "j", "--status", "pending", "--attempts", "1")
     assert code == 1
     assert "not delivered" in err
@@ -236,13 +252,15 @@ async def test_send_to_nowhere_is_told_without_a_traceback(tmp_path, url, monkey
 
 
 @pytest.mark.parametrize("url", ["localhost:9", "nonsense"])
-async def test_smoke_of_what_is_no_address_says_so_once(tmp_path, url):
+async def test_smoke_of_what_is_no_address_says_so_once(tmp_path: Path, url: str) -> None:
     code, out, err = await run(tmp_path, "smoke", url)
     assert (code, out) == (1, "")
     assert err == f"rushes: {url} is no address: it must begin with http:// or https://\n"
 
 
-async def test_server_here_is_the_one_that_is_meant_where_no_address_is_given(tmp_path, database_url):
+async def test_server_here_is_the_one_that_is_meant_where_no_address_is_given(
+    tmp_path: Path, database_url: str
+) -> None:
     async with running(database_url) as server:
         here = {"HOST": "0.0.0.0", "PORT": str(urlsplit(server.url).port)}
         assert (await run(tmp_path, "smoke", **here))[0] == 0
@@ -254,7 +272,7 @@ async def test_server_here_is_the_one_that_is_meant_where_no_address_is_given(tm
     "secret",
     ["plain", "pâté €", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "plain,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
 )
-async def test_send_proves_who_it_is(tmp_path, database_url, secret):
+async def test_send_proves_who_it_is(tmp_path: Path, database_url: str, secret: str) -> None:
     async with running(database_url, webhook_secret=secret, webhook_require_signature="whsec" in secret) as server:
         await server.register("j1")
         arguments = ("send", server.url, "--job-id", "j1", "--status", "generating")
@@ -262,8 +280,8 @@ async def test_send_proves_who_it_is(tmp_path, database_url, secret):
         assert (await run(tmp_path, *arguments, WEBHOOK_SECRET=secret))[0] == 0
 
 
-async def test_end_comes_in_time_whatever_still_hangs(tmp_path, database_url):
-    async def hang(_request):
+async def test_end_comes_in_time_whatever_still_hangs(tmp_path: Path, database_url: str) -> None:
+    async def hang(_request: web.Request) -> NoReturn:
         reached.set()
         await asyncio.Event().wait()
 

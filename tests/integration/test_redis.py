@@ -2,7 +2,10 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
 
 import orjson
 import pytest
@@ -11,8 +14,9 @@ from app.appkeys import BUS, FOLLOWER, LOG
 from app.db.log import Log
 from app.domain.event import LogEvent
 from app.push.bus import Bus, check_url, decode, encode
-from tests.client import running
-from tests.redis import redis_server
+from tests.client import Client, running
+from tests.databases import Databases, Sql
+from tests.redis import RedisServer, redis_server
 from tests.streams import Wanderer, events
 from tests.webhooks import webhook
 
@@ -21,27 +25,27 @@ NEVER = {"log_poll": 3600, "log_poll_with_redis": 3600}
 
 
 @pytest.fixture
-async def redis(tmp_path):
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     async with redis_server(tmp_path) as started:
         yield started
 
 
-async def until(condition, seconds=15.0):
+async def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-def linked(*servers):
+def linked(*servers: Client) -> Callable[[], bool]:
     return lambda: all(server.app[BUS].connected for server in servers)
 
 
-def parted(*servers):
+def parted(*servers: Client) -> Callable[[], bool]:
     return lambda: not any(server.app[BUS].connected for server in servers)
 
 
 @asynccontextmanager
-async def two(database_url, redis, **settings):
+async def two(database_url: str, redis: RedisServer, **settings: Any) -> AsyncIterator[tuple[Client, Client]]:
     """Two servers that hear of each other."""
     chosen = {"redis_url": redis.url} | NEVER | settings
     async with running(database_url, **chosen) as one, running(database_url, **chosen) as other:
@@ -51,16 +55,18 @@ async def two(database_url, redis, **settings):
         yield one, other
 
 
-async def moved(server, *statuses):
+async def moved(server: Client, *statuses: str) -> None:
     for status in statuses:
         code, _ = await server.send(webhook("j1", status))
         assert code == 200
 
 
-async def test_commit_reaches_the_other_process_without_a_look_into_the_log(database_url, redis):
+async def test_commit_reaches_the_other_process_without_a_look_into_the_log(
+    database_url: str, redis: RedisServer
+) -> None:
     async with two(database_url, redis) as (one, other):
 
-        async def unreadable(*_args, **_kwargs):
+        async def unreadable(*_args: object, **_kwargs: object) -> NoReturn:
             raise ConnectionError
 
         async with events(other.session, f"{other.url}/events/j1") as source:
@@ -70,7 +76,7 @@ async def test_commit_reaches_the_other_process_without_a_look_into_the_log(data
             assert [(e.id, e.data["progress"]) for e in await source.take(2)] == [(2, 25), (3, 50)]
 
 
-async def test_registered_job_is_told_too(database_url, redis):
+async def test_registered_job_is_told_too(database_url: str, redis: RedisServer) -> None:
     async with two(database_url, redis) as (one, other):
         async with events(other.session, f"{other.url}/events") as source:
             await source.next()
@@ -79,7 +85,9 @@ async def test_registered_job_is_told_too(database_url, redis):
 
 
 @pytest.mark.parametrize("setting", ["redis_message_max", "redis_buffer_max"])
-async def test_commits_too_large_to_be_told_are_told_by_their_id(database_url, redis, setting):
+async def test_commits_too_large_to_be_told_are_told_by_their_id(
+    database_url: str, redis: RedisServer, setting: str
+) -> None:
     async with two(database_url, redis, **{setting: 100}) as (one, other):
         async with events(other.session, f"{other.url}/events/j1") as source:
             await source.next()
@@ -87,7 +95,7 @@ async def test_commits_too_large_to_be_told_are_told_by_their_id(database_url, r
             assert [e.id for e in await source.take(2)] == [2, 3]
 
 
-async def test_restarted_redis_is_a_reason_to_look_into_the_log(database_url, redis):
+async def test_restarted_redis_is_a_reason_to_look_into_the_log(database_url: str, redis: RedisServer) -> None:
     async with two(database_url, redis) as (one, other):
         async with events(other.session, f"{other.url}/events/j1") as source:
             await source.next()
@@ -103,7 +111,7 @@ async def test_restarted_redis_is_a_reason_to_look_into_the_log(database_url, re
             assert (await source.next()).id == 4
 
 
-async def test_without_redis_the_tail_of_the_log_is_followed(database_url, redis):
+async def test_without_redis_the_tail_of_the_log_is_followed(database_url: str, redis: RedisServer) -> None:
     async with two(database_url, redis, log_poll=0.05) as (one, other):
         async with events(other.session, f"{other.url}/events/j1") as source:
             await source.next()
@@ -113,7 +121,9 @@ async def test_without_redis_the_tail_of_the_log_is_followed(database_url, redis
             assert [e.id for e in await source.take(2)] == [2, 3]
 
 
-async def test_redis_that_says_nothing_any_more_is_given_up_and_slows_no_sender(database_url, redis):
+async def test_redis_that_says_nothing_any_more_is_given_up_and_slows_no_sender(
+    database_url: str, redis: RedisServer
+) -> None:
     async with two(database_url, redis, log_poll=0.05) as (one, other):
         async with events(other.session, f"{other.url}/events/j1") as source:
             await source.next()
@@ -128,7 +138,7 @@ async def test_redis_that_says_nothing_any_more_is_given_up_and_slows_no_sender(
             assert (await source.next()).id == 4
 
 
-async def test_connections_that_redis_drops_lose_nothing(database_url, redis):
+async def test_connections_that_redis_drops_lose_nothing(database_url: str, redis: RedisServer) -> None:
     async with two(database_url, redis) as (one, other):
         async with events(other.session, f"{other.url}/events/j1") as source, redis.client() as client:
             await source.next()
@@ -139,7 +149,7 @@ async def test_connections_that_redis_drops_lose_nothing(database_url, redis):
                 assert (await source.next()).id == number
 
 
-async def test_flushed_redis_loses_nothing(database_url, redis):
+async def test_flushed_redis_loses_nothing(database_url: str, redis: RedisServer) -> None:
     async with two(database_url, redis) as (one, other), redis.client() as client:
         async with events(other.session, f"{other.url}/events/j1") as source:
             await source.next()
@@ -148,7 +158,7 @@ async def test_flushed_redis_loses_nothing(database_url, redis):
             assert (await source.next()).id == 2
 
 
-async def test_message_that_got_lost_is_found_by_the_next_one(database_url, redis):
+async def test_message_that_got_lost_is_found_by_the_next_one(database_url: str, redis: RedisServer) -> None:
     async with two(database_url, redis) as (one, other):
         async with events(other.session, f"{other.url}/events/j1") as source:
             await source.next()
@@ -159,7 +169,9 @@ async def test_message_that_got_lost_is_found_by_the_next_one(database_url, redi
             assert [e.id for e in await source.take(2)] == [2, 3]
 
 
-async def test_message_that_got_lost_without_a_next_one_is_found_by_the_slow_look(database_url, redis):
+async def test_message_that_got_lost_without_a_next_one_is_found_by_the_slow_look(
+    database_url: str, redis: RedisServer
+) -> None:
     async with two(database_url, redis, log_poll_with_redis=0.2) as (one, other):
         async with events(other.session, f"{other.url}/events/j1") as source:
             await source.next()
@@ -168,7 +180,7 @@ async def test_message_that_got_lost_without_a_next_one_is_found_by_the_slow_loo
             assert (await source.next()).id == 2
 
 
-async def test_repeated_and_late_messages_are_not_sent_again(database_url, redis):
+async def test_repeated_and_late_messages_are_not_sent_again(database_url: str, redis: RedisServer) -> None:
     async with two(database_url, redis) as (one, other), redis.client() as client, client.pubsub() as spy:
         await spy.psubscribe("rushes/*")
         await spy.get_message(timeout=5)
@@ -200,13 +212,13 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("message", MALFORMED)
-def test_malformed_message_is_told_as_such_without_its_content(message):
+def test_malformed_message_is_told_as_such_without_its_content(message: bytes) -> None:
     with pytest.raises(ValueError) as error:
         decode(message)
     assert "j1" not in str(error.value)
 
 
-async def test_malformed_messages_are_ignored_and_do_not_end_the_link(database_url, redis):
+async def test_malformed_messages_are_ignored_and_do_not_end_the_link(database_url: str, redis: RedisServer) -> None:
     async with two(database_url, redis) as (one, other), redis.client() as client:
         [channel] = await client.pubsub_channels("rushes/*")
         async with events(other.session, f"{other.url}/events/j1") as source:
@@ -217,7 +229,7 @@ async def test_malformed_messages_are_ignored_and_do_not_end_the_link(database_u
             assert [e.id for e in await source.take(2)] == [2, 3]
 
 
-def test_message_says_what_was_committed():
+def test_message_says_what_was_committed() -> None:
     sent = [
         LogEvent(7, "j\u00e9", "u", None, "progress", b'{"a":"\\n\xc3\xa9"}', "7f3a"),
         LogEvent(8, "j", "u", "o", "failed", b"{}", "0b"),
@@ -225,18 +237,20 @@ def test_message_says_what_was_committed():
     assert decode(encode("me", 8, sent)) == (8, sent)
 
 
-def test_events_of_a_version_that_tells_no_digits_are_only_known_to_exist():
+def test_events_of_a_version_that_tells_no_digits_are_only_known_to_exist() -> None:
     row = b'[8,"j1","dev",null,"progress","{}"]'
     assert decode(b'{"sender":"x","version":1,"last":8,"events":[%b]}' % row) == (8, [])
 
 
-def test_message_is_understood_by_a_version_that_knows_no_digits():
+def test_message_is_understood_by_a_version_that_knows_no_digits() -> None:
     told = orjson.loads(encode("me", 7, [LogEvent(7, "j", "u", None, "progress", b"{}", "7f3a")]))
     assert told["version"] == 1
     assert told["events"] == [[7, "j", "u", None, "progress", "{}"]]
 
 
-async def test_two_installations_on_one_redis_do_not_mix(database_url, databases, redis):
+async def test_two_installations_on_one_redis_do_not_mix(
+    database_url: str, databases: Databases, redis: RedisServer
+) -> None:
     async with two(database_url, redis) as (one, _):
         async with running(databases.make(), redis_url=redis.url, **NEVER) as stranger:
             await until(linked(stranger))
@@ -248,7 +262,7 @@ async def test_two_installations_on_one_redis_do_not_mix(database_url, databases
             assert one.app[FOLLOWER].last_id == 3
 
 
-async def test_readiness_names_redis_and_does_not_depend_on_it(database_url, redis):
+async def test_readiness_names_redis_and_does_not_depend_on_it(database_url: str, redis: RedisServer) -> None:
     async with two(database_url, redis) as (one, _):
         assert await one.read("/readyz") == (200, {"status": "ready", "database": "ok", "redis": "ok"})
         redis.kill()
@@ -256,7 +270,7 @@ async def test_readiness_names_redis_and_does_not_depend_on_it(database_url, red
         assert await one.read("/readyz") == (200, {"status": "degraded", "database": "ok", "redis": "out of reach"})
 
 
-async def test_server_starts_without_the_redis_that_it_is_to_use(database_url, redis):
+async def test_server_starts_without_the_redis_that_it_is_to_use(database_url: str, redis: RedisServer) -> None:
     redis.kill()
     async with running(database_url, redis_url=redis.url, log_poll=0.05) as one:
         await one.register("j1")
@@ -264,7 +278,7 @@ async def test_server_starts_without_the_redis_that_it_is_to_use(database_url, r
         await until(linked(one))
 
 
-async def test_commits_that_wait_for_redis_are_bounded():
+async def test_commits_that_wait_for_redis_are_bounded() -> None:
     bus = Bus("unix:///nowhere", on_news=list, on_more=int, on_link=bool, buffer_max=10_000, message_max=10_000)
     telling = asyncio.create_task(bus.tell("c"))
     for number in range(1, 5000):
@@ -281,7 +295,7 @@ async def test_commits_that_wait_for_redis_are_bounded():
 @pytest.mark.parametrize(
     "url", ["redis://:hush@h:port/0", "http://:hush@h", "redis://u:hu#hush@h:1", "redis://h?hush=1"]
 )
-def test_address_that_cannot_work_is_told_without_its_password(url):
+def test_address_that_cannot_work_is_told_without_its_password(url: str) -> None:
     with pytest.raises(ValueError, match="REDIS_URL must look like") as error:
         check_url(url)
     assert "hush" not in str(error.value)
@@ -289,8 +303,8 @@ def test_address_that_cannot_work_is_told_without_its_password(url):
 
 @pytest.mark.parametrize("killed", [False, True])
 async def test_clients_that_hop_between_processes_see_each_event_once_whatever_becomes_of_redis(
-    database_url, sql, redis, killed
-):
+    database_url: str, sql: Sql, redis: RedisServer, killed: bool
+) -> None:
     jobs, rounds = [f"j{n}" for n in range(5)], 12
     chosen = {"redis_url": redis.url, "log_poll": 0.1, "log_poll_with_redis": 0.5}
     async with running(database_url, **chosen) as one, running(database_url, **chosen) as other:
@@ -300,7 +314,7 @@ async def test_clients_that_hop_between_processes_see_each_event_once_whatever_b
         last = len(jobs) * (rounds + 1)
         chooser = random.Random(5)
         wanderers = [Wanderer("/events", seed) for seed in range(8)]
-        visits = [asyncio.create_task(w.visit(lambda: chooser.choice([one, other]), last)) for w in wanderers]
+        visits = [asyncio.create_task(w.visit(lambda: chooser.choice([one, other]).url, last)) for w in wanderers]
         await asyncio.gather(*(w.arrived.wait() for w in wanderers))
         for number in range(rounds):
             if killed and number % 4 == 1:
@@ -318,8 +332,8 @@ async def test_clients_that_hop_between_processes_see_each_event_once_whatever_b
 
 
 async def test_bus_is_joined_also_when_the_log_could_not_tell_its_name_at_the_start(
-    database_url, sql, redis, monkeypatch
-):
+    database_url: str, sql: Sql, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked, name = asyncio.Event(), Log.name
 
     async def asking(log: Log) -> str:

@@ -6,6 +6,7 @@ import random
 import socket
 import time
 from contextlib import suppress
+from typing import NoReturn
 
 import aiohttp
 import pytest
@@ -14,13 +15,13 @@ from aiohttp import web
 from app.appkeys import FOLLOWER, HUB, LOG, STREAMS
 from app.db.errors import DatabaseAwayError
 from app.push.sse import EventStream
-from tests.client import moved, running
-from tests.databases import selects
+from tests.client import Client, moved, running
+from tests.databases import Sql, selects
 from tests.streams import Event, Wanderer, events, later, number_of
 from tests.webhooks import completion, video, webhook
 
 
-async def test_first_connect_gets_the_state_then_what_follows(server):
+async def test_first_connect_gets_the_state_then_what_follows(server: Client) -> None:
     await server.register("j1")
     async with events(server.session, f"{server.url}/events/j1") as source:
         first = await source.next()
@@ -38,7 +39,7 @@ async def test_first_connect_gets_the_state_then_what_follows(server):
         assert 2000 <= source.retry <= 5000
 
 
-async def test_stream_has_the_headers_that_proxies_need(server):
+async def test_stream_has_the_headers_that_proxies_need(server: Client) -> None:
     await server.register("j1")
     async with events(server.session, f"{server.url}/events/j1") as source:
         headers = source.response.headers
@@ -47,7 +48,7 @@ async def test_stream_has_the_headers_that_proxies_need(server):
         assert headers["X-Accel-Buffering"] == "no"
 
 
-async def test_gallery_stream_shows_each_unfinished_job_and_only_the_last_frame_has_the_id(server):
+async def test_gallery_stream_shows_each_unfinished_job_and_only_the_last_frame_has_the_id(server: Client) -> None:
     for name in ("a", "b", "c"):
         await server.register(name)
     await server.register("somebody-elses", user_id="u2")
@@ -59,13 +60,13 @@ async def test_gallery_stream_shows_each_unfinished_job_and_only_the_last_frame_
         assert (await source.next()).data["job_id"] == "d"
 
 
-async def test_empty_snapshot_is_a_lone_id(server):
+async def test_empty_snapshot_is_a_lone_id(server: Client) -> None:
     async with events(server.session, f"{server.url}/events") as source:
         only = await source.next()
         assert (only.id, only.event, only.data) == (0, None, None)
 
 
-async def test_completed_event_has_the_videos_in_the_gallerys_form(server):
+async def test_completed_event_has_the_videos_in_the_gallerys_form(server: Client) -> None:
     await server.register("j1")
     async with events(server.session, f"{server.url}/events/j1") as source:
         await source.next()
@@ -77,7 +78,7 @@ async def test_completed_event_has_the_videos_in_the_gallerys_form(server):
 
 
 @pytest.mark.parametrize("as_query", [False, True])
-async def test_resume_sends_every_event_since_in_order_and_no_other(server, as_query):
+async def test_resume_sends_every_event_since_in_order_and_no_other(server: Client, as_query: bool) -> None:
     await server.register("j1")
     await server.register("j2")
     await moved(server, "j1", "processing", "generating")
@@ -103,7 +104,9 @@ async def test_resume_sends_every_event_since_in_order_and_no_other(server, as_q
     ],
 )
 @pytest.mark.parametrize("websocket", [False, True])
-async def test_header_wins_over_the_queries_and_of_those_the_greater(server, websocket, query, header, seen):
+async def test_header_wins_over_the_queries_and_of_those_the_greater(
+    server: Client, websocket: bool, query: str, header: str | None, seen: list[int]
+) -> None:
     """Polyfills of EventSource resume by `lastEventId`, and repeat the page's own `last_event_id`, old by then."""
     await server.register("j1")
     await moved(server, "j1", "processing", "generating", "downloading")
@@ -117,13 +120,13 @@ async def test_header_wins_over_the_queries_and_of_those_the_greater(server, web
 
 
 @pytest.mark.parametrize("query", ["lastEventId=x", "last_event_id=x&lastEventId=y", "lastEventId=99&last_event_id=1"])
-async def test_query_that_is_no_id_or_ahead_gets_a_reset(server, query):
+async def test_query_that_is_no_id_or_ahead_gets_a_reset(server: Client, query: str) -> None:
     await server.register("j1")
     async with events(server.session, f"{server.url}/events/j1?{query}") as source:
         assert [e.event for e in await source.take(2)] == ["reset", "progress"]
 
 
-async def test_resume_reads_the_log_when_memory_has_forgotten(database_url):
+async def test_resume_reads_the_log_when_memory_has_forgotten(database_url: str) -> None:
     async with running(database_url, ring_size=2) as server:
         await server.register("j1")
         await moved(server, "j1", "processing", "generating", "downloading")
@@ -131,7 +134,9 @@ async def test_resume_reads_the_log_when_memory_has_forgotten(database_url):
             assert [e.id for e in await source.take(3)] == [2, 3, 4]
 
 
-async def test_crowd_that_comes_back_to_a_restarted_server_is_served_by_a_few_reads(database_url, sql):
+async def test_crowd_that_comes_back_to_a_restarted_server_is_served_by_a_few_reads(
+    database_url: str, sql: Sql
+) -> None:
     async with running(database_url) as server:
         for number in range(40):
             await server.register(f"j{number}")
@@ -151,7 +156,7 @@ async def test_crowd_that_comes_back_to_a_restarted_server_is_served_by_a_few_re
 
 
 @pytest.mark.parametrize("last_id", ["99", "-1", "abc", "1e3", "9" * 30])
-async def test_unknown_id_gets_a_reset_and_the_state(server, last_id):
+async def test_unknown_id_gets_a_reset_and_the_state(server: Client, last_id: str) -> None:
     await server.register("j1")
     async with events(server.session, f"{server.url}/events/j1", last_id) as source:
         reset, state = await source.take(2)
@@ -159,7 +164,7 @@ async def test_unknown_id_gets_a_reset_and_the_state(server, last_id):
         assert (state.id, state.data["job_id"]) == (1, "j1")
 
 
-async def test_purged_id_gets_a_reset(database_url, sql):
+async def test_purged_id_gets_a_reset(database_url: str, sql: Sql) -> None:
     async with running(database_url, ring_size=1) as server:
         await server.register("j1")
         await moved(server, "j1", "processing", "generating")
@@ -170,7 +175,7 @@ async def test_purged_id_gets_a_reset(database_url, sql):
             assert (await source.next()).id == 3
 
 
-async def test_id_that_another_process_gave_is_not_ahead(database_url, sql):
+async def test_id_that_another_process_gave_is_not_ahead(database_url: str, sql: Sql) -> None:
     """The log counts, not how far this process has followed it."""
     async with running(database_url, log_poll=3600) as behind, running(database_url) as other:
         await other.register("j1")
@@ -181,7 +186,7 @@ async def test_id_that_another_process_gave_is_not_ahead(database_url, sql):
             assert [e.id for e in await source.take(2)] == [3, 4]
 
 
-async def test_other_processes_events_arrive_without_redis(database_url):
+async def test_other_processes_events_arrive_without_redis(database_url: str) -> None:
     async with running(database_url) as one, running(database_url) as other:
         await one.register("j1")
         async with events(other.session, f"{other.url}/events/j1") as source:
@@ -190,7 +195,7 @@ async def test_other_processes_events_arrive_without_redis(database_url):
             assert (await source.next()).data["progress"] == 50
 
 
-async def test_stream_ends_after_completion_and_a_reconnect_gets_204(database_url):
+async def test_stream_ends_after_completion_and_a_reconnect_gets_204(database_url: str) -> None:
     async with running(database_url, stream_end_completed=0.1) as server:
         await server.register("j1")
         async with events(server.session, f"{server.url}/events/j1") as source:
@@ -204,7 +209,7 @@ async def test_stream_ends_after_completion_and_a_reconnect_gets_204(database_ur
             assert [e.event for e in await missed_it.rest()] == ["completed"]
 
 
-async def test_stream_stays_open_after_a_failure_for_a_new_try(server):
+async def test_stream_stays_open_after_a_failure_for_a_new_try(server: Client) -> None:
     await server.register("j1")
     async with events(server.session, f"{server.url}/events/j1") as source:
         await moved(server, "j1", "failed", "generating")
@@ -212,11 +217,11 @@ async def test_stream_stays_open_after_a_failure_for_a_new_try(server):
 
 
 @pytest.mark.parametrize("path", ["/events/nobody", "/api/videos/nobody"])
-async def test_job_that_is_not_there_is_404(server, path):
+async def test_job_that_is_not_there_is_404(server: Client, path: str) -> None:
     assert (await server.read(path))[0] == 404
 
 
-async def test_idle_stream_gets_comments(database_url):
+async def test_idle_stream_gets_comments(database_url: str) -> None:
     async with running(database_url, stream_heartbeat=0.2) as server:
         await server.register("j1")
         async with events(server.session, f"{server.url}/events/j1") as source:
@@ -228,7 +233,7 @@ async def test_idle_stream_gets_comments(database_url):
 
 
 @pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_user"])
-async def test_too_many_streams_are_told_to_come_later(database_url, limit):
+async def test_too_many_streams_are_told_to_come_later(database_url: str, limit: str) -> None:
     async with running(database_url, **{limit: 1}) as server:
         async with events(server.session, f"{server.url}/events"):
             assert await later(server.session, f"{server.url}/events") == "too_many_connections"
@@ -238,7 +243,7 @@ async def test_too_many_streams_are_told_to_come_later(database_url, limit):
             assert await in_place_of_the_one_that_left.next()
 
 
-async def test_nothing_is_read_for_a_stream_that_is_one_too_many(database_url, sql):
+async def test_nothing_is_read_for_a_stream_that_is_one_too_many(database_url: str, sql: Sql) -> None:
     async with running(database_url, max_connections_per_user=1) as server:
         async with events(server.session, f"{server.url}/events") as source:
             await source.next()
@@ -253,7 +258,7 @@ async def test_nothing_is_read_for_a_stream_that_is_one_too_many(database_url, s
                 await asyncio.sleep(0.01)
 
 
-async def test_streams_that_a_user_opens_at_once_are_no_more_than_he_may_have(database_url, sql):
+async def test_streams_that_a_user_opens_at_once_are_no_more_than_he_may_have(database_url: str, sql: Sql) -> None:
     async with running(database_url, max_connections_per_user=2) as server:
         sql("LOCK TABLES video_generations WRITE")
         coming = [asyncio.create_task(first_of(server, "/events")) for _ in range(2)]
@@ -265,12 +270,12 @@ async def test_streams_that_a_user_opens_at_once_are_no_more_than_he_may_have(da
         assert [(await one).full_id for one in coming] == ["0-0", "0-0"]
 
 
-async def first_of(server, path: str) -> Event:
+async def first_of(server: Client, path: str) -> Event:
     async with events(server.session, server.url + path) as source:
         return await source.next()
 
 
-async def test_page_of_another_origin_may_read_that_it_is_to_come_later(database_url):
+async def test_page_of_another_origin_may_read_that_it_is_to_come_later(database_url: str) -> None:
     other = {"Origin": "https://shop.example"}
     async with running(database_url, max_connections=1, cors_origins=("https://shop.example",)) as server:
         async with events(server.session, f"{server.url}/events"):
@@ -280,16 +285,18 @@ async def test_page_of_another_origin_may_read_that_it_is_to_come_later(database
                 assert "Origin" in answer.headers["Vary"]
 
 
-async def test_stream_that_fails_for_a_reason_of_ours_is_told_to_come_later(server, monkeypatch, capfd):
+async def test_stream_that_fails_for_a_reason_of_ours_is_told_to_come_later(
+    server: Client, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(server.app[STREAMS], "resume_from", fail)
     assert await later(server.session, f"{server.url}/events") == "internal"
 
 
-async def fail(_):
+async def fail(_: object) -> NoReturn:
     raise ValueError("something of ours")
 
 
-async def frozen_client(server, path):
+async def frozen_client(server: Client, path: str) -> socket.socket:
     """A client that sends its request and never reads."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -303,7 +310,7 @@ async def frozen_client(server, path):
     return raw
 
 
-async def test_client_that_does_not_read_is_dropped_and_delays_nobody(database_url):
+async def test_client_that_does_not_read_is_dropped_and_delays_nobody(database_url: str) -> None:
     async with running(database_url, stream_max_buffer=32 * 1024) as server:
         await server.register("j1")
         frozen = await frozen_client(server, "/events/j1")
@@ -318,7 +325,7 @@ async def test_client_that_does_not_read_is_dropped_and_delays_nobody(database_u
         frozen.close()
 
 
-async def test_client_whose_oldest_byte_is_too_old_is_dropped(database_url):
+async def test_client_whose_oldest_byte_is_too_old_is_dropped(database_url: str) -> None:
     async with running(database_url, stream_max_lag=0.5) as server:
         await server.register("j1")
         frozen = await frozen_client(server, "/events/j1")
@@ -330,7 +337,7 @@ async def test_client_whose_oldest_byte_is_too_old_is_dropped(database_url):
         frozen.close()
 
 
-async def test_streams_end_at_once_on_shutdown(database_url):
+async def test_streams_end_at_once_on_shutdown(database_url: str) -> None:
     async with running(database_url) as server, aiohttp.ClientSession() as session:
         opened = [await session.get(f"{server.url}/events", timeout=None) for _ in range(40)]
         socket_ = await session.ws_connect(f"{server.url}/ws")
@@ -344,7 +351,7 @@ async def test_streams_end_at_once_on_shutdown(database_url):
         assert asyncio.get_running_loop().time() - began < 5
 
 
-async def test_log_that_was_taken_back_resets_every_stream(server, sql):
+async def test_log_that_was_taken_back_resets_every_stream(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await moved(server, "j1", "processing")
     async with events(server.session, f"{server.url}/events/j1") as source:
@@ -356,7 +363,7 @@ async def test_log_that_was_taken_back_resets_every_stream(server, sql):
         assert (await source.next()).id == 3
 
 
-async def test_ids_that_are_given_again_after_a_reset_reach_the_stream(server, sql):
+async def test_ids_that_are_given_again_after_a_reset_reach_the_stream(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await moved(server, "j1", "processing", "generating")
     async with events(server.session, f"{server.url}/events/j1") as source:
@@ -369,7 +376,7 @@ async def test_ids_that_are_given_again_after_a_reset_reach_the_stream(server, s
         assert [e.id for e in await source.take(2)] == [2, 3]
 
 
-async def test_frozen_client_does_not_outlive_the_end_of_its_stream(database_url):
+async def test_frozen_client_does_not_outlive_the_end_of_its_stream(database_url: str) -> None:
     async with running(database_url, stream_end_completed=0.1, stream_last_words=0.3) as server:
         await server.register("j1")
         frozen = await frozen_client(server, "/events/j1")
@@ -382,7 +389,7 @@ async def test_frozen_client_does_not_outlive_the_end_of_its_stream(database_url
         frozen.close()
 
 
-async def test_slow_reader_is_given_time_for_its_replay(database_url):
+async def test_slow_reader_is_given_time_for_its_replay(database_url: str) -> None:
     async with running(database_url, stream_max_lag=0.3, ring_size=10) as server:
         await server.register("j1")
         for n in range(200):
@@ -396,12 +403,14 @@ async def test_slow_reader_is_given_time_for_its_replay(database_url):
 
 
 @pytest.mark.parametrize("path", ["/events/j1", "/ws/j1"])
-async def test_replay_that_fails_cuts_the_stream_and_writes_no_error_page_into_it(database_url, monkeypatch, path):
+async def test_replay_that_fails_cuts_the_stream_and_writes_no_error_page_into_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
     async with running(database_url, ring_size=1) as server:
         await server.register("j1")
         await moved(server, "j1", "processing", "generating", "downloading")
 
-        async def away(*_, **__):
+        async def away(*_: object, **__: object) -> NoReturn:
             raise DatabaseAwayError("gone")
 
         monkeypatch.setattr(server.app[LOG], "after", away)
@@ -417,7 +426,7 @@ async def test_replay_that_fails_cuts_the_stream_and_writes_no_error_page_into_i
                 await asyncio.sleep(0.02)
 
 
-async def test_head_opens_no_stream(server):
+async def test_head_opens_no_stream(server: Client) -> None:
     async with server.session.head(f"{server.url}/events") as answer:
         assert answer.status == 405
 
@@ -425,7 +434,7 @@ async def test_head_opens_no_stream(server):
 # -- WebSocket
 
 
-async def test_websocket_tells_the_same_as_sse(server):
+async def test_websocket_tells_the_same_as_sse(server: Client) -> None:
     await server.register("j1")
     async with server.session.ws_connect(f"{server.url}/ws/j1") as socket_:
         async with events(server.session, f"{server.url}/events/j1") as source:
@@ -437,7 +446,7 @@ async def test_websocket_tells_the_same_as_sse(server):
             assert second == {"id": same.full_id, "event": same.event, "data": same.data}
 
 
-async def test_websocket_snapshot_has_null_ids_but_for_the_last(server):
+async def test_websocket_snapshot_has_null_ids_but_for_the_last(server: Client) -> None:
     await server.register("a")
     await server.register("b")
     async with server.session.ws_connect(f"{server.url}/ws") as socket_:
@@ -445,7 +454,7 @@ async def test_websocket_snapshot_has_null_ids_but_for_the_last(server):
         assert number_of((await socket_.receive_json())["id"]) == 2
 
 
-async def test_websocket_resumes(server):
+async def test_websocket_resumes(server: Client) -> None:
     await server.register("j1")
     await moved(server, "j1", "processing", "generating")
     async with server.session.ws_connect(f"{server.url}/ws/j1?last_event_id=1") as socket_:
@@ -458,7 +467,7 @@ async def test_websocket_resumes(server):
         assert number_of((await socket_.receive_json())["id"]) == 3
 
 
-async def test_websocket_of_a_finished_job_ends_after_its_state(database_url):
+async def test_websocket_of_a_finished_job_ends_after_its_state(database_url: str) -> None:
     async with running(database_url, stream_end_completed=0.1) as server:
         await server.register("j1")
         async with server.session.ws_connect(f"{server.url}/ws/j1") as socket_:
@@ -468,12 +477,12 @@ async def test_websocket_of_a_finished_job_ends_after_its_state(database_url):
             assert (await socket_.receive()).data == 1000
 
 
-async def test_websocket_of_no_job_is_closed_with_4404(server):
+async def test_websocket_of_no_job_is_closed_with_4404(server: Client) -> None:
     async with server.session.ws_connect(f"{server.url}/ws/nobody") as socket_:
         assert (await socket_.receive()).data == 4404
 
 
-async def test_websocket_of_a_strange_page_is_refused_before_the_upgrade(server):
+async def test_websocket_of_a_strange_page_is_refused_before_the_upgrade(server: Client) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as error:
         await server.session.ws_connect(f"{server.url}/ws", origin="https://evil.example")
     assert error.value.status == 403
@@ -481,7 +490,7 @@ async def test_websocket_of_a_strange_page_is_refused_before_the_upgrade(server)
         assert await socket_.receive()
 
 
-async def test_websocket_answers_pings_and_is_pinged_itself(database_url):
+async def test_websocket_answers_pings_and_is_pinged_itself(database_url: str) -> None:
     async with running(database_url, websocket_ping=0.3) as server:
         async with server.session.ws_connect(f"{server.url}/ws", autoping=False) as socket_:
             await socket_.receive()
@@ -490,7 +499,7 @@ async def test_websocket_answers_pings_and_is_pinged_itself(database_url):
             assert (await socket_.receive(timeout=5)).type is aiohttp.WSMsgType.PING
 
 
-async def test_websocket_is_pinged_also_while_there_is_much_to_tell(database_url):
+async def test_websocket_is_pinged_also_while_there_is_much_to_tell(database_url: str) -> None:
     async with running(database_url, websocket_ping=0.6) as server:
         await server.register("j1")
         async with server.session.ws_connect(f"{server.url}/ws/j1", autoping=False) as socket_:
@@ -499,7 +508,7 @@ async def test_websocket_is_pinged_also_while_there_is_much_to_tell(database_url
                     await moved(server, "j1", "generating")
 
 
-async def test_websocket_that_answers_no_ping_is_dropped(database_url):
+async def test_websocket_that_answers_no_ping_is_dropped(database_url: str) -> None:
     async with running(database_url, websocket_ping=0.2) as server:
         async with server.session.ws_connect(f"{server.url}/ws", autoping=False) as socket_:
             async with asyncio.timeout(8):
@@ -509,7 +518,7 @@ async def test_websocket_that_answers_no_ping_is_dropped(database_url):
 
 
 @pytest.mark.parametrize("frame", [b"\x81\xfe\xff\xff" + b"\0" * 70000, b"\xff\xff\xff\xff", b"\x83\x80\0\0\0\0"])
-async def test_rubbish_over_websocket_ends_only_that_client(server, frame):
+async def test_rubbish_over_websocket_ends_only_that_client(server: Client, frame: bytes) -> None:
     await server.register("j1")
     async with server.session.ws_connect(f"{server.url}/ws/j1") as good:
         await good.receive_json()
@@ -524,7 +533,7 @@ async def test_rubbish_over_websocket_ends_only_that_client(server, frame):
         assert (await good.receive_json())["data"]["progress"] == 50
 
 
-async def test_plain_request_to_a_websocket_is_told_to_upgrade(server):
+async def test_plain_request_to_a_websocket_is_told_to_upgrade(server: Client) -> None:
     code, body = await server.read("/ws")
     assert (code, body["code"]) == (426, "upgrade_required")
 
@@ -533,7 +542,9 @@ async def test_plain_request_to_a_websocket_is_told_to_upgrade(server):
 
 
 @pytest.mark.parametrize("ring_size", [3, 1000])
-async def test_clients_that_reconnect_at_random_see_each_event_once_in_order(database_url, sql, ring_size):
+async def test_clients_that_reconnect_at_random_see_each_event_once_in_order(
+    database_url: str, sql: Sql, ring_size: int
+) -> None:
     jobs, rounds = [f"j{n}" for n in range(5)], 12
     async with running(database_url, ring_size=ring_size) as one, running(database_url, ring_size=ring_size) as two:
         for job in jobs:
@@ -541,7 +552,7 @@ async def test_clients_that_reconnect_at_random_see_each_event_once_in_order(dat
         until = len(jobs) * (rounds + 1)
         chooser = random.Random(ring_size)
         wanderers = [Wanderer("/events", seed) for seed in range(8)]
-        visits = [asyncio.create_task(w.visit(lambda: chooser.choice([one, two]), until)) for w in wanderers]
+        visits = [asyncio.create_task(w.visit(lambda: chooser.choice([one, two]).url, until)) for w in wanderers]
         await asyncio.gather(*(w.arrived.wait() for w in wanderers))
         for _ in range(rounds):
             await asyncio.gather(*(moved(chooser.choice([one, two]), job, "generating") for job in jobs))
@@ -555,7 +566,7 @@ async def test_clients_that_reconnect_at_random_see_each_event_once_in_order(dat
 # -- Pages of other origins
 
 
-async def test_page_of_an_allowed_origin_may_call_and_listen_and_no_other(database_url):
+async def test_page_of_an_allowed_origin_may_call_and_listen_and_no_other(database_url: str) -> None:
     friend, stranger = {"Origin": "https://friend.example"}, {"Origin": "https://stranger.example"}
     async with running(database_url, cors_origins="https://friend.example/") as server:
         await server.register("j1")
@@ -575,7 +586,9 @@ async def test_page_of_an_allowed_origin_may_call_and_listen_and_no_other(databa
             assert await socket_.receive()
 
 
-async def test_stream_of_a_job_tells_nothing_of_an_earlier_one_that_had_its_id_and_another_owner(server, sql):
+async def test_stream_of_a_job_tells_nothing_of_an_earlier_one_that_had_its_id_and_another_owner(
+    server: Client, sql: Sql
+) -> None:
     await server.register("j1", user_id="alice")
     assert (await server.send(webhook("j1", "failed") | {"error": "a secret of Alice's"}))[0] == 200
     sql("DELETE FROM video_generations")
@@ -588,7 +601,7 @@ async def test_stream_of_a_job_tells_nothing_of_an_earlier_one_that_had_its_id_a
             seen = await source.next()
 
 
-async def test_event_larger_than_the_buffer_drops_nobody_who_reads(database_url):
+async def test_event_larger_than_the_buffer_drops_nobody_who_reads(database_url: str) -> None:
     async with running(database_url, stream_max_buffer=1024) as server:
         await server.register("j1")
         async with server.session.ws_connect(f"{server.url}/ws/j1", max_msg_size=0) as socket_:
@@ -601,7 +614,7 @@ async def test_event_larger_than_the_buffer_drops_nobody_who_reads(database_url)
             assert (await socket_.receive()).data == 1000
 
 
-async def test_refusals_say_what_http_asks_them_to_say(database_url):
+async def test_refusals_say_what_http_asks_them_to_say(database_url: str) -> None:
     async with running(database_url, webhook_secret="hush", auth_jwt_secret="s" * 32) as server:
         async with server.session.get(f"{server.url}/api/videos/user") as answer:
             assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
@@ -609,7 +622,7 @@ async def test_refusals_say_what_http_asks_them_to_say(database_url):
             assert (answer.status, answer.headers["Upgrade"]) == (426, "websocket")
 
 
-async def test_nothing_of_how_a_stream_began_is_kept_for_it(server):
+async def test_nothing_of_how_a_stream_began_is_kept_for_it(server: Client) -> None:
     gc.collect()
     gc.disable()  # what is left must go by itself
     try:
