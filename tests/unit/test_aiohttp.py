@@ -13,16 +13,16 @@ from app.push import subscriber
 
 
 @pytest.mark.parametrize("name", ["_manager", "_current_request", "max_field_size", "transport"])
-def test_connection_has_what_the_server_and_the_take_over_touch(name):
+def test_connection_has_what_the_server_and_the_take_over_touch(name: str) -> None:
     slots = {slot for kind in RequestHandler.__mro__ for slot in getattr(kind, "__slots__", ())}
     assert name in slots or hasattr(RequestHandler, name)
 
 
-def test_connection_tells_whether_writing_is_paused():
+def test_connection_tells_whether_writing_is_paused() -> None:
     assert isinstance(inspect.getattr_static(RequestHandler, "writing_paused"), property)
 
 
-async def test_server_and_runner_have_what_ours_touch():
+async def test_server_and_runner_have_what_ours_touch() -> None:
     runner = web.AppRunner(web.Application(), shutdown_timeout=7)
     assert inspect.iscoroutinefunction(web.AppRunner._make_server)
     await runner.setup()
@@ -37,7 +37,7 @@ async def test_server_and_runner_have_what_ours_touch():
         await runner.cleanup()
 
 
-def test_privates_that_are_touched_are_those_that_the_decision_names():
+def test_privates_that_are_touched_are_those_that_the_decision_names() -> None:
     named = {"_make_server", "_server", "_shutdown_timeout", "_loop", "_kwargs", "_manager", "_current_request"}
     touched = set()
     for module in (server, subscriber):

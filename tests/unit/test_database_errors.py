@@ -23,7 +23,7 @@ from app.db.errors import (
 )
 
 
-def said(number, state, sentence="as it is"):
+def said(number: int, state: str, sentence: str = "as it is") -> Exception:
     return judged(OperationalError(number, sentence, sqlstate=state))
 
 
@@ -36,7 +36,7 @@ def said(number, state, sentence="as it is"):
         (1054, "42S22"), (1064, "42000"), (1118, "42000"), (4444, "HY000"), (4444, None),
     ],
 )  # fmt: skip
-def test_what_may_pass_is_tried_again(number, state):
+def test_what_may_pass_is_tried_again(number: int, state: str | None) -> None:
     assert type(said(number, state)) is RetryableError
     assert said(number, state).number == number
 
@@ -49,7 +49,7 @@ def test_what_may_pass_is_tried_again(number, state):
         (2006, None), (2013, None), (2014, None), (4031, "HY000"), (9001, "HY000"), (0, "08000"),
     ],
 )  # fmt: skip
-def test_a_server_that_cannot_be_used_is_away(number, state):
+def test_a_server_that_cannot_be_used_is_away(number: int, state: str | None) -> None:
     assert type(said(number, state)) is DatabaseAwayError
 
 
@@ -61,35 +61,35 @@ def test_a_server_that_cannot_be_used_is_away(number, state):
         (3819, "HY000"), (4025, "23000"), (1690, "22003"),
     ],
 )  # fmt: skip
-def test_what_blames_the_values_is_final(number, state):
+def test_what_blames_the_values_is_final(number: int, state: str) -> None:
     assert type(said(number, state)) is ValuesRefusedError
 
 
-def test_a_key_that_is_taken_is_told_by_its_name_and_not_by_the_senders_text():
+def test_a_key_that_is_taken_is_told_by_its_name_and_not_by_the_senders_text() -> None:
     found = said(1062, "23000", "Duplicate entry 'x PRIMARY' for key 'video_files.video_files_s3Key_key'")
     assert isinstance(found, DuplicateKeyError)
     assert found.is_of("_s3Key_key")
     assert not found.is_of("PRIMARY")
 
 
-def test_a_row_that_is_missing_is_told_apart():
+def test_a_row_that_is_missing_is_told_apart() -> None:
     assert isinstance(said(1452, "23000"), MissingRowError)
 
 
-def test_an_error_without_number_or_words_is_judged_too():
+def test_an_error_without_number_or_words_is_judged_too() -> None:
     assert isinstance(judged(InterfaceError()), DatabaseAwayError)
     assert isinstance(judged(OperationalError("alone")), RetryableError)
 
 
 @given(st.integers(0, 65_535), st.from_regex(r"[0-9A-Z]{5}", fullmatch=True))
-def test_whatever_else_a_server_may_say_refuses_no_webhook(number, state):
+def test_whatever_else_a_server_may_say_refuses_no_webhook(number: int, state: str) -> None:
     found = said(number, state)
     assert isinstance(found, DatabaseError)
     blames = state[:2] in {"22", "23", "44", "45"} or number in {1265, 1364, 1366, 1526, 3819}
     assert isinstance(found, ValuesRefusedError) == blames
 
 
-def test_whatever_does_not_blame_the_values_may_go_another_time():
+def test_whatever_does_not_blame_the_values_may_go_another_time() -> None:
     kinds: list[type[Exception]] = [DatabaseError]
     for kind in kinds:
         kinds += kind.__subclasses__()
@@ -97,7 +97,7 @@ def test_whatever_does_not_blame_the_values_may_go_another_time():
     assert set(final) == {DatabaseError, ValuesRefusedError, DuplicateKeyError, MissingRowError}
 
 
-def test_the_tree_of_errors_is_drawn_as_it_is():
+def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     drawn: dict[str, str] = {}
     above: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -124,5 +124,5 @@ def _is_ours(kind: object) -> bool:
         (BusyError("too many"), False),
     ],
 )
-def test_what_may_be_for_one_webhook_alone_is_told_from_what_is_for_all(error, own):
+def test_what_may_be_for_one_webhook_alone_is_told_from_what_is_for_all(error: Exception, own: bool) -> None:
     assert error.may_be_own is own

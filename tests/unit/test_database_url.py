@@ -2,6 +2,7 @@
 
 import ssl
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -15,7 +16,7 @@ from app.db.url import parameters
 CA = quote(str(Path(__file__).with_name("ca.pem")))
 
 
-def said(query: str) -> dict:
+def said(query: str) -> dict[str, Any]:
     return parameters(f"mysql://rushes:hush@db.example:3307/site?{query}")
 
 
@@ -30,13 +31,13 @@ def said(query: str) -> dict:
         f"sslaccept=strict&sslcert={CA}&connection_limit=5", "ssl=true&sslmode=require&charset=utf8mb4",
     ],
 )  # fmt: skip
-def test_who_asks_for_tls_gets_it_with_the_certificate_and_the_name_checked(query):
+def test_who_asks_for_tls_gets_it_with_the_certificate_and_the_name_checked(query: str) -> None:
     context = said(query)["ssl"]
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 @pytest.mark.parametrize("query", ["sslmode=verify-ca", f"ssl-mode=VERIFY_CA&ssl-ca={CA}", "sslMode=VERIFY_CA"])
-def test_who_asks_for_the_authority_alone_gets_no_check_of_the_name(query):
+def test_who_asks_for_the_authority_alone_gets_no_check_of_the_name(query: str) -> None:
     context = said(query)["ssl"]
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, False)
 
@@ -46,7 +47,7 @@ def test_who_asks_for_the_authority_alone_gets_no_check_of_the_name(query):
     ["", "ssl=false", "ssl=0", "sslmode=disable", "ssl-mode=DISABLED", "tls=false", "useSSL=false",
      "connection_limit=5&pool_timeout=2&charset=utf8mb4"],
 )  # fmt: skip
-def test_who_asks_for_none_gets_none(query):
+def test_who_asks_for_none_gets_none(query: str) -> None:
     assert "ssl" not in said(query)
 
 
@@ -90,7 +91,7 @@ def test_who_asks_for_none_gets_none(query):
         ("x=1#&ssl=true", "# that is not percent-encoded"),
     ],
 )  # fmt: skip
-def test_what_is_less_than_checked_or_not_understood_is_refused_with_a_sentence(query, sentence):
+def test_what_is_less_than_checked_or_not_understood_is_refused_with_a_sentence(query: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence) as refused:
         said(query)
     told = str(refused.value)
@@ -100,22 +101,22 @@ def test_what_is_less_than_checked_or_not_understood_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize("name", ["socket", "unix_socket"])
-def test_socket_is_found_under_both_of_its_names(name):
+def test_socket_is_found_under_both_of_its_names(name: str) -> None:
     assert said(f"{name}=%2Frun%2Fmy%20sql.sock")["unix_socket"] == "/run/my sql.sock"
 
 
-async def test_socket_that_is_not_there_is_named():
+async def test_socket_that_is_not_there_is_named() -> None:
     with pytest.raises(UnreachableError, match="/run/nobody/mysock"):
         await connect("mysql://u:hush@db.example/x?socket=/run/nobody/mysock", 5)
 
 
 @given(st.text(min_size=1).filter(lambda text: not any("\ud800" <= c <= "\udfff" for c in text)))
-def test_any_password_is_sent_as_it_was_meant(password):
+def test_any_password_is_sent_as_it_was_meant(password: str) -> None:
     sent = parameters(f"mysql://u:{quote(password, safe='')}@h/x")["password"].encode("latin-1")
     assert sent.decode() == password
 
 
-def test_how_prisma_judges_certificates_asks_for_none_where_nothing_leaves_the_machine():
+def test_how_prisma_judges_certificates_asks_for_none_where_nothing_leaves_the_machine() -> None:
     assert "ssl" not in said("socket=/run/s&sslaccept=strict&connection_limit=5")
     assert "ssl" in said("socket=/run/s&ssl=true")
     with pytest.raises(ValueError, match="nobody checks"):
@@ -126,7 +127,9 @@ _PART = st.text(alphabet="abcxyzABC_-0", max_size=8)
 
 
 @given(_PART, st.sampled_from(["ssl", "tls", "SSL", "Tls"]), _PART, st.text(max_size=8))
-def test_parameter_about_tls_that_is_not_known_never_goes_unnoticed(before, word, after, value):
+def test_parameter_about_tls_that_is_not_known_never_goes_unnoticed(
+    before: str, word: str, after: str, value: str
+) -> None:
     assume(before or after)
     with pytest.raises(ValueError, match="DATABASE_URL"):
         said(f"{quote(before + word + after)}={quote(value, errors='replace')}")
@@ -150,7 +153,7 @@ def test_parameter_about_tls_that_is_not_known_never_goes_unnoticed(before, word
         ("mysql://u:hush@[::1/x", "must look like"),
     ],
 )
-def test_address_at_which_nothing_can_be_is_refused_instead_of_being_waited_for(url, sentence):
+def test_address_at_which_nothing_can_be_is_refused_instead_of_being_waited_for(url: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence) as refused:
         parameters(url)
     assert "hush" not in str(refused.value)
@@ -166,6 +169,6 @@ def test_address_at_which_nothing_can_be_is_refused_instead_of_being_waited_for(
         ("", "localhost", 3306),
     ],
 )
-def test_address_is_read(address, host, port):
+def test_address_is_read(address: str, host: str, port: int) -> None:
     found = parameters(f"mariadb://me%40home:p%2Fw@{address}/a%20site")
     assert (found["host"], found["port"], found["user"], found["db"]) == (host, port, "me@home", "a site")

@@ -4,6 +4,7 @@ import json
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -75,26 +76,26 @@ def an_app() -> web.Application:
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_every_setting_is_documented(name):
+def test_every_setting_is_documented(name: str) -> None:
     operations = (ROOT / "docs/operations.md").read_text()
     assert f"\n| `{name.upper()}` |" in operations, f"docs/operations.md has no row for {name.upper()}"
 
 
-def test_no_document_describes_a_setting_that_is_gone():
+def test_no_document_describes_a_setting_that_is_gone() -> None:
     rows = re.findall(r"^\| `([A-Z][A-Z0-9_]+)` \|", (ROOT / "docs/operations.md").read_text(), flags=re.MULTILINE)
     assert set(rows) == {name.upper() for name in Settings.model_fields}
 
 
-def test_senders_are_told_how_many_files_a_webhook_may_bring():
+def test_senders_are_told_how_many_files_a_webhook_may_bring() -> None:
     assert f"`videos`, a list of at most {VIDEOS_MAX}" in (ROOT / "docs/protocol.md").read_text()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_relative_link_leads_somewhere(document):
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
     assert broken_links(document) == []
 
 
-async def test_what_a_newcomer_pastes_from_the_readme_meets_a_route():
+async def test_what_a_newcomer_pastes_from_the_readme_meets_a_route() -> None:
     router = an_app().router
     readme = ROOT / "README.md"
     requests = curl_requests(readme) + [("GET", path) for path in event_source_paths(readme)]
@@ -104,7 +105,7 @@ async def test_what_a_newcomer_pastes_from_the_readme_meets_a_route():
         assert match.http_exception is None, f"{method} {path} of README.md is no route of the app"
 
 
-async def test_every_api_route_is_in_the_protocol_or_in_operations():
+async def test_every_api_route_is_in_the_protocol_or_in_operations() -> None:
     described = (ROOT / "docs/protocol.md").read_text() + (ROOT / "docs/operations.md").read_text()
     routes = {
         (route.method, route.resource.canonical)
@@ -119,13 +120,13 @@ async def test_every_api_route_is_in_the_protocol_or_in_operations():
     assert missing == []
 
 
-def test_every_module_has_its_room_in_the_architecture_and_every_room_is_there():
+def test_every_module_has_its_room_in_the_architecture_and_every_room_is_there() -> None:
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "app").rglob("*.py") if path.name != "__init__.py"}
     assert modules - rooms() == set(), "docs/architecture.md has no room for these"
     assert rooms() - modules == set(), "docs/architecture.md has rooms that are gone"
 
 
-def test_every_table_of_ours_is_in_the_architecture():
+def test_every_table_of_ours_is_in_the_architecture() -> None:
     made = {
         table
         for migration in (ROOT / "app/db/migrations").glob("*.sql")
@@ -135,7 +136,7 @@ def test_every_table_of_ours_is_in_the_architecture():
     assert sorted(rows) == sorted(made)
 
 
-def test_the_records_of_decisions_are_numbered_one_after_the_other():
+def test_the_records_of_decisions_are_numbered_one_after_the_other() -> None:
     records = re.findall(r"^## (\d+)\. ", (ROOT / "docs/decisions.md").read_text(), flags=re.MULTILINE)
     assert records == [str(number) for number in range(1, len(records) + 1)]
 
@@ -166,7 +167,7 @@ def versions_table() -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("version", COLUMNS)
 @pytest.mark.parametrize("line", LINES)
-def test_table_of_versions_says_how_a_video_of_each_is_read(version, line):
+def test_table_of_versions_says_how_a_video_of_each_is_read(version: str, line: str) -> Any:
     cell, (field, given) = versions_table()[line][version], LINES[line]
     data, video = COLUMNS[version]
     whole = {
@@ -178,7 +179,7 @@ def test_table_of_versions_says_how_a_video_of_each_is_read(version, line):
     }
     names = [name for name in re.findall(r"`(\w+)`", cell) if name in given]
 
-    def read(**fields):
+    def read(**fields: Any) -> Any:
         listed = {name: value for name, value in (whole | VIDEO | video | fields).items() if value is not None}
         update = payload.parse(json.dumps({
             "job_id": "j", "status": "completed", "content_type": "video", "timestamp": "2025-10-23T14:03:00Z",
@@ -198,7 +199,7 @@ def test_table_of_versions_says_how_a_video_of_each_is_read(version, line):
         assert read(**{field: None}) == re.search(r"default `(.+)`", cell)[1]
 
 
-def test_functions_that_the_five_ways_name_are_there():
+def test_functions_that_the_five_ways_name_are_there() -> None:
     ways = (ROOT / "docs/architecture.md").read_text().partition("## Five ways")[2].partition("\n## ")[0]
     named = re.findall(r"`((?:[a-z_]+/)*[a-z_]+)\.(?!py`)(\w+(?:\.\w+)*)`", ways)
     assert len(named) > 25

@@ -1,6 +1,7 @@
 """What goes out as an event: never more than an event may be."""
 
 import tracemalloc
+from typing import Any
 
 import orjson
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import strategies as st
 
 from app.domain.estimate import UNKNOWN
 from app.domain.event import EVENT_MAX, event_data, gallery_file
+from app.domain.forms import StoredFile
 
 texts = st.builds(
     lambda piece, times: piece * times, st.sampled_from(["a", '"', "é", "😀", "\x01", "\\"]), st.integers(0, 70_000)
 )
 
 
-def data(**fields) -> bytes:
+def data(**fields: Any) -> bytes:
     told = {
         "job_id": "j" * 191, "status": "completed", "state": "COMPLETED", "progress": 100, "message": None,
         "occurred_at": 0, "error": None, "estimate": UNKNOWN,
@@ -23,12 +25,14 @@ def data(**fields) -> bytes:
     return event_data(**(told | fields))
 
 
-def file(number: int, url: str):
+def file(number: int, url: str) -> StoredFile:
     return gallery_file([f"f{number}", "a.mp4", url, url, 1, "mp4", 8, "16:9", 1, 1], 0, f"k{number}")
 
 
 @given(texts, texts, st.lists(texts, max_size=8), st.integers(1, 20))
-def test_event_is_never_larger_than_it_may_be_and_says_how_many_files_there_are(message, error, urls, times):
+def test_event_is_never_larger_than_it_may_be_and_says_how_many_files_there_are(
+    message: str, error: str, urls: list[str], times: int
+) -> None:
     files = [file(number, url) for number, url in enumerate(urls * times)]
     encoded = data(message=message, error=error, videos=files)
     told = orjson.loads(encoded)
@@ -39,18 +43,18 @@ def test_event_is_never_larger_than_it_may_be_and_says_how_many_files_there_are(
     assert len(orjson.dumps(error)) > 64 * 1024 or told["error"] == error
 
 
-def test_event_has_a_hundred_files_where_they_fit():
+def test_event_has_a_hundred_files_where_they_fit() -> None:
     told = orjson.loads(data(videos=[file(number, "https://x/" + "y" * 500) for number in range(150)]))
     assert (len(told["videos"]), told["num_videos"]) == (100, 150)
 
 
-def test_event_that_is_no_completion_does_not_count_files():
+def test_event_that_is_no_completion_does_not_count_files() -> None:
     assert orjson.loads(data(state="PENDING"))["videos"] == []
     assert "num_videos" not in orjson.loads(data(state="PENDING"))
 
 
 @pytest.mark.parametrize("videos", [None, [{"id": "f", "file_url": "https://files.example/1"}]])
-def test_event_is_kept_in_as_much_memory_as_it_has_bytes(videos):
+def test_event_is_kept_in_as_much_memory_as_it_has_bytes(videos: list[dict[str, str]] | None) -> None:
     tracemalloc.start()
     try:
         made = [data(videos=videos) for _ in range(100)]

@@ -100,30 +100,32 @@ PARAPHRASES = [
 @pytest.mark.parametrize(
     ("text", "kind", "side", "category", "retryable", "operator"), SEEN, ids=[s[0][:40] for s in SEEN]
 )
-def test_what_was_seen_is_recognised(text, kind, side, category, retryable, operator):
+def test_what_was_seen_is_recognised(
+    text: str, kind: str, side: str | None, category: str | None, retryable: bool, operator: bool
+) -> None:
     assert recognise(text) == Failure(kind, side, category, retryable, operator)
 
 
 @pytest.mark.parametrize("text", PARAPHRASES)
-def test_what_only_speaks_of_the_same_is_not_taken_for_it(text):
+def test_what_only_speaks_of_the_same_is_not_taken_for_it(text: str) -> None:
     assert recognise(text) == OTHER
 
 
 @pytest.mark.parametrize("number", range(len(RULES)))
-def test_every_rule_is_needed_for_something_that_was_seen(monkeypatch, number):
+def test_every_rule_is_needed_for_something_that_was_seen(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """A pattern that a change has made match nothing fails here."""
     monkeypatch.setattr(failure, "RULES", RULES[:number] + RULES[number + 1 :])
     assert any(failure._recognise(text)[:3] != expected[:3] for text, *expected in SEEN)
 
 
 @pytest.mark.parametrize(("code", "category"), SUPPORT_CODES.items())
-def test_each_support_code_says_its_category(code, category):
+def test_each_support_code_says_its_category(code: str, category: str) -> None:
     found = recognise(f"We could not do it. Support codes: {code}")
     assert (found.kind, found.category) == ("safety", category)
     assert recognise(f"(support code {code})").category == category
 
 
-def test_of_several_codes_the_first_that_is_known_counts_and_those_unknown_are_told():
+def test_of_several_codes_the_first_that_is_known_counts_and_those_unknown_are_told() -> None:
     text = "Support codes: 99999999, 61493863"
     assert recognise(text).category == "violence"
     assert unknown_codes(text) == ["99999999"]
@@ -131,7 +133,7 @@ def test_of_several_codes_the_first_that_is_known_counts_and_those_unknown_are_t
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
-def test_what_this_service_says_itself_is_recognised_and_no_prompt_is(language):
+def test_what_this_service_says_itself_is_recognised_and_no_prompt_is(language: str) -> None:
     says, not_started, given_up = MESSAGES[language], NOT_STARTED[language], GIVEN_UP[language]
     assert recognise(says["failed_for"].format(prompt="499 CANCELLED, RESOURCE_EXHAUSTED")) == OTHER
     assert recognise(says["failed_unknown"]) == OTHER
@@ -148,7 +150,7 @@ def test_what_this_service_says_itself_is_recognised_and_no_prompt_is(language):
 
 
 @pytest.mark.parametrize("error", [None, "", "Boom", "Ça n'a pas marché"])
-def test_what_is_not_known_is_other(error):
+def test_what_is_not_known_is_other(error: str | None) -> None:
     assert recognise(error) == OTHER
 
 
@@ -158,7 +160,7 @@ PIECES = st.lists(
 
 
 @given(PIECES.map("".join))
-def test_whatever_is_said_is_of_one_kind_and_what_is_shown_of_it_stays_the_same(text):
+def test_whatever_is_said_is_of_one_kind_and_what_is_shown_of_it_stays_the_same(text: str) -> None:
     found = recognise(text)
     assert found.kind in KINDS
     assert (found.category is None) == (found.kind != "safety")
@@ -169,8 +171,8 @@ def test_whatever_is_said_is_of_one_kind_and_what_is_shown_of_it_stays_the_same(
 @pytest.mark.parametrize(
     "piece", ["could not be submitted ", "image ", "Support codes: ", "code ", "project ", "request id: ", "a-"]
 )
-def test_long_text_takes_time_in_proportion_to_its_length(piece):
-    def seconds(size):
+def test_long_text_takes_time_in_proportion_to_its_length(piece: str) -> None:
+    def seconds(size: int) -> float:
         text = (piece * size)[:size]
         began = time.process_time()
         recognise(text)
@@ -201,12 +203,12 @@ def test_long_text_takes_time_in_proportion_to_its_length(piece):
         (None, None),
     ],
 )  # fmt: skip
-def test_request_ids_and_names_of_projects_are_not_shown(error, shown):
+def test_request_ids_and_names_of_projects_are_not_shown(error: str | None, shown: str | None) -> None:
     assert redacted(error) == shown
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
-def test_every_failure_that_there_can_be_has_advice(language):
+def test_every_failure_that_there_can_be_has_advice(language: str) -> None:
     for found in {OTHER, PARTIAL} | {rule.failure for rule in RULES}:
         for category in {None, "unknown", *SUPPORT_CODES.values()} if found.kind == "safety" else {None}:
             assert len(advice(found._replace(category=category), language)) > 20
@@ -214,7 +216,7 @@ def test_every_failure_that_there_can_be_has_advice(language):
     assert not any(re.search(r"\{|\}", text) for text in ADVICE[language].values())
 
 
-def test_page_about_failures_has_every_kind_side_and_category():
+def test_page_about_failures_has_every_kind_side_and_category() -> None:
     page = (Path(__file__).parents[2] / "docs/failures.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \|[^|]*\| (.*?) \| (.*?) \| (.*?) \|$", page, re.MULTILINE)
     assert tuple(kind for kind, *_ in rows) == KINDS

@@ -2,12 +2,15 @@
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from copy import copy
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.estimate import Step
 from app.domain.event import BEFORE_ALL, EventId, Found, LogEvent, Part
 from app.push.follower import Follower
 
@@ -34,12 +37,12 @@ class Table:
         self._check()
         return self.events[-1].event_id if self.events else BEFORE_ALL
 
-    async def after(self, last_id, limit, *, job_id=None, author_id=None):
+    async def after(self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None) -> Part:
         self._check()
         await asyncio.sleep(0)
         return Part(self.events[last_id : last_id + limit], len(self.events) > last_id + limit, 0)
 
-    async def beginning(self, head, count, size):
+    async def beginning(self, head: int, count: int, size: int) -> int:
         return max(0, head - count)
 
     async def look_up(self, number: int) -> Found:
@@ -82,8 +85,8 @@ steps = st.lists(
 
 @settings(max_examples=200)
 @given(steps, st.sampled_from([0.0, 0.001]))
-def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what, settle):
-    async def play():
+def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what: list[Step], settle: float) -> None:
+    async def play() -> None:
         table, hub = Table(), Recorder()
         follower = Follower(
             table, hub, poll=0.001, poll_with_bus=0.003, ring_size=100, ring_max_bytes=1 << 20, settle=settle
@@ -119,7 +122,7 @@ def test_any_mix_of_news_lost_repeated_and_reordered_gives_the_log(what, settle)
     asyncio.run(play())
 
 
-async def follow(table, hub, **options):
+async def follow(table: Table, hub: Recorder, **options: Any) -> tuple[Follower, asyncio.Task[None]]:
     follower = Follower(
         table, hub, **{"poll": 0.001, "poll_with_bus": 3.0, "ring_size": 20_000, "ring_max_bytes": 1 << 30} | options
     )
@@ -127,13 +130,13 @@ async def follow(table, hub, **options):
     return follower, asyncio.create_task(follower.run())
 
 
-async def until(condition):
+async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.001)
 
 
-async def test_memory_keeps_the_newest_events_only():
+async def test_memory_keeps_the_newest_events_only() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, ring_size=3)
     follower.offer([table.commit() for _ in range(5)])
@@ -145,7 +148,7 @@ async def test_memory_keeps_the_newest_events_only():
     assert follower.since(5, 10, job_id="job") == []
 
 
-async def test_start_brings_the_newest_events_into_memory():
+async def test_start_brings_the_newest_events_into_memory() -> None:
     table, hub = Table(), Recorder()
     for _ in range(1300):
         table.commit()
@@ -156,7 +159,7 @@ async def test_start_brings_the_newest_events_into_memory():
     assert follower.since(99, 1, job_id="job") is None
 
 
-async def test_log_that_lost_its_newest_row_while_away_resets_the_streams():
+async def test_log_that_lost_its_newest_row_while_away_resets_the_streams() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub)
     follower.offer([table.commit() for _ in range(3)])
@@ -173,13 +176,13 @@ async def test_log_that_lost_its_newest_row_while_away_resets_the_streams():
     assert hub.seen == [1, 2, 3, 3]
 
 
-async def test_purge_that_overtook_us_resets_the_streams():
+async def test_purge_that_overtook_us_resets_the_streams() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub)
     for _ in range(4):
         table.commit()
 
-    async def purged(last_id, limit, **_):
+    async def purged(last_id: int, limit: int, **_: object) -> Part:
         return Part([e for e in table.events if e.id > max(last_id, 2)], False, 2)
 
     table.after = purged
@@ -188,7 +191,7 @@ async def test_purge_that_overtook_us_resets_the_streams():
     assert follower.last_id == 4
 
 
-async def test_news_after_the_log_was_taken_back_do_not_hide_what_is_missing():
+async def test_news_after_the_log_was_taken_back_do_not_hide_what_is_missing() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub)
     follower.offer([table.commit() for _ in range(3)])
@@ -203,7 +206,7 @@ async def test_news_after_the_log_was_taken_back_do_not_hide_what_is_missing():
     assert hub.resets == 1
 
 
-async def test_row_that_is_another_one_now_resets_the_streams_also_when_nobody_noticed_an_outage():
+async def test_row_that_is_another_one_now_resets_the_streams_also_when_nobody_noticed_an_outage() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub)
     follower.offer([table.commit() for _ in range(3)])
@@ -214,7 +217,7 @@ async def test_row_that_is_another_one_now_resets_the_streams_also_when_nobody_n
     running.cancel()
 
 
-async def test_row_that_was_there_before_the_start_is_known_too():
+async def test_row_that_was_there_before_the_start_is_known_too() -> None:
     table, hub = Table(), Recorder()
     table.commit()
     follower, running = await follow(table, hub)
@@ -225,7 +228,7 @@ async def test_row_that_was_there_before_the_start_is_known_too():
     assert follower.last_id == 1
 
 
-async def test_news_that_contradict_what_was_sent_are_looked_up_before_any_other_is_sent():
+async def test_news_that_contradict_what_was_sent_are_looked_up_before_any_other_is_sent() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll=3600)
     follower.offer([table.commit() for _ in range(3)])
@@ -238,12 +241,12 @@ async def test_news_that_contradict_what_was_sent_are_looked_up_before_any_other
     assert follower.last_id == 4
 
 
-async def test_news_that_contradict_what_was_sent_while_an_event_is_on_its_way_to_the_hub_are_looked_up_first():
+async def test_news_that_contradict_what_was_sent_while_an_event_is_on_its_way_to_the_hub_are_looked_up_first() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll=3600)
     publish = hub.publish
 
-    async def crash_meanwhile(one):
+    async def crash_meanwhile(one: LogEvent) -> None:
         await publish(one)
         if one.id == 3:
             hub.publish = publish
@@ -258,12 +261,12 @@ async def test_news_that_contradict_what_was_sent_while_an_event_is_on_its_way_t
     assert follower.last_id == 4
 
 
-async def test_news_that_contradict_what_was_sent_while_the_log_is_looked_up_are_looked_up_again():
+async def test_news_that_contradict_what_was_sent_while_the_log_is_looked_up_are_looked_up_again() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll=3600)
     look_up = table.look_up
 
-    async def crash_meanwhile(number):
+    async def crash_meanwhile(number: int) -> Found:
         found = await look_up(number)
         table.look_up = look_up
         del table.events[1:]
@@ -280,7 +283,7 @@ async def test_news_that_contradict_what_was_sent_while_the_log_is_looked_up_are
     assert follower.last_id == 4
 
 
-async def test_contradiction_that_the_log_does_not_confirm_changes_nothing():
+async def test_contradiction_that_the_log_does_not_confirm_changes_nothing() -> int:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll=3600)
     follower.offer([table.commit() for _ in range(3)])
@@ -293,7 +296,7 @@ async def test_contradiction_that_the_log_does_not_confirm_changes_nothing():
     assert hub.seen == [1, 2, 3, 4]
 
 
-async def test_news_of_what_was_never_committed_are_forgotten():
+async def test_news_of_what_was_never_committed_are_forgotten() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll=3600, settle=0)
     follower.offer([event(3)])
@@ -304,7 +307,7 @@ async def test_news_of_what_was_never_committed_are_forgotten():
     assert follower.since(2, 1, job_id="job")[0].digits == table.events[2].digits
 
 
-async def test_commits_of_two_writers_told_in_the_wrong_order_need_no_look_into_the_log():
+async def test_commits_of_two_writers_told_in_the_wrong_order_need_no_look_into_the_log() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll=3600, settle=3600)
     first, second, third = (table.commit() for _ in range(3))
@@ -318,7 +321,7 @@ async def test_commits_of_two_writers_told_in_the_wrong_order_need_no_look_into_
     assert hub.seen == [1, 2, 3]
 
 
-async def test_missing_commit_is_waited_for_no_longer_than_it_takes_to_settle():
+async def test_missing_commit_is_waited_for_no_longer_than_it_takes_to_settle() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll=3600, settle=0.01)
     lost = table.commit()
@@ -329,7 +332,7 @@ async def test_missing_commit_is_waited_for_no_longer_than_it_takes_to_settle():
     assert hub.seen[0] == lost.id
 
 
-async def feed(follower, table):
+async def feed(follower: Follower, table: Table) -> NoReturn:
     """Commits without a pause, so that there is always something to hear."""
     while True:
         follower.offer([table.commit()])
@@ -337,7 +340,7 @@ async def feed(follower, table):
 
 
 @pytest.mark.parametrize("connected", [True, False])
-async def test_log_is_read_when_the_bus_comes_and_when_it_goes(connected):
+async def test_log_is_read_when_the_bus_comes_and_when_it_goes(connected: bool) -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll=3600, poll_with_bus=3600)
     table.commit()
@@ -346,7 +349,7 @@ async def test_log_is_read_when_the_bus_comes_and_when_it_goes(connected):
     running.cancel()
 
 
-async def test_log_is_read_rarely_while_the_bus_is_there_and_often_without():
+async def test_log_is_read_rarely_while_the_bus_is_there_and_often_without() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll_with_bus=3600)
     follower.rely_on_bus(True)
@@ -362,7 +365,7 @@ async def test_log_is_read_rarely_while_the_bus_is_there_and_often_without():
     running.cancel()
 
 
-async def test_events_that_are_only_known_to_exist_are_read():
+async def test_events_that_are_only_known_to_exist_are_read() -> None:
     table, hub = Table(), Recorder()
     follower, running = await follow(table, hub, poll=3600)
     table.commit()
@@ -371,7 +374,7 @@ async def test_events_that_are_only_known_to_exist_are_read():
     running.cancel()
 
 
-async def test_news_that_are_not_in_turn_are_kept_up_to_a_number_of_bytes_and_then_read_from_the_log():
+async def test_news_that_are_not_in_turn_are_kept_up_to_a_number_of_bytes_and_then_read_from_the_log() -> None:
     table, hub = Table(), Recorder()
     for _ in range(1000):
         table.commit()
@@ -391,7 +394,7 @@ async def test_news_that_are_not_in_turn_are_kept_up_to_a_number_of_bytes_and_th
     assert (follower._ahead, follower._ahead_bytes) == ({}, 0)
 
 
-async def test_news_that_contradict_the_very_last_event_are_looked_up_too():
+async def test_news_that_contradict_the_very_last_event_are_looked_up_too() -> None:
     table, hub = Table(), Recorder()
     table.commit()
     follower, running = await follow(table, hub, poll=3600)
@@ -401,7 +404,7 @@ async def test_news_that_contradict_the_very_last_event_are_looked_up_too():
     running.cancel()
 
 
-async def test_what_was_sent_already_is_not_read_again_for_being_expected():
+async def test_what_was_sent_already_is_not_read_again_for_being_expected() -> None:
     table, hub = Table(), Recorder()
     table.commit()
     follower, running = await follow(table, hub, poll=3600)
@@ -410,14 +413,14 @@ async def test_what_was_sent_already_is_not_read_again_for_being_expected():
     assert not follower._must_read
 
 
-async def test_digits_are_known_of_what_is_in_memory_and_of_the_last_event_though_it_was_purged():
+async def test_digits_are_known_of_what_is_in_memory_and_of_the_last_event_though_it_was_purged() -> None:
     table, hub = Table(), Recorder()
     committed = [table.commit() for _ in range(5)]
     follower, running = await follow(table, hub, ring_size=2)
     running.cancel()
     assert [follower.digits_of(n) for n in range(1, 7)] == [None, None, None, *(e.digits for e in committed[3:]), None]
 
-    async def nothing(head, count, size):
+    async def nothing(head: int, count: int, size: int) -> int:
         return head
 
     table.beginning = nothing
@@ -426,12 +429,12 @@ async def test_digits_are_known_of_what_is_in_memory_and_of_the_last_event_thoug
     assert [follower.digits_of(n) for n in (4, 5, 6)] == [None, committed[4].digits, None]
 
 
-async def test_log_whose_last_sent_event_was_purged_goes_on_without_a_reset():
+async def test_log_whose_last_sent_event_was_purged_goes_on_without_a_reset() -> None:
     table, hub = Table(), Recorder()
     table.commit()
     follower, running = await follow(table, hub, poll=3600)
 
-    async def purged(number):
+    async def purged(number: int) -> Found:
         return Found(None, number, await table.head())
 
     table.look_up = purged

@@ -24,7 +24,7 @@ OURS = ("hushhushplainsecret", "x")
         "X-Api-Keys", "X-Keys", "X-AccessKeyId", "X-KeyString", "X-Pw", "X-Sess", "X-Tok", "Sec-WebSocket-Protocol",
     ],
 )  # fmt: skip
-def test_header_whose_name_tells_of_a_secret_is_not_kept(name):
+def test_header_whose_name_tells_of_a_secret_is_not_kept(name: str) -> None:
     assert kept([(name, "anything")], OURS) == {}
 
 
@@ -40,7 +40,7 @@ def test_header_whose_name_tells_of_a_secret_is_not_kept(name):
         ("X-Note", "a token, a secret, a password"), ("X-Monkeys", "3"), ("X-Skill", "1"),
     ],
 )  # fmt: skip
-def test_harmless_header_is_kept_as_it_came(name, value):
+def test_harmless_header_is_kept_as_it_came(name: str, value: str) -> None:
     assert kept([(name, value)], OURS) == {name.lower(): value}
 
 
@@ -55,16 +55,16 @@ def test_harmless_header_is_kept_as_it_came(name, value):
         "glpat-abcdefgh", "sk_live_abcdefgh", "xoxb-1-2-abc", "AKIAIOSFODNN7EXAMPLE", "AIzaSyA1234567890abcdefghijk",
     ],
 )  # fmt: skip
-def test_secret_is_not_kept_under_a_harmless_name_either(value):
+def test_secret_is_not_kept_under_a_harmless_name_either(value: str) -> None:
     assert kept([("X-Note", value), ("User-Agent", value)], OURS) == {}
 
 
-def test_other_headers_stay_beside_one_that_is_left_out():
+def test_other_headers_stay_beside_one_that_is_left_out() -> None:
     assert kept([("X-Api-Key", "a"), ("X-Note", "b")], OURS) == {"x-note": "b"}
 
 
 @pytest.mark.parametrize("value", ["@://" + ":" * 8000, "@://" + "a:" * 4000, "eyJ" * 2700, "key" + " " * 8000 + "@"])
-def test_headers_made_to_be_slow_are_looked_through_in_a_moment(value):
+def test_headers_made_to_be_slow_are_looked_through_in_a_moment(value: str) -> None:
     began = time.process_time()
     found = kept([(f"x-{n}", value) for n in range(100)], OURS)
     assert time.process_time() - began < 0.5
@@ -73,7 +73,7 @@ def test_headers_made_to_be_slow_are_looked_through_in_a_moment(value):
 
 
 @pytest.mark.parametrize("value", ["://" + ":" * 8000 + " @", "-eyJaaaaaaaa" * 680, "x" * 8000 + "@", " " * 8000 + "@"])
-def test_long_header_costs_no_more_than_its_length(value):
+def test_long_header_costs_no_more_than_its_length(value: str) -> None:
     began = time.perf_counter()
     kept(((f"x-{number}", value) for number in range(128)), [])
     assert time.perf_counter() - began < 1  # seconds; it took a minute

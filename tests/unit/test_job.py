@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from itertools import combinations, permutations
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ NOW = 1_761_230_000_000_000
 SECOND = 1_000_000
 
 
-def file(key: str, url: str = "https://files/1", **changes) -> VideoFile:
+def file(key: str, url: str = "https://files/1", **changes: Any) -> VideoFile:
     made = VideoFile(
         s3_key=key, filename=key, url=url, path=key, size=1, format="mp4", duration_seconds=8,
         aspect_ratio="16:9", width=1920, height=1080, created_at=NOW,
@@ -24,7 +26,7 @@ def file(key: str, url: str = "https://files/1", **changes) -> VideoFile:
     return replace(made, **changes)
 
 
-def update(status: str, at: int | None = 0, **changes) -> StatusUpdate:
+def update(status: str, at: int | None = 0, **changes: Any) -> StatusUpdate:
     timestamp = None if at is None else NOW + at * SECOND
     return StatusUpdate(job_id="job", status=status, version="v1", timestamp=timestamp, **changes)
 
@@ -33,7 +35,7 @@ def fresh() -> Job:
     return Job("PENDING", "pending", 0)
 
 
-def stored(updates: list[tuple[StatusUpdate, int]]) -> tuple[dict, dict, dict]:
+def stored(updates: list[tuple[StatusUpdate, int]]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """The row, the files and their metadata that these (update, receipt) leave behind."""
     job, row, files, metadata = fresh(), {}, {}, {}
     for one, received_at in updates:
@@ -82,7 +84,7 @@ updates = failures | running | completions
 
 @settings(max_examples=400)
 @given(st.data())
-def test_any_order_and_any_repetition_of_updates_ends_in_the_same_row(data):
+def test_any_order_and_any_repetition_of_updates_ends_in_the_same_row(data: st.DataObject) -> None:
     received = data.draw(st.lists(updates, min_size=1, max_size=6))
     once = [(one, NOW + place) for place, one in enumerate(received)]
     again = data.draw(st.lists(st.sampled_from(once), max_size=6))
@@ -91,7 +93,7 @@ def test_any_order_and_any_repetition_of_updates_ends_in_the_same_row(data):
 
 
 @given(st.lists(updates, min_size=1, max_size=6))
-def test_once_a_video_is_there_no_update_takes_it_away(received):
+def test_once_a_video_is_there_no_update_takes_it_away(received: list[StatusUpdate]) -> None:
     brings = update("completed", 1, has_data=True, files=(file("paid-for"),))
     row, kept, _ = stored([(one, NOW) for one in [*received, brings, *received]])
     assert row["status"] == "COMPLETED"
@@ -108,37 +110,39 @@ def test_once_a_video_is_there_no_update_takes_it_away(received):
         ("failed", "FAILED", 0, "La génération a échoué"),
     ],
 )
-def test_each_status_stores_its_state_progress_and_message(status, state, progress, message):
+def test_each_status_stores_its_state_progress_and_message(
+    status: str, state: str, progress: int, message: str
+) -> None:
     row, _, _ = stored([(update(status), NOW)])
     assert (row["status"], row["progress"], row["message"]) == (state, progress, message)
 
 
-def test_late_webhook_does_not_move_a_video_back():
+def test_late_webhook_does_not_move_a_video_back() -> None:
     job = fresh()
     rules.apply(job, update("completed", 5, has_data=True, files=(file("a"),)), NOW, "fr")
     assert rules.apply(job, update("generating", 9), NOW, "fr") is None
     assert job.state == "COMPLETED"
 
 
-def test_earlier_update_is_stale():
+def test_earlier_update_is_stale() -> None:
     job = fresh()
     rules.apply(job, update("downloading", 5), NOW, "fr")
     assert rules.apply(job, update("generating", 4), NOW, "fr") is None
 
 
-def test_at_equal_times_the_later_stage_wins():
+def test_at_equal_times_the_later_stage_wins() -> None:
     job = fresh()
     rules.apply(job, update("processing", 1), NOW, "fr")
     assert rules.apply(job, update("generating", 1), NOW, "fr") is not None
     assert rules.apply(job, update("processing", 1), NOW, "fr") is None
 
 
-def test_completion_without_data_says_that_files_are_awaited():
+def test_completion_without_data_says_that_files_are_awaited() -> None:
     row, _, _ = stored([(update("completed", 1), NOW)])
     assert row["message"] == "Génération terminée, en attente des fichiers"
 
 
-def test_completion_stores_when_it_was_generated_and_the_usual_model_where_none_is_told():
+def test_completion_stores_when_it_was_generated_and_the_usual_model_where_none_is_told() -> None:
     sent = update("completed", 1, has_data=True, files=(file("a"),), generated_at=NOW - 7 * SECOND)
     row, _, _ = stored([(sent, NOW)])
     assert (row["model"], row["modelVersion"]) == ("veo-2.0-generate-001", "2.0")
@@ -148,7 +152,7 @@ def test_completion_stores_when_it_was_generated_and_the_usual_model_where_none_
     assert row["completedAt"] == moment(NOW + SECOND)
 
 
-def test_stages_of_one_time_have_their_order():
+def test_stages_of_one_time_have_their_order() -> None:
     stages = [
         *(update(status, 1) for status in ("pending", "processing", "generating", "downloading", "completed")),
         update("failed", 1, error="quota"),
@@ -161,7 +165,7 @@ def test_stages_of_one_time_have_their_order():
         assert rules.apply(job, earlier, NOW, "fr") is None
 
 
-def test_completion_with_no_file_ranks_as_a_failure():
+def test_completion_with_no_file_ranks_as_a_failure() -> None:
     nothing = update("completed", 1, has_data=True)
     for other in (update("completed", 1), update("downloading", 1)):
         job = fresh()
@@ -175,18 +179,18 @@ def test_completion_with_no_file_ranks_as_a_failure():
     assert keys[0] == keys[1]
 
 
-def test_full_tie_is_stale():
+def test_full_tie_is_stale() -> None:
     job = fresh()
     assert rules.apply(job, update("failed", 1, error="quota"), NOW, "fr") is not None
     assert rules.apply(job, update("failed", 1, error="quota"), NOW, "fr") is None
 
 
-def test_new_try_after_a_failure_clears_the_error():
+def test_new_try_after_a_failure_clears_the_error() -> None:
     row, _, _ = stored([(update("failed", 1, error="quota"), NOW), (update("generating", 2), NOW)])
     assert (row["status"], row["error"], row["completedAt"]) == ("PROCESSING", None, None)
 
 
-def test_older_completion_only_adds_the_files_that_are_missing():
+def test_older_completion_only_adds_the_files_that_are_missing() -> None:
     newer = update("completed", 9, has_data=True, model="veo-3", files=(file("a", "new"),))
     older = update("completed", 1, has_data=True, model="veo-2", files=(file("a", "old"), file("b", "old")))
     row, kept, _ = stored([(newer, NOW), (older, NOW)])
@@ -194,7 +198,7 @@ def test_older_completion_only_adds_the_files_that_are_missing():
     assert {key: f.url for key, f in kept.items()} == {"a": "new", "b": "old"}
 
 
-def test_completion_without_data_waits_for_its_files():
+def test_completion_without_data_waits_for_its_files() -> None:
     job = fresh()
     change = rules.apply(job, update("completed", 1), NOW, "fr")
     assert (change.columns["status"], change.columns["progress"]) == ("PROCESSING", 95)
@@ -202,7 +206,7 @@ def test_completion_without_data_waits_for_its_files():
     assert change.columns["status"] == "COMPLETED"
 
 
-def test_completion_with_no_video_is_a_failure_that_says_so():
+def test_completion_with_no_video_is_a_failure_that_says_so() -> None:
     row, _, _ = stored([(update("completed", 1, has_data=True), NOW)])
     assert (row["status"], row["error"]) == ("FAILED", "Aucune vidéo n'a été produite")
 
@@ -215,27 +219,27 @@ def test_completion_with_no_video_is_a_failure_that_says_so():
         ({}, "Erreur inconnue lors de la génération"),
     ],
 )
-def test_failure_stores_the_best_reason_there_is(changes, error):
+def test_failure_stores_the_best_reason_there_is(changes: dict[str, str], error: str) -> None:
     assert stored([(update("failed", 1, **changes), NOW)])[0]["error"] == error
 
 
-def test_prompt_with_braces_is_stored_as_it_is():
+def test_prompt_with_braces_is_stored_as_it_is() -> None:
     assert stored([(update("failed", 1, prompt_used="{x} {0}"), NOW)])[0]["error"].endswith('"{x} {0}"')
 
 
-def test_time_too_far_ahead_of_the_clock_is_replaced_by_the_receipt():
+def test_time_too_far_ahead_of_the_clock_is_replaced_by_the_receipt() -> None:
     assert rules.ordering_time(update("pending", 299), NOW) == NOW + 299 * SECOND
     assert rules.ordering_time(update("pending", 301), NOW) == NOW
     assert rules.ordering_time(update("pending", None), NOW) == NOW
 
 
-def test_finished_row_of_another_program_is_not_moved_back():
+def test_finished_row_of_another_program_is_not_moved_back() -> None:
     job = Job("COMPLETED", "completed", 100, position=rules.known_position("COMPLETED", NOW, has_files=True))
     assert rules.apply(job, update("generating", 60), NOW, "fr") is None
 
 
 @pytest.mark.parametrize("state", ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"])
-def test_unfinished_row_of_another_program_takes_any_update(state):
+def test_unfinished_row_of_another_program_takes_any_update(state: str) -> None:
     assert rules.known_position(state, NOW, has_files=False) is None
 
 
@@ -255,15 +259,15 @@ def test_unfinished_row_of_another_program_takes_any_update(state):
         ("FAILED", 0, "failed"),
     ],
 )
-def test_row_of_another_program_is_told_in_the_senders_word(state, progress, word):
+def test_row_of_another_program_is_told_in_the_senders_word(state: str, progress: int, word: str) -> None:
     assert rules.status_word(state, progress) == word
 
 
-def test_every_message_exists_in_both_languages():
+def test_every_message_exists_in_both_languages() -> None:
     assert MESSAGES["fr"].keys() == MESSAGES["en"].keys()
 
 
-def test_file_keeps_the_fields_of_the_latest_completion_that_named_it():
+def test_file_keeps_the_fields_of_the_latest_completion_that_named_it() -> None:
     sent = [
         (update("completed", at, has_data=True, files=(file(key, url),)), NOW)
         for at, key, url in [(1, "a", "first"), (2, "a", "second"), (3, "b", "third")]
@@ -275,7 +279,9 @@ def test_file_keeps_the_fields_of_the_latest_completion_that_named_it():
 
 @settings(max_examples=400)
 @given(st.lists(completions.filter(lambda one: one.files), min_size=1, max_size=6), st.randoms())
-def test_every_order_of_completions_ends_in_the_files_that_the_rule_names(received, chance):
+def test_every_order_of_completions_ends_in_the_files_that_the_rule_names(
+    received: list[StatusUpdate], chance: Random
+) -> None:
     once = [(one, NOW) for one in received]
     shuffled = once * 2
     chance.shuffle(shuffled)
@@ -288,7 +294,7 @@ def test_every_order_of_completions_ends_in_the_files_that_the_rule_names(receiv
         assert replace(found, url=None, size=0) in [replace(f, url=None, size=0) for f in latest]
 
 
-def test_at_equal_times_an_address_and_a_size_beat_their_lack():
+def test_at_equal_times_an_address_and_a_size_beat_their_lack() -> None:
     sent = [
         (update("completed", 1, has_data=True, files=(file("a", url, size=size),)), NOW)
         for url, size in [(None, 0), ("u", 0), (None, 7)]
@@ -298,7 +304,7 @@ def test_at_equal_times_an_address_and_a_size_beat_their_lack():
         assert (kept["a"].url, kept["a"].size) == ("u", 7)
 
 
-def test_at_equal_times_the_completion_that_says_more_tells_of_the_job():
+def test_at_equal_times_the_completion_that_says_more_tells_of_the_job() -> None:
     sent = [
         (update("completed", 1, has_data=True, files=(file("a"),), processing_time=seconds, model=model), NOW)
         for seconds, model in [(None, None), (120.5, "veo-3")]
@@ -308,13 +314,13 @@ def test_at_equal_times_the_completion_that_says_more_tells_of_the_job():
         assert (row["processingTime"], row["model"]) == (120.5, "veo-3")
 
 
-def test_completions_of_one_time_have_their_files_put_together():
+def test_completions_of_one_time_have_their_files_put_together() -> None:
     sent = [(update("completed", 1, has_data=True, files=(file(key),)), NOW) for key in "ab"]
     for order in permutations(sent):
         assert stored(list(order))[1].keys() == {"a", "b"}
 
 
-def test_older_completion_that_adds_no_file_is_stale():
+def test_older_completion_that_adds_no_file_is_stale() -> None:
     job = fresh()
     rules.apply(job, update("completed", 9, has_data=True, files=(file("a", None),)), NOW, "fr")
     assert rules.apply(job, update("completed", 1, has_data=True, files=(file("a"),)), NOW, "fr") is None
@@ -331,12 +337,12 @@ def test_older_completion_that_adds_no_file_is_stale():
         (None, False, "PENDING"),
     ],
 )
-def test_state_that_only_the_site_knows_is_read_as_the_nearest(found, ended, state):
+def test_state_that_only_the_site_knows_is_read_as_the_nearest(found: str | None, ended: bool, state: str) -> None:
     assert rules.state_of(found, ended=ended) == state
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "PROCESSING"])
-def test_files_of_another_program_have_their_place_in_the_order(state):
+def test_files_of_another_program_have_their_place_in_the_order(state: str) -> None:
     def adopted() -> Job:
         known = rules.known_position(state, NOW + 7 * SECOND, has_files=True)
         base = rules.file_key(known.at, "", file("k1")) if known else rules.OLDEST
@@ -351,18 +357,18 @@ def test_files_of_another_program_have_their_place_in_the_order(state):
         assert kept == {"k1": "u8", "k2": "u9"}
 
 
-def test_completion_with_no_file_does_not_fail_a_job_that_has_one():
+def test_completion_with_no_file_does_not_fail_a_job_that_has_one() -> None:
     job = Job("PROCESSING", "generating", 50, has_any=True)
     assert rules.apply(job, update("completed", 9, has_data=True), NOW, "fr") is None
 
 
 @pytest.mark.parametrize("sent", [update("generating"), update("completed"), update("failed", error="quota")])
-def test_unfinished_job_that_has_a_file_is_still_moved_by_what_brings_none(sent):
+def test_unfinished_job_that_has_a_file_is_still_moved_by_what_brings_none(sent: StatusUpdate) -> None:
     job = Job("PENDING", "pending", 0, has_any=True)
     assert rules.apply(job, sent, NOW, "fr") is not None
     assert job.status == sent.status
 
 
-def test_failure_is_cut_to_what_its_column_holds():
+def test_failure_is_cut_to_what_its_column_holds() -> None:
     row, _, _ = stored([(update("failed", 1, error="é" * 100_000), NOW)])
     assert len(row["error"].encode()) < 65_536

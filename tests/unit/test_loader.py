@@ -1,6 +1,7 @@
 """Reads made together: each asker gets its own answer, fresh, and nobody another's error."""
 
 import asyncio
+from collections.abc import Collection
 
 import pytest
 
@@ -17,7 +18,7 @@ class Reads:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def read(self, keys):
+    async def read(self, keys: Collection[str]) -> dict[str, tuple[str, int]]:
         self.batches.append(list(keys))
         value = self.committed
         await self.gate.wait()
@@ -28,7 +29,7 @@ class Reads:
         return {key: (key, value) for key in keys}
 
 
-async def test_those_who_ask_in_one_turn_are_read_for_at_once_and_a_key_only_once():
+async def test_those_who_ask_in_one_turn_are_read_for_at_once_and_a_key_only_once() -> None:
     reads = Reads()
     batched = Loader(reads.read, 10)
     answers = await asyncio.gather(*(batched.get(key) for key in "abcab"))
@@ -36,14 +37,14 @@ async def test_those_who_ask_in_one_turn_are_read_for_at_once_and_a_key_only_onc
     assert reads.batches == [["a", "b", "c"]]
 
 
-async def test_no_batch_is_larger_than_it_may_be():
+async def test_no_batch_is_larger_than_it_may_be() -> None:
     reads = Reads()
     batched = Loader(reads.read, 2)
     await asyncio.gather(*(batched.get(key) for key in "abcde"))
     assert [len(batch) for batch in reads.batches] == [2, 2, 1]
 
 
-async def test_who_asks_while_a_read_is_under_way_gets_one_that_began_later():
+async def test_who_asks_while_a_read_is_under_way_gets_one_that_began_later() -> None:
     reads = Reads()
     batched = Loader(reads.read, 10)
     reads.gate.clear()
@@ -57,14 +58,14 @@ async def test_who_asks_while_a_read_is_under_way_gets_one_that_began_later():
     assert (await early, await late) == (("a", 0), ("a", 1))
 
 
-async def test_one_bad_key_harms_nobody_else():
+async def test_one_bad_key_harms_nobody_else() -> None:
     batched = Loader(Reads().read, 10)
     good, bad = await asyncio.gather(batched.get("a"), batched.get("bad"), return_exceptions=True)
     assert good == ("a", 0)
     assert isinstance(bad, ValueError)
 
 
-async def test_database_that_is_away_is_told_to_all_and_asked_once():
+async def test_database_that_is_away_is_told_to_all_and_asked_once() -> None:
     reads = Reads()
     batched = Loader(reads.read, 10)
     answers = await asyncio.gather(batched.get("a"), batched.get("away"), return_exceptions=True)
@@ -73,7 +74,7 @@ async def test_database_that_is_away_is_told_to_all_and_asked_once():
     assert await batched.get("a") == ("a", 0)
 
 
-async def test_who_leaves_takes_nobody_along():
+async def test_who_leaves_takes_nobody_along() -> None:
     reads = Reads()
     batched = Loader(reads.read, 10)
     reads.gate.clear()

@@ -4,6 +4,7 @@ import copy
 import json
 import time
 from datetime import datetime
+from typing import Any
 
 import orjson
 import pytest
@@ -60,11 +61,11 @@ V2_VIDEO = {
 V3_VIDEO = {"filename": "sunset.mp4", "s3_key": "k/sunset.mp4", "s3_url": "https://files/3", "size_bytes": 5}
 
 
-def body(document: dict) -> bytes:
+def body(document: dict[str, Any]) -> bytes:
     return orjson.dumps(document)
 
 
-def changed(path: str, value: object = ..., document: dict = V1) -> dict:
+def changed(path: str, value: object = ..., document: dict[str, Any] = V1) -> dict[str, Any]:
     """A copy with the field at a.b.0.c set, or taken out."""
     made = copy.deepcopy(document)
     *parents, last = [int(p) if p.isdigit() else p for p in path.split(".")]
@@ -78,28 +79,28 @@ def changed(path: str, value: object = ..., document: dict = V1) -> dict:
     return made
 
 
-def with_video(video: dict, **data) -> dict:
+def with_video(video: dict[str, Any], **data: Any) -> dict[str, Any]:
     return V1 | {"data": {"videos": [video], "success": True} | data}
 
 
-def webhook_of_a_step(**data) -> dict:
+def webhook_of_a_step(**data: Any) -> dict[str, Any]:
     return {"job_id": "j", "status": "generating", "content_type": "video", "data": data}
 
 
-def refused(document: dict) -> list[str]:
+def refused(document: dict[str, Any]) -> list[str]:
     with pytest.raises(InvalidPayloadError) as error:
         payload.parse(body(document))
     return [detail["field"] for detail in error.value.details]
 
 
-def test_the_product_documents_payload_is_v1():
+def test_the_product_documents_payload_is_v1() -> None:
     update = payload.parse(body(V1))
     assert (update.version, update.files[0].s3_key) == ("v1", "/videos/sunset.mp4")
     assert update.files[0].url == "https://files/sunset.mp4"
     assert update.processing_time == 120.5
 
 
-def test_s3_key_and_url_make_it_v2():
+def test_s3_key_and_url_make_it_v2() -> None:
     update = payload.parse(body(with_video(V2_VIDEO)))
     assert (update.version, update.files[0].s3_key, update.files[0].url) == ("v2", "k/sunset.mp4", "https://files/2")
 
@@ -117,11 +118,11 @@ def test_s3_key_and_url_make_it_v2():
         (webhook_of_a_step(videos=[{"s3_key": 1, "duration": 1}]), "v3"),
     ],
 )  # fmt: skip
-def test_version_is_found_by_each_of_its_fields(document, version):
+def test_version_is_found_by_each_of_its_fields(document: dict[str, Any], version: str) -> None:
     assert payload.parse(body(document)).version == version
 
 
-def test_of_two_names_of_a_field_the_newer_counts():
+def test_of_two_names_of_a_field_the_newer_counts() -> None:
     both = V3_VIDEO | {"duration": 8, "duration_seconds": 9, "file_size": 6, "file_path": "p", "file_url": "https://f"}
     file = payload.parse(body(with_video(both))).files[0]
     assert (file.duration_seconds, file.size, file.s3_key, file.url) == (8, 5, "k/sunset.mp4", "https://files/3")
@@ -129,7 +130,7 @@ def test_of_two_names_of_a_field_the_newer_counts():
     assert payload.parse(body(with_video(V2_VIDEO | {"file_url": "https://f"}))).files[0].url == "https://files/2"
 
 
-def test_error_is_told_before_the_message_and_the_message_without_one():
+def test_error_is_told_before_the_message_and_the_message_without_one() -> None:
     sent = {"job_id": "j", "status": "failed", "content_type": "video", "message": "m"}
     assert payload.parse(body(sent)).error == "m"
     assert payload.parse(body(sent | {"error": ""})).error == "m"
@@ -137,12 +138,12 @@ def test_error_is_told_before_the_message_and_the_message_without_one():
 
 
 @pytest.mark.parametrize(("sent", "whole"), [(8, 8), (8.5, 9), ("8.0", 8), ("8s", 8), ("8.4s", 8), (0, 0)])
-def test_v3_duration_is_read_in_all_its_forms(sent, whole):
+def test_v3_duration_is_read_in_all_its_forms(sent: float | str, whole: int) -> None:
     update = payload.parse(body(with_video(V3_VIDEO | {"duration": sent}, user_id="u1")))
     assert (update.version, update.files[0].duration_seconds, update.user_id) == ("v3", whole, "u1")
 
 
-def test_v3_fills_in_what_may_be_missing():
+def test_v3_fills_in_what_may_be_missing() -> None:
     made = payload.parse(body(with_video(V3_VIDEO | {"duration": 8}))).files[0]
     assert (made.format, made.aspect_ratio, made.width, made.height) == ("mp4", "16:9", 1920, 1080)
     assert made.url == "https://files/3"
@@ -173,7 +174,9 @@ NULLS = dict.fromkeys(["format", "aspect_ratio", "dimensions", "created_at", "ur
         ),
     ],
 )  # fmt: skip
-def test_null_is_as_good_as_nothing_where_a_field_may_be_missing(video, version, file):
+def test_null_is_as_good_as_nothing_where_a_field_may_be_missing(
+    video: dict[str, Any], version: str, file: tuple[int | str, ...]
+) -> None:
     update = payload.parse(body(with_video(video, user_id=None) if version == "v3" else with_video(video)))
     made = update.files[0]
     assert update.version == version
@@ -194,11 +197,11 @@ def test_null_is_as_good_as_nothing_where_a_field_may_be_missing(video, version,
         (V1["data"]["videos"][0] | {"file_path": None}, "file_path"),
     ],
 )
-def test_null_where_a_field_is_required_is_refused_by_its_name(video, field):
+def test_null_where_a_field_is_required_is_refused_by_its_name(video: dict[str, Any], field: str) -> None:
     assert refused(with_video(video)) == [f"data.videos.0.{field}"]
 
 
-def test_v3_failure_brings_its_own_error():
+def test_v3_failure_brings_its_own_error() -> None:
     update = payload.parse(body({"job_id": "j", "status": "failed", "content_type": "video", "error": "quota"}))
     assert (update.version, update.error) == ("v3", "quota")
 
@@ -206,12 +209,12 @@ def test_v3_failure_brings_its_own_error():
 @pytest.mark.parametrize(
     ("sent", "user_id"), [(None, None), ("", None), ("é" * 191, "é" * 191), (5, "5"), (2**63, "9223372036854775808")]
 )
-def test_owner_is_a_text_or_a_whole_number_or_nobody(sent, user_id):
+def test_owner_is_a_text_or_a_whole_number_or_nobody(sent: int | str | None, user_id: str | None) -> None:
     for document in (changed("data.user_id", sent), webhook_of_a_step(user_id=sent)):
         assert payload.parse(body(document)).user_id == user_id
 
 
-def test_owner_of_an_unfinished_job_must_be_one_too():
+def test_owner_of_an_unfinished_job_must_be_one_too() -> None:
     assert refused(webhook_of_a_step(user_id={"a": 1})) == ["data.user_id"]
 
 
@@ -233,11 +236,11 @@ CONFIG = {"aspect_ratio": "9:16", "duration_seconds": 5, "person_generation": "D
         ({"metadata": {"config_used": "x"}, "prompt": None}, {"prompt": ""}),
     ],
 )  # fmt: skip
-def test_order_of_a_job_is_read_from_what_fits(data, order):
+def test_order_of_a_job_is_read_from_what_fits(data: dict[str, Any], order: dict[str, Any]) -> None:
     assert payload.order(body(webhook_of_a_step(**data))) == order
 
 
-def test_status_is_read_in_any_case():
+def test_status_is_read_in_any_case() -> None:
     assert payload.parse(body(changed("status", "COMPLETED"))).status == "completed"
 
 
@@ -282,7 +285,7 @@ def test_status_is_read_in_any_case():
         ("data.user_id", "x" * 192, "data.user_id"),
     ],
 )
-def test_wrong_field_is_named_as_the_sender_wrote_it(path, value, field):
+def test_wrong_field_is_named_as_the_sender_wrote_it(path: str, value: object, field: str) -> None:
     assert field in refused(changed(path, value))
 
 
@@ -296,7 +299,7 @@ def test_wrong_field_is_named_as_the_sender_wrote_it(path, value, field):
         ("data.videos", V1["data"]["videos"] * 101, "data.videos: must have at most 100 items"),
     ],
 )
-def test_wrong_field_is_told_in_the_words_of_json(path, value, sentence):
+def test_wrong_field_is_told_in_the_words_of_json(path: str, value: object, sentence: str) -> None:
     with pytest.raises(InvalidPayloadError) as error:
         payload.parse(body(changed(path, value)))
     assert str(error.value) == sentence
@@ -305,7 +308,7 @@ def test_wrong_field_is_told_in_the_words_of_json(path, value, sentence):
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"[]", b"null", b"NaN", b"\xff\xfe", b'{"a": 1,}', b'{"a":' + b"[" * 100_000 + b"NaN"]
 )
-def test_what_is_not_a_json_object_is_refused_with_a_sentence(raw):
+def test_what_is_not_a_json_object_is_refused_with_a_sentence(raw: bytes) -> None:
     with pytest.raises(InvalidPayloadError) as error:
         payload.parse(raw)
     assert str(error.value)
@@ -317,7 +320,9 @@ def test_what_is_not_a_json_object_is_refused_with_a_sentence(raw):
     st.sampled_from([(b"[", b"]", 0), (b'{"x":', b"}", 0), (b"[[],", b"]", 1)]),
     st.sampled_from([b"error", b"message", b"unknown"]),
 )
-def test_body_is_read_to_the_depth_allowed_and_refused_beyond_it(max_depth, depth, brackets, field):
+def test_body_is_read_to_the_depth_allowed_and_refused_beyond_it(
+    max_depth: int, depth: int, brackets: tuple[bytes, bytes, int], field: bytes
+) -> None:
     opened, closed, beside = brackets
     inner = opened * depth + b"1" + closed * depth
     raw = b'{"job_id":"j","status":"failed","content_type":"video","%b":%b}' % (field, inner)
@@ -353,13 +358,15 @@ def test_body_is_read_to_the_depth_allowed_and_refused_beyond_it(max_depth, dept
         (b"{", None),
     ],
 )
-def test_what_an_invalid_webhook_names_legibly_is_told_with_its_refusal(raw, named):
+def test_what_an_invalid_webhook_names_legibly_is_told_with_its_refusal(
+    raw: bytes, named: tuple[str | None, str | None, str | None] | None
+) -> None:
     with pytest.raises(InvalidPayloadError) as error:
         payload.parse(raw)
     assert error.value.named == named
 
 
-def test_time_without_a_zone_is_utc():
+def test_time_without_a_zone_is_utc() -> None:
     naive = payload.parse(body(changed("timestamp", "2025-10-23T14:30:00.123456")))
     assert naive.timestamp == microseconds(datetime.fromisoformat("2025-10-23T14:30:00.123456+00:00"))
     shifted = payload.parse(body(changed("timestamp", "2025-10-23T16:30:00.123456+02:00")))
@@ -375,7 +382,7 @@ def test_time_without_a_zone_is_utc():
         "2025-10-23T14:30Z", 1761229800, 1761229800.0, "1761229800", 1761229800000, "1761229800000",
     ],
 )  # fmt: skip
-def test_time_is_read_however_senders_write_it(path, sent):
+def test_time_is_read_however_senders_write_it(path: str, sent: float | str) -> None:
     update = payload.parse(body(changed(path, sent)))
     assert (update.timestamp, update.generated_at, update.files[0].created_at) == (1761229800_000_000,) * 3
 
@@ -383,13 +390,13 @@ def test_time_is_read_however_senders_write_it(path, sent):
 @pytest.mark.parametrize(
     ("sent", "year"), [(2_100_000_000, 2036), ("4102444800", 2100), (2_100_000_000_000, 2036), (31_536_000_000, 1971)]
 )
-def test_seconds_and_milliseconds_since_1970_are_told_apart(sent, year):
+def test_seconds_and_milliseconds_since_1970_are_told_apart(sent: int | str, year: int) -> None:
     assert moment(payload.parse(body(changed("timestamp", sent))).timestamp).year == year
 
 
 @pytest.mark.parametrize("path", ["timestamp", "data.generated_at", "data.videos.0.created_at"])
 @pytest.mark.parametrize("sent", ["", " ", None])
-def test_empty_text_is_no_time(path, sent):
+def test_empty_text_is_no_time(path: str, sent: str | None) -> None:
     update = payload.parse(body(changed(path, sent)))
     found = (update.timestamp, update.generated_at, update.files[0].created_at)
     assert sorted(map(bool, found)) == [False, True, True]
@@ -409,7 +416,7 @@ ODD = [None, True, [], ["x"], {"a": 1}, "x", "", "yesterday", -1, -0.003, 1e300,
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("value", ODD, ids=repr)
-def test_paid_video_is_never_refused_for_what_only_describes_it(path, value):
+def test_paid_video_is_never_refused_for_what_only_describes_it(path: str, value: object) -> None:
     document = changed(path, value)
     update = payload.parse(body(document))
     assert update.files[0].s3_key == "/videos/sunset.mp4"
@@ -428,7 +435,7 @@ def test_paid_video_is_never_refused_for_what_only_describes_it(path, value):
         ("download_time", 0, 0.0), ("generation_time", "long", None), ("generation_time", 10_000_001, None),
     ],
 )  # fmt: skip
-def test_description_is_mended_where_it_can_be(name, sent, taken):
+def test_description_is_mended_where_it_can_be(name: str, sent: bool | float | str, taken: float | str | None) -> None:
     update = payload.parse(body(changed(f"data.metadata.{name}", sent)))
     field = {"model_name": "model"}.get(name, name)
     assert getattr(update, field) == taken
@@ -439,7 +446,7 @@ HALF = json.dumps("caf\u00e9 " + chr(0xD83D)).encode()
 
 @pytest.mark.parametrize("odd", [b"NaN", b"-Infinity", b"1e400", HALF, b'"\xff"', b'"a\nb"', b"9" * 5000])
 @pytest.mark.parametrize("name", ["processing_time", "prompt_used", "model_name", "seed"])
-def test_paid_video_is_not_refused_for_what_json_does_not_have_in_its_description(name, odd):
+def test_paid_video_is_not_refused_for_what_json_does_not_have_in_its_description(name: str, odd: bytes) -> None:
     raw = body(changed(f"data.metadata.{name}", "ODD")).replace(b'"ODD"', odd)
     update = payload.parse(raw)
     assert update.files[0].s3_key == "/videos/sunset.mp4"
@@ -451,22 +458,22 @@ def test_paid_video_is_not_refused_for_what_json_does_not_have_in_its_descriptio
         assert order["prompt"] == "caf\u00e9 \ufffd"
 
 
-def test_half_an_emoji_in_the_name_of_a_description_is_mended_too():
+def test_half_an_emoji_in_the_name_of_a_description_is_mended_too() -> None:
     raw = body(changed("data.metadata.ODD", 1)).replace(b'"ODD"', HALF)
     assert payload.parse(raw).metadata["caf\u00e9 \ufffd"] == 1
 
 
-def test_body_that_begins_with_a_byte_order_mark_is_read():
+def test_body_that_begins_with_a_byte_order_mark_is_read() -> None:
     assert payload.parse(b"\xef\xbb\xbf" + body(V1)).files
 
 
-def test_name_of_the_model_is_cut_to_what_its_column_holds():
+def test_name_of_the_model_is_cut_to_what_its_column_holds() -> None:
     update = payload.parse(body(changed("data.metadata", {"model_name": "m" * 500, "model_version": "9" * 500})))
     assert (update.model, update.model_version) == ("m" * 191, "9" * 191)
 
 
 @pytest.mark.parametrize("name", ["file_path", "filename", "format"])
-def test_name_or_key_that_is_no_text_is_refused_and_not_altered(name):
+def test_name_or_key_that_is_no_text_is_refused_and_not_altered(name: str) -> None:
     raw = body(changed(f"data.videos.0.{name}", "ODD")).replace(b'"ODD"', HALF)
     with pytest.raises(InvalidPayloadError, match=name):
         payload.parse(raw)
@@ -481,7 +488,9 @@ def test_name_or_key_that_is_no_text_is_refused_and_not_altered(name):
         *((V3_VIDEO | {"duration": 8}, name) for name in ("s3_url", "url", "file_url", "file_path", "aspect_ratio")),
     ],
 )  # fmt: skip
-def test_paid_video_is_taken_though_its_address_path_or_ratio_is_none(video, name, odd):
+def test_paid_video_is_taken_though_its_address_path_or_ratio_is_none(
+    video: dict[str, Any], name: str, odd: bytes
+) -> None:
     if name == "aspect_ratio" and odd == b"NaN" and "size_bytes" not in video:
         return  # that is null, so it is missing, and required
     raw = body(with_video(video | {name: "ODD"})).replace(b'"ODD"', odd)
@@ -492,26 +501,26 @@ def test_paid_video_is_taken_though_its_address_path_or_ratio_is_none(video, nam
 
 
 @pytest.mark.parametrize("name", ["file_size", "duration_seconds"])
-def test_size_or_duration_that_is_no_number_is_refused(name):
+def test_size_or_duration_that_is_no_number_is_refused(name: str) -> None:
     raw = body(changed(f"data.videos.0.{name}", "ODD")).replace(b'"ODD"', b"NaN")
     with pytest.raises(InvalidPayloadError, match=name):
         payload.parse(raw)
 
 
-def test_owner_that_is_no_text_is_refused_and_not_altered():
+def test_owner_that_is_no_text_is_refused_and_not_altered() -> None:
     with pytest.raises(InvalidPayloadError, match="user_id"):
         payload.parse(body(changed("data.user_id", "ODD")).replace(b'"ODD"', HALF))
 
 
 @pytest.mark.parametrize("said", [False, 0, "false", "False"])
-def test_no_success_is_understood_however_it_is_written(said):
+def test_no_success_is_understood_however_it_is_written(said: bool | int | str) -> None:
     update = payload.parse(body(changed("data.success", said)))
     assert (update.has_data, update.files) == (True, ())
     assert payload.parse(body(V1 | {"has_data": said, "data": {"success": said}})).has_data
 
 
 @pytest.mark.parametrize("said", [True, 1, "true", "True"])
-def test_success_is_understood_however_it_is_written(said):
+def test_success_is_understood_however_it_is_written(said: bool | int | str) -> None:
     assert payload.parse(body(changed("data.success", said) | {"has_data": said})).files
 
 
@@ -525,55 +534,57 @@ def test_success_is_understood_however_it_is_written(said):
         (V2_VIDEO | {"file_path": 5}, "k/sunset.mp4"),
     ],
 )
-def test_path_of_a_file_is_the_senders_and_its_key_the_buckets(video, path):
+def test_path_of_a_file_is_the_senders_and_its_key_the_buckets(video: dict[str, Any], path: str) -> None:
     file = payload.parse(body(with_video(video))).files[0]
     assert (file.s3_key, file.path) == ("k/sunset.mp4", path)
 
 
-def test_files_are_taken_even_beside_has_data_false():
+def test_files_are_taken_even_beside_has_data_false() -> None:
     assert payload.parse(body(changed("has_data", value=False))).files
 
 
-def test_completion_without_data_has_none():
+def test_completion_without_data_has_none() -> None:
     update = payload.parse(body(V1 | {"has_data": False, "data": None}))
     assert (update.has_data, update.files) == (False, ())
 
 
-def test_unsuccessful_completion_brings_no_file():
+def test_unsuccessful_completion_brings_no_file() -> None:
     update = payload.parse(body(changed("data.success", value=False)))
     assert (update.has_data, update.files) == (True, ())
 
 
 @pytest.mark.parametrize("has_data", [True, False, None])
 @pytest.mark.parametrize("data", [{"success": False}, {"success": False, "videos": []}])
-def test_unsuccessful_completion_waits_for_no_files_whatever_it_says_of_its_data(has_data, data):
+def test_unsuccessful_completion_waits_for_no_files_whatever_it_says_of_its_data(
+    has_data: bool | None, data: dict[str, Any]
+) -> None:
     update = payload.parse(body(V1 | {"has_data": has_data, "data": data, "error": "quota"}))
     assert (update.has_data, update.files, update.error) == (True, (), "quota")
 
 
-def test_refusal_of_a_long_body_is_short():
+def test_refusal_of_a_long_body_is_short() -> None:
     with pytest.raises(InvalidPayloadError) as error:
         payload.parse(body(changed("data.videos", [{"x" * 5000: 1}] * 90)))
     assert len(error.value.details) == 20
 
 
-def test_same_key_twice_in_one_payload_is_one_file():
+def test_same_key_twice_in_one_payload_is_one_file() -> None:
     video = V1["data"]["videos"][0]
     assert len(payload.parse(body(changed("data.videos", [video, video]))).files) == 1
 
 
-def key(document: dict, webhook_id: str | None = None) -> str:
+def key(document: dict[str, Any], webhook_id: str | None = None) -> str:
     raw = body(document)
     return payload.dedup_key(webhook_id, payload.parse(raw), raw)
 
 
-def test_same_webhook_is_told_by_its_id_first():
+def test_same_webhook_is_told_by_its_id_first() -> None:
     assert key(V1, "msg_1") == key(changed("status", "failed"), "msg_1")
     assert key(V1, "msg_1") != key(V1, "msg_2")
     assert key(V1, "msg_1") != key(V1)
 
 
-def test_without_an_id_what_the_webhook_says_tells():
+def test_without_an_id_what_the_webhook_says_tells() -> None:
     assert key(V1) == key(changed("environment", "production"))
     assert key(V1) == key(changed("timestamp", "2025-10-23T16:30:00+02:00"))
     assert key(V1) == key(dict(reversed(V1.items())))
@@ -602,12 +613,12 @@ def test_without_an_id_what_the_webhook_says_tells():
         ("status", "failed"),
     ],
 )
-def test_two_webhooks_of_one_second_that_say_different_things_are_two(path, value):
+def test_two_webhooks_of_one_second_that_say_different_things_are_two(path: str, value: object) -> None:
     other = changed(path, value) if path != "has_data" else V1 | {"has_data": False, "data": None}
     assert key(V1) != key(other)
 
 
-def test_order_of_files_and_the_version_of_the_payload_make_no_other_webhook():
+def test_order_of_files_and_the_version_of_the_payload_make_no_other_webhook() -> None:
     video = V1["data"]["videos"][0]
     other = video | {"file_path": "/videos/b.mp4"}
     assert key(with_video(video) | {"data": {"videos": [video, other]}}) == key(
@@ -616,7 +627,7 @@ def test_order_of_files_and_the_version_of_the_payload_make_no_other_webhook():
     assert key(V1) == key(V1 | {"error": None})
 
 
-def test_answer_of_the_backend_is_never_the_same_as_what_it_sent():
+def test_answer_of_the_backend_is_never_the_same_as_what_it_sent() -> None:
     update = payload.parse(body(V1))
     assert payload.dedup_key(None, update, b"", asked=True) != payload.dedup_key(None, update, b"")
 
@@ -635,7 +646,7 @@ fields = ["job_id", "status", "content_type", "timestamp", "has_data", "data", "
 @given(
     st.dictionaries(st.sampled_from(fields), json_values), st.sampled_from(["data", "data.metadata", "data.videos.0"])
 )
-def test_no_body_does_anything_but_parse_or_be_refused(changes, where):
+def test_no_body_does_anything_but_parse_or_be_refused(changes: dict[str, Any], where: str) -> None:
     try:
         raw = body(V1 | changes)
         nested = body(changed(where, changes))
@@ -648,7 +659,7 @@ def test_no_body_does_anything_but_parse_or_be_refused(changes, where):
             assert error.details
 
 
-def test_what_our_own_code_stumbles_over_is_kept_as_invalid_and_names_its_job(monkeypatch):
+def test_what_our_own_code_stumbles_over_is_kept_as_invalid_and_names_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """A 500 would keep nothing of a paid video."""
     monkeypatch.setattr(payload, "_upgrade", lambda _document: 1 // 0)
     with pytest.raises(payload.InvalidPayloadError, match="cannot be read \\(ZeroDivisionError\\)") as caught:
@@ -656,7 +667,7 @@ def test_what_our_own_code_stumbles_over_is_kept_as_invalid_and_names_its_job(mo
     assert caught.value.named.job_id == "j1"
 
 
-def test_duration_with_much_white_space_costs_no_more_than_its_length():
+def test_duration_with_much_white_space_costs_no_more_than_its_length() -> None:
     sent = with_video(V3_VIDEO | {"duration": "8" + " " * 30_000 + "x"})
     began = time.perf_counter()
     assert refused(sent) == ["data.videos.0.duration"]
@@ -664,7 +675,9 @@ def test_duration_with_much_white_space_costs_no_more_than_its_length():
 
 
 @pytest.mark.parametrize("many", [b"[%b{}]", b"[%b[]]", b"[%b0]", b'{%b"":0}', b"[%bNaN]"])
-def test_more_values_than_allowed_are_refused_before_they_are_read(many, monkeypatch):
+def test_more_values_than_allowed_are_refused_before_they_are_read(
+    many: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     value = many[:-1].rpartition(b"%b")[2]
     raw = b'{"job_id":"j","status":"failed","content_type":"video","x":' + many % ((value + b",") * 1000) + b"}"
     assert payload.parse(raw, max_values=2100).job_id == "j"
@@ -677,7 +690,7 @@ def test_more_values_than_allowed_are_refused_before_they_are_read(many, monkeyp
 
 
 @pytest.mark.parametrize("text", ["a, b, " * 1000, '\\",[{' * 1000, "\\", '"', '\\"' * 999 + "\\"])
-def test_commas_and_brackets_of_a_text_are_no_values(text):
+def test_commas_and_brackets_of_a_text_are_no_values(text: str) -> None:
     sent = {"job_id": "j", "status": "failed", "content_type": "video", "error": text, "x": [text]}
     assert payload.parse(body(sent), max_values=20).error == text
 
@@ -688,14 +701,14 @@ def test_commas_and_brackets_of_a_text_are_no_values(text):
         lambda inner: st.lists(inner, max_size=9) | st.dictionaries(st.text(max_size=3), inner, max_size=9),
     )
 )
-def test_count_of_values_is_never_less_than_they_are_and_at_most_twice_as_many(value):
+def test_count_of_values_is_never_less_than_they_are_and_at_most_twice_as_many(value: object) -> None:
     raw, count = orjson.dumps(value), _count(value)
     assert not lenient.has_more_values(raw, 2 * count)
     if count > 1:
         assert lenient.has_more_values(raw, count - 2)
 
 
-def _count(value) -> int:
+def _count(value: object) -> int:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + sum(map(_count, inner))
 
@@ -703,16 +716,16 @@ def _count(value) -> int:
 @pytest.mark.parametrize(
     ("path", "most"), [("file_size", 2**63 - 1), ("dimensions.width", 2**31 - 1), ("dimensions.height", 2**31 - 1)]
 )
-def test_size_that_no_column_holds_is_refused_by_its_field(path, most):
+def test_size_that_no_column_holds_is_refused_by_its_field(path: str, most: int) -> None:
     assert payload.parse(body(changed(f"data.videos.0.{path}", most)))
     assert refused(changed(f"data.videos.0.{path}", most + 1)) == [f"data.videos.0.{path}"]
 
 
-def test_ratio_that_is_too_long_is_cut_since_it_only_describes():
+def test_ratio_that_is_too_long_is_cut_since_it_only_describes() -> None:
     assert payload.parse(body(changed("data.videos.0.aspect_ratio", "1" * 300))).files[0].aspect_ratio == "1" * 191
 
 
-def test_key_that_tells_webhooks_apart_has_32_hex_digits_whatever_it_is_made_of():
+def test_key_that_tells_webhooks_apart_has_32_hex_digits_whatever_it_is_made_of() -> None:
     sent = body(V1)
     update = payload.parse(sent)
     keys = {
@@ -730,7 +743,7 @@ def test_key_that_tells_webhooks_apart_has_32_hex_digits_whatever_it_is_made_of(
     ("files", "each", "kept"),
     [(1, 4 * 2**20, True), (4, 2**20, True), (1, 4 * 2**20 + 1, False), (4, 2**20 + 1, False)],
 )
-def test_metadata_is_kept_until_its_copies_are_more_than_a_packet_may_hold(files, each, kept):
+def test_metadata_is_kept_until_its_copies_are_more_than_a_packet_may_hold(files: int, each: int, kept: bool) -> None:
     metadata = {"note": "x" * (each - len(orjson.dumps({"note": ""})))}
     videos = [V2_VIDEO | {"s3_key": f"k/{n}"} for n in range(files)]
     update = payload.parse(body(V1 | {"data": {"videos": videos, "metadata": metadata}}))
@@ -749,6 +762,6 @@ def test_metadata_is_kept_until_its_copies_are_more_than_a_packet_may_hold(files
         ({"duration_seconds": -1}, False),
     ],
 )
-def test_of_what_was_ordered_a_job_has_what_its_columns_hold(told, kept):
+def test_of_what_was_ordered_a_job_has_what_its_columns_hold(told: dict[str, Any], kept: bool) -> None:
     metadata = {"prompt_used": "sea", "config_used": told}
     assert payload.order(body({"data": {"metadata": metadata}})) == {"prompt": "sea"} | (told if kept else {})

@@ -86,7 +86,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("section", "row"), ROWS, ids=[f"{section}: {row[0][:60]}" for section, row in ROWS])
-def test_promise_is_held_by_a_test_that_is_there(section, row):
+def test_promise_is_held_by_a_test_that_is_there(section: str, row: list[str]) -> None:
     listed = HELD_BY.get(section)
     if listed is None:
         # A row without a test of its own is one of those above it.
@@ -99,7 +99,7 @@ def test_promise_is_held_by_a_test_that_is_there(section, row):
     assert set(names) <= known()
 
 
-def test_no_test_is_named_for_a_promise_that_is_gone():
+def test_no_test_is_named_for_a_promise_that_is_gone() -> None:
     for section, listed in HELD_BY.items():
         rows = [row[0] for row in sections()[section]]
         assert [start for start in listed if not any(row.startswith(start) for row in rows)] == []
@@ -107,7 +107,7 @@ def test_no_test_is_named_for_a_promise_that_is_gone():
     assert set(HELD_BY) | set(READ_WHOLE) <= set(sections())
 
 
-def test_every_test_that_the_document_names_is_there():
+def test_every_test_that_the_document_names_is_there() -> None:
     assert set(_NAME.findall(DOCUMENT.read_text())) - known() == set()
 
 
@@ -118,7 +118,7 @@ _DATES = {
 }  # fmt: skip
 
 
-def test_the_wall_clock_is_asked_only_where_a_date_is_meant():
+def test_the_wall_clock_is_asked_only_where_a_date_is_meant() -> None:
     asking = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "app").rglob("*.py")

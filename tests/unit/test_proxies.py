@@ -12,39 +12,39 @@ from app.auth.proxies import FailureLimit, client_address, parse_networks
 PROXIES = parse_networks("10.0.0.0/8, 2001:db8:aaaa::/48, 192.0.2.9")
 
 
-def test_the_header_of_a_peer_that_is_no_proxy_is_not_believed():
+def test_the_header_of_a_peer_that_is_no_proxy_is_not_believed() -> None:
     assert client_address("198.51.100.1", "203.0.113.5", PROXIES) == "198.51.100.1"
     assert client_address("10.0.0.1", "203.0.113.5", ()) == "10.0.0.1"
 
 
-def test_a_proxy_without_the_header_is_the_client():
+def test_a_proxy_without_the_header_is_the_client() -> None:
     assert client_address("10.0.0.1", None, PROXIES) == "10.0.0.1"
     assert client_address("10.0.0.1", "", PROXIES) == "10.0.0.1"
 
 
-def test_behind_proxies_the_nearest_address_that_is_no_proxy_is_the_client():
+def test_behind_proxies_the_nearest_address_that_is_no_proxy_is_the_client() -> None:
     assert client_address("10.0.0.1", "203.0.113.5", PROXIES) == "203.0.113.5"
     assert client_address("10.0.0.1", "203.0.113.5, 192.0.2.9,10.1.1.1", PROXIES) == "203.0.113.5"
     assert client_address("2001:db8:aaaa::1", "2001:db8:bbbb::7, 10.1.1.1", PROXIES) == "2001:db8:bbbb::7"
 
 
-def test_what_the_client_wrote_into_the_header_itself_is_not_reached():
+def test_what_the_client_wrote_into_the_header_itself_is_not_reached() -> None:
     assert client_address("10.0.0.1", "1.1.1.1, 10.0.0.7, 203.0.113.5, 10.1.1.1", PROXIES) == "203.0.113.5"
     assert client_address("10.0.0.1", "nonsense, 203.0.113.5", PROXIES) == "203.0.113.5"
 
 
-def test_where_all_are_proxies_the_farthest_is_the_client():
+def test_where_all_are_proxies_the_farthest_is_the_client() -> None:
     assert client_address("10.0.0.1", "10.0.0.3, 10.0.0.2", PROXIES) == "10.0.0.3"
 
 
-def test_no_more_than_thirty_entries_are_walked_however_long_the_header_is():
+def test_no_more_than_thirty_entries_are_walked_however_long_the_header_is() -> None:
     chain = [f"10.0.{number // 200}.{number % 200}" for number in range(10_000)]
     assert client_address("10.0.0.1", ", ".join(["203.0.113.5", *chain[:29]]), PROXIES) == "203.0.113.5"
     assert client_address("10.0.0.1", ", ".join(["203.0.113.5", *chain[:30]]), PROXIES) == chain[0]
     assert client_address("10.0.0.1", ",".join(["203.0.113.5", *chain]), PROXIES) == chain[-30]
 
 
-def test_a_long_header_costs_what_thirty_entries_cost(monkeypatch):
+def test_a_long_header_costs_what_thirty_entries_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at = []
     real = proxies._address
     monkeypatch.setattr(proxies, "_address", lambda text: looked_at.append(text) or real(text))
@@ -76,7 +76,7 @@ def test_a_long_header_costs_what_thirty_entries_cost(monkeypatch):
         "9" * 100_000,
     ],
 )
-def test_what_is_no_address_ends_the_walk_at_the_proxy_that_passed_it_on(entry):
+def test_what_is_no_address_ends_the_walk_at_the_proxy_that_passed_it_on(entry: str) -> None:
     assert client_address("10.0.0.1", f"203.0.113.5, {entry}, 10.0.0.2", PROXIES) == "10.0.0.2"
 
 
@@ -92,21 +92,21 @@ def test_what_is_no_address_ends_the_walk_at_the_proxy_that_passed_it_on(entry):
         ("fe80::1%eth0", "fe80::1"),
     ],
 )
-def test_ports_zones_and_spellings_do_not_make_another_client(entry, address):
+def test_ports_zones_and_spellings_do_not_make_another_client(entry: str, address: str) -> None:
     assert client_address("10.0.0.1", entry, PROXIES) == address
     assert client_address(entry, None, PROXIES) == address
 
 
-def test_a_proxy_is_known_by_its_mapped_address_and_port_too():
+def test_a_proxy_is_known_by_its_mapped_address_and_port_too() -> None:
     assert client_address("::ffff:10.0.0.1", "203.0.113.5, [::ffff:10.0.0.2]:8080", PROXIES) == "203.0.113.5"
 
 
-def test_a_peer_without_an_address_is_left_as_it_is():
+def test_a_peer_without_an_address_is_left_as_it_is() -> None:
     assert client_address("", "203.0.113.5", PROXIES) == ""
     assert client_address("unix:", "203.0.113.5", parse_networks("0.0.0.0/0, ::/0")) == "unix:"
 
 
-def test_networks_are_read_with_and_without_prefix_and_mapped_ones_as_ipv4():
+def test_networks_are_read_with_and_without_prefix_and_mapped_ones_as_ipv4() -> None:
     assert parse_networks("") == parse_networks(" , ") == ()
     assert parse_networks(" 10.0.0.0/8,127.0.0.1 ,::1, ::ffff:10.0.0.0/104") == (
         ipaddress.ip_network("10.0.0.0/8"),
@@ -119,7 +119,7 @@ def test_networks_are_read_with_and_without_prefix_and_mapped_ones_as_ipv4():
 @pytest.mark.parametrize(
     "wrong", ["proxy.example", "10.0.0.5/8", "10.0.0.0/33", "10.0.0.0 127.0.0.1", "1.2.3.4:5", "é"]
 )
-def test_a_network_that_is_none_is_named_in_one_sentence(wrong):
+def test_a_network_that_is_none_is_named_in_one_sentence(wrong: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_networks(f"127.0.0.1, {wrong}")
     assert str(caught.value) == f"{wrong!r} is no network like 10.0.0.0/8 or 2001:db8::/32, and no address"
@@ -130,7 +130,7 @@ def test_a_network_that_is_none_is_named_in_one_sentence(wrong):
     entries=st.lists(st.one_of(st.ip_addresses().map(str), st.text(st.characters(codec=None), max_size=20))),
     client=st.ip_addresses(v=4).filter(lambda a: not any(a in n for n in PROXIES)).map(str),
 )
-def test_nothing_a_client_writes_changes_whom_it_is_counted_against(peer, entries, client):
+def test_nothing_a_client_writes_changes_whom_it_is_counted_against(peer: str, entries: list[str], client: str) -> None:
     assert client_address("10.0.0.1", ",".join([*entries, client, "10.0.0.2"]), PROXIES) == client
     assert client_address(client, ",".join(entries), PROXIES) == client
     limit = FailureLimit(2)
@@ -145,7 +145,7 @@ def fail(limit: FailureLimit, address: str, times: int, now: float) -> None:
         limit.record(address, now)
 
 
-def test_so_many_failures_a_minute_are_answered_and_the_next_has_to_wait():
+def test_so_many_failures_a_minute_are_answered_and_the_next_has_to_wait() -> None:
     limit = FailureLimit(30)
     fail(limit, "192.0.2.1", 30, now=1000)
     assert limit.allow("192.0.2.1", 1000) == 60
@@ -153,12 +153,12 @@ def test_so_many_failures_a_minute_are_answered_and_the_next_has_to_wait():
     assert limit.allow("192.0.2.1", 1060) is None
 
 
-def test_asking_counts_nothing():
+def test_asking_counts_nothing() -> None:
     limit = FailureLimit(1)
     assert [limit.allow("192.0.2.1", 0) for _ in range(100)] == [None] * 100
 
 
-def test_no_minute_wherever_it_begins_has_more_failures_than_allowed():
+def test_no_minute_wherever_it_begins_has_more_failures_than_allowed() -> None:
     limit = FailureLimit(3)
     answered = []
     for now in range(0, 600, 7):
@@ -169,7 +169,7 @@ def test_no_minute_wherever_it_begins_has_more_failures_than_allowed():
     assert len(answered) > 24
 
 
-def test_who_waits_as_told_is_answered():
+def test_who_waits_as_told_is_answered() -> None:
     limit = FailureLimit(2)
     now = 5.0
     for _ in range(50):
@@ -181,14 +181,14 @@ def test_who_waits_as_told_is_answered():
     assert now > 25 * 60 - 60
 
 
-def test_one_address_does_not_use_up_anothers_failures():
+def test_one_address_does_not_use_up_anothers_failures() -> None:
     limit = FailureLimit(1)
     fail(limit, "192.0.2.1", 1, now=0)
     assert limit.allow("192.0.2.1", 0) == 60
     assert limit.allow("192.0.2.2", 0) is None
 
 
-def test_all_addresses_of_one_ipv6_network_count_together():
+def test_all_addresses_of_one_ipv6_network_count_together() -> None:
     limit = FailureLimit(2)
     fail(limit, "2001:db8:1:2::1", 1, now=0)
     fail(limit, "2001:db8:1:2:ffff:ffff:ffff:ffff", 1, now=0)
@@ -196,21 +196,21 @@ def test_all_addresses_of_one_ipv6_network_count_together():
     assert limit.allow("2001:db8:1:3::1", 0) is None
 
 
-def test_an_ipv4_address_written_as_ipv6_counts_as_itself():
+def test_an_ipv4_address_written_as_ipv6_counts_as_itself() -> None:
     limit = FailureLimit(1)
     fail(limit, "::ffff:192.0.2.1", 1, now=0)
     assert limit.allow("192.0.2.1", 0) == 60
     assert limit.allow("::ffff:192.0.2.2", 0) is None
 
 
-def test_what_has_no_address_is_counted_too():
+def test_what_has_no_address_is_counted_too() -> None:
     limit = FailureLimit(1)
     fail(limit, "", 1, now=0)
     assert limit.allow("", 1) == 59
     assert limit.allow("unix:", 1) is None
 
 
-def test_when_room_runs_out_those_whose_last_failure_is_oldest_are_forgotten():
+def test_when_room_runs_out_those_whose_last_failure_is_oldest_are_forgotten() -> None:
     limit = FailureLimit(2, max_addresses=100)
     fail(limit, "192.0.2.1", 1, now=0)
     for n in range(99):
@@ -223,7 +223,7 @@ def test_when_room_runs_out_those_whose_last_failure_is_oldest_are_forgotten():
     assert limit.allow("198.51.100.50", 4) == 57
 
 
-def test_failures_from_ever_new_addresses_take_no_more_room():
+def test_failures_from_ever_new_addresses_take_no_more_room() -> None:
     limit = FailureLimit(2, max_addresses=100)
     for n in range(10_000):
         limit.record(str(ipaddress.IPv4Address(n)), n / 1000)
@@ -231,7 +231,7 @@ def test_failures_from_ever_new_addresses_take_no_more_room():
     assert len(limit._failures) == 100
 
 
-def test_a_thousand_failures_of_one_address_take_no_more_room_than_those_counted():
+def test_a_thousand_failures_of_one_address_take_no_more_room_than_those_counted() -> None:
     limit = FailureLimit(3)
     for now in range(1000):
         limit.record("192.0.2.1", now)
@@ -239,6 +239,6 @@ def test_a_thousand_failures_of_one_address_take_no_more_room_than_those_counted
 
 
 @pytest.mark.parametrize("limits", [(0, 1), (1, 0), (-1, 1)])
-def test_a_limit_of_nothing_is_refused(limits):
+def test_a_limit_of_nothing_is_refused(limits: tuple[int, int]) -> None:
     with pytest.raises(ValueError):
         FailureLimit(*limits)

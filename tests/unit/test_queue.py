@@ -25,7 +25,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(queues, "time", clock)
     return clock
@@ -43,14 +43,14 @@ def names(batch: list[Waiting]) -> str:
     return "".join(w.delivery.id for w in batch)
 
 
-async def waits(taking: asyncio.Task) -> bool:
+async def waits(taking: asyncio.Task[None]) -> bool:
     """Whether it still does after all that was ready had its turn."""
     for _ in range(5):
         await asyncio.sleep(0)
     return not taking.done()
 
 
-async def test_what_arrived_meanwhile_is_one_batch_in_the_order_of_arrival():
+async def test_what_arrived_meanwhile_is_one_batch_in_the_order_of_arrival() -> None:
     line = queue()
     line.put(made("a"))
     line.put(made("b", "c"))
@@ -58,7 +58,7 @@ async def test_what_arrived_meanwhile_is_one_batch_in_the_order_of_arrival():
     assert len(line) == 0
 
 
-async def test_whoever_puts_gets_the_answer_to_each_of_his_own():
+async def test_whoever_puts_gets_the_answer_to_each_of_his_own() -> None:
     line = queue()
     first, second = line.put(made("a", "b"))
     for w in await line.take():
@@ -66,19 +66,19 @@ async def test_whoever_puts_gets_the_answer_to_each_of_his_own():
     assert [(await answer).webhook_id for answer in (first, second)] == ["a", "b"]
 
 
-async def test_no_batch_has_more_than_it_may():
+async def test_no_batch_has_more_than_it_may() -> None:
     line = queue(batch_max=2)
     line.put(made(*"abcde"))
     assert [names(await line.take()) for _ in range(3)] == ["ab", "cd", "e"]
 
 
-async def test_no_batch_has_more_bytes_than_it_may_but_one_webhook_is_always_taken():
+async def test_no_batch_has_more_bytes_than_it_may_but_one_webhook_is_always_taken() -> None:
     line = queue(batch_max_bytes=2 * SIZE)
     line.put([*made(*"abc"), Delivery("L", "L", 0, b"{}", b"x" * 9 * SIZE), *made("d")])
     assert [names(await line.take()) for _ in range(4)] == ["ab", "c", "L", "d"]
 
 
-async def test_taker_waits_until_something_arrives():
+async def test_taker_waits_until_something_arrives() -> None:
     line = queue()
     taking = asyncio.create_task(line.take())
     assert await waits(taking)
@@ -86,7 +86,9 @@ async def test_taker_waits_until_something_arrives():
     assert names(await taking) == "a"
 
 
-async def test_what_failed_comes_again_together_before_what_has_just_arrived_and_not_before_its_time(clock):
+async def test_what_failed_comes_again_together_before_what_has_just_arrived_and_not_before_its_time(
+    clock: Clock,
+) -> None:
     line = queue()
     line.put(made("a", "b"))
     failed = await line.take()
@@ -99,7 +101,7 @@ async def test_what_failed_comes_again_together_before_what_has_just_arrived_and
     assert [(w.tries, w.why) for w in failed] == [(1, WHY)] * 2
 
 
-async def test_taker_wakes_when_the_first_may_be_tried_again():
+async def test_taker_wakes_when_the_first_may_be_tried_again() -> None:
     line = queue()
     line.put(made("a", "b"))
     soon, late = await line.take()
@@ -108,7 +110,7 @@ async def test_taker_wakes_when_the_first_may_be_tried_again():
     assert names(await line.take()) == "a"
 
 
-async def test_taker_who_waits_already_hears_of_what_may_be_tried_again():
+async def test_taker_who_waits_already_hears_of_what_may_be_tried_again() -> None:
     line = queue()
     line.put(made("a"))
     failed = await line.take()
@@ -118,7 +120,7 @@ async def test_taker_who_waits_already_hears_of_what_may_be_tried_again():
     assert names(await taking) == "a"
 
 
-async def test_closed_queue_gives_out_what_it_has_and_then_nothing():
+async def test_closed_queue_gives_out_what_it_has_and_then_nothing() -> None:
     line = queue(batch_max=2)
     line.put(made("a", "b", "c"))
     line.put_back(await line.take(), 0.001, WHY)
@@ -127,7 +129,7 @@ async def test_closed_queue_gives_out_what_it_has_and_then_nothing():
     assert [await line.take() for _ in range(2)] == [[], []]
 
 
-async def test_taker_who_waits_is_told_that_the_queue_is_closed():
+async def test_taker_who_waits_is_told_that_the_queue_is_closed() -> None:
     line = queue()
     taking = asyncio.create_task(line.take())
     assert await waits(taking)
@@ -135,7 +137,7 @@ async def test_taker_who_waits_is_told_that_the_queue_is_closed():
     assert await taking == []
 
 
-async def test_who_has_waited_for_as_long_as_he_may_is_taken_out_of_both_lines(clock):
+async def test_who_has_waited_for_as_long_as_he_may_is_taken_out_of_both_lines(clock: Clock) -> None:
     line = queue(budget=10.0)
     line.put(made("a", "b"))
     first, second = await line.take()
@@ -153,7 +155,7 @@ async def test_who_has_waited_for_as_long_as_he_may_is_taken_out_of_both_lines(c
     assert names(await line.take()) == "b"
 
 
-async def test_who_has_left_is_told_nothing():
+async def test_who_has_left_is_told_nothing() -> None:
     line = queue()
     (left,) = line.put(made("a"))
     (w,) = await line.take()
@@ -163,7 +165,7 @@ async def test_who_has_left_is_told_nothing():
     assert left.cancelled()
 
 
-async def test_only_the_first_answer_counts():
+async def test_only_the_first_answer_counts() -> None:
     line = queue()
     (answer,) = line.put(made("a"))
     (w,) = await line.take()
@@ -173,7 +175,7 @@ async def test_only_the_first_answer_counts():
     assert (await answer).kind == "queued"
 
 
-async def test_webhooks_from_the_disk_say_so():
+async def test_webhooks_from_the_disk_say_so() -> None:
     line = queue()
     line.put(made("a"), spooled=True)
     line.put(made("b"))

@@ -1,5 +1,6 @@
 """Why tokens are refused is told, and a stranger's flood does not fill the log."""
 
+import pytest
 import structlog
 from structlog.testing import LogCapture
 
@@ -7,7 +8,7 @@ from app.auth import refusals
 from app.auth.refusals import Refusals
 
 
-def test_flood_is_one_line_and_after_a_while_one_more_with_its_count(monkeypatch):
+def test_flood_is_one_line_and_after_a_while_one_more_with_its_count(monkeypatch: pytest.MonkeyPatch) -> None:
     told = Refusals()
     lines = LogCapture()
     log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[lines], wrapper_class=structlog.BoundLogger)

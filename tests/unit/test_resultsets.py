@@ -22,7 +22,7 @@ EOF, OK = b"\xfe\0\0\x02\0", b"\0\0\0\x02\0\0\0"
 
 @pytest.mark.parametrize("size", [WHOLE - 10, WHOLE - 9, WHOLE, 2 * WHOLE - 9, 2 * WHOLE + 5])
 @pytest.mark.parametrize("piece", [65_536, 64 * 1024 * 1024])
-def test_row_of_16_mib_and_more_is_read_as_any_other(size, piece):
+def test_row_of_16_mib_and_more_is_read_as_any_other(size: int, piece: int) -> None:
     rows = [text(b"a"), text(b"x" * size), text(b"b")]
     data = packets(b"\x01", b"a column", EOF, *rows, EOF)
     answers = ResultSets()
@@ -32,7 +32,7 @@ def test_row_of_16_mib_and_more_is_read_as_any_other(size, piece):
     assert [row[0][-1] for row in answers.results[0]] == ["a", "x", "b"]
 
 
-def test_row_whose_parts_end_between_two_pieces_waits_for_the_rest():
+def test_row_whose_parts_end_between_two_pieces_waits_for_the_rest() -> None:
     data = packets(b"\x01", b"a column", EOF, text(b"x" * (2 * WHOLE)), EOF)
     for cut in (WHOLE + 20, WHOLE + 31, WHOLE + 32, WHOLE + 40, 2 * WHOLE + 36):
         answers = ResultSets()

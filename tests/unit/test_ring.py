@@ -10,7 +10,9 @@ logs = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("uv")), max_si
 
 
 @given(logs, st.integers(1, 20), st.integers(0, 45), st.integers(1, 10))
-def test_memory_gives_what_the_log_would_give_or_says_that_it_cannot(log, size, event_id, limit):
+def test_memory_gives_what_the_log_would_give_or_says_that_it_cannot(
+    log: list[tuple[str, str]], size: int, event_id: int, limit: int
+) -> None:
     ring, events = Ring(size, 1 << 20), []
     for number, (job_id, author_id) in enumerate(log, start=1):
         events.append(LogEvent(number, job_id, author_id, None, "progress", b""))
@@ -24,7 +26,7 @@ def test_memory_gives_what_the_log_would_give_or_says_that_it_cannot(log, size, 
         assert of_job is of_user is None
 
 
-def test_nothing_from_before_a_gap_is_kept():
+def test_nothing_from_before_a_gap_is_kept() -> None:
     ring = Ring(10, 1 << 20)
     for number in (1, 2, 5):
         ring.append(LogEvent(number, "a", "u", None, "progress", b""))
@@ -32,7 +34,7 @@ def test_nothing_from_before_a_gap_is_kept():
     assert [e.id for e in ring.since(4, 10, job_id="a", author_id=None)] == [5]
 
 
-def test_memory_of_jobs_long_gone_is_given_back():
+def test_memory_of_jobs_long_gone_is_given_back() -> None:
     ring = Ring(3, 1 << 20)
     for number in range(1, 1000):
         ring.append(LogEvent(number, f"job{number}", f"user{number}", None, "progress", b""))
@@ -40,7 +42,7 @@ def test_memory_of_jobs_long_gone_is_given_back():
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=40), st.integers(600, 20_000))
-def test_memory_has_as_many_bytes_as_it_may_and_always_the_newest(sizes, most):
+def test_memory_has_as_many_bytes_as_it_may_and_always_the_newest(sizes: list[int], most: int) -> None:
     ring = Ring(30, most)
     for number, size in enumerate(sizes, start=1):
         ring.append(LogEvent(number, f"j{number % 3}", "u", None, "progress", b"x" * size))

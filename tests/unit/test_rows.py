@@ -27,7 +27,7 @@ def _place(node: ast.Subscript) -> object:
 
 
 @pytest.mark.parametrize("folder", ["db", "upkeep"])
-def test_no_column_is_told_by_its_place(folder):
+def test_no_column_is_told_by_its_place(folder: str) -> None:
     found = [
         f"{path.relative_to(APP)}:{node.lineno} {ast.unparse(node)}"
         for path in sorted((APP / folder).rglob("*.py"))
@@ -38,5 +38,5 @@ def test_no_column_is_told_by_its_place(folder):
 
 
 @pytest.mark.parametrize("text", ["rows[0][0]", "results[-3][0][0]", "row[7]", "(await pool.rows(x))[0]", "x[-1][14]"])
-def test_it_would_be_seen(text):
+def test_it_would_be_seen(text: str) -> None:
     assert any(told_by_place(node) for node in ast.walk(ast.parse(text)))

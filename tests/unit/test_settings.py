@@ -24,14 +24,14 @@ _PLACES = {
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch, tmp_path):
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings but the test's own."""
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def start(monkeypatch, values) -> Settings:
+def start(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> Settings:
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     settings = load()
@@ -40,12 +40,14 @@ def start(monkeypatch, values) -> Settings:
 
 
 @pytest.mark.parametrize("place", sorted(_PLACES))
-def test_places_of_the_table_start_without_its_settings(monkeypatch, place):
+def test_places_of_the_table_start_without_its_settings(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     start(monkeypatch, _PLACES[place])
 
 
 @pytest.mark.parametrize(("settings", "place", "said"), _ROWS, ids=[f"{place}: {row}" for row, place, _ in _ROWS])
-def test_every_row_of_the_table_of_refused_settings_is_refused_with_its_sentence(monkeypatch, settings, place, said):
+def test_every_row_of_the_table_of_refused_settings_is_refused_with_its_sentence(
+    monkeypatch: pytest.MonkeyPatch, settings: str, place: str, said: str
+) -> None:
     changed = dict(pair.split("=", 1) for pair in re.findall("`([^`]+)`", settings))
     values = {name: value.strip('"') for name, value in changed.items()}
     with pytest.raises(SettingsError) as refused:
@@ -58,7 +60,7 @@ def test_every_row_of_the_table_of_refused_settings_is_refused_with_its_sentence
     assert not [secret for secret in (*secrets, "hush") if secret in sentence]
 
 
-def test_table_of_refused_settings_is_read_whole():
+def test_table_of_refused_settings_is_read_whole() -> None:
     section = _DOCUMENT.read_text().partition("## Settings that are refused")[2].partition("\n## ")[0]
     assert len(_ROWS) == len(re.findall(r"^\|", section, re.MULTILINE)) - 2 > 60
 
@@ -68,7 +70,7 @@ def test_table_of_refused_settings_is_read_whole():
     [("1MiB", 2**20), ("512 KiB", 512 * 1024), ("256mib", 256 * 2**20), ("4MB", 4_000_000), ("1 kb", 1000),
      ("1.5 MiB", 1_572_864), ("2097152", 2_097_152), (" 100 ", 100), ("1000B", 1000)],
 )  # fmt: skip
-def test_sizes_are_given_in_bytes_or_with_their_unit(monkeypatch, text, size):
+def test_sizes_are_given_in_bytes_or_with_their_unit(monkeypatch: pytest.MonkeyPatch, text: str, size: int) -> None:
     assert start(monkeypatch, {"MAX_BODY_BYTES": text}).max_body_bytes == size
     sizes = [name for name, field in Settings.model_fields.items() if isinstance(field.default, ByteSize)]
     assert len(sizes) >= 11
@@ -97,18 +99,20 @@ def test_sizes_are_given_in_bytes_or_with_their_unit(monkeypatch, text, size):
         {"WEBHOOK_SECRET": "", "AUTH_JWT_ISSUER": "", "TRUSTED_PROXIES": "", "CORS_ORIGINS": "", "AUTH_COOKIE": ""},
     ],
 )
-def test_settings_that_are_well_are_not_refused(monkeypatch, values):
+def test_settings_that_are_well_are_not_refused(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
     start(monkeypatch, values)
 
 
 @pytest.mark.parametrize("named", ["AUTH_JWT_ISSUER", "AUTH_JWT_AUDIENCE"])
-def test_production_takes_an_issuers_keys_with_what_tells_its_customers_apart(monkeypatch, named):
+def test_production_takes_an_issuers_keys_with_what_tells_its_customers_apart(
+    monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
     production = _PLACES["production"] | {"AUTH_JWT_SECRET": "", "AUTH_JWKS_URL": "https://issuer.example/jwks"}
     settings = start(monkeypatch, production | {named: "https://us.issuer.example"})
     assert settings.admin_claim is None
 
 
-def test_claim_that_makes_admins_is_ours_by_default_only_with_our_own_secret(monkeypatch):
+def test_claim_that_makes_admins_is_ours_by_default_only_with_our_own_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert start(monkeypatch, {"AUTH_JWT_SECRET": _GOOD_JWT}).admin_claim == ("role", "admin")
     assert start(monkeypatch, {"AUTH_ADMIN_CLAIM": " a.b = x=y ".strip()}).admin_claim == ("a.b", "x=y")
     monkeypatch.delenv("AUTH_JWT_SECRET")
@@ -120,7 +124,7 @@ _NUMBERS = [name for name, field in Settings.model_fields.items() if field.annot
 
 
 @pytest.mark.parametrize("name", _NUMBERS)
-def test_number_that_means_nothing_is_refused_whatever_it_is_for(monkeypatch, name):
+def test_number_that_means_nothing_is_refused_whatever_it_is_for(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     for value in ("-1", "9" * 25, "9" * 5000, "nan", "inf", "1e400", "ten", "0x10", "1,000"):
         with pytest.raises(SettingsError, match=name.upper()):
             start(monkeypatch, {name.upper(): value})
@@ -136,11 +140,11 @@ def test_number_that_means_nothing_is_refused_whatever_it_is_for(monkeypatch, na
         ("https://[", "https://["),
     ],
 )
-def test_public_origin_is_written_as_browsers_write_it_and_what_is_no_address_stays(address, origin):
+def test_public_origin_is_written_as_browsers_write_it_and_what_is_no_address_stays(address: str, origin: str) -> None:
     assert Settings(public_url=address).public_origin == origin
 
 
-def test_without_a_public_url_there_is_no_origin():
+def test_without_a_public_url_there_is_no_origin() -> None:
     assert Settings().public_origin == ""
 
 
@@ -153,11 +157,11 @@ def test_without_a_public_url_there_is_no_origin():
         ("10.0.0.7", "http://10.0.0.7:8080"),
     ],
 )
-def test_server_that_listens_everywhere_is_asked_on_its_own_machine(host, address):
+def test_server_that_listens_everywhere_is_asked_on_its_own_machine(host: str, address: str) -> None:
     assert Settings(host=host).local_url == address
 
 
-def test_own_webhooks_are_signed_when_any_secret_signs():
+def test_own_webhooks_are_signed_when_any_secret_signs() -> None:
     signing = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     assert Settings(webhook_secret=f"plain, {signing}").sending_secret == signing
     assert Settings(webhook_secret="plain, other").sending_secret == "plain"

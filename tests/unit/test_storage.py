@@ -1,6 +1,7 @@
 """Addresses of videos in S3: signed as botocore signs, for as long as they should be, and of nothing else."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import botocore.auth
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from app import storage as module
 from app.domain.event import EVENT_MAX, gallery_file
+from app.domain.forms import StoredFile
 from app.sigv4 import Credentials, Place, presigned, signed_headers
 from app.storage import Storage, disposition
 
@@ -21,25 +23,25 @@ S = 1_000_000
 AT = 1_700_000_000
 
 
-def storage(who=WHO, **settings):
+def storage(who: Credentials = WHO, **settings: Any) -> Storage:
     given = {"bucket": "videos", "endpoint": None, "region": "eu-west-3", "ttl": 3600.0, "event_max": EVENT_MAX}
     return Storage(credentials=who, **(given | settings))
 
 
-def file(key="k/1.mp4", url=None, **fields):
+def file(key: str = "k/1.mp4", url: str | None = None, **fields: Any) -> StoredFile:
     made = gallery_file(["f1", "a.mp4", url, key, 1, "mp4", 8, "16:9", 1, 1], 0, key)
     return made | fields
 
 
 @pytest.fixture(autouse=True)
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """A clock that a test sets, in seconds."""
     time = {"now": float(AT)}
     monkeypatch.setattr(module, "now", lambda: int(time["now"] * S))
     return time
 
 
-def test_signature_is_the_one_of_amazons_own_example():
+def test_signature_is_the_one_of_amazons_own_example() -> None:
     place = Place("https", "examplebucket.s3.amazonaws.com", "/test.txt", "us-east-1")
     made = presigned(WHO, place, at=int(datetime(2013, 5, 24, tzinfo=UTC).timestamp()) * S, seconds=86400)
     assert made.endswith("X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404")
@@ -47,15 +49,17 @@ def test_signature_is_the_one_of_amazons_own_example():
 
 class Stopped(datetime):
     @classmethod
-    def now(cls, tz=None):
+    def now(cls, tz: tzinfo | None = None) -> Self:
         return cls.fromtimestamp(AT - AT % 1800, tz)
 
     @classmethod
-    def utcnow(cls):
+    def utcnow(cls) -> Self:
         return cls.fromtimestamp(AT - AT % 1800, UTC).replace(tzinfo=None)
 
 
-def by_botocore(monkeypatch, key, filename, token, **settings):
+def by_botocore(
+    monkeypatch: pytest.MonkeyPatch, key: str, filename: str | None, token: str | None, **settings: Any
+) -> str:
     monkeypatch.setattr(botocore.auth, "get_current_datetime", Stopped.utcnow, raising=False)
     monkeypatch.setattr(botocore.auth.datetime, "datetime", Stopped, raising=False)
     style = "path" if settings.get("endpoint") else "virtual"
@@ -78,7 +82,9 @@ KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), mi
 )
 @example("a b+c%20/é~(1)!*'.mp4", "", None, None)
 @example("//videos/./x", 'L\'été "1".mp4', None, None)
-def test_every_key_and_name_is_signed_as_botocore_signs_it(key, filename, token, endpoint):
+def test_every_key_and_name_is_signed_as_botocore_signs_it(
+    key: str, filename: str, token: str | None, endpoint: str | None
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         expected = urlsplit(by_botocore(patch, key, filename, token, endpoint=endpoint))
     ours = storage(Credentials(WHO.key_id, WHO.secret, token), endpoint=endpoint)
@@ -87,7 +93,7 @@ def test_every_key_and_name_is_signed_as_botocore_signs_it(key, filename, token,
     assert sorted(parse_qsl(made.query)) == sorted(parse_qsl(expected.query))
 
 
-def test_headers_of_a_deletion_are_signed_as_botocore_signs_them(monkeypatch):
+def test_headers_of_a_deletion_are_signed_as_botocore_signs_them(monkeypatch: pytest.MonkeyPatch) -> None:
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials as Theirs
 
@@ -100,7 +106,7 @@ def test_headers_of_a_deletion_are_signed_as_botocore_signs_them(monkeypatch):
     assert made["Authorization"] == request.headers["Authorization"]
 
 
-def test_address_is_good_for_half_its_life_at_least_and_the_same_in_every_process(clock):
+def test_address_is_good_for_half_its_life_at_least_and_the_same_in_every_process(clock: dict[str, float]) -> None:
     one, other = storage(), storage()
     first = one.shown(file())["file_url"]
     for passed in (0, 100, 1799, 1801, 5000):
@@ -112,7 +118,7 @@ def test_address_is_good_for_half_its_life_at_least_and_the_same_in_every_proces
     assert one.shown(file())["file_url"] != first
 
 
-def test_signing_is_done_once_for_a_file_and_half(monkeypatch, clock):
+def test_signing_is_done_once_for_a_file_and_half(monkeypatch: pytest.MonkeyPatch, clock: dict[str, float]) -> None:
     signed = []
     monkeypatch.setattr(module, "presigned", lambda *_, **fields: signed.append(fields) or "https://x")
     ours = storage()
@@ -122,7 +128,7 @@ def test_signing_is_done_once_for_a_file_and_half(monkeypatch, clock):
     assert len(signed) == 2
 
 
-def test_addresses_are_remembered_in_bounded_memory(monkeypatch):
+def test_addresses_are_remembered_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REMEMBERED", 10_000)
     ours = storage()
     for number in range(100):
@@ -147,12 +153,14 @@ HOSTS = {
 
 
 @pytest.mark.parametrize(("url", "expected"), HOSTS.items())
-def test_region_and_key_are_those_of_an_address_of_amazons_in_the_same_bucket(url, expected):
+def test_region_and_key_are_those_of_an_address_of_amazons_in_the_same_bucket(
+    url: str, expected: tuple[str, str]
+) -> None:
     made = urlsplit(storage().shown(file(url=url))["file_url"])
     assert (made.netloc, made.path) == (f"videos.s3.{expected[0]}.amazonaws.com", expected[1])
 
 
-def test_bucket_of_the_row_comes_before_the_one_of_the_settings_and_that_of_the_address_last():
+def test_bucket_of_the_row_comes_before_the_one_of_the_settings_and_that_of_the_address_last() -> None:
     assert storage().shown(file(s3_bucket="own"))["file_url"].startswith("https://own.s3.eu-west-3.amazonaws.com/k/")
     url = "https://theirs.s3.us-west-2.amazonaws.com/x.mp4"
     assert storage(bucket=None).shown(file(url=url))["file_url"].startswith(f"{url}?")
@@ -161,7 +169,7 @@ def test_bucket_of_the_row_comes_before_the_one_of_the_settings_and_that_of_the_
     assert "amazonaws.com.cn/" in storage(region="cn-north-1").shown(file())["file_url"]
 
 
-def test_compatible_service_is_reached_by_its_own_address_and_path():
+def test_compatible_service_is_reached_by_its_own_address_and_path() -> None:
     ours = storage(endpoint="http://127.0.0.1:9000/base/", region=None)
     assert ours.shown(file())["file_url"].startswith("http://127.0.0.1:9000/base/videos/k/1.mp4?")
     there = "http://127.0.0.1:9000/base/videos/own%20key"
@@ -169,18 +177,18 @@ def test_compatible_service_is_reached_by_its_own_address_and_path():
 
 
 @pytest.mark.parametrize("fields", [{"s3_provider": "LOCAL"}, {"s3_provider": "GOOGLE_CLOUD"}, {"s3_key": ""}])
-def test_what_lies_elsewhere_keeps_its_address(fields):
+def test_what_lies_elsewhere_keeps_its_address(fields: dict[str, str]) -> None:
     assert storage().shown(file(url="https://x/y", **fields))["file_url"] == "https://x/y"
     assert storage(who=None).shown(file(url="https://x/y"))["file_url"] == "https://x/y"
 
 
-def test_nothing_of_where_a_file_lies_is_told():
+def test_nothing_of_where_a_file_lies_is_told() -> None:
     for ours in (storage(), storage(who=None)):
         assert not [name for name in ours.shown(file(s3_bucket="own", s3_provider="AWS_S3")) if name.startswith("s3")]
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "/local/path", "", None, "ftp://x"])
-def test_browser_is_sent_to_no_address_that_is_not_of_the_web(url):
+def test_browser_is_sent_to_no_address_that_is_not_of_the_web(url: str | None) -> None:
     assert storage(who=None).download(file(url=url)) is None
 
 
@@ -192,11 +200,11 @@ def test_browser_is_sent_to_no_address_that_is_not_of_the_web(url):
         ("../x\\y%.mp4", "attachment; filename=\".._x_y_.mp4\"; filename*=UTF-8''..%2Fx%5Cy%25.mp4"),
     ],
 )  # fmt: skip
-def test_name_under_which_a_file_is_saved_can_break_out_of_nothing(filename, expected):
+def test_name_under_which_a_file_is_saved_can_break_out_of_nothing(filename: str, expected: tuple[str, str]) -> None:
     assert disposition(filename) == expected
 
 
-def test_event_goes_out_signed_and_no_larger_than_it_may_be():
+def test_event_goes_out_signed_and_no_larger_than_it_may_be() -> None:
     videos = [file(f"k/{'x' * 150}/{number}", id=str(number)) for number in range(100)]
     data = orjson.dumps({"job_id": "j", "videos": videos, "num_videos": 100})
     whole = orjson.loads(storage().outgoing(data))
@@ -213,12 +221,14 @@ TEXTS = st.text(max_size=30) | st.sampled_from([',"s3_key":"', '\\",', "\\", '"'
 
 @given(TEXTS, TEXTS, TEXTS, TEXTS)
 @example("\\", ',"s3_key":"a"', 'x\\"', '"')
-def test_without_credentials_nothing_but_the_place_is_taken_out(name, key, bucket, provider):
+def test_without_credentials_nothing_but_the_place_is_taken_out(
+    name: str, key: str, bucket: str, provider: str
+) -> None:
     stored = gallery_file(["f1", name, key, key, 1, "mp4", 8, name, 1, 1], 0, key, bucket, provider)
     data = orjson.dumps({"message": name, "videos": [stored, stored], "num_videos": 2})
     shown = {field: value for field, value in stored.items() if not field.startswith("s3_")}
     assert orjson.loads(storage(None).outgoing(data)) == {"message": name, "videos": [shown, shown], "num_videos": 2}
 
 
-def test_secrets_are_not_in_what_is_printed():
+def test_secrets_are_not_in_what_is_printed() -> None:
     assert WHO.secret not in repr(Credentials(WHO.key_id, WHO.secret, "t")) + repr(storage())

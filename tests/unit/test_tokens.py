@@ -2,6 +2,8 @@
 
 import base64
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jwt
 import orjson
@@ -15,16 +17,16 @@ from app.auth.tokens import Identity, TokenError, Tokens
 SECRET = "a secret of thirty-two characters"
 
 
-def tokens(**settings) -> Tokens:
+def tokens(**settings: Any) -> Tokens:
     keys = {"secret": SECRET, "jwks_url": None, "jwks_max_age": 3600.0, "jwks_cool_down": 30.0}
     return Tokens(**(keys | {"admin_claim": ("role", "admin")} | settings))
 
 
-def token(secret=SECRET, algorithm="HS256", **claims) -> str:
+def token(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
     return jwt.encode({"sub": "u1", "exp": int(time.time()) + 60} | claims, secret, algorithm=algorithm)
 
 
-async def test_token_names_user_organisation_and_role():
+async def test_token_names_user_organisation_and_role() -> None:
     exp = int(time.time()) + 60
     assert await tokens().verify(token(exp=exp, org_id="o1")) == Identity("u1", "o1", expires_at=exp)
     assert (await tokens().verify(token(role="admin"))).admin
@@ -34,13 +36,13 @@ async def test_token_names_user_organisation_and_role():
         assert (await tokens().verify(token(org_id=nothing))).organization_id is None
 
 
-async def test_token_for_later_is_refused_until_then_but_for_a_minute_that_clocks_may_differ():
+async def test_token_for_later_is_refused_until_then_but_for_a_minute_that_clocks_may_differ() -> None:
     for early in (-3600, 0, 55):
         assert (await tokens().verify(token(nbf=int(time.time()) + early))).user_id == "u1"
     assert (await tokens().verify(token(iat=int(time.time()) + 3600))).user_id == "u1"
 
 
-def without(*names) -> str:
+def without(*names: str) -> str:
     claims = {"sub": "u1", "exp": int(time.time()) + 60}
     return jwt.encode({k: v for k, v in claims.items() if k not in names}, SECRET, algorithm="HS256")
 
@@ -91,12 +93,12 @@ def signed_with_rsa() -> str:
         lambda: token() + "=",
     ],
 )
-async def test_token_with_anything_wrong_is_refused(bad):
+async def test_token_with_anything_wrong_is_refused(bad: Callable[[], str]) -> None:
     with pytest.raises(TokenError):
         await tokens().verify(bad())
 
 
-async def test_issuer_and_audience_are_checked_where_they_are_set():
+async def test_issuer_and_audience_are_checked_where_they_are_set() -> None:
     strict = tokens(issuer="https://issuer", audience="rushes")
     assert (await strict.verify(token(iss="https://issuer", aud=["rushes", "x"]))).user_id == "u1"
     for claims in ({}, {"iss": "https://issuer"}, {"aud": "rushes"}, {"iss": "https://other", "aud": "rushes"}):
@@ -105,7 +107,7 @@ async def test_issuer_and_audience_are_checked_where_they_are_set():
 
 
 @given(st.one_of(st.text(), st.binary().map(lambda b: b.decode("latin-1"))), st.integers(0, 250))
-async def test_no_rubbish_passes_or_raises_anything_else(rubbish, at):
+async def test_no_rubbish_passes_or_raises_anything_else(rubbish: str, at: int) -> None:
     good = token()
     for text in (rubbish, f"{good[:at]}{rubbish}{good[at:]}" if rubbish.strip() else rubbish):
         if text == good:
@@ -120,7 +122,7 @@ async def refusal(verifier: Tokens, text: str) -> str:
     return str(refused.value)
 
 
-async def test_whoever_looks_for_the_reason_of_a_refusal_finds_it_and_nothing_of_the_token():
+async def test_whoever_looks_for_the_reason_of_a_refusal_finds_it_and_nothing_of_the_token() -> None:
     strict = tokens(issuer="https://issuer", audience="rushes", parties=("https://app.example",))
     good = {"iss": "https://issuer", "aud": "rushes", "azp": "https://app.example"}
     for change, reason in (
@@ -146,7 +148,7 @@ async def test_whoever_looks_for_the_reason_of_a_refusal_finds_it_and_nothing_of
     assert (await strict.verify(token(**good))).user_id == "u1"
 
 
-async def test_organization_is_read_in_both_of_clerks_forms():
+async def test_organization_is_read_in_both_of_clerks_forms() -> None:
     for claims, organization in (
         ({"v": 2, "o": {"id": "org_1", "rol": "member", "slg": "acme"}}, "org_1"),
         ({"org_id": "org_1", "o": {"id": "org_1"}}, "org_1"),
@@ -173,7 +175,9 @@ async def test_organization_is_read_in_both_of_clerks_forms():
         (("o.rol", "admin"), {"v": 2, "o": {"id": "o1", "rol": "admin"}}),
     ],
 )
-async def test_admin_is_who_has_the_claim_that_is_named_and_nobody_else(claim, claims):
+async def test_admin_is_who_has_the_claim_that_is_named_and_nobody_else(
+    claim: tuple[str, str], claims: dict[str, Any]
+) -> None:
     assert (await tokens(admin_claim=claim).verify(token(**claims))).admin
     for other in (None, ("other", claim[1]), (claim[0], "other")):
         assert not (await tokens(admin_claim=other).verify(token(**claims))).admin
@@ -183,7 +187,7 @@ async def test_admin_is_who_has_the_claim_that_is_named_and_nobody_else(claim, c
     "claims", [{"role": "Admin"}, {"role": "admin "}, {"role": {"admin": 1}}, {"role": [["admin"]]}, {"roles": "admin"},
                {"metadata": {"role": "admin"}}, {"role": None}, {"role": "administrator"}]
 )  # fmt: skip
-async def test_what_only_looks_like_the_claim_makes_no_admin(claims):
+async def test_what_only_looks_like_the_claim_makes_no_admin(claims: dict[str, Any]) -> None:
     assert not (await tokens().verify(token(**claims))).admin
 
 
@@ -205,18 +209,20 @@ async def test_what_only_looks_like_the_claim_makes_no_admin(claims):
         (Identity("root", admin=True), "cyd", None, True),
     ],
 )
-def test_jobs_are_seen_by_their_author_his_organization_and_admins_alone(who, author, organization, sees):
+def test_jobs_are_seen_by_their_author_his_organization_and_admins_alone(
+    who: Identity, author: str, organization: str | None, sees: bool
+) -> None:
     # As they come from a database: equal, and not the same object.
     apart = [None if text is None else "".join(list(text)) for text in (author, organization)]
     assert who.may_see(*apart) is sees
 
 
-def test_whose_token_it_is_cannot_be_changed_afterwards():
+def test_whose_token_it_is_cannot_be_changed_afterwards() -> None:
     with pytest.raises(AttributeError):
         Identity("bob").admin = True
 
 
-def test_true_and_false_are_claims_of_their_own_and_not_of_the_order_of_words():
+def test_true_and_false_are_claims_of_their_own_and_not_of_the_order_of_words() -> None:
     def admin(wanted: str, found: object) -> bool:
         return tokens(admin_claim=("is_admin", wanted))._is_admin({"is_admin": found})
 
@@ -225,7 +231,7 @@ def test_true_and_false_are_claims_of_their_own_and_not_of_the_order_of_words():
     assert (admin("zzz", True), admin("", True)) == (False, False)
 
 
-async def test_name_is_as_long_as_the_columns_that_hold_it_and_no_longer():
+async def test_name_is_as_long_as_the_columns_that_hold_it_and_no_longer() -> None:
     assert (await tokens().verify(token(sub="u" * 191))).user_id == "u" * 191
     with pytest.raises(TokenError, match="unusable sub"):
         await tokens().verify(token(sub="u" * 192))

@@ -1,5 +1,7 @@
 """What WebSocket clients send, in whatever pieces it comes."""
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,9 @@ message = st.lists(st.binary(max_size=300), min_size=1, max_size=4)
     st.lists(st.integers(0, 10_000), max_size=12),
     st.binary(min_size=4, max_size=4),
 )
-def test_control_frames_are_heard_among_messages_however_the_bytes_are_split(what, cuts, mask):
+def test_control_frames_are_heard_among_messages_however_the_bytes_are_split(
+    what: list[list[bytes] | tuple[int, bytes]], cuts: list[int], mask: bytes
+) -> None:
     data, expected = b"", []
     for item in what:
         if isinstance(item, tuple):
@@ -40,8 +44,8 @@ def test_control_frames_are_heard_among_messages_however_the_bytes_are_split(wha
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=8))
-def test_any_bytes_are_frames_or_a_known_fault_however_they_are_split(data, cuts):
-    def outcome(pieces):
+def test_any_bytes_are_frames_or_a_known_fault_however_they_are_split(data: bytes, cuts: list[int]) -> None:
+    def outcome(pieces: Iterable[int]) -> object:
         try:
             return feed_in_pieces(data, pieces)
         except (NotWebSocketError, MessageTooLongError) as error:
@@ -62,17 +66,17 @@ def test_any_bytes_are_frames_or_a_known_fault_however_they_are_split(data, cuts
         frame(TEXT, b"", fin=False) + frame(TEXT, b""),  # a message within a message
     ],
 )
-def test_what_breaks_the_protocol_is_a_fault(data):
+def test_what_breaks_the_protocol_is_a_fault(data: bytes) -> None:
     with pytest.raises(NotWebSocketError):
         ClientFrames().feed(data)
 
 
-def test_message_is_refused_by_its_length_before_it_has_come():
+def test_message_is_refused_by_its_length_before_it_has_come() -> None:
     with pytest.raises(MessageTooLongError):
         ClientFrames().feed(frame(TEXT, b"x" * 5000)[:12])
 
 
-def test_message_that_is_too_long_in_parts_is_refused():
+def test_message_that_is_too_long_in_parts_is_refused() -> None:
     frames = ClientFrames()
     frames.feed(frame(TEXT, b"x" * 3000, fin=False))
     with pytest.raises(MessageTooLongError):

@@ -206,7 +206,7 @@ async def seen(reaches: Reaches, changed: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-async def test_setting_reaches_what_it_names(monkeypatch, name):
+async def test_setting_reaches_what_it_names(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     for other in Settings.model_fields:
         monkeypatch.delenv(other.upper(), raising=False)
     assert name in TABLE, f"say here where {name.upper()} is seen"
@@ -228,7 +228,7 @@ async def test_setting_reaches_what_it_names(monkeypatch, name):
         assert await seen(row, {}) != wanted, f"the default of {name.upper()} cannot be told from the test's value"
 
 
-def test_no_row_names_a_setting_that_is_gone():
+def test_no_row_names_a_setting_that_is_gone() -> None:
     assert set(TABLE) == set(Settings.model_fields)
 
 
@@ -245,7 +245,7 @@ def default_told(text: str) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_default_of_a_setting_is_the_one_that_is_documented(name):
+def test_default_of_a_setting_is_the_one_that_is_documented(name: str) -> None:
     (told,) = re.findall(
         rf"^\| `{name.upper()}` \| ([^|]+) \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE
     )
