@@ -1,16 +1,18 @@
 """What several of the modules here begin with."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.backend import Backend
-from tests.databases import empty
+from tests.databases import Sql, empty
 from tests.sign_in import Issuer
 
 
 @pytest.fixture
-async def issuer():
+async def issuer() -> AsyncIterator[Issuer]:
     found = Issuer()
     app = web.Application()
     app.router.add_get("/jwks", found.answer)
@@ -24,7 +26,7 @@ async def issuer():
 
 
 @pytest.fixture
-async def backend():
+async def backend() -> AsyncIterator[Backend]:
     made = Backend()
     app = web.Application()
     app.router.add_get("/api/videos/status/{job_id}", made.status)
@@ -36,7 +38,7 @@ async def backend():
 
 
 @pytest.fixture
-def empty_url(database_url, sql):
+def empty_url(database_url: str, sql: Sql) -> str:
     """A database with nothing in it."""
     empty(sql)
     return database_url

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,8 @@ from app.appkeys import POOL
 from app.upkeep.deleted import DeletedJobs
 from app.upkeep.retention import Retention
 from tests.backend import Backend
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Rows, Sql
 from tests.sign_in import SECRET, SENDERS, bearer
 from tests.tables import add
 from tests.webhooks import completion, video, webhook
@@ -25,19 +28,21 @@ ACTS = {"cancel": "POST", "dismiss": "POST", "restore": "POST", "retry": "POST",
 
 
 @pytest.fixture
-async def site(database_url):
+async def site(database_url: str) -> AsyncIterator[Client]:
     """A server that users sign in to, and that senders know the secret of."""
     async with running(database_url, **SIGNED) as server:
         yield server
 
 
-async def act(server, job_id, name, who=None, **headers):
+async def act(
+    server: Client, job_id: str, name: str, who: dict[str, str] | None = None, **headers: str
+) -> tuple[int, dict[str, Any]]:
     path = f"/api/videos/{job_id}/{name}".rstrip("/")
     async with server.session.request(ACTS[name], server.url + path, headers=(who or {}) | headers) as answer:
         return answer.status, await answer.json()
 
 
-async def made(server, job_id, *steps, **owner):
+async def made(server: Client, job_id: str, *steps: str | dict[str, Any], **owner: str | None) -> None:
     """A job of "author" at the end of these steps: statuses, or a whole webhook."""
     headers = {"X-Webhook-Secret": SENDERS}
     order = {"job_id": job_id, "prompt": "the sea", "user_id": "author", "organization_id": "org"} | owner
@@ -48,12 +53,12 @@ async def made(server, job_id, *steps, **owner):
         assert (await server.send(body, headers))[0] == 200
 
 
-async def tell(server, *bodies):
+async def tell(server: Client, *bodies: dict[str, Any]) -> list[str | None]:
     """What each webhook is answered."""
     return [(await server.send(body, {"X-Webhook-Secret": SENDERS}))[1].get("status") for body in bodies]
 
 
-async def state(server, job_id, who="author"):
+async def state(server: Client, job_id: str, who: str = "author") -> str | int:
     status, job = await server.read(f"/api/videos/{job_id}", headers=USERS[who])
     return job["state"] if status == 200 else status
 
@@ -62,7 +67,7 @@ STANDS = {"cancel": ["generating"], "dismiss": ["failed"], "retry": ["failed"], 
 
 
 @pytest.mark.parametrize("name", ACTS)
-async def test_author_and_admins_act_members_may_only_look_and_strangers_find_nothing(site, name):
+async def test_author_and_admins_act_members_may_only_look_and_strangers_find_nothing(site: Client, name: str) -> None:
     await made(site, "j1", *STANDS[name])
     if name == "restore":
         assert (await act(site, "j1", "", USERS["author"]))[0] == 200
@@ -80,7 +85,7 @@ async def test_author_and_admins_act_members_may_only_look_and_strangers_find_no
     assert (await act(site, "no-such-job", name, USERS["admin"]))[0] == 404
 
 
-async def test_cancelled_job_has_failed_and_nothing_that_comes_later_moves_it(site, sql):
+async def test_cancelled_job_has_failed_and_nothing_that_comes_later_moves_it(site: Client, sql: Sql) -> None:
     await made(site, "j1", "generating")
     async with site.events("/events/j1", headers=USERS["author"]) as source:
         await source.next()
@@ -97,7 +102,9 @@ async def test_cancelled_job_has_failed_and_nothing_that_comes_later_moves_it(si
     assert (await act(site, "j1", "cancel", USERS["author"]))[1]["changed"] is False
 
 
-async def test_finished_job_cannot_be_cancelled_nor_one_that_goes_on_deleted_nor_a_good_one_dismissed(site):
+async def test_finished_job_cannot_be_cancelled_nor_one_that_goes_on_deleted_nor_a_good_one_dismissed(
+    site: Client,
+) -> None:
     await made(site, "done", completion("done", video("k1")))
     await made(site, "failed", "failed")
     await made(site, "going", "generating")
@@ -110,7 +117,7 @@ async def test_finished_job_cannot_be_cancelled_nor_one_that_goes_on_deleted_nor
     assert (await act(site, "done", "restore", USERS["author"]))[0] == 404
 
 
-async def test_dismissed_job_stays_so_until_its_sender_tries_again(site, sql):
+async def test_dismissed_job_stays_so_until_its_sender_tries_again(site: Client, sql: Sql) -> None:
     await made(site, "j1", "failed")
     async with site.events("/events", headers=USERS["author"]) as source:
         await source.next()
@@ -125,7 +132,7 @@ async def test_dismissed_job_stays_so_until_its_sender_tries_again(site, sql):
     assert sql(dismissed) == ((0,),)
 
 
-async def test_deleted_job_is_gone_for_everybody_and_comes_back_as_it_was(site, sql):
+async def test_deleted_job_is_gone_for_everybody_and_comes_back_as_it_was(site: Client, sql: Sql) -> None:
     await made(site, "j1", completion("j1", video("k1")))
     before = await site.read("/api/videos/j1", headers=USERS["author"])
     async with site.events("/events", headers=USERS["author"]) as source:
@@ -158,7 +165,7 @@ async def test_deleted_job_is_gone_for_everybody_and_comes_back_as_it_was(site, 
 
 
 @pytest.mark.parametrize("path", ["/events/j1", "/ws/j1"])
-async def test_streams_of_a_deleted_job_end(site, path):
+async def test_streams_of_a_deleted_job_end(site: Client, path: str) -> None:
     await made(site, "j1", "failed")
     if path.startswith("/ws"):
         async with site.session.ws_connect(site.url + path, headers=USERS["member"]) as socket:
@@ -173,7 +180,7 @@ async def test_streams_of_a_deleted_job_end(site, path):
             assert [event.event for event in await source.rest()] == ["deleted"]
 
 
-async def test_row_of_another_program_is_acted_on_like_ours(site, sql):
+async def test_row_of_another_program_is_acted_on_like_ours(site: Client, sql: Sql) -> None:
     add(sql, "j1", authorId="author", status="FAILED", completedAt="2025-10-23 14:00:00")
     # Not so old that it is given up meanwhile.
     add(sql, "j2", "2099-01-01 00:00:00", authorId="author", status="PROCESSING", updatedAt="2099-01-01 00:00:00")
@@ -183,7 +190,7 @@ async def test_row_of_another_program_is_acted_on_like_ours(site, sql):
     assert (await state(site, "j1"), await state(site, "j2")) == (404, "FAILED")
 
 
-async def test_job_that_gets_the_id_of_a_deleted_one_is_not_deleted(site, sql):
+async def test_job_that_gets_the_id_of_a_deleted_one_is_not_deleted(site: Client, sql: Sql) -> None:
     await made(site, "j1", "failed")
     await act(site, "j1", "", USERS["author"])
     sql("DELETE FROM video_generations")
@@ -193,7 +200,7 @@ async def test_job_that_gets_the_id_of_a_deleted_one_is_not_deleted(site, sql):
     assert sql("SELECT deleted_at, deleted_by, dismissed_at FROM rushes_jobs") == ((None, None, None),)
 
 
-async def test_other_spellings_of_an_id_are_not_acted_on(site, sql):
+async def test_other_spellings_of_an_id_are_not_acted_on(site: Client, sql: Sql) -> None:
     await made(site, "job", "failed")
     for spelled in ("JOB", "jób", "job%20"):
         assert (await act(site, spelled, "", USERS["author"]))[0] == 404
@@ -202,7 +209,9 @@ async def test_other_spellings_of_an_id_are_not_acted_on(site, sql):
 
 @pytest.mark.parametrize("name", ["cancel", ""])
 @pytest.mark.parametrize("seed", range(6))
-async def test_act_ends_in_the_same_row_whatever_comes_before_it_and_after(site, sql, name, seed):
+async def test_act_ends_in_the_same_row_whatever_comes_before_it_and_after(
+    site: Client, sql: Sql, name: str, seed: int
+) -> None:
     """A cancel is accepted while the job goes on, a deletion once it has ended; what follows it changes nothing."""
     chance = random.Random(seed)
     steps = enumerate(["pending", "generating", "failed"])
@@ -223,13 +232,15 @@ async def test_act_ends_in_the_same_row_whatever_comes_before_it_and_after(site,
     assert accepted is None or rows(sql) == accepted[1]
 
 
-def rows(sql):
+def rows(sql: Sql) -> tuple[Rows, Rows]:
     return sql("SELECT id, status, progress, message, error, completedAt FROM video_generations"), sql(
         "SELECT s3Key, fileUrl FROM video_files ORDER BY s3Key"
     )
 
 
-async def test_acts_and_webhooks_at_once_in_two_processes_leave_one_end_and_one_event_each(database_url, sql):
+async def test_acts_and_webhooks_at_once_in_two_processes_leave_one_end_and_one_event_each(
+    database_url: str, sql: Sql
+) -> None:
     async with running(database_url, **SIGNED) as one, running(database_url, **SIGNED) as other:
         for number in range(8):
             job_id = f"j{number}"
@@ -246,7 +257,9 @@ async def test_acts_and_webhooks_at_once_in_two_processes_leave_one_end_and_one_
             assert sql("SELECT COUNT(*) FROM rushes_events WHERE job_id = %s", job_id) == ((3,),)
 
 
-async def test_deleted_jobs_go_once_nobody_may_restore_them_and_no_sooner(site, sql, monkeypatch):
+async def test_deleted_jobs_go_once_nobody_may_restore_them_and_no_sooner(
+    site: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for job_id in ("old", "young", "kept"):
         await made(site, job_id, completion(job_id, video(job_id)))
     for job_id in ("old", "young"):
@@ -255,7 +268,7 @@ async def test_deleted_jobs_go_once_nobody_may_restore_them_and_no_sooner(site, 
     sql("UPDATE rushes_jobs SET deleted_at = NOW(6) - INTERVAL 30 DAY + INTERVAL 1 MINUTE WHERE job_id = 'young'")
     removed = []
 
-    async def remove(file):
+    async def remove(file: dict[str, Any]) -> None:
         removed.append(file["s3_key"])
 
     assert (await Retention(site.app[POOL], None, days=30, remove=remove).purge())["deleted"] == 1
@@ -268,7 +281,7 @@ async def test_deleted_jobs_go_once_nobody_may_restore_them_and_no_sooner(site, 
     await made(site, "old")
 
 
-async def test_deleted_job_that_cannot_go_keeps_no_other_and_is_tried_again(site, sql):
+async def test_deleted_job_that_cannot_go_keeps_no_other_and_is_tried_again(site: Client, sql: Sql) -> None:
     for number in range(3):
         await made(site, f"j{number}", completion(f"j{number}", video(f"k{number}")))
         await act(site, f"j{number}", "", USERS["author"])
@@ -277,7 +290,7 @@ async def test_deleted_job_that_cannot_go_keeps_no_other_and_is_tried_again(site
     sql("INSERT INTO likes VALUES ('j0')")
     away = {"k1"}
 
-    async def remove(file):
+    async def remove(file: dict[str, Any]) -> None:
         if file["s3_key"] in away:
             raise OSError("bucket away")
 
@@ -291,7 +304,9 @@ async def test_deleted_job_that_cannot_go_keeps_no_other_and_is_tried_again(site
     assert sql("SELECT COUNT(*) FROM rushes_jobs") == ((0,),)
 
 
-async def test_retry_is_a_new_job_with_the_same_order_and_its_image(database_url, sql, backend: Backend):
+async def test_retry_is_a_new_job_with_the_same_order_and_its_image(
+    database_url: str, sql: Sql, backend: Backend
+) -> None:
     order = {"aspect_ratio": "9:16", "number_of_videos": 2, "duration_seconds": 5, "person_generation": "DONT_ALLOW"}
     async with running(database_url, generator_url=backend.url, **SIGNED) as server:
         await made(server, "j1", "failed", **order, input_image_base64="aGVsbG8=")
@@ -308,7 +323,7 @@ async def test_retry_is_a_new_job_with_the_same_order_and_its_image(database_url
     assert len(set(sql(f"SELECT {columns}, inputImageBase64 FROM video_generations"))) == 1
 
 
-async def test_retry_counts_among_the_unfinished(database_url):
+async def test_retry_counts_among_the_unfinished(database_url: str) -> None:
     async with running(database_url, max_unfinished_per_user=1, **SIGNED) as server:
         await made(server, "j1", "failed")
         await made(server, "j2", "generating")
@@ -316,7 +331,7 @@ async def test_retry_counts_among_the_unfinished(database_url):
         assert (status, answer["code"]) == (429, "too_many_unfinished")
 
 
-async def test_page_of_another_site_cannot_act_by_a_users_cookie(site):
+async def test_page_of_another_site_cannot_act_by_a_users_cookie(site: Client) -> None:
     await made(site, "j1", "failed")
     cookie = {"Cookie": f"__session={USERS['author']['Authorization'].partition(' ')[2]}"}
     status, answer = await act(site, "j1", "", cookie, Origin="https://evil.example")

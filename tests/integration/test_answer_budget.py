@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from tests.client import running
+from tests.databases import Sql
 from tests.gate import Gate
 from tests.webhooks import completion, video
 
@@ -11,7 +12,7 @@ from tests.webhooks import completion, video
 class Stalling(Gate):
     """Leaves a session without an answer for a while when it says the word, then ends it."""
 
-    async def _copy(self, reader, writer):
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(1 << 24):
                 if b"'STALL ME.mp4'" in data:
@@ -25,7 +26,9 @@ class Stalling(Gate):
             writer.close()
 
 
-async def test_one_that_stalls_every_session_keeps_the_others_of_its_batch_no_longer_than_the_budget(database_url, sql):
+async def test_one_that_stalls_every_session_keeps_the_others_of_its_batch_no_longer_than_the_budget(
+    database_url: str, sql: Sql
+) -> None:
     gate = Stalling(database_url)
     await gate.open()
     try:
@@ -36,7 +39,7 @@ async def test_one_that_stalls_every_session_keeps_the_others_of_its_batch_no_lo
                 + ",".join(f"('{name}', 'p', 'dev', NOW(3))" for name in names)
             )
 
-            async def post(name):
+            async def post(name: str) -> tuple[int, float]:
                 began = time.monotonic()
                 named = "STALL ME.mp4" if name == "j60" else "a.mp4"
                 code, _ = await server.send(completion(name, video(name, filename=named)))

@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import pymysql
 import pytest
@@ -9,7 +12,8 @@ import pytest
 from app.appkeys import SPOOL, WRITER
 from app.db.errors import DatabaseAwayError
 from app.db.url import parameters
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.gate import Gate
 from tests.streams import events
 from tests.waiting import drained, until
@@ -17,7 +21,7 @@ from tests.webhooks import webhook
 
 
 @pytest.fixture
-async def gate(database_url):
+async def gate(database_url: str) -> AsyncIterator[Gate]:
     made = Gate(database_url)
     await made.open()
     yield made
@@ -25,12 +29,14 @@ async def gate(database_url):
 
 
 @contextlib.asynccontextmanager
-async def serving(gate, tmp_path, **settings):
+async def serving(gate: Gate, tmp_path: Path, **settings: Any) -> AsyncIterator[Client]:
     async with running(gate.url, data_dir=tmp_path, **settings) as server:
         yield server
 
 
-async def test_webhooks_are_queued_while_the_database_is_away_and_applied_when_it_is_back(gate, sql, tmp_path):
+async def test_webhooks_are_queued_while_the_database_is_away_and_applied_when_it_is_back(
+    gate: Gate, sql: Sql, tmp_path: Path
+) -> None:
     async with serving(gate, tmp_path) as server:
         await server.register("j1")
         await gate.shut()
@@ -47,7 +53,7 @@ async def test_webhooks_are_queued_while_the_database_is_away_and_applied_when_i
     assert sql("SELECT COUNT(*), SUM(attempts) FROM rushes_webhooks") == ((3, 3),)
 
 
-async def test_webhook_queued_and_sent_again_is_applied_once(gate, sql, tmp_path):
+async def test_webhook_queued_and_sent_again_is_applied_once(gate: Gate, sql: Sql, tmp_path: Path) -> None:
     async with serving(gate, tmp_path) as server:
         await server.register("j1")
         await gate.shut()
@@ -59,7 +65,9 @@ async def test_webhook_queued_and_sent_again_is_applied_once(gate, sql, tmp_path
     assert sql("SELECT COUNT(*) FROM rushes_events") == ((2,),)
 
 
-async def test_invalid_webhook_is_refused_also_while_the_database_is_away_and_kept(gate, sql, tmp_path):
+async def test_invalid_webhook_is_refused_also_while_the_database_is_away_and_kept(
+    gate: Gate, sql: Sql, tmp_path: Path
+) -> None:
     async with serving(gate, tmp_path) as server:
         await gate.shut()
         code, body = await server.send({"job_id": "j1"})
@@ -69,7 +77,7 @@ async def test_invalid_webhook_is_refused_also_while_the_database_is_away_and_ke
     assert sql("SELECT outcome, error_code FROM rushes_webhooks") == (("dead", "invalid_payload"),)
 
 
-async def test_health_says_degraded_and_reads_say_when_to_come_back(gate, tmp_path):
+async def test_health_says_degraded_and_reads_say_when_to_come_back(gate: Gate, tmp_path: Path) -> None:
     async with serving(gate, tmp_path) as server:
         await gate.shut()
         for path in ("/api/webhooks/video-completion", "/readyz"):
@@ -88,7 +96,9 @@ async def test_health_says_degraded_and_reads_say_when_to_come_back(gate, tmp_pa
 
 
 @pytest.mark.parametrize("end", [Gate.reset, Gate.dismiss])
-async def test_sessions_that_ended_while_they_were_idle_are_not_used_again(gate, sql, tmp_path, end):
+async def test_sessions_that_ended_while_they_were_idle_are_not_used_again(
+    gate: Gate, sql: Sql, tmp_path: Path, end: Callable[[Gate], None]
+) -> None:
     async with serving(gate, tmp_path) as server, asyncio.timeout(5):
         await server.register("j1")
         assert (await server.send(webhook("j1", "processing")))[0] == 200
@@ -103,7 +113,7 @@ async def test_sessions_that_ended_while_they_were_idle_are_not_used_again(gate,
             await session.run_text("SELECT 1")
 
 
-async def test_health_is_told_at_once_also_of_a_database_that_hangs(database_url):
+async def test_health_is_told_at_once_also_of_a_database_that_hangs(database_url: str) -> None:
     arguments = parameters(database_url)
     session = pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"])
     async with running(database_url, health_timeout=0.2) as server, asyncio.timeout(5):
@@ -114,7 +124,7 @@ async def test_health_is_told_at_once_also_of_a_database_that_hangs(database_url
         session.close()
 
 
-async def test_open_streams_stay_open_and_go_on(gate, tmp_path):
+async def test_open_streams_stay_open_and_go_on(gate: Gate, tmp_path: Path) -> None:
     async with serving(gate, tmp_path) as server:
         await server.register("j1")
         async with events(server.session, f"{server.url}/events/j1") as source:
@@ -126,7 +136,7 @@ async def test_open_streams_stay_open_and_go_on(gate, tmp_path):
             assert (event.id, event.data["progress"]) == (2, 50)
 
 
-async def test_full_spool_is_told_with_a_time_to_come_back(gate, sql, tmp_path):
+async def test_full_spool_is_told_with_a_time_to_come_back(gate: Gate, sql: Sql, tmp_path: Path) -> None:
     async with serving(gate, tmp_path, spool_max_bytes=64 * 1024) as server:
         await server.register("j1")
         await gate.shut()
@@ -145,7 +155,9 @@ async def test_full_spool_is_told_with_a_time_to_come_back(gate, sql, tmp_path):
     assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((accepted,),)
 
 
-async def test_webhooks_are_taken_again_after_an_outage_in_which_nothing_could_be_queued(gate, sql, tmp_path):
+async def test_webhooks_are_taken_again_after_an_outage_in_which_nothing_could_be_queued(
+    gate: Gate, sql: Sql, tmp_path: Path
+) -> None:
     async with serving(gate, tmp_path, spool_max_bytes=1) as server:
         await server.register("j1")
         await gate.shut()
@@ -156,7 +168,7 @@ async def test_webhooks_are_taken_again_after_an_outage_in_which_nothing_could_b
                 await asyncio.sleep(0.02)
 
 
-async def test_what_was_queued_is_applied_by_the_next_server(gate, sql, tmp_path):
+async def test_what_was_queued_is_applied_by_the_next_server(gate: Gate, sql: Sql, tmp_path: Path) -> None:
     async with serving(gate, tmp_path) as server:
         await server.register("j1")
         await gate.shut()
@@ -168,7 +180,9 @@ async def test_what_was_queued_is_applied_by_the_next_server(gate, sql, tmp_path
                 await asyncio.sleep(0.02)
 
 
-async def test_job_held_by_another_program_for_too_long_is_queued_and_applied_later(database_url, sql, tmp_path):
+async def test_job_held_by_another_program_for_too_long_is_queued_and_applied_later(
+    database_url: str, sql: Sql, tmp_path: Path
+) -> None:
     arguments = parameters(database_url)
     async with running(database_url, data_dir=tmp_path, answer_budget=0.3) as server:
         await server.register("j1")
@@ -183,7 +197,9 @@ async def test_job_held_by_another_program_for_too_long_is_queued_and_applied_la
     assert sql("SELECT progress FROM video_generations") == ((50,),)
 
 
-async def test_webhooks_of_a_job_that_stays_held_do_not_keep_others_in_the_queue(database_url, sql, tmp_path):
+async def test_webhooks_of_a_job_that_stays_held_do_not_keep_others_in_the_queue(
+    database_url: str, sql: Sql, tmp_path: Path
+) -> None:
     arguments = parameters(database_url)
     settings = {"data_dir": tmp_path, "answer_budget": 0.3, "batch_max": 1}
     async with running(database_url, **settings) as server:
@@ -204,8 +220,8 @@ async def test_webhooks_of_a_job_that_stays_held_do_not_keep_others_in_the_queue
 
 
 async def test_nobody_waits_longer_than_he_may_behind_a_batch_that_the_database_does_not_answer(
-    database_url, sql, tmp_path
-):
+    database_url: str, sql: Sql, tmp_path: Path
+) -> None:
     arguments = parameters(database_url)
     session = pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"])
     budget = 2.0
@@ -228,7 +244,7 @@ async def test_nobody_waits_longer_than_he_may_behind_a_batch_that_the_database_
         await until(lambda: sql("SELECT COUNT(*) FROM rushes_webhooks WHERE outcome = 'applied'") == ((5,),))
 
 
-async def test_server_that_is_stopped_while_it_starts_stops(database_url):
+async def test_server_that_is_stopped_while_it_starts_stops(database_url: str) -> None:
     for turn in range(60):
         async with running(database_url):
             await asyncio.sleep(0.0007 * (turn % 12))

@@ -4,9 +4,12 @@ import asyncio
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.databases import Sql
 from tests.processes import ROOT, environment, run
 from tests.rows import store
 from tests.webhooks import webhook
@@ -14,7 +17,7 @@ from tests.webhooks import webhook
 SHORT = "sixteen-letters."
 
 
-async def test_version_is_the_one_of_the_project(tmp_path):
+async def test_version_is_the_one_of_the_project(tmp_path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert await run(tmp_path, "--version") == (0, f"rushes {project['version']}\n", "")
 
@@ -27,7 +30,7 @@ print(asyncio.run(tokens.verify(sys.argv[2])).user_id)
 """
 
 
-async def test_short_secret_makes_and_verifies_tokens_without_a_warning_of_a_library(tmp_path):
+async def test_short_secret_makes_and_verifies_tokens_without_a_warning_of_a_library(tmp_path: Path) -> None:
     code, token, err = await run(tmp_path, "token", "--user", "ada", AUTH_JWT_SECRET=SHORT)
     assert (code, err, token.count("\n")) == (0, "", 1)
     verified = await asyncio.create_subprocess_exec(
@@ -40,19 +43,19 @@ async def test_short_secret_makes_and_verifies_tokens_without_a_warning_of_a_lib
 @pytest.mark.parametrize(
     "who", [("--user", ""), ("--user", " ada"), ("--user", "ada", "--org", ""), ("--user", "a" * 192)]
 )
-async def test_token_that_no_server_would_accept_is_not_made(tmp_path, who):
+async def test_token_that_no_server_would_accept_is_not_made(tmp_path: Path, who: tuple[str, ...]) -> None:
     code, out, err = await run(tmp_path, "token", *who, AUTH_JWT_SECRET=SHORT)
     assert (code, out, err.count("\n")) == (1, "", 1), err
     assert err.startswith("rushes: ")
 
 
-async def test_file_of_settings_that_cannot_be_read_is_told_in_a_sentence(tmp_path):
+async def test_file_of_settings_that_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe=1\n")
     code, out, err = await run(tmp_path, "token", "--user", "ada", AUTH_JWT_SECRET=SHORT)
     assert (code, out, err) == (1, "", "rushes: the file .env cannot be read: it is not text in UTF-8.\n")
 
 
-def shell(folder, command: str, **settings) -> subprocess.CompletedProcess:
+def shell(folder: Path, command: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Runs it with the shell's `rushes` being ours."""
     script = f'rushes() {{ "{sys.executable}" -m app "$@"; }}; {command}'
     return subprocess.run(
@@ -67,7 +70,7 @@ def shell(folder, command: str, **settings) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("command", ["--help", "--version", "token --user ada", "send --help"])
-def test_output_that_nobody_reads_or_that_has_no_room_is_no_traceback(tmp_path, command):
+def test_output_that_nobody_reads_or_that_has_no_room_is_no_traceback(tmp_path: Path, command: str) -> None:
     def told(how: str) -> tuple[int, str]:
         done = shell(tmp_path, f"rushes {command} {how}", AUTH_JWT_SECRET=SHORT)
         return done.returncode, done.stderr
@@ -77,7 +80,9 @@ def test_output_that_nobody_reads_or_that_has_no_room_is_no_traceback(tmp_path, 
     assert told(">/dev/full") == (1, "rushes: No space left on device\n")
 
 
-async def test_replay_of_what_nobody_holds_any_more_says_so_and_fails(tmp_path, sql, database_url):
+async def test_replay_of_what_nobody_holds_any_more_says_so_and_fails(
+    tmp_path: Path, sql: Sql, database_url: str
+) -> None:
     (lost,) = store(sql, webhook("j1", "generating"), outcome="dead")
     sql("UPDATE rushes_webhooks SET error_code = 'set_aside', payload = ''")
     for which in ((lost,), ("--all",)):

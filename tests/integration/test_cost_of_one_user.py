@@ -13,12 +13,14 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import orjson
 import pytest
 from aiohttp import ClientResponse
 
 from tests.client import Client, running
+from tests.databases import Sql
 from tests.servers import is_mysql
 from tests.sign_in import SECRET, bearer
 from tests.webhooks import completion, video, webhook
@@ -34,6 +36,8 @@ SLICE = 0.25
 
 SWITCHED = 101
 
+Headers = Callable[[], dict[str, str]]
+
 
 @dataclass
 class Case:
@@ -47,7 +51,7 @@ class Case:
     status: int
     method: str = "GET"
     path: str = "/"
-    headers: Callable[[], dict] = dict
+    headers: Headers = dict[str, Any]
     body: Callable[[], bytes] = bytes
     answer: int = 2000
     memory: int = 4 * MIB
@@ -56,7 +60,7 @@ class Case:
     upto: str | None = None
 
 
-def made_up() -> dict:
+def made_up() -> dict[str, str]:
     return {"webhook-id": "m", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,bm9uZQ=="}
 
 
@@ -116,23 +120,25 @@ LONG_ERRORS = (
 )
 
 
-def late() -> dict:
+def late() -> dict[str, str]:
     return bearer("late") | {"Last-Event-ID": "0-0"}
 
 
-def busy() -> dict:
+def busy() -> dict[str, str]:
     return bearer("busy")
 
 
-def admin() -> dict:
+def admin() -> dict[str, str]:
     return bearer("boss", role="admin")
 
 
-def posted(who: str, what: str, status: int, path: str, headers, body, **bounds) -> Case:
+def posted(
+    who: str, what: str, status: int, path: str, headers: Headers, body: Callable[[], bytes], **bounds: Any
+) -> Case:
     return Case(who, what, status, "POST", path, headers, body, **bounds)
 
 
-def sent(what: str, status: int, body: Callable[[], bytes], **bounds) -> Case:
+def sent(what: str, status: int, body: Callable[[], bytes], **bounds: Any) -> Case:
     return posted("sender", what, status, WEBHOOK, lambda: SENDER, body, **bounds)
 
 
@@ -242,7 +248,7 @@ async def follow(answer: ClientResponse, upto: str) -> int:
     return size
 
 
-async def listen(server: Client, case: Case, headers: dict) -> int:
+async def listen(server: Client, case: Case, headers: dict[str, Any]) -> int:
     """The same over WebSocket."""
     size = 0
     async with server.session.ws_connect(server.url + case.path, headers=headers, max_msg_size=0) as socket:
@@ -253,7 +259,7 @@ async def listen(server: Client, case: Case, headers: dict) -> int:
     raise AssertionError(size)
 
 
-async def quiet(sql) -> None:
+async def quiet(sql: Sql) -> None:
     """Until what the server does by itself at the start is done.
 
     MySQL reads some hundred rows to tell its own counts: rows are counted on MariaDB alone.
@@ -272,17 +278,17 @@ async def quiet(sql) -> None:
 _ASKING = 10
 
 
-def rows_read(sql) -> int:
+def rows_read(sql: Sql) -> int:
     return sum(int(count) for _, count in sql("SHOW GLOBAL STATUS LIKE 'Handler\\_read%%'"))
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case.who}: {case.what}")
-def case(request) -> Case:
+def case(request: pytest.FixtureRequest) -> Case:
     return request.param
 
 
 @pytest.fixture
-async def furnished(database_url, sql, case):
+async def furnished(database_url: str, sql: Sql, case: Case) -> AsyncIterator[Client]:
     """A server with a user's thousand finished jobs, one more of 100 files, and 20,000 of others; and what is given."""
     job = "INSERT INTO video_generations (id, prompt, authorId, status, createdAt, updatedAt)"
     file = ("INSERT INTO video_files (id, filename, s3Key, fileSize, durationSeconds, aspectRatio, width, height,"
@@ -309,7 +315,7 @@ async def furnished(database_url, sql, case):
         yield server
 
 
-async def test_worst_request_costs_no_more_than_is_stated(furnished, sql, case):
+async def test_worst_request_costs_no_more_than_is_stated(furnished: Client, sql: Sql, case: Case) -> None:
     body = case.body()
     before = rows_read(sql)
     began = time.perf_counter()

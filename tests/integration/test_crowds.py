@@ -18,7 +18,7 @@ import pytest
 from app.appkeys import HUB
 from app.domain.event import LogEvent
 from app.push.websocket import PING
-from tests.client import running
+from tests.client import Client, running
 from tests.crowd import Listener, gather, listen
 from tests.frames import TEXT, frame
 from tests.processes import serving
@@ -29,7 +29,7 @@ CHAOS = os.environ.get("RUSHES_CHAOS") == "1"
 MANY = {"max_connections": 100_000, "max_connections_per_user": 100_000}
 
 
-async def emptied(server, seconds: float = 10) -> None:
+async def emptied(server: Client, seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
         while len(server.app[HUB]):
             await asyncio.sleep(0.01)
@@ -48,7 +48,9 @@ async def emptied(server, seconds: float = 10) -> None:
         (b"\x81\x05hello", 1002),
     ],
 )
-async def test_client_that_misbehaves_is_closed_with_the_code_that_says_how(server, sent, code):
+async def test_client_that_misbehaves_is_closed_with_the_code_that_says_how(
+    server: Client, sent: bytes, code: int
+) -> None:
     await server.register("j1")
     async with server.session.ws_connect(f"{server.url}/ws/j1") as good:
         await good.receive_json()
@@ -66,7 +68,7 @@ async def test_client_that_misbehaves_is_closed_with_the_code_that_says_how(serv
         assert (await good.receive_json())["data"]["progress"] == 50
 
 
-async def test_flood_of_a_client_that_reads_nothing_is_not_kept_in_memory(database_url):
+async def test_flood_of_a_client_that_reads_nothing_is_not_kept_in_memory(database_url: str) -> None:
     async with running(database_url, stream_last_words=0.3) as server:
         await server.register("j1")
         flood = await listen(server.url, "/ws/j1", websocket=True)
@@ -87,7 +89,7 @@ async def test_flood_of_a_client_that_reads_nothing_is_not_kept_in_memory(databa
 
 
 @pytest.mark.parametrize("websocket", [False, True])
-async def test_frozen_readers_hold_up_nobody(database_url, websocket):
+async def test_frozen_readers_hold_up_nobody(database_url: str, websocket: bool) -> None:
     async with running(database_url, stream_max_buffer=64 * 1024, stream_last_words=0.2, **MANY) as server:
         await server.register("j1")
         path = "/ws/j1" if websocket else "/events/j1"
@@ -114,7 +116,7 @@ async def test_frozen_readers_hold_up_nobody(database_url, websocket):
             await asyncio.gather(*(listener.ended.wait() for listener in frozen))
 
 
-async def test_frozen_readers_are_closed_after_the_fan_out_that_was_too_much_and_not_in_it(database_url):
+async def test_frozen_readers_are_closed_after_the_fan_out_that_was_too_much_and_not_in_it(database_url: str) -> None:
     async with running(database_url, stream_max_buffer=64 * 1024, **MANY) as server:
         await server.register("j1")
         listeners = await gather(20, server.url, "/events/j1", b"PENDING")
@@ -136,7 +138,7 @@ async def test_frozen_readers_are_closed_after_the_fan_out_that_was_too_much_and
 # -- Many
 
 
-async def test_burst_of_events_with_one_listener_each_lets_others_take_their_turn(server):
+async def test_burst_of_events_with_one_listener_each_lets_others_take_their_turn(server: Client) -> None:
     turns = 0
 
     async def others() -> None:
@@ -155,7 +157,7 @@ async def test_burst_of_events_with_one_listener_each_lets_others_take_their_tur
         assert [event.id for event in await source.take(1000)] == list(range(1, 1001))
 
 
-async def test_idle_streams_have_no_task_of_their_own(database_url):
+async def test_idle_streams_have_no_task_of_their_own(database_url: str) -> None:
     async with running(database_url, **MANY) as server:
         await server.register("j1")
         await gather(1, server.url, "/events/j1", b"PENDING")
@@ -170,13 +172,13 @@ async def test_idle_streams_have_no_task_of_their_own(database_url):
         await emptied_but(server, 1)
 
 
-async def emptied_but(server, left: int) -> None:
+async def emptied_but(server: Client, left: int) -> None:
     async with asyncio.timeout(10):
         while len(server.app[HUB]) > left:
             await asyncio.sleep(0.01)
 
 
-async def test_thousand_connections_of_one_address_are_bounded_and_told(database_url):
+async def test_thousand_connections_of_one_address_are_bounded_and_told(database_url: str) -> None:
     async with running(database_url, max_connections=100, max_connections_per_user=1000) as server:
         await server.register("j1")
         listeners = [await listen(server.url, "/events/j1") for _ in range(1000)]
@@ -222,7 +224,7 @@ print("done")
 """
 
 
-async def come_and_go(server, count: int) -> None:
+async def come_and_go(server: Client, count: int) -> None:
     address = urlsplit(server.url)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", COMERS, address.hostname, str(address.port), str(count)),
@@ -241,7 +243,9 @@ def held() -> tuple[int, int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.timeout(900)
-async def test_those_who_came_and_went_leave_nothing_behind(database_url, capfd):
+async def test_those_who_came_and_went_leave_nothing_behind(
+    database_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """100,000 of them with RUSHES_CHAOS=1."""
     async with running(database_url, **MANY) as server:
         await server.register("j1")
@@ -266,7 +270,7 @@ def room_for(files: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
-async def test_stop_with_five_thousand_open_streams_is_over_in_ten_seconds(tmp_path, database_url):
+async def test_stop_with_five_thousand_open_streams_is_over_in_ten_seconds(tmp_path: Path, database_url: str) -> None:
     room_for(6000)
     many = {name.upper(): value for name, value in MANY.items()}
     async with serving(tmp_path, DATABASE_URL=database_url, **many) as (process, url, _):

@@ -5,8 +5,12 @@ import os
 import pty
 import re
 import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
+from aiohttp import web
 
 from app import times
 from app.appkeys import RECEIVED, WRITER
@@ -14,7 +18,8 @@ from app.auth.tokens import Identity
 from app.db.url import parameters
 from app.routes import admin
 from app.upkeep.leader import Leader
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Rows, Sql
 from tests.processes import environment, run
 from tests.rows import store
 from tests.webhooks import completion, video, webhook
@@ -25,7 +30,7 @@ TABLES = ("video_generations", "video_files", "rushes_events", "rushes_webhooks"
 
 
 @pytest.fixture
-async def server(database_url):
+async def server(database_url: str) -> AsyncIterator[Client]:
     """One that leaves parked webhooks alone, since another process leads."""
     another = Leader(database_url)
     assert await another.leads()
@@ -34,22 +39,22 @@ async def server(database_url):
     another.close()
 
 
-async def act(server, path: str, body: dict | None = None) -> tuple[int, dict]:
+async def act(server: Client, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
     async with server.session.post(server.url + WEBHOOKS + path, json=body) as answer:
         return answer.status, await answer.json()
 
 
-def add_jobs(sql, *names):
+def add_jobs(sql: Sql, *names: str) -> None:
     """As another program does: the server is not told."""
     rows = ", ".join(["(%s, 'p', 'u1', NOW(3))"] * len(names))
     sql(f"INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES {rows}", *names)
 
 
-def everything(sql):
+def everything(sql: Sql) -> dict[str, Rows]:
     return {table: sql(f"SELECT * FROM {table} ORDER BY 1") for table in TABLES}
 
 
-async def conflict(server, sql) -> str:
+async def conflict(server: Client, sql: Sql) -> str:
     """The id of a dead letter that can be applied, now that the key it wants belongs to nobody."""
     await server.register("owner")
     await server.register("j2")
@@ -60,7 +65,7 @@ async def conflict(server, sql) -> str:
     return body["webhook_id"]
 
 
-async def test_parked_webhook_is_listed_and_applied_by_a_replay_once_its_job_is_there(server, sql):
+async def test_parked_webhook_is_listed_and_applied_by_a_replay_once_its_job_is_there(server: Client, sql: Sql) -> None:
     _, sent = await server.send(webhook("late", "generating"))
     code, body = await server.read(f"{WEBHOOKS}?outcome=parked")
     (row,) = body["webhooks"]
@@ -85,7 +90,7 @@ async def test_parked_webhook_is_listed_and_applied_by_a_replay_once_its_job_is_
     assert sql("SELECT progress FROM video_generations") == ((50,),)
 
 
-async def test_replayed_webhook_keeps_its_place_in_the_order_of_its_job(server, sql):
+async def test_replayed_webhook_keeps_its_place_in_the_order_of_its_job(server: Client, sql: Sql) -> None:
     early = webhook("late", "generating")
     del early["timestamp"]
     _, sent = await server.send(early)
@@ -96,7 +101,7 @@ async def test_replayed_webhook_keeps_its_place_in_the_order_of_its_job(server, 
     assert (answer["outcome"], sql("SELECT progress FROM video_generations")) == ("stale", ((25,),))
 
 
-async def test_key_conflict_is_applied_by_a_replay_once_the_other_file_is_gone(server, sql):
+async def test_key_conflict_is_applied_by_a_replay_once_the_other_file_is_gone(server: Client, sql: Sql) -> None:
     webhook_id = await conflict(server, sql)
     _, answer = await act(server, f"/{webhook_id}/replay")
     assert (answer["changed"], answer["outcome"], answer["job"]["num_videos"]) == (True, "applied", 2)
@@ -106,7 +111,7 @@ async def test_key_conflict_is_applied_by_a_replay_once_the_other_file_is_gone(s
     )
 
 
-async def test_dead_letter_that_cannot_be_applied_yet_stays_one_and_tells_why(server, sql):
+async def test_dead_letter_that_cannot_be_applied_yet_stays_one_and_tells_why(server: Client, sql: Sql) -> None:
     await server.register("j1")
     _, sent = await server.send(completion("j1", video("k", file_size=3_000_000_000)))
     _, answer = await act(server, f"/{sent['webhook_id']}/replay")
@@ -119,7 +124,9 @@ async def test_dead_letter_that_cannot_be_applied_yet_stays_one_and_tells_why(se
 
 
 @pytest.mark.parametrize("outcome", ["applied", "stale", "duplicate"])
-async def test_replay_and_discard_of_a_settled_webhook_say_so_and_change_nothing(server, sql, outcome):
+async def test_replay_and_discard_of_a_settled_webhook_say_so_and_change_nothing(
+    server: Client, sql: Sql, outcome: str
+) -> None:
     await server.register("j1")
     newest = webhook("j1", "generating", at="2025-10-23T15:00:00Z")
     await server.send(newest)
@@ -134,7 +141,7 @@ async def test_replay_and_discard_of_a_settled_webhook_say_so_and_change_nothing
     assert everything(sql) == before
 
 
-async def test_two_replays_at_once_apply_it_once_and_leave_one_row(server, sql):
+async def test_two_replays_at_once_apply_it_once_and_leave_one_row(server: Client, sql: Sql) -> None:
     _, sent = await server.send(webhook("late", "generating"))
     add_jobs(sql, "late")
     answers = await asyncio.gather(*(act(server, f"/{sent['webhook_id']}/replay") for _ in range(5)))
@@ -145,7 +152,7 @@ async def test_two_replays_at_once_apply_it_once_and_leave_one_row(server, sql):
     assert sql("SELECT COUNT(*) FROM rushes_events") == ((1,),)
 
 
-async def test_preview_tells_what_the_replay_then_does(server, sql):
+async def test_preview_tells_what_the_replay_then_does(server: Client, sql: Sql) -> None:
     webhook_id = await conflict(server, sql)
     row = "SELECT * FROM video_generations WHERE id = 'j2'"
     _, detail = await server.read(f"{WEBHOOKS}/{webhook_id}")
@@ -169,7 +176,7 @@ async def test_preview_tells_what_the_replay_then_does(server, sql):
     assert sql("SELECT COUNT(*) FROM video_files") == ((2,),)
 
 
-async def test_preview_tells_which_files_get_other_fields(server, sql):
+async def test_preview_tells_which_files_get_other_fields(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await server.send(completion("j1", video("k"), at="2025-10-23T14:00:00Z"))
     newer = completion("j1", video("k", file_url="https://new.example/k", file_size=7), at="2025-10-23T15:00:00Z")
@@ -189,7 +196,7 @@ async def test_preview_tells_which_files_get_other_fields(server, sql):
     assert sql("SELECT fileUrl, fileSize FROM video_files") == (("https://new.example/k", 7),)
 
 
-async def test_preview_tells_that_a_job_would_be_made_where_that_is_wanted(database_url, sql):
+async def test_preview_tells_that_a_job_would_be_made_where_that_is_wanted(database_url: str, sql: Sql) -> None:
     (webhook_id,) = store(sql, webhook("late", "generating", data={"user_id": "u9"}), outcome="parked")
     async with running(database_url, unknown_job="create") as server:
         _, detail = await server.read(f"{WEBHOOKS}/{webhook_id}")
@@ -201,7 +208,7 @@ async def test_preview_tells_that_a_job_would_be_made_where_that_is_wanted(datab
     assert sql("SELECT authorId, progress FROM video_generations") == (("u9", 50),)
 
 
-async def test_replay_of_a_webhook_purged_meanwhile_keeps_when_it_was_received(server, sql):
+async def test_replay_of_a_webhook_purged_meanwhile_keeps_when_it_was_received(server: Client, sql: Sql) -> None:
     (webhook_id,) = store(sql, webhook("nowhere", "pending"))
     ((received_at,),) = sql("SELECT received_at FROM rushes_webhooks")
     found = await server.app[RECEIVED].get(webhook_id)
@@ -210,7 +217,7 @@ async def test_replay_of_a_webhook_purged_meanwhile_keeps_when_it_was_received(s
     assert sql("SELECT received_at, outcome FROM rushes_webhooks") == ((received_at, "parked"),)
 
 
-async def test_few_dead_letters_among_many_webhooks_are_found_without_reading_all(server, sql):
+async def test_few_dead_letters_among_many_webhooks_are_found_without_reading_all(server: Client, sql: Sql) -> None:
     store(sql, *(webhook(f"many{n}", "generating") for n in range(4000)), outcome="applied")
     (dead,) = store(sql, webhook("j1", "generating"))
     before = rows_read(sql)
@@ -220,11 +227,11 @@ async def test_few_dead_letters_among_many_webhooks_are_found_without_reading_al
     assert rows_read(sql) - before < 2000
 
 
-def rows_read(sql) -> int:
+def rows_read(sql: Sql) -> int:
     return sum(int(count) for name, count in sql("SHOW GLOBAL STATUS LIKE 'Handler_read_%'") if "key" not in name)
 
 
-async def test_preview_changes_nothing_and_leaves_no_lock(server, sql):
+async def test_preview_changes_nothing_and_leaves_no_lock(server: Client, sql: Sql) -> None:
     webhook_id = await conflict(server, sql)
     before = everything(sql)
     for _ in range(10):
@@ -236,7 +243,7 @@ async def test_preview_changes_nothing_and_leaves_no_lock(server, sql):
     sql("ROLLBACK")
 
 
-async def test_preview_of_what_would_not_be_applied_says_so(server, sql, database_url):
+async def test_preview_of_what_would_not_be_applied_says_so(server: Client, sql: Sql, database_url: str) -> None:
     _, parked = await server.send(webhook("late", "generating"))
     _, detail = await server.read(f"{WEBHOOKS}/{parked['webhook_id']}")
     assert (detail["replay"]["outcome"], detail["replay"]["code"]) == ("parked", "unknown_job")
@@ -252,13 +259,15 @@ async def test_preview_of_what_would_not_be_applied_says_so(server, sql, databas
     assert (detail["replay"]["outcome"], detail["replay"]["code"]) == (None, "job_held")
 
 
-async def test_webhook_that_our_own_code_stumbles_over_can_still_be_looked_at(server, sql, monkeypatch):
+async def test_webhook_that_our_own_code_stumbles_over_can_still_be_looked_at(
+    server: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from app.domain import job as rules
 
     add_jobs(sql, "j1")
     (webhook_id,) = store(sql, webhook("j1", "generating"))
 
-    def broken(*_):
+    def broken(*_: object) -> NoReturn:
         raise TypeError("not foreseen")
 
     monkeypatch.setattr(rules, "apply", broken)
@@ -267,7 +276,7 @@ async def test_webhook_that_our_own_code_stumbles_over_can_still_be_looked_at(se
     sql("SELECT 1 FROM video_generations FOR UPDATE NOWAIT")
 
 
-async def test_discarded_webhook_rests_until_its_sender_sends_it_again(server, sql):
+async def test_discarded_webhook_rests_until_its_sender_sends_it_again(server: Client, sql: Sql) -> None:
     sent = webhook("late", "generating")
     _, body = await server.send(sent)
     code, answer = await act(server, f"/{body['webhook_id']}/discard")
@@ -280,7 +289,7 @@ async def test_discarded_webhook_rests_until_its_sender_sends_it_again(server, s
     assert (code, again["webhook_id"], again["progress"]) == (200, body["webhook_id"], 50)
 
 
-async def test_pages_show_250_webhooks_once_each_newest_first_while_more_arrive(server, sql):
+async def test_pages_show_250_webhooks_once_each_newest_first_while_more_arrive(server: Client, sql: Sql) -> None:
     stored = store(sql, *(webhook(f"j{n}", "generating") for n in range(250)))
     seen, cursor, pages = [], "", 0
     while cursor is not None:
@@ -304,13 +313,13 @@ async def test_pages_show_250_webhooks_once_each_newest_first_while_more_arrive(
         ("cursor=" + "G" * 32, "cursor: String should match"),
     ],
 )
-async def test_filter_that_cannot_be_is_told_in_a_sentence(server, query, told):
+async def test_filter_that_cannot_be_is_told_in_a_sentence(server: Client, query: str, told: str) -> None:
     code, body = await server.read(f"{WEBHOOKS}?{query}")
     assert (code, body["code"]) == (400, "invalid_request")
     assert body["error"].startswith(f"Invalid request: {told}")
 
 
-async def test_filter_by_job_shows_that_job_alone_whatever_the_collation(server, sql):
+async def test_filter_by_job_shows_that_job_alone_whatever_the_collation(server: Client, sql: Sql) -> None:
     names = ["cabc", "cabc ", "CABC", "cábc"]
     store(sql, *(webhook(name, "generating") for name in names))
     for name in names:
@@ -332,7 +341,9 @@ async def test_filter_by_job_shows_that_job_alone_whatever_the_collation(server,
         (b"[" + b"{}," * 200_000 + b"0]", "[" + "{}," * 200_000 + "0]", "text"),
     ],
 )
-async def test_detail_shows_the_payload_as_it_came_whatever_it_is(server, sent, shown, encoding):
+async def test_detail_shows_the_payload_as_it_came_whatever_it_is(
+    server: Client, sent: bytes, shown: object, encoding: str
+) -> None:
     _, body = await server.send(sent)
     async with server.session.get(f"{server.url}{WEBHOOKS}/{body['webhook_id']}") as answer:
         assert answer.status == 200
@@ -343,7 +354,7 @@ async def test_detail_shows_the_payload_as_it_came_whatever_it_is(server, sent, 
     assert detail["headers"]["content-type"] == "application/json"
 
 
-async def test_secrets_are_never_shown(server, tmp_path, database_url):
+async def test_secrets_are_never_shown(server: Client, tmp_path: Path, database_url: str) -> None:
     headers = dict.fromkeys(("X-Webhook-Secret", "webhook-signature", "Authorization", "Cookie"), "hush-hush")
     _, body = await server.send(webhook("x", "pending"), headers | {"X-Kept": "yes"})
     for path in (f"{WEBHOOKS}/{body['webhook_id']}", WEBHOOKS):
@@ -357,11 +368,13 @@ async def test_secrets_are_never_shown(server, tmp_path, database_url):
     assert "hush" not in out + err
 
 
-async def test_nobody_but_an_admin_sees_or_touches_webhooks(server, sql, monkeypatch):
+async def test_nobody_but_an_admin_sees_or_touches_webhooks(
+    server: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, sent = await server.send(webhook("late", "generating"))
     before = everything(sql)
 
-    async def identify(_request):
+    async def identify(_request: web.Request) -> Identity:
         return Identity("u1", admin=False)
 
     monkeypatch.setattr(admin, "identify", identify)
@@ -374,14 +387,14 @@ async def test_nobody_but_an_admin_sees_or_touches_webhooks(server, sql, monkeyp
 
 
 @pytest.mark.parametrize("webhook_id", ["0" * 32, "x", "%C3%A9", "' OR 1 --", "A" * 32, "0" * 31 + "%20"])
-async def test_webhook_that_is_not_there_is_not_found(server, sql, webhook_id):
+async def test_webhook_that_is_not_there_is_not_found(server: Client, sql: Sql, webhook_id: str) -> None:
     store(sql, webhook("j1", "generating"))
     assert (await server.read(f"{WEBHOOKS}/{webhook_id}"))[0] == 404
     for action in ("replay", "discard"):
         assert (await act(server, f"/{webhook_id}/{action}"))[0] == 404
 
 
-async def test_replay_of_many_takes_them_in_the_order_of_receipt_and_counts_them(server, sql):
+async def test_replay_of_many_takes_them_in_the_order_of_receipt_and_counts_them(server: Client, sql: Sql) -> None:
     statuses = ("pending", "processing", "generating")
     jobs = [f"j{n}" for n in range(100)]
     add_jobs(sql, *jobs)
@@ -403,7 +416,9 @@ async def test_replay_of_many_takes_them_in_the_order_of_receipt_and_counts_them
     assert sql("SELECT outcome FROM rushes_webhooks WHERE id = %s", other) == (("parked",),)
 
 
-async def test_replay_of_many_stops_in_time_and_is_gone_on_with(server, sql, monkeypatch):
+async def test_replay_of_many_stops_in_time_and_is_gone_on_with(
+    server: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(admin, "_REPLAY_SECONDS", 0.0)
     store(sql, *(b"%d" % n for n in range(120)))
     replayed, answers, body = 0, 0, {"outcome": "dead"}
@@ -417,12 +432,14 @@ async def test_replay_of_many_stops_in_time_and_is_gone_on_with(server, sql, mon
 
 
 @pytest.mark.parametrize("body", [{}, {"outcome": "applied"}, {"outcome": "dead", "cursor": "x"}, []])
-async def test_replay_of_many_says_what_it_needs(server, body):
+async def test_replay_of_many_says_what_it_needs(server: Client, body: object) -> None:
     code, answer = await act(server, "/replay", body)
     assert (code, answer["code"]) == (400, "invalid_request")
 
 
-async def test_dead_list_shows_what_was_wrong_and_steers_no_terminal(tmp_path, sql, database_url):
+async def test_dead_list_shows_what_was_wrong_and_steers_no_terminal(
+    tmp_path: Path, sql: Sql, database_url: str
+) -> None:
     dead, other = store(sql, webhook("j\x1b[2J1", "generating"), webhook("[red]j2", "generating"))
     (parked,) = store(sql, webhook("j3", "generating"), outcome="parked")
     store(sql, webhook("j4", "generating"), outcome="applied")
@@ -439,8 +456,8 @@ async def test_dead_list_shows_what_was_wrong_and_steers_no_terminal(tmp_path, s
 
 
 async def test_dead_show_tells_payload_headers_error_and_what_a_replay_would_change(
-    server, tmp_path, sql, database_url
-):
+    server: Client, tmp_path: Path, sql: Sql, database_url: str
+) -> None:
     webhook_id = await conflict(server, sql)
     before = everything(sql)
     code, out, err = await run(tmp_path, "dead", "show", webhook_id, DATABASE_URL=database_url)
@@ -453,7 +470,9 @@ async def test_dead_show_tells_payload_headers_error_and_what_a_replay_would_cha
     assert everything(sql) == before
 
 
-async def test_dead_replay_applies_the_named_ones_and_tells_what_became_of_each(tmp_path, sql, database_url):
+async def test_dead_replay_applies_the_named_ones_and_tells_what_became_of_each(
+    tmp_path: Path, sql: Sql, database_url: str
+) -> None:
     add_jobs(sql, "j1")
     good, lost, bad = store(sql, webhook("j1", "generating"), webhook("nowhere", "pending"), b"{")
     code, out, err = await run(tmp_path, "dead", "replay", good, lost, DATABASE_URL=database_url)
@@ -473,8 +492,8 @@ async def test_dead_replay_applies_the_named_ones_and_tells_what_became_of_each(
 
 
 async def test_dead_replay_all_passes_over_none_of_300_dead_and_parked_and_shows_a_progress_bar(
-    tmp_path, sql, database_url
-):
+    tmp_path: Path, sql: Sql, database_url: str
+) -> None:
     jobs = [f"j{n}" for n in range(300)]
     add_jobs(sql, *jobs)
     store(sql, *(webhook(job, "generating") for job in jobs))
@@ -503,7 +522,7 @@ def drain(terminal: int) -> str:
     return drawn.decode()
 
 
-async def test_dead_discard_asks_first_unless_told_not_to(tmp_path, sql, database_url):
+async def test_dead_discard_asks_first_unless_told_not_to(tmp_path: Path, sql: Sql, database_url: str) -> None:
     one, *rest = store(sql, *(webhook(f"j{n}", "generating") for n in range(600)))
     store(sql, webhook("p", "generating"), outcome="parked")
     code, _, err = await run(tmp_path, "dead", "discard", one, DATABASE_URL=database_url)
@@ -535,14 +554,18 @@ async def test_dead_discard_asks_first_unless_told_not_to(tmp_path, sql, databas
         (("list", "--outcome", "applied"), 2, "Invalid value for '--outcome'"),
     ],
 )
-async def test_dead_told_something_wrong_says_so_in_a_sentence(tmp_path, database_url, arguments, code, told):
+async def test_dead_told_something_wrong_says_so_in_a_sentence(
+    tmp_path: Path, database_url: str, arguments: tuple[str, ...], code: int, told: str
+) -> None:
     found, out, err = await run(tmp_path, "dead", *arguments, DATABASE_URL=database_url)
     assert (found, out) == (code, "")
     assert told in err
     assert "Traceback" not in err
 
 
-async def test_dead_without_a_database_or_without_our_tables_says_so_in_a_sentence(tmp_path, mariadb, database_url):
+async def test_dead_without_a_database_or_without_our_tables_says_so_in_a_sentence(
+    tmp_path: Path, mariadb: dict[str, Any], database_url: str
+) -> None:
     away = "mysql://root:hush@127.0.0.1:1/x"
     empty = database_url.replace(parameters(database_url)["db"], "mysql")
     for url, told in ((away, "cannot connect to the database"), (empty, "run `rushes migrate`"), ("x:y", "mysql://")):

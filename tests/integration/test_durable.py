@@ -13,7 +13,7 @@ MUCH = 1 << 30
 
 
 @pytest.fixture
-def flushed(monkeypatch) -> set[Path]:
+def flushed(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
     """What was in a folder when its entries were made durable, by the one call that does that."""
     found: set[Path] = set()
     fsync = os.fsync
@@ -27,7 +27,7 @@ def flushed(monkeypatch) -> set[Path]:
     return found
 
 
-async def test_folders_above_a_spool_are_durable_before_it_takes_a_webhook(tmp_path, flushed):
+async def test_folders_above_a_spool_are_durable_before_it_takes_a_webhook(tmp_path: Path, flushed: set[Path]) -> None:
     folder = tmp_path / "new" / "data" / "spool"
     spool = Spool(folder, MUCH)
     await spool.open()
@@ -37,7 +37,9 @@ async def test_folders_above_a_spool_are_durable_before_it_takes_a_webhook(tmp_p
     await spool.close()
 
 
-async def test_files_of_a_private_database_are_durable_before_it_takes_a_row(tmp_path, flushed):
+async def test_files_of_a_private_database_are_durable_before_it_takes_a_row(
+    tmp_path: Path, flushed: set[Path]
+) -> None:
     data = tmp_path / "new" / "data"
     async with private_database(data):
         assert {data.parent, data, data / "mysql", data / "mysql.new" / "ibdata1"} <= flushed

@@ -2,14 +2,15 @@
 
 from app.appkeys import ESTIMATES
 from app.domain.estimate import UNKNOWN, Kind
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.waiting import until
 from tests.webhooks import completion, video, webhook
 
 VEO = Kind("veo-2.0-generate-001", 8, 1)
 
 
-async def finish(server, *job_ids, seconds=60):
+async def finish(server: Client, *job_ids: str, seconds: int = 60) -> None:
     """Generated in that many seconds by the sender's clock, and downloaded in ten."""
     for job_id in job_ids:
         await server.register(job_id)
@@ -19,11 +20,13 @@ async def finish(server, *job_ids, seconds=60):
         await server.send(completion(job_id, video(job_id), at=f"2025-10-23T14:0{end // 60}:{end % 60:02}Z"))
 
 
-async def known(server, kind=VEO):
+async def known(server: Client, kind: Kind = VEO) -> None:
     await until(lambda: server.app[ESTIMATES].of(kind, "generating", 0) != UNKNOWN)
 
 
-async def test_estimate_is_told_from_the_fifth_success_on_by_event_snapshot_list_and_job(server, sql):
+async def test_estimate_is_told_from_the_fifth_success_on_by_event_snapshot_list_and_job(
+    server: Client, sql: Sql
+) -> None:
     await finish(server, "j1", "j2", "j3", "j4")
     await server.register("next")
     await server.send(webhook("next", "processing"))
@@ -42,7 +45,7 @@ async def test_estimate_is_told_from_the_fifth_success_on_by_event_snapshot_list
     assert 46 <= job["eta_seconds"] <= listed["eta_p90_seconds"] <= 50
 
 
-async def test_step_that_is_told_again_does_not_begin_the_stage_anew(server, sql):
+async def test_step_that_is_told_again_does_not_begin_the_stage_anew(server: Client, sql: Sql) -> None:
     await finish(server, "j1", "j2", "j3", "j4", "j5")
     await known(server)
     await server.register("next")
@@ -56,7 +59,7 @@ async def test_step_that_is_told_again_does_not_begin_the_stage_anew(server, sql
         assert (await source.next()).data["eta_seconds"] == 10
 
 
-async def test_job_that_takes_longer_than_all_others_is_given_no_number(server, sql):
+async def test_job_that_takes_longer_than_all_others_is_given_no_number(server: Client, sql: Sql) -> None:
     await finish(server, "j1", "j2", "j3", "j4", "j5")
     await known(server)
     await server.register("next")
@@ -66,7 +69,7 @@ async def test_job_that_takes_longer_than_all_others_is_given_no_number(server, 
     assert (job["eta_seconds"], job["eta_p90_seconds"]) == (0, 0)
 
 
-async def test_job_that_was_registered_is_estimated_from_its_first_event(server):
+async def test_job_that_was_registered_is_estimated_from_its_first_event(server: Client) -> None:
     await finish(server, "j1", "j2", "j3", "j4", "j5")
     await known(server)
     async with server.events("/events") as source:
@@ -75,7 +78,7 @@ async def test_job_that_was_registered_is_estimated_from_its_first_event(server)
         assert 70 <= (await source.next()).data["eta_seconds"] <= 75
 
 
-async def test_failed_generations_and_steps_without_an_end_tell_nothing(server):
+async def test_failed_generations_and_steps_without_an_end_tell_nothing(server: Client) -> None:
     for number in range(6):
         await server.register(f"j{number}")
         await server.send(webhook(f"j{number}", "generating", at="2025-10-23T14:00:00Z"))
@@ -85,7 +88,7 @@ async def test_failed_generations_and_steps_without_an_end_tell_nothing(server):
     assert (await server.read("/api/videos/j1"))[1]["eta_seconds"] is None
 
 
-async def test_what_others_completed_is_known_to_every_process_and_after_a_start(database_url):
+async def test_what_others_completed_is_known_to_every_process_and_after_a_start(database_url: str) -> None:
     async with running(database_url) as one, running(database_url) as other:
         await finish(one, "j1", "j2", "j3", "j4", "j5")
         await known(one)
@@ -94,7 +97,7 @@ async def test_what_others_completed_is_known_to_every_process_and_after_a_start
         assert later.app[ESTIMATES].of(VEO, "downloading", 0).seconds == 10
 
 
-async def test_rows_of_other_programs_in_the_log_do_no_harm(server, sql, database_url):
+async def test_rows_of_other_programs_in_the_log_do_no_harm(server: Client, sql: Sql, database_url: str) -> None:
     await finish(server, "j1", "j2", "j3", "j4", "j5")
     sql("UPDATE rushes_events SET data = 'no json' WHERE job_id = 'j1'")
     sql("UPDATE rushes_events SET data = '{\"status\": 7, \"occurred_at\": {}}' WHERE job_id = 'j2'")

@@ -1,13 +1,15 @@
 """Ids that the database takes for the same, since its collations pass over spaces at the end, are different users."""
 
 import base64
+from collections.abc import AsyncIterator
 
 import pytest
 
 from app.db.log import Log
 from app.db.pool import Pool
 from app.db.snapshots import Snapshots
-from tests.client import order, running
+from tests.client import Client, order, running
+from tests.databases import Sql
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
 
@@ -15,13 +17,13 @@ TWIN = "dev "
 
 
 @pytest.fixture
-async def pool(database_url):
+async def pool(database_url: str) -> AsyncIterator[Pool]:
     opened = Pool(database_url, 1, 10)
     yield opened
     opened.close()
 
 
-def add_events(sql, count: int, author: str, job: str) -> None:
+def add_events(sql: Sql, count: int, author: str, job: str) -> None:
     """So many more events at the end of the log."""
     sql(
         "INSERT INTO rushes_events (id, job_id, author_id, event, data, created_at) "
@@ -33,7 +35,9 @@ def add_events(sql, count: int, author: str, job: str) -> None:
 
 
 @pytest.mark.parametrize("of", ["author_id", "job_id"])
-async def test_twins_events_are_neither_read_nor_do_they_use_up_what_is_read_at_once(pool, sql, of):
+async def test_twins_events_are_neither_read_nor_do_they_use_up_what_is_read_at_once(
+    pool: Pool, sql: Sql, of: str
+) -> None:
     add_events(sql, 1, "bob", "j1")
     add_events(sql, 300, "bob ", "j1 ")
     add_events(sql, 1, "bob", "j1")
@@ -45,7 +49,7 @@ async def test_twins_events_are_neither_read_nor_do_they_use_up_what_is_read_at_
         assert (await log.after(0, 10, **{of: other})).events == []
 
 
-async def test_stream_that_comes_back_gets_nothing_of_a_twins_and_all_of_its_own(database_url, sql):
+async def test_stream_that_comes_back_gets_nothing_of_a_twins_and_all_of_its_own(database_url: str, sql: Sql) -> None:
     add_events(sql, 1, "dev", "mine")
     add_events(sql, 500, TWIN, "theirs")
     add_events(sql, 1, "dev", "mine")
@@ -54,7 +58,7 @@ async def test_stream_that_comes_back_gets_nothing_of_a_twins_and_all_of_its_own
             assert [event.id for event in await source.take(2)] == [1, 502]
 
 
-async def test_stream_shows_no_unfinished_job_of_a_twin(server):
+async def test_stream_shows_no_unfinished_job_of_a_twin(server: Client) -> None:
     await server.register("theirs", user_id=TWIN)
     await server.register("mine")
     async with events(server.session, f"{server.url}/events") as source:
@@ -66,7 +70,9 @@ async def test_stream_shows_no_unfinished_job_of_a_twin(server):
 
 
 @pytest.mark.parametrize("twin", [TWIN, "DEV", "dév"])
-async def test_gallery_is_as_long_as_was_asked_for_and_its_cursor_tells_no_twins_ids(server, sql, twin):
+async def test_gallery_is_as_long_as_was_asked_for_and_its_cursor_tells_no_twins_ids(
+    server: Client, sql: Sql, twin: str
+) -> None:
     for n in range(6):
         job_id, owner = (f"mine{n}", "dev") if n % 3 == 0 else (f"hidden{n}", twin)
         await server.register(job_id, user_id=owner)
@@ -79,7 +85,7 @@ async def test_gallery_is_as_long_as_was_asked_for_and_its_cursor_tells_no_twins
     assert ([job["id"] for job in second["generations"]], second["next_cursor"]) == (["mine0"], None)
 
 
-async def test_key_of_a_twins_request_makes_a_job_of_ones_own(database_url, sql):
+async def test_key_of_a_twins_request_makes_a_job_of_ones_own(database_url: str, sql: Sql) -> None:
     sql(
         "INSERT INTO rushes_requests (user_id, idempotency_key, job_id, created_at) VALUES (%s, 'k', 'theirs', NOW(3))",
         TWIN,
@@ -91,7 +97,7 @@ async def test_key_of_a_twins_request_makes_a_job_of_ones_own(database_url, sql)
     assert len(sql("SELECT 1 FROM rushes_requests")) == 2
 
 
-async def test_job_of_another_spelling_is_a_conflict_and_stays_as_it_is(server, sql):
+async def test_job_of_another_spelling_is_a_conflict_and_stays_as_it_is(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await server.send(webhook("j1", "generating"))
     for twin in ("j1 ", "J1"):
@@ -101,7 +107,7 @@ async def test_job_of_another_spelling_is_a_conflict_and_stays_as_it_is(server, 
     assert sql("SELECT job_id, status FROM rushes_jobs") == (("j1", "generating"),)
 
 
-async def test_unfinished_jobs_of_both_are_told_apart_in_one_read(pool, server):
+async def test_unfinished_jobs_of_both_are_told_apart_in_one_read(pool: Pool, server: Client) -> None:
     await server.register("theirs", user_id=TWIN)
     await server.register("mine")
     for author, job in ((TWIN, "theirs"), ("dev", "mine")):

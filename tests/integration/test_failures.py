@@ -1,27 +1,31 @@
 """Failed jobs and partial results, as users are told of them."""
 
+from typing import Any
+
 import pytest
 import structlog
 from structlog.testing import LogCapture
 
 from app import logs
+from tests.client import Client
+from tests.databases import Sql
 from tests.webhooks import completion, video, webhook
 
 REFUSED = "The prompt could not be submitted: sensitive words. Support codes: 58061214 (request id: abcdef123456)"
 
 
-async def failed(server, job_id, error):
+async def failed(server: Client, job_id: str, error: str) -> None:
     await server.register(job_id)
     await server.send(webhook(job_id, "failed") | {"error": error})
 
 
-async def read(server, job_id, language="en"):
+async def read(server: Client, job_id: str, language: str = "en") -> dict[str, Any]:
     status, job = await server.read(f"/api/videos/{job_id}", headers={"Accept-Language": language})
     assert status == 200
     return job
 
 
-async def test_failed_job_says_why_and_what_to_do_by_answer_and_by_event(server, sql):
+async def test_failed_job_says_why_and_what_to_do_by_answer_and_by_event(server: Client, sql: Sql) -> None:
     async with server.events("/events") as source:
         await source.next()
         await failed(server, "j1", REFUSED)
@@ -46,26 +50,28 @@ async def test_failed_job_says_why_and_what_to_do_by_answer_and_by_event(server,
     [("fr-FR,fr;q=0.9,en;q=0.8", "fr"), ("en-US,en;q=0.9", "en"), ("de,en;q=0.4,fr;q=0.5", "fr"), ("", "fr"),
      ("de", "fr"), ("en;q=nonsense", "fr"), ("*", "fr"), ("fr;q=0,en;q=0.1", "en")],
 )  # fmt: skip
-async def test_advice_is_in_the_language_that_the_reader_likes_best(server, asked, told):
+async def test_advice_is_in_the_language_that_the_reader_likes_best(server: Client, asked: str, told: str) -> None:
     await failed(server, "j1", "503 UNAVAILABLE")
     job = await read(server, "j1", asked)
     assert job["failure"]["advice"].startswith({"fr": "Le service", "en": "The generation"}[told])
 
 
-async def test_job_that_has_not_failed_has_no_failure(server):
+async def test_job_that_has_not_failed_has_no_failure(server: Client) -> None:
     await server.register("j1")
     assert (await read(server, "j1"))["failure"] is None
     await server.send(completion("j1", video("k1")))
     assert (await read(server, "j1"))["failure"] is None
 
 
-def asking_for(job_id, number, *videos, at=None, **metadata):
+def asking_for(
+    job_id: str, number: object, *videos: dict[str, Any], at: str | None = None, **metadata: Any
+) -> dict[str, Any]:
     body = completion(job_id, *videos, at=at)
     body["data"]["metadata"] |= {"num_videos_requested": number, "num_videos_generated": len(videos)} | metadata
     return body
 
 
-async def test_partial_result_is_a_success_that_says_how_many_came_and_why_no_more(server):
+async def test_partial_result_is_a_success_that_says_how_many_came_and_why_no_more(server: Client) -> None:
     await server.register("j1")
     sent = asking_for("j1", 4, video("k1"), video("k2"), raiMediaFilteredCount=2, raiMediaFilteredReasons=["61493863"])
     async with server.events("/events/j1") as source:
@@ -82,7 +88,7 @@ async def test_partial_result_is_a_success_that_says_how_many_came_and_why_no_mo
         assert (await source.next()).data["requested"] == 4
 
 
-async def test_partial_result_without_a_reason_can_be_tried_again(server):
+async def test_partial_result_without_a_reason_can_be_tried_again(server: Client) -> None:
     await server.register("j1")
     await server.send(asking_for("j1", 2, video("k1")))
     failure = (await read(server, "j1"))["failure"]
@@ -90,7 +96,9 @@ async def test_partial_result_without_a_reason_can_be_tried_again(server):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-async def test_result_is_whole_once_another_completion_brings_the_rest_in_any_order(server, turned):
+async def test_result_is_whole_once_another_completion_brings_the_rest_in_any_order(
+    server: Client, turned: bool
+) -> None:
     await server.register("j1")
     both = [
         asking_for("j1", 2, video("k1"), at="2025-10-23T14:30:05Z"),
@@ -104,13 +112,13 @@ async def test_result_is_whole_once_another_completion_brings_the_rest_in_any_or
 
 
 @pytest.mark.parametrize("number", [None, "4", -1, 2.5, True, 10**30, [], 0])
-async def test_what_is_no_number_of_videos_refuses_nothing(server, number):
+async def test_what_is_no_number_of_videos_refuses_nothing(server: Client, number: object) -> None:
     await server.register("j1")
     assert (await server.send(asking_for("j1", number, video("k1"))))[0] == 200
     assert (await read(server, "j1"))["failure"] is None
 
 
-async def test_completion_whose_videos_were_all_withheld_fails_with_the_reason(server):
+async def test_completion_whose_videos_were_all_withheld_fails_with_the_reason(server: Client) -> None:
     await server.register("j1")
     body = webhook("j1", "completed", data={"videos": [], "success": True})
     body["data"]["generateVideoResponse"] = {
@@ -122,7 +130,7 @@ async def test_completion_whose_videos_were_all_withheld_fails_with_the_reason(s
     assert (job["state"], job["failure"]["kind"], job["failure"]["category"]) == ("FAILED", "safety", "sexual")
 
 
-async def test_rows_of_other_programs_and_earlier_versions_are_told_likewise(server, sql):
+async def test_rows_of_other_programs_and_earlier_versions_are_told_likewise(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await server.register("j2")
     sql("UPDATE video_generations SET status = 'FAILED', error = 'HTTP 502', completedAt = NOW(3) WHERE id = 'j1'")
@@ -132,7 +140,9 @@ async def test_rows_of_other_programs_and_earlier_versions_are_told_likewise(ser
     assert (await read(server, "j2"))["failure"] is None
 
 
-async def test_code_that_the_table_does_not_know_is_told_to_the_operator_once(server, monkeypatch):
+async def test_code_that_the_table_does_not_know_is_told_to_the_operator_once(
+    server: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = LogCapture()
     log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[told], wrapper_class=structlog.BoundLogger)
     monkeypatch.setattr(logs, "_unknown", logs.Counter())

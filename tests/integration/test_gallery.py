@@ -1,35 +1,40 @@
 """The gallery's lists: failed jobs, pages, states, organizations, search; what a client keeps; pages that poll."""
 
 import random
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from app.db.gallery import Gallery, Wanted
 from app.db.pool import Pool
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.sign_in import SECRET, SENDERS, bearer
 from tests.tables import add
 from tests.webhooks import completion, video, webhook
 
 
 @pytest.fixture
-async def pool(database_url):
+async def pool(database_url: str) -> AsyncIterator[Pool]:
     made = Pool(database_url, 1, 10.0)
     yield made
     made.close()
 
 
-async def page(server, headers=None, **query):
+async def page(server: Client, headers: dict[str, str] | None = None, **query: Any) -> dict[str, Any]:
     status, body = await server.read("/api/videos/user", params=query, headers=headers or {})
     assert status == 200, body
     return body
 
 
-def ids(jobs):
+def ids(jobs: list[dict[str, Any]]) -> list[str]:
     return [job["id"] for job in jobs]
 
 
-def fill(sql, count, *, name="j", author="dev", status="COMPLETED", **columns):
+def fill(
+    sql: Sql, count: int, *, name: str = "j", author: str = "dev", status: str = "COMPLETED", **columns: Any
+) -> None:
     """Jobs name00001 and on, the higher the newer."""
     names = ", ".join(["id", "authorId", "status", "createdAt", "updatedAt", "prompt", *columns])
     sql(
@@ -43,7 +48,7 @@ def fill(sql, count, *, name="j", author="dev", status="COMPLETED", **columns):
 # -- Failed jobs
 
 
-async def test_failed_jobs_are_listed_newest_first_until_they_are_dismissed(server, sql):
+async def test_failed_jobs_are_listed_newest_first_until_they_are_dismissed(server: Client, sql: Sql) -> None:
     for number in range(3):
         await server.register(f"j{number}")
         await server.send(webhook(f"j{number}", "failed") | {"error": "503 UNAVAILABLE"})
@@ -60,7 +65,7 @@ async def test_failed_jobs_are_listed_newest_first_until_they_are_dismissed(serv
     assert ids((await page(server, state="failed"))["generations"]) == ["j2", "j0"]
 
 
-async def test_fifty_failed_jobs_are_listed_none_that_is_old_nor_anybody_elses(server, sql):
+async def test_fifty_failed_jobs_are_listed_none_that_is_old_nor_anybody_elses(server: Client, sql: Sql) -> None:
     fill(sql, 51, status="FAILED")
     fill(sql, 3, name="other", author="Dev", status="FAILED")
     body = await page(server)
@@ -74,7 +79,7 @@ async def test_fifty_failed_jobs_are_listed_none_that_is_old_nor_anybody_elses(s
 # -- Pages
 
 
-async def test_pages_are_counted_where_that_is_wanted(server, sql):
+async def test_pages_are_counted_where_that_is_wanted(server: Client, sql: Sql) -> None:
     fill(sql, 25)
     pages = [await page(server, page=number, limit=10) for number in (1, 2, 3, 4)]
     assert [len(each["generations"]) for each in pages] == [10, 10, 5, 0]
@@ -89,13 +94,13 @@ async def test_pages_are_counted_where_that_is_wanted(server, sql):
     [{"page": 1, "cursor": "x"}, {"page": 0}, {"page": 1001}, {"scope": "all"}, {"state": "x"},
      {"q": "x" * 101}],
 )  # fmt: skip
-async def test_list_that_cannot_be_meant_is_refused(server, query):
+async def test_list_that_cannot_be_meant_is_refused(server: Client, query: dict[str, Any]) -> None:
     status, body = await server.read("/api/videos/user", params=query)
     assert (status, body["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_pages_stay_right_while_videos_arrive_and_go(server, sql, seed):
+async def test_pages_stay_right_while_videos_arrive_and_go(server: Client, sql: Sql, seed: int) -> None:
     """Whoever turns the pages sees each job once that was there all the time, in order, and none twice."""
     chance = random.Random(seed)
     fill(sql, 60)
@@ -120,7 +125,7 @@ async def test_pages_stay_right_while_videos_arrive_and_go(server, sql, seed):
 # -- States, organizations, prompts
 
 
-async def test_lists_are_of_one_state(server, sql):
+async def test_lists_are_of_one_state(server: Client, sql: Sql) -> None:
     for status in ("COMPLETED", "FAILED", "PENDING", "GENERATING"):
         fill(sql, 2, name=status.lower(), status=status)
     assert ids((await page(server, state="failed"))["generations"]) == ["failed00002", "failed00001"]
@@ -130,7 +135,7 @@ async def test_lists_are_of_one_state(server, sql):
     assert ids((await page(server))["generations"]) == ["completed00002", "completed00001"]
 
 
-async def test_organizations_videos_are_for_its_members(database_url, sql):
+async def test_organizations_videos_are_for_its_members(database_url: str, sql: Sql) -> None:
     fill(sql, 2, name="ours", author="ada", organizationId="org")
     fill(sql, 1, name="spelled", author="ada", organizationId="ORG")
     fill(sql, 1, name="alone", author="bob")
@@ -146,7 +151,7 @@ async def test_organizations_videos_are_for_its_members(database_url, sql):
     ("says", "found"),
     [("SUNSET", ["j3", "j1"]), ("été", ["j2"]), ("100%", ["j4"]), ("_", []), ("!", ["j5"]), ("%", ["j4"]), ("'\\", [])],
 )
-async def test_prompts_are_searched_for_what_they_say(server, sql, says, found):
+async def test_prompts_are_searched_for_what_they_say(server: Client, sql: Sql, says: str, found: list[str]) -> None:
     prompts = ["A sunset", "L'été", "Sunset again", "100% pure", "Wow!"]
     for number, prompt in enumerate(prompts, start=1):
         add(sql, f"j{number}", f"2025-10-23 13:00:0{number}", authorId="dev", status="COMPLETED", prompt=prompt)
@@ -154,7 +159,7 @@ async def test_prompts_are_searched_for_what_they_say(server, sql, says, found):
     assert (ids(body["generations"]), body["searched"], body["total"]) == (found, 5, len(found))
 
 
-async def test_search_looks_at_the_newest_5000_and_no_further(pool, sql):
+async def test_search_looks_at_the_newest_5000_and_no_further(pool: Pool, sql: Sql) -> None:
     fill(sql, 5_010)
     gallery = Gallery(pool, 4_000_000, 30)
     found = await gallery.page(Wanted("dev", 100, says="prompt 5"))
@@ -176,7 +181,7 @@ async def test_search_looks_at_the_newest_5000_and_no_further(pool, sql):
         Wanted("dev", 12, page=2),
     ],
 )  # fmt: skip
-async def test_list_costs_the_same_however_many_jobs_others_have(pool, sql, wanted):
+async def test_list_costs_the_same_however_many_jobs_others_have(pool: Pool, sql: Sql, wanted: Wanted) -> None:
     gallery = Gallery(pool, 4_000_000, 30)
     for status in ("COMPLETED", "FAILED", "PENDING"):
         fill(sql, 100, name=f"mine{status}", status=status, organizationId="org")
@@ -192,20 +197,22 @@ async def test_list_costs_the_same_however_many_jobs_others_have(pool, sql, want
     assert cost[1] < 4000
 
 
-async def rows_read(pool):
+async def rows_read(pool: Pool) -> int:
     return sum(int(value) for _, value in await pool.rows("SHOW GLOBAL STATUS LIKE 'Handler_read%'"))
 
 
 # -- What a client keeps
 
 
-async def tagged(server, tag=None, headers=None, **query):
+async def tagged(
+    server: Client, tag: str | None = None, headers: dict[str, str] | None = None, **query: Any
+) -> tuple[int, str, bytes]:
     headers = (headers or {}) | ({} if tag is None else {"If-None-Match": tag})
     async with server.session.get(f"{server.url}/api/videos/user", headers=headers, params=query) as answer:
         return answer.status, answer.headers["ETag"], await answer.read()
 
 
-async def test_page_that_is_as_the_client_has_it_is_not_sent_again(server, sql):
+async def test_page_that_is_as_the_client_has_it_is_not_sent_again(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await server.send(completion("j1", video("k1")))
     status, tag, body = await tagged(server)
@@ -227,7 +234,7 @@ async def test_page_that_is_as_the_client_has_it_is_not_sent_again(server, sql):
         "UPDATE video_generations SET status = 'FAILED'",
     ],
 )
-async def test_whatever_another_program_does_shows_at_once(server, sql, change):
+async def test_whatever_another_program_does_shows_at_once(server: Client, sql: Sql, change: str) -> None:
     await server.register("j1")
     await server.send(completion("j1", video("k1")))
     _, tag, _ = await tagged(server)
@@ -236,7 +243,7 @@ async def test_whatever_another_program_does_shows_at_once(server, sql, change):
     assert (await tagged(server, tag))[0] == 200
 
 
-async def test_tag_is_for_one_caller_one_language_and_one_question(database_url, sql):
+async def test_tag_is_for_one_caller_one_language_and_one_question(database_url: str, sql: Sql) -> None:
     fill(sql, 2, author="ada")
     async with running(database_url, auth_jwt_secret=SECRET, webhook_secret=SENDERS) as server:
         asked = [
@@ -250,7 +257,7 @@ async def test_tag_is_for_one_caller_one_language_and_one_question(database_url,
 # -- One job
 
 
-async def test_job_has_its_timeline_and_nothing_of_an_earlier_job_of_its_id(server, sql):
+async def test_job_has_its_timeline_and_nothing_of_an_earlier_job_of_its_id(server: Client, sql: Sql) -> None:
     await server.register("j1", user_id="somebody-else")
     sql("DELETE FROM video_generations")
     await server.register("j1")
@@ -275,7 +282,7 @@ FORM = {
 }  # fmt: skip
 
 
-async def test_page_that_polls_is_answered_as_the_backend_answered(server):
+async def test_page_that_polls_is_answered_as_the_backend_answered(server: Client) -> None:
     await server.register("j1")
     await server.send(webhook("j1", "generating"))
     status, job = await server.read("/api/videos/j1/status")
@@ -292,7 +299,7 @@ async def test_page_that_polls_is_answered_as_the_backend_answered(server):
         assert job["videos"][0]["file_url"] == video("k1")["file_url"]
 
 
-async def test_page_that_polls_hears_of_a_failure_and_of_nothing_that_is_not_its_users(database_url):
+async def test_page_that_polls_hears_of_a_failure_and_of_nothing_that_is_not_its_users(database_url: str) -> None:
     async with running(database_url, auth_jwt_secret=SECRET, webhook_secret=SENDERS) as server:
         headers = {"X-Webhook-Secret": SENDERS}
         order = {"job_id": "j1", "user_id": "ada", "prompt": "p"}
@@ -307,7 +314,7 @@ async def test_page_that_polls_hears_of_a_failure_and_of_nothing_that_is_not_its
 
 
 @pytest.mark.parametrize("metadata", ["NULL", "'[1]'", "'\"text\"'"])
-async def test_metadata_of_other_programs_are_told_as_they_are(server, sql, metadata):
+async def test_metadata_of_other_programs_are_told_as_they_are(server: Client, sql: Sql, metadata: str) -> None:
     await server.register("j1")
     await server.send(completion("j1", video("k1")))
     sql(f"UPDATE video_files SET metadata = {metadata}")

@@ -5,8 +5,9 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
+from multidict import CIMultiDictProxy
 
-from tests.client import running
+from tests.client import Client, running
 
 ORIGIN = {"Origin": "https://friend.example"}
 UPGRADE = (
@@ -15,7 +16,7 @@ UPGRADE = (
 )
 
 
-def as_json_answers(headers) -> None:
+def as_json_answers(headers: CIMultiDictProxy[str]) -> None:
     assert headers["Content-Type"].startswith("application/json")
     assert headers["Cache-Control"] == "private, no-store"
     assert [name.strip() for name in ",".join(headers.getall("Vary")).split(",")] == [
@@ -37,7 +38,9 @@ def as_json_answers(headers) -> None:
         ("GET", "/api/webhooks/video-completion", 200), ("POST", "/api/webhooks/video-completion", 415),
     ],
 )  # fmt: skip
-async def test_no_cache_keeps_an_answer_or_shows_it_to_somebody_else(database_url, headers, method, path, status):
+async def test_no_cache_keeps_an_answer_or_shows_it_to_somebody_else(
+    database_url: str, headers: dict[str, str], method: str, path: str, status: int
+) -> None:
     async with running(database_url, cors_origins="https://friend.example") as server:
         async with server.session.request(method, server.url + path, headers=headers) as answer:
             assert answer.status == status
@@ -45,7 +48,7 @@ async def test_no_cache_keeps_an_answer_or_shows_it_to_somebody_else(database_ur
             assert answer.headers.get("Access-Control-Allow-Origin") == headers.get("Origin")
 
 
-async def head_of(server, sent: bytes) -> str:
+async def head_of(server: Client, sent: bytes) -> str:
     address = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(sent)
@@ -63,7 +66,7 @@ async def head_of(server, sent: bytes) -> str:
         ("GET /" + "x" * 9000 + " HTTP/1.1\r\n\r\n", 431), ("GET / HTTP/1.1\r\nHost: h\r\nExpect: x\r\n\r\n", 417),
     ],
 )  # fmt: skip
-async def test_what_is_no_request_is_answered_with_the_same_headers(database_url, sent, status):
+async def test_what_is_no_request_is_answered_with_the_same_headers(database_url: str, sent: str, status: int) -> None:
     async with running(database_url, header_timeout=0.2) as server:
         head = await head_of(server, sent.encode())
         assert int(head.split()[1]) == status
@@ -76,7 +79,7 @@ async def test_what_is_no_request_is_answered_with_the_same_headers(database_url
         tells_no_version(head)
 
 
-async def test_connection_beyond_the_limit_is_answered_with_the_same_headers(database_url):
+async def test_connection_beyond_the_limit_is_answered_with_the_same_headers(database_url: str) -> None:
     async with running(database_url, max_http_connections=1) as server:
         address = urlsplit(server.url)
         _, writer = await asyncio.open_connection(address.hostname, address.port)
@@ -101,12 +104,12 @@ def tells_no_version(head: str) -> None:
         "GET /ws HTTP/1.1" + UPGRADE, "GET /ws/nothing HTTP/1.1" + UPGRADE,
     ],
 )  # fmt: skip
-async def test_no_answer_tells_the_versions_of_what_serves_it(database_url, lines):
+async def test_no_answer_tells_the_versions_of_what_serves_it(database_url: str, lines: str) -> None:
     async with running(database_url, cors_origins="https://friend.example") as server:
         tells_no_version(await head_of(server, f"{lines}\r\nHost: 127.0.0.1\r\n\r\n".encode()))
 
 
-async def test_stream_is_kept_by_nobody_and_belongs_to_who_asked(server):
+async def test_stream_is_kept_by_nobody_and_belongs_to_who_asked(server: Client) -> None:
     async with server.session.get(f"{server.url}/events") as answer:
         assert answer.headers["Cache-Control"] == "no-store, no-transform"
         assert answer.headers.getall("Vary") == ["Authorization, Cookie, Origin"]

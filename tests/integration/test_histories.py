@@ -2,24 +2,28 @@
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import pytest
 
 from app.db.log import Log
 from app.db.pool import Pool
 from app.domain.event import EventId
-from tests.client import moved, running
-from tests.databases import selects
+from tests.client import Client, moved, running
+from tests.databases import Sql, selects
 from tests.streams import events, number_of
 from tests.webhooks import webhook
 
+Read = Callable[[], Awaitable[tuple[str | None, Any, str | None]]]  # an event's name, data and id
+
 
 @asynccontextmanager
-async def over_sse(server, path, last_id):
+async def over_sse(server: Client, path: str, last_id: str) -> AsyncIterator[Read]:
     async with events(server.session, f"{server.url}/events{path}", last_id) as source:
 
-        async def read():
+        async def read() -> tuple[str | None, Any, str | None]:
             event = await source.next()
             return event.event, event.data, event.full_id
 
@@ -27,17 +31,17 @@ async def over_sse(server, path, last_id):
 
 
 @asynccontextmanager
-async def over_websocket(server, path, last_id):
+async def over_websocket(server: Client, path: str, last_id: str) -> AsyncIterator[Read]:
     async with server.session.ws_connect(f"{server.url}/ws{path}?last_event_id={last_id}") as socket:
 
-        async def read():
+        async def read() -> tuple[str | None, Any, str | None]:
             message = await socket.receive_json(timeout=10)
             return message.get("event"), message.get("data"), message["id"]
 
         yield read
 
 
-async def ids_of(server, path="/events") -> list[str]:
+async def ids_of(server: Client, path: str = "/events") -> list[str]:
     """Of all events since the beginning."""
     _, gallery = await server.read("/api/videos/user")
     head = number_of(gallery["last_event_id"])
@@ -45,13 +49,13 @@ async def ids_of(server, path="/events") -> list[str]:
         return [event.full_id for event in await source.take(head)]
 
 
-def take_back(sql, last: int) -> None:
+def take_back(sql: Sql, last: int) -> None:
     """As a restored copy, or a replica that lagged, has it: earlier versions keep no digits."""
     sql("DELETE FROM rushes_events WHERE id > %s", last)
     sql("UPDATE rushes_counter SET value = %s, digits = NULL, digits_of = NULL", last)
 
 
-async def write(server, name: str, count: int) -> None:
+async def write(server: Client, name: str, count: int) -> None:
     for number in range(count):
         assert (await server.send(webhook("j1", "failed") | {"error": f"{name} {number}"}))[0] == 200
 
@@ -60,8 +64,12 @@ async def write(server, name: str, count: int) -> None:
 @pytest.mark.parametrize("connect", [over_sse, over_websocket])
 @pytest.mark.parametrize("path", ["", "/j1"])
 async def test_client_of_a_history_that_was_lost_gets_a_reset_and_the_present_state(
-    database_url, sql, ring_size, connect, path
-):
+    database_url: str,
+    sql: Sql,
+    ring_size: int,
+    connect: Callable[[Client, str, str], AbstractAsyncContextManager[Read]],
+    path: str,
+) -> None:
     async with running(database_url) as server:
         await server.register("j1")
         await server.register("j2")
@@ -84,7 +92,7 @@ async def test_client_of_a_history_that_was_lost_gets_a_reset_and_the_present_st
             assert [number_of((await read())[2]) for _ in range(2)] == [10, 11]
 
 
-async def test_head_is_known_when_all_events_are_purged(database_url, sql):
+async def test_head_is_known_when_all_events_are_purged(database_url: str, sql: Sql) -> None:
     async with running(database_url) as server:
         await server.register("j1")
         await moved(server, "j1", "processing", "generating")
@@ -98,7 +106,7 @@ async def test_head_is_known_when_all_events_are_purged(database_url, sql):
                 assert (await source.next()).event == expected
 
 
-async def test_events_of_earlier_versions_have_digits_too(database_url, sql):
+async def test_events_of_earlier_versions_have_digits_too(database_url: str, sql: Sql) -> None:
     """They know no digits, neither in the log nor at the counter, and may write beside this one for a while."""
     async with running(database_url, log_poll=0.01) as server:
         await server.register("j1")
@@ -117,7 +125,7 @@ async def test_events_of_earlier_versions_have_digits_too(database_url, sql):
         assert await ids_of(server) == [*before, second.full_id]
 
 
-async def test_log_that_is_empty_has_the_id_before_all(server):
+async def test_log_that_is_empty_has_the_id_before_all(server: Client) -> None:
     _, gallery = await server.read("/api/videos/user")
     assert gallery["last_event_id"] == "0-0"
     async with over_websocket(server, "", "0-0") as read:
@@ -126,7 +134,7 @@ async def test_log_that_is_empty_has_the_id_before_all(server):
 
 
 @pytest.mark.parametrize("text", ["j1", "J1 ", "é\n😀", "a-\\'\"%"])
-async def test_database_and_we_make_the_same_digits_of_any_text(database_url, text):
+async def test_database_and_we_make_the_same_digits_of_any_text(database_url: str, text: str) -> None:
     async with running(database_url) as server:
         await server.register(text, user_id=text, organization_id=text)
         await server.send(webhook(text, "failed") | {"error": text * 100})
@@ -138,7 +146,7 @@ async def test_database_and_we_make_the_same_digits_of_any_text(database_url, te
     pool.close()
 
 
-async def test_crowd_with_ids_that_memory_has_forgotten_is_judged_by_a_few_reads(database_url, sql):
+async def test_crowd_with_ids_that_memory_has_forgotten_is_judged_by_a_few_reads(database_url: str, sql: Sql) -> None:
     async with running(database_url) as server:
         await server.register("j1")
         for start in range(0, 200, 50):

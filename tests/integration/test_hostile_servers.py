@@ -1,8 +1,10 @@
 """Servers whose sessions begin otherwise than ours need them: nothing may come out otherwise."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,11 +18,11 @@ from app.db.connection import connect
 from app.db.errors import UnfitError
 from app.db.sql import bind
 from app.db.url import parameters
-from tests.client import running
+from tests.client import Client, running
 from tests.databases import quick_folder
 from tests.flow import TRICKY, flow
 from tests.processes import free_port, run
-from tests.servers import is_mysql, private_server
+from tests.servers import Admin, is_mysql, private_server
 from tests.webhooks import webhook
 
 
@@ -93,7 +95,7 @@ _FAST = ("--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0")
 
 
 @contextmanager
-def serving(folder, *options):
+def serving(folder: Path, *options: str) -> Iterator[Admin]:
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         yield runner.run(stack.enter_async_context(private_server(folder, *_FAST, *options)))
@@ -101,7 +103,7 @@ def serving(folder, *options):
 
 
 @pytest.fixture(scope="module")
-def admin():
+def admin() -> Iterator[Admin]:
     """Of a server that takes no notice of the character set that a client asks for, and has a binary log."""
     options = ("--loose-skip-character-set-client-handshake", "--log-bin=binlog")
     with quick_folder() as folder, serving(folder / "data", *options) as admin:
@@ -109,7 +111,7 @@ def admin():
 
 
 @pytest.fixture(params=SETTINGS, ids=lambda setting: setting.name)
-def url(request, admin):
+def url(request: pytest.FixtureRequest, admin: Admin) -> Iterator[str]:
     """An empty database of a server with one such setting, for a user who is no administrator."""
     setting = request.param
     if setting.only and (setting.only == "MySQL") != is_mysql():
@@ -119,7 +121,7 @@ def url(request, admin):
         yield address
 
 
-async def test_all_works_on_a_server_whose_sessions_begin_otherwise(url, admin):
+async def test_all_works_on_a_server_whose_sessions_begin_otherwise(url: str, admin: Admin) -> None:
     await asyncio.to_thread(migrate.apply, url)
     await flow(url, admin.sql)
 
@@ -136,7 +138,7 @@ texts = st.lists(
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=texts, raw=st.binary(max_size=60))
-async def test_any_text_comes_back_byte_for_byte_from_a_session_as_we_make_it(url, text, raw):
+async def test_any_text_comes_back_byte_for_byte_from_a_session_as_we_make_it(url: str, text: str, raw: bytes) -> None:
     connection = await connect(url, 10)
     try:
         values = (text, text, text.encode(), raw)
@@ -152,14 +154,14 @@ async def test_any_text_comes_back_byte_for_byte_from_a_session_as_we_make_it(ur
 
 
 @pytest.fixture
-def plain(admin):
+def plain(admin: Admin) -> str:
     """A migrated database of the server as it is, for a user who is no administrator."""
     address = admin.make_database()
     migrate.apply(address)
     return address
 
 
-def revoked(admin, url, *tables_and_rights):
+def revoked(admin: Admin, url: str, *tables_and_rights: tuple[str, str]) -> str:
     """The address for a user who has all rights on each table but these."""
     database = parameters(url)["db"]
     admin.sql("DROP USER IF EXISTS 'less'@'localhost'")
@@ -172,7 +174,7 @@ def revoked(admin, url, *tables_and_rights):
     return admin.url(database, "less")
 
 
-async def readiness(server):
+async def readiness(server: Client) -> tuple[int, str]:
     code, body = await server.read("/readyz")
     health = (await server.read("/api/webhooks/video-completion"))[0]
     if health != code:  # it changed in between
@@ -181,19 +183,21 @@ async def readiness(server):
     return code, body["database"]
 
 
-async def until_told(server, told):
+async def until_told(server: Client, told: str) -> None:
     async with asyncio.timeout(15):
         while told not in str(await readiness(server)):
             await asyncio.sleep(0.05)
 
 
 @pytest.fixture
-def statements_logged(admin):
+def statements_logged(admin: Admin) -> Iterator[None]:
     with admin.set({"binlog_format": "STATEMENT"}):
         yield
 
 
-async def test_binary_log_of_statements_is_told_by_migrate_and_at_the_start(admin, plain, statements_logged, tmp_path):
+async def test_binary_log_of_statements_is_told_by_migrate_and_at_the_start(
+    admin: Admin, plain: str, statements_logged: None, tmp_path: Path
+) -> None:
     """Nothing could be written: every webhook would be taken and never applied."""
     with pytest.raises(UnfitError, match="binlog_format to ROW or MIXED"):
         await asyncio.to_thread(migrate.apply, plain)
@@ -206,7 +210,9 @@ async def test_binary_log_of_statements_is_told_by_migrate_and_at_the_start(admi
         assert "binlog_format to ROW or MIXED" in err
 
 
-async def test_binary_log_of_statements_is_no_matter_to_a_user_who_may_choose(admin, plain, statements_logged):
+async def test_binary_log_of_statements_is_no_matter_to_a_user_who_may_choose(
+    admin: Admin, plain: str, statements_logged: None
+) -> None:
     right = "SYSTEM_VARIABLES_ADMIN" if is_mysql() else "BINLOG ADMIN"
     admin.sql(f"GRANT {right} ON *.* TO 'site'@'localhost'")
     try:
@@ -215,7 +221,9 @@ async def test_binary_log_of_statements_is_no_matter_to_a_user_who_may_choose(ad
         admin.sql(f"REVOKE {right} ON *.* FROM 'site'@'localhost'")
 
 
-async def test_binary_log_of_statements_is_told_while_we_serve_and_webhooks_wait_on_disk(admin, plain):
+async def test_binary_log_of_statements_is_told_while_we_serve_and_webhooks_wait_on_disk(
+    admin: Admin, plain: str
+) -> None:
     async with running(plain) as server:
         await server.register("j1")
         with admin.set({"binlog_format": "STATEMENT"}):
@@ -239,7 +247,7 @@ async def test_binary_log_of_statements_is_told_while_we_serve_and_webhooks_wait
         ("rushes_jobs", "UPDATE"),
     ],
 )
-async def test_right_that_is_missing_is_named_at_the_start(admin, plain, table, right):
+async def test_right_that_is_missing_is_named_at_the_start(admin: Admin, plain: str, table: str, right: str) -> None:
     with pytest.raises(
         UnfitError, match=f"lacks a right that we need: {right} command denied for table .*{table}"
     ) as e:
@@ -248,7 +256,7 @@ async def test_right_that_is_missing_is_named_at_the_start(admin, plain, table, 
     assert "less" not in str(e.value)
 
 
-async def test_right_that_was_taken_away_is_told_while_we_serve(admin, plain):
+async def test_right_that_was_taken_away_is_told_while_we_serve(admin: Admin, plain: str) -> None:
     url = revoked(admin, plain)
     async with running(url) as server:
         assert await readiness(server) == (200, "ok")
@@ -259,7 +267,7 @@ async def test_right_that_was_taken_away_is_told_while_we_serve(admin, plain):
 
 
 @pytest.mark.parametrize("table", ["video_files", "rushes_webhooks"])
-async def test_table_of_another_engine_is_told_with_what_mends_it(admin, plain, table):
+async def test_table_of_another_engine_is_told_with_what_mends_it(admin: Admin, plain: str, table: str) -> None:
     if table == "video_files":
         admin.sql("ALTER TABLE video_files DROP FOREIGN KEY video_files_generationId_fkey")
     admin.sql(f"ALTER TABLE {table} ENGINE=MyISAM")
@@ -270,7 +278,7 @@ async def test_table_of_another_engine_is_told_with_what_mends_it(admin, plain, 
             pass
 
 
-async def test_adopted_table_of_another_engine_is_told_before_anything_is_made(admin):
+async def test_adopted_table_of_another_engine_is_told_before_anything_is_made(admin: Admin) -> None:
     url = admin.make_database()
     admin.sql("CREATE TABLE video_generations (id VARCHAR(191) PRIMARY KEY) ENGINE=MyISAM")
     with pytest.raises(UnfitError, match="ALTER TABLE `video_generations` ENGINE=InnoDB"):
@@ -278,7 +286,7 @@ async def test_adopted_table_of_another_engine_is_told_before_anything_is_made(a
     assert admin.sql("SHOW TABLES") == (("video_generations",),)
 
 
-async def test_column_that_an_adopted_table_lacks_is_told_at_the_start(admin, plain):
+async def test_column_that_an_adopted_table_lacks_is_told_at_the_start(admin: Admin, plain: str) -> None:
     admin.sql("ALTER TABLE video_generations DROP COLUMN downloadTime")
     with pytest.raises(UnfitError, match="refuses what we write: Unknown column 'downloadTime'"):
         async with running(plain):
@@ -286,7 +294,7 @@ async def test_column_that_an_adopted_table_lacks_is_told_at_the_start(admin, pl
 
 
 @pytest.mark.parametrize("table", ["rushes_counter", "rushes_webhooks", "video_files"])
-async def test_tables_that_were_dropped_while_we_serve_are_not_ready(admin, plain, table):
+async def test_tables_that_were_dropped_while_we_serve_are_not_ready(admin: Admin, plain: str, table: str) -> None:
     async with running(plain) as server:
         assert await readiness(server) == (200, "ok")
         server.app[READINESS].health._until = 0.0
@@ -296,7 +304,7 @@ async def test_tables_that_were_dropped_while_we_serve_are_not_ready(admin, plai
         assert told.startswith(f"the table {table} is gone, although its migration was applied: ")
 
 
-async def test_read_only_database_is_not_ready_and_still_read(admin, plain):
+async def test_read_only_database_is_not_ready_and_still_read(admin: Admin, plain: str) -> None:
     async with running(plain) as server:
         await server.register("j1")
         with admin.set({"read_only": 1}):
@@ -308,7 +316,7 @@ async def test_read_only_database_is_not_ready_and_still_read(admin, plain):
         await until_told(server, "200, 'ok'")
 
 
-async def test_session_that_the_server_bounds_is_refused_with_what_is_otherwise(tmp_path):
+async def test_session_that_the_server_bounds_is_refused_with_what_is_otherwise(tmp_path: Path) -> None:
     async with private_server(tmp_path, "--maximum-max-sort-length=100", *_FAST) as admin:
         url = admin.make_database()
         with pytest.raises(UnfitError, match="max_sort_length = '100' although '1024' was set"):
@@ -317,7 +325,7 @@ async def test_session_that_the_server_bounds_is_refused_with_what_is_otherwise(
             await asyncio.to_thread(migrate.apply, url)
 
 
-async def test_all_works_where_names_of_tables_and_databases_are_in_lower_case(tmp_path):
+async def test_all_works_where_names_of_tables_and_databases_are_in_lower_case(tmp_path: Path) -> None:
     if is_mysql():
         pytest.skip("MySQL takes it only when its files are made")
     async with private_server(tmp_path, "--lower-case-table-names=1", *_FAST) as admin:
@@ -326,7 +334,7 @@ async def test_all_works_where_names_of_tables_and_databases_are_in_lower_case(t
         await flow(url, admin.sql)
 
 
-async def test_engine_that_the_server_enforces_is_told_by_migrate(tmp_path):
+async def test_engine_that_the_server_enforces_is_told_by_migrate(tmp_path: Path) -> None:
     if is_mysql():
         pytest.skip("only MariaDB has it")
     async with private_server(tmp_path, "--enforce-storage-engine=Aria", *_FAST) as admin:
@@ -335,7 +343,7 @@ async def test_engine_that_the_server_enforces_is_told_by_migrate(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["it's", "a`b", "é你"])
-async def test_database_of_any_name_is_ours_whatever_init_connect_uses(admin, name):
+async def test_database_of_any_name_is_ours_whatever_init_connect_uses(admin: Admin, name: str) -> None:
     quoted = name.replace("`", "``")
     admin.sql(f"CREATE DATABASE IF NOT EXISTS `{quoted}`")
     admin.sql(f"GRANT ALL ON `{quoted}`.* TO 'site'@'localhost'")

@@ -4,13 +4,16 @@ import asyncio
 import json
 import re
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.settings import Settings, refuse_unsafe
-from tests.client import WEBHOOKS, running
-from tests.databases import empty
+from tests.client import WEBHOOKS, Client, running
+from tests.databases import Sql, empty
+from tests.sign_in import Issuer
 from tests.site import clerks, furnish
 from tests.webhooks import completion, video, webhook
 
@@ -18,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/integrate.md").read_text()
 
 
-def fence(language):
+def fence(language: str) -> str:
     (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[:1]
     return found
 
@@ -26,7 +29,7 @@ def fence(language):
 SETTINGS = dict(line.split("=", 1) for line in fence("env").splitlines())
 
 
-def test_settings_of_the_page_are_taken_in_production(monkeypatch, tmp_path):
+def test_settings_of_the_page_are_taken_in_production(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text(fence("env"))
     settings = Settings()
@@ -35,7 +38,7 @@ def test_settings_of_the_page_are_taken_in_production(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-async def site(database_url, sql, issuer):
+async def site(database_url: str, sql: Sql, issuer: Issuer) -> AsyncIterator[Client]:
     """rushes beside the site, as the page sets it up."""
     furnish(sql)
     issuer.add("k1")
@@ -46,7 +49,7 @@ async def site(database_url, sql, issuer):
         yield server
 
 
-def tell(server, body):
+def tell(server: Client, body: dict[str, Any]) -> int:
     """What the page's function for the backend answers, run in a Python of its own."""
     code = f"{fence('python')}\nimport sys\nprint(tell(json.loads(sys.stdin.read())))"
 
@@ -58,7 +61,7 @@ def tell(server, body):
     return int(done.stdout)
 
 
-async def test_video_that_the_site_ordered_reaches_its_user(site, sql, issuer):
+async def test_video_that_the_site_ordered_reaches_its_user(site: Client, sql: Sql, issuer: Issuer) -> None:
     """The site inserts the row, the backend tells of it, and the user of the Clerk token hears of it and sees it."""
     ada = issuer.token("k1", sub="user_Ada", **clerks(2, "org-ignored"))
     sql(
@@ -78,12 +81,12 @@ async def test_video_that_the_site_ordered_reaches_its_user(site, sql, issuer):
     assert sql("SELECT status FROM video_generations") == (("COMPLETED",),)
 
 
-async def test_cookie_of_clerk_is_enough_on_the_sites_own_origin(site, issuer):
+async def test_cookie_of_clerk_is_enough_on_the_sites_own_origin(site: Client, issuer: Issuer) -> None:
     token = issuer.token("k1", sub="user_Ada", **clerks(1))["Authorization"].partition(" ")[2]
     assert (await site.read("/api/videos/user", headers={"Cookie": f"__session={token}"}))[0] == 200
 
 
-def test_tables_that_prisma_made_are_migrated_by_the_command_of_the_page(database_url, sql):
+def test_tables_that_prisma_made_are_migrated_by_the_command_of_the_page(database_url: str, sql: Sql) -> None:
     empty(sql)
     for statement in (ROOT / "tests/integration/prisma.sql").read_text().split(";\n"):
         if statement.strip():
@@ -98,7 +101,7 @@ def test_tables_that_prisma_made_are_migrated_by_the_command_of_the_page(databas
     assert "CREATE INDEX" in done.stdout
 
 
-def test_modules_that_the_page_imports_export_what_it_uses():
+def test_modules_that_the_page_imports_export_what_it_uses() -> None:
     scripts = re.findall(r"^```js\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     (imported,) = re.findall(r'import \{ (\w+) \} from "(/static/js/[\w/.-]+)"', "".join(scripts))
     assert re.search(rf"export (async )?function {imported[0]}\b", (ROOT / imported[1].lstrip("/")).read_text())

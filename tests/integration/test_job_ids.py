@@ -6,7 +6,8 @@ from urllib.parse import quote
 import pytest
 from yarl import URL
 
-from tests.client import order, running
+from tests.client import Client, order, running
+from tests.databases import Sql
 from tests.streams import events
 from tests.webhooks import webhook
 
@@ -25,7 +26,7 @@ def some_ids(count: int) -> list[str]:
     return [*PARTS, "...", "user ", "User", "generate/", "x" * 191, "😀" * 191, *sorted(made)]
 
 
-async def test_every_id_that_is_accepted_can_be_read_and_listened_to(server):
+async def test_every_id_that_is_accepted_can_be_read_and_listened_to(server: Client) -> None:
     accepted = 0
     for job_id in some_ids(150):
         code, body = await order(server, job_id=job_id)
@@ -48,12 +49,12 @@ ADDRESSES = [".", "..", "user", "generate"]
 
 
 @pytest.mark.parametrize("job_id", ADDRESSES)
-async def test_id_whose_address_is_another_is_refused(server, job_id):
+async def test_id_whose_address_is_another_is_refused(server: Client, job_id: str) -> None:
     code, body = await order(server, job_id=job_id)
     assert (code, body["details"][0]["field"]) == (400, "job_id")
 
 
-async def test_webhook_makes_no_job_whose_address_is_another(database_url, sql):
+async def test_webhook_makes_no_job_whose_address_is_another(database_url: str, sql: Sql) -> None:
     async with running(database_url, unknown_job="create") as server:
         for job_id in ADDRESSES:
             assert (await server.send(webhook(job_id, "generating", data={"user_id": "u1"})))[0] == 404

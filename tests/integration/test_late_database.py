@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pymysql
@@ -13,8 +15,8 @@ from app.db import migrate
 from app.db.errors import NotMigratedError, RefusedError
 from app.db.local import private_database
 from app.db.url import parameters
-from tests.client import running
-from tests.databases import MIGRATIONS
+from tests.client import Client, running
+from tests.databases import MIGRATIONS, Sql
 from tests.gate import Gate
 from tests.processes import free_port, run, serving
 from tests.servers import is_mysql
@@ -26,7 +28,7 @@ SECRET = "the secret of the senders"
 
 
 @pytest.fixture
-async def shut(database_url):
+async def shut(database_url: str) -> AsyncIterator[Gate]:
     """A database that is out of reach, until it is opened."""
     gate = Gate(database_url)
     await gate.open()
@@ -35,17 +37,19 @@ async def shut(database_url):
     await gate.shut()
 
 
-async def ready(server, *, seconds=15):
+async def ready(server: Client, *, seconds: float = 15) -> None:
     async with asyncio.timeout(seconds):
         while (await server.read("/readyz"))[0] != 200:
             await asyncio.sleep(0.02)
 
 
-def add_job(sql, name):
+def add_job(sql: Sql, name: str) -> None:
     sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES (%s, 'p', 'dev', NOW(3))", name)
 
 
-async def test_server_that_starts_before_its_database_takes_webhooks_and_begins_when_it_comes(shut, sql, tmp_path):
+async def test_server_that_starts_before_its_database_takes_webhooks_and_begins_when_it_comes(
+    shut: Gate, sql: Sql, tmp_path: Path
+) -> None:
     add_job(sql, "j1")
     async with running(shut.url, data_dir=tmp_path) as server:
         code, body = await server.send(webhook("j1", "generating"))
@@ -73,14 +77,16 @@ async def test_server_that_starts_before_its_database_takes_webhooks_and_begins_
                 await asyncio.sleep(0.02)
 
 
-async def test_database_that_accepts_and_says_nothing_holds_up_no_webhook_for_long(tmp_path):
+async def test_database_that_accepts_and_says_nothing_holds_up_no_webhook_for_long(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"mysql://root@127.0.0.1:{silent.getsockname()[1]}/x"
         async with running(url, data_dir=tmp_path, db_timeout=0.2) as server:
             assert (await server.send(webhook("j1", "generating")))[0] == 202
 
 
-async def test_production_waits_for_somebody_to_migrate_a_database_that_came_late(shut, sql, tmp_path):
+async def test_production_waits_for_somebody_to_migrate_a_database_that_came_late(
+    shut: Gate, sql: Sql, tmp_path: Path
+) -> None:
     sql("DELETE FROM _yoyo_migration")
     sql("DROP TABLE rushes_webhooks, rushes_events")
     settings = {"data_dir": tmp_path, "app_env": "production", "webhook_secret": SECRET}
@@ -99,7 +105,7 @@ async def test_production_waits_for_somebody_to_migrate_a_database_that_came_lat
     assert sql("SELECT outcome FROM rushes_webhooks") == (("parked",),)
 
 
-async def test_development_migrates_a_database_that_came_late(shut, sql, tmp_path):
+async def test_development_migrates_a_database_that_came_late(shut: Gate, sql: Sql, tmp_path: Path) -> None:
     sql("SET FOREIGN_KEY_CHECKS = 0")
     for (table,) in sql("SHOW TABLES"):
         sql(f"DROP TABLE {table}")
@@ -114,7 +120,9 @@ async def test_development_migrates_a_database_that_came_late(shut, sql, tmp_pat
 @pytest.mark.skipif(
     is_mysql(), reason="the gate is TCP before a socket, and MySQL's passwords want to know which it is"
 )
-async def test_database_that_comes_late_and_refuses_us_is_told_and_webhooks_stay_queued(shut, sql, tmp_path):
+async def test_database_that_comes_late_and_refuses_us_is_told_and_webhooks_stay_queued(
+    shut: Gate, sql: Sql, tmp_path: Path
+) -> None:
     sql("CREATE USER IF NOT EXISTS 'late'@'localhost' IDENTIFIED BY 'right'")
     sql("GRANT ALL ON *.* TO 'late'@'localhost'")
     async with running(shut.url.replace("root@", "late:wrong@"), data_dir=tmp_path) as server:
@@ -128,7 +136,7 @@ async def test_database_that_comes_late_and_refuses_us_is_told_and_webhooks_stay
         await drained(server)
 
 
-async def test_what_waiting_does_not_mend_ends_the_start(database_url, sql):
+async def test_what_waiting_does_not_mend_ends_the_start(database_url: str, sql: Sql) -> None:
     with pytest.raises(RefusedError, match="Access denied"):
         async with running(database_url.replace("root@", "nobody:hush@")):
             pass
@@ -146,7 +154,9 @@ async def test_what_waiting_does_not_mend_ends_the_start(database_url, sql):
     ("change", "told"),
     [(("root@", "nobody:hush@"), "Access denied"), (("/test_", "/absent_"), "Unknown database")],
 )
-async def test_wrong_database_url_is_one_sentence_at_the_start(tmp_path, database_url, change, told):
+async def test_wrong_database_url_is_one_sentence_at_the_start(
+    tmp_path: Path, database_url: str, change: tuple[str, str], told: str
+) -> None:
     code, out, err = await run(tmp_path, "serve", PORT=free_port(), DATABASE_URL=database_url.replace(*change))
     assert (code, err.count("\n")) == (1, 1), err
     assert err.startswith("rushes: cannot connect to the database at /")
@@ -154,7 +164,7 @@ async def test_wrong_database_url_is_one_sentence_at_the_start(tmp_path, databas
     assert "hush" not in out + err
 
 
-async def test_server_and_database_are_started_together_and_the_database_is_slower(tmp_path):
+async def test_server_and_database_are_started_together_and_the_database_is_slower(tmp_path: Path) -> None:
     folder = tmp_path / "database"
     async with private_database(folder) as url:
         await asyncio.to_thread(migrate.apply, url)
@@ -181,14 +191,16 @@ async def test_server_and_database_are_started_together_and_the_database_is_slow
             assert process.returncode == 0
 
 
-async def test_server_that_never_found_its_database_stops_cleanly_and_keeps_what_was_queued(shut, tmp_path):
+async def test_server_that_never_found_its_database_stops_cleanly_and_keeps_what_was_queued(
+    shut: Gate, tmp_path: Path
+) -> None:
     async with running(shut.url, data_dir=tmp_path) as server:
         assert (await server.send(webhook("j1", "generating")))[0] == 202
         assert server.app[SPOOL].pending == 1
     assert len([p for p in (tmp_path / "spool").iterdir() if p.suffix == ".sqlite3"]) == 1
 
 
-async def test_server_that_is_stopped_while_it_waits_for_its_database_stops(database_url):
+async def test_server_that_is_stopped_while_it_waits_for_its_database_stops(database_url: str) -> None:
     gate = Gate(database_url)
     await gate.open()
     await gate.shut()

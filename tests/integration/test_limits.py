@@ -6,20 +6,24 @@ import re
 import socket
 import sys
 import time
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 import pytest
 from aiohttp import ClientSession, web
+from pytest_aiohttp.plugin import AiohttpServer
 
 from app.appkeys import UNPROVEN, UPLOADS
 from app.server import _Connection
-from tests.client import running
+from app.shares import Shares
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.sign_in import SECRET, bearer
 from tests.webhooks import webhook
 
 
-async def connected(server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connected(server: Client) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     address = urlsplit(server.url)
     return await asyncio.open_connection(address.hostname, address.port)
 
@@ -41,7 +45,9 @@ async def told(reader: asyncio.StreamReader) -> tuple[int | None, str | None]:
         (b"GET / HTTP/1.1\r\nHost: ", (408, "timeout")),
     ],
 )
-async def test_client_that_sends_no_request_is_closed(database_url, sent, answer):
+async def test_client_that_sends_no_request_is_closed(
+    database_url: str, sent: bytes, answer: tuple[int | None, str | None]
+) -> None:
     async with running(database_url, header_timeout=0.2) as server:
         reader, writer = await connected(server)
         writer.write(sent)
@@ -49,7 +55,7 @@ async def test_client_that_sends_no_request_is_closed(database_url, sent, answer
         writer.close()
 
 
-async def test_headers_a_byte_at_a_time_do_not_buy_time_and_who_goes_on_sending_can_read_why(database_url):
+async def test_headers_a_byte_at_a_time_do_not_buy_time_and_who_goes_on_sending_can_read_why(database_url: str) -> None:
     async with running(database_url, header_timeout=0.2) as server:
         reader, writer = await connected(server)
         for byte in b"GET /healthz HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 20:
@@ -59,7 +65,7 @@ async def test_headers_a_byte_at_a_time_do_not_buy_time_and_who_goes_on_sending_
         writer.close()
 
 
-async def test_idle_connection_may_send_its_next_request_later_but_not_slowly(database_url):
+async def test_idle_connection_may_send_its_next_request_later_but_not_slowly(database_url: str) -> None:
     async with running(database_url, header_timeout=0.2) as server:
         reader, writer = await connected(server)
         for _ in range(2):
@@ -71,7 +77,7 @@ async def test_idle_connection_may_send_its_next_request_later_but_not_slowly(da
         writer.close()
 
 
-async def test_idle_connection_is_closed_after_a_while(database_url):
+async def test_idle_connection_is_closed_after_a_while(database_url: str) -> None:
     async with running(database_url, keep_alive=0.2) as server:
         reader, writer = await connected(server)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -80,7 +86,7 @@ async def test_idle_connection_is_closed_after_a_while(database_url):
         writer.close()
 
 
-async def test_long_request_is_not_cut_short(database_url):
+async def test_long_request_is_not_cut_short(database_url: str) -> None:
     async with running(database_url, header_timeout=0.2, body_timeout=5) as server:
         reader, writer = await connected(server)
         body = b'{"prompt": "the sea"}'
@@ -93,7 +99,7 @@ async def test_long_request_is_not_cut_short(database_url):
         writer.close()
 
 
-async def test_connections_beyond_the_limit_are_told_and_streams_do_not_count(database_url):
+async def test_connections_beyond_the_limit_are_told_and_streams_do_not_count(database_url: str) -> None:
     async with running(database_url, max_http_connections=3) as server:
         streams = []
         for _ in range(6):
@@ -115,7 +121,9 @@ async def test_connections_beyond_the_limit_are_told_and_streams_do_not_count(da
     ("path", "is_stream"),
     [("/events", True), ("/events/j1?ticket=x", True), ("/eventsx", False), ("/api/videos/user?/events", False)],
 )
-async def test_stream_beyond_the_limit_of_connections_is_told_to_come_later(database_url, path, is_stream):
+async def test_stream_beyond_the_limit_of_connections_is_told_to_come_later(
+    database_url: str, path: str, is_stream: bool
+) -> None:
     async with running(database_url, max_http_connections=1, cors_origins="https://shop.example") as server:
         idle = await connected(server)
         late, late_writer = await connected(server)
@@ -136,7 +144,7 @@ async def test_stream_beyond_the_limit_of_connections_is_told_to_come_later(data
             writer.close()
 
 
-async def test_webhook_of_too_many_values_is_refused_and_kept_and_an_order_is_refused(server, sql):
+async def test_webhook_of_too_many_values_is_refused_and_kept_and_an_order_is_refused(server: Client, sql: Sql) -> None:
     await server.register("j1")
     many = {"x": [{}] * 200_000}
     code, body = await server.send(webhook("j1", "generating") | many)
@@ -154,7 +162,7 @@ SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 async def begun(
-    server, path: str, headers: dict, sent: int = LONG
+    server: Client, path: str, headers: dict[str, Any], sent: int = LONG
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A request whose body lacks its last byte."""
     reader, writer = await connected(server)
@@ -177,7 +185,7 @@ async def answered(reader: asyncio.StreamReader) -> tuple[int, str]:
     return int(head.split()[1]), orjson.loads(body)["code"]
 
 
-async def held(server, key, least: int) -> None:
+async def held(server: Client, key: web.AppKey[Shares], least: int) -> None:
     async with asyncio.timeout(10):
         while server.app[key]._total < least:
             await asyncio.sleep(0.01)
@@ -185,8 +193,8 @@ async def held(server, key, least: int) -> None:
 
 @pytest.mark.parametrize("path", ["/api/videos", "/api/webhooks/video-completion"])
 async def test_bodies_that_nobody_vouches_for_share_a_budget_and_a_known_sender_is_not_refused_by_it(
-    database_url, path
-):
+    database_url: str, path: str
+) -> None:
     settings = {"webhook_secret": SIGNING, "trusted_proxies": "127.0.0.0/8", "max_unproven_bytes": 8 * 1024 * 1024}
     async with running(database_url, **settings, max_image_body_bytes=LONG + 1) as server:
         strangers = [await begun(server, path, made_up() | {"X-Forwarded-For": f"192.0.2.{n // 2}"}) for n in range(8)]
@@ -203,13 +211,13 @@ async def test_bodies_that_nobody_vouches_for_share_a_budget_and_a_known_sender_
         await held_nothing(server, UNPROVEN)
 
 
-async def held_nothing(server, key) -> None:
+async def held_nothing(server: Client, key: web.AppKey[Shares]) -> None:
     async with asyncio.timeout(10):
         while server.app[key]._total or server.app[key]._held:
             await asyncio.sleep(0.01)
 
 
-async def test_bodies_of_one_user_are_bounded_and_those_of_others_go_on(database_url):
+async def test_bodies_of_one_user_are_bounded_and_those_of_others_go_on(database_url: str) -> None:
     settings = {"auth_jwt_secret": SECRET, "max_upload_bytes_per_user": 2 * 1024 * 1024}
     async with running(database_url, **settings, max_image_body_bytes=LONG + 1) as server:
         mine = [await begun(server, "/api/videos", bearer("u1")) for _ in range(2)]
@@ -226,11 +234,13 @@ async def test_bodies_of_one_user_are_bounded_and_those_of_others_go_on(database
         await held_nothing(server, UPLOADS)
 
 
-async def test_slow_orders_of_one_user_do_not_fail_those_of_another(aiohttp_server, database_url):
+async def test_slow_orders_of_one_user_do_not_fail_those_of_another(
+    aiohttp_server: AiohttpServer, database_url: str
+) -> None:
     """The backend says nothing to the one; more of his than a session of aiohttp has connections are under way."""
     asked, gate = [], asyncio.Event()
 
-    async def slow(request):
+    async def slow(request: web.Request) -> web.Response:
         order = await request.json()
         asked.append(order["user_id"])
         if order["user_id"] == "u1":
@@ -265,7 +275,7 @@ async def test_slow_orders_of_one_user_do_not_fail_those_of_another(aiohttp_serv
 # -- Answers that nobody reads, and crowds of one address
 
 
-async def unread(server, requests: int = 400) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def unread(server: Client, requests: int = 400) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A client that asks for more than the kernel keeps, and reads nothing."""
     address = urlsplit(server.url)
     sock = socket.socket()
@@ -281,7 +291,7 @@ def connections() -> list[_Connection]:
     return [found for found in gc.get_objects() if isinstance(found, _Connection) and found.transport is not None]
 
 
-async def test_client_that_takes_nothing_of_its_answers_is_cut_off(database_url):
+async def test_client_that_takes_nothing_of_its_answers_is_cut_off(database_url: str) -> None:
     async with running(database_url, response_stall=0.3) as server:
         _, writer = await unread(server)
         async with asyncio.timeout(10):
@@ -292,7 +302,7 @@ async def test_client_that_takes_nothing_of_its_answers_is_cut_off(database_url)
         writer.transport.abort()
 
 
-async def test_client_that_reads_slowly_has_all_of_its_answers(database_url):
+async def test_client_that_reads_slowly_has_all_of_its_answers(database_url: str) -> None:
     async with running(database_url, response_stall=1.0) as server:
         async with server.get("/openapi.json") as answer:
             size = len(await answer.read())
@@ -308,7 +318,9 @@ async def test_client_that_reads_slowly_has_all_of_its_answers(database_url):
         writer.close()
 
 
-async def test_kernel_keeps_little_for_any_connection_and_gives_up_those_whose_machine_is_silent(database_url):
+async def test_kernel_keeps_little_for_any_connection_and_gives_up_those_whose_machine_is_silent(
+    database_url: str,
+) -> None:
     async with running(database_url, stream_dead_after=7) as server:
         _, writer = await connected(server)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -333,7 +345,9 @@ def own_address() -> str:
 
 
 @pytest.mark.parametrize("proxy", [False, True])
-async def test_connections_of_one_address_are_bounded_unless_it_is_a_trusted_proxy(database_url, proxy):
+async def test_connections_of_one_address_are_bounded_unless_it_is_a_trusted_proxy(
+    database_url: str, proxy: bool
+) -> None:
     address = own_address()
     settings = {"max_http_connections_per_address": 3} | ({"trusted_proxies": f"{address}/32"} if proxy else {})
     async with running(database_url, at=address, **settings) as server:
@@ -362,7 +376,7 @@ async def is_alive(address: str, port: int) -> bool:
     return answer.startswith(b"HTTP/1.1 200")
 
 
-async def test_connections_from_this_machine_are_not_counted_by_address(database_url):
+async def test_connections_from_this_machine_are_not_counted_by_address(database_url: str) -> None:
     async with running(database_url, max_http_connections_per_address=1) as server:
         idle = [await connected(server) for _ in range(5)]
         assert (await server.read("/healthz"))[0] == 200
@@ -370,7 +384,7 @@ async def test_connections_from_this_machine_are_not_counted_by_address(database
             writer.close()
 
 
-async def test_body_a_byte_at_a_time_does_not_buy_time(database_url):
+async def test_body_a_byte_at_a_time_does_not_buy_time(database_url: str) -> None:
     async with running(database_url, body_timeout=0.3) as server:
         reader, writer = await begun(server, "/api/videos", {"Host": "127.0.0.1"}, sent=1)
         for _ in range(20):

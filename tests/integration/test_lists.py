@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
 from app.db.gallery import Gallery, Wanted
 from app.db.pool import Pool
-from app.db.snapshots import Snapshots
-from tests.client import running
+from app.db.snapshots import Snapshots, UserState
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.rows import fill
 from tests.streams import events
 
@@ -18,21 +20,23 @@ def names(first: int, last: int) -> list[str]:
 
 
 @pytest.fixture
-async def pool(database_url):
+async def pool(database_url: str) -> AsyncIterator[Pool]:
     """One session, whose own counters tell what was asked of the database."""
     pool = Pool(database_url, 1, 10)
     yield pool
     pool.close()
 
 
-async def cost(pool, what: str) -> int:
+async def cost(pool: Pool, what: str) -> int:
     return sum(int(value) for _, value in await pool.rows(f"SHOW SESSION STATUS LIKE '{what}'"))
 
 
 # -- The gallery
 
 
-async def test_first_page_has_the_newest_two_hundred_unfinished_jobs_and_says_that_there_are_more(server, sql):
+async def test_first_page_has_the_newest_two_hundred_unfinished_jobs_and_says_that_there_are_more(
+    server: Client, sql: Sql
+) -> None:
     fill(sql, 200)
     _, body = await server.read("/api/videos/user")
     assert [job["id"] for job in body["active"]] == names(1, 200)
@@ -44,7 +48,7 @@ async def test_first_page_has_the_newest_two_hundred_unfinished_jobs_and_says_th
     assert {"j00001", "k00001", "j00002", "k00002"} & {job["id"] for job in body["active"]} == {"k00002"}
 
 
-async def test_long_prompts_end_the_lists_early_and_stay_whole(database_url, sql):
+async def test_long_prompts_end_the_lists_early_and_stay_whole(database_url: str, sql: Sql) -> None:
     fill(sql, 20, prompt="REPEAT('x', 10000)")
     fill(sql, 20, name="done", prompt="REPEAT('y', 10000)", status="'COMPLETED'")
     async with running(database_url, list_max_bytes=100_000) as server:
@@ -63,7 +67,9 @@ async def test_long_prompts_end_the_lists_early_and_stay_whole(database_url, sql
 
 
 @pytest.mark.parametrize(("column", "shown"), [("prompt", ("generations", "active")), ("message", ("active",))])
-async def test_characters_that_json_writes_in_six_count_for_six(database_url, sql, column, shown):
+async def test_characters_that_json_writes_in_six_count_for_six(
+    database_url: str, sql: Sql, column: str, shown: tuple[str, ...]
+) -> None:
     texts = {"prompt": "'p'"} | {column: "REPEAT(CHAR(1), 2000)"}
     fill(sql, 60, **texts)
     fill(sql, 60, name="done", status="'COMPLETED'", **texts)
@@ -74,7 +80,7 @@ async def test_characters_that_json_writes_in_six_count_for_six(database_url, sq
         assert all(60_000 < len(json.dumps(lists[name])) <= 105_000 for name in shown)
 
 
-async def test_jobs_with_many_files_end_the_page_early(database_url, sql):
+async def test_jobs_with_many_files_end_the_page_early(database_url: str, sql: Sql) -> None:
     fill(sql, 5, status="'COMPLETED'")
     sql(
         "INSERT INTO video_files (id, filename, s3Key, fileUrl, fileSize, durationSeconds, aspectRatio, width, height,"
@@ -88,7 +94,7 @@ async def test_jobs_with_many_files_end_the_page_early(database_url, sql):
         assert body["generations"][0]["id"] == "j00003"
 
 
-async def test_job_that_is_too_large_for_a_page_has_one_of_its_own(database_url, sql):
+async def test_job_that_is_too_large_for_a_page_has_one_of_its_own(database_url: str, sql: Sql) -> None:
     fill(sql, 2, prompt="REPEAT('x', 60000)", status="'COMPLETED'")
     fill(sql, 2, name="k", prompt="REPEAT('x', 60000)")
     async with running(database_url, list_max_bytes=1000) as server:
@@ -99,7 +105,7 @@ async def test_job_that_is_too_large_for_a_page_has_one_of_its_own(database_url,
         assert ([job["id"] for job in body["generations"]], body["next_cursor"]) == (["j00001"], None)
 
 
-async def test_gallery_of_a_user_with_twenty_thousand_unfinished_jobs_reads_some_hundreds(pool, sql):
+async def test_gallery_of_a_user_with_twenty_thousand_unfinished_jobs_reads_some_hundreds(pool: Pool, sql: Sql) -> None:
     fill(sql, 20_000)
     fill(sql, 500, name="done", status="'COMPLETED'")
     gallery = Gallery(pool, 4_000_000, 30)
@@ -114,8 +120,8 @@ async def test_gallery_of_a_user_with_twenty_thousand_unfinished_jobs_reads_some
 
 @pytest.mark.parametrize("many", [30, 700])
 async def test_snapshot_is_of_the_newest_jobs_oldest_first_and_its_last_frame_says_that_there_are_more(
-    database_url, sql, many
-):
+    database_url: str, sql: Sql, many: int
+) -> None:
     fill(sql, many)
     async with running(database_url, snapshot_max=20) as server:
         async with events(server.session, f"{server.url}/events") as source:
@@ -128,7 +134,7 @@ async def test_snapshot_is_of_the_newest_jobs_oldest_first_and_its_last_frame_sa
         assert [frame.id for frame in frames] == [None] * 19 + [0]
 
 
-async def test_snapshot_that_holds_them_all_says_nothing_of_more(database_url, sql):
+async def test_snapshot_that_holds_them_all_says_nothing_of_more(database_url: str, sql: Sql) -> None:
     fill(sql, 20)
     async with running(database_url, snapshot_max=20) as server:
         async with events(server.session, f"{server.url}/events") as source:
@@ -136,7 +142,7 @@ async def test_snapshot_that_holds_them_all_says_nothing_of_more(database_url, s
 
 
 @pytest.mark.parametrize("many", [40, 700])
-async def test_snapshot_is_bounded_in_bytes(database_url, sql, many):
+async def test_snapshot_is_bounded_in_bytes(database_url: str, sql: Sql, many: int) -> None:
     fill(sql, many, message="REPEAT('m', 3000)")
     async with running(database_url, snapshot_max_bytes=40_000) as server:
         async with events(server.session, f"{server.url}/events") as source:
@@ -148,7 +154,7 @@ async def test_snapshot_is_bounded_in_bytes(database_url, sql, many):
         assert frames[-1].data["job_id"] == f"j{many:05}"
 
 
-async def test_streams_read_no_prompts(pool, sql):
+async def test_streams_read_no_prompts(pool: Pool, sql: Sql) -> None:
     fill(sql, 400, prompt="REPEAT('x', 16000)")
     snapshots = Snapshots(pool, 1000, 2_000_000)
     before = await cost(pool, "Bytes_sent")
@@ -158,7 +164,7 @@ async def test_streams_read_no_prompts(pool, sql):
 
 
 @pytest.mark.parametrize("heavy", [1000, 50_000])
-async def test_nobodys_snapshot_waits_for_that_of_a_user_with_many_jobs(pool, sql, heavy):
+async def test_nobodys_snapshot_waits_for_that_of_a_user_with_many_jobs(pool: Pool, sql: Sql, heavy: int) -> None:
     fill(sql, heavy, "heavy", name="h")
     for number in range(30):
         fill(sql, 2, f"u{number}", name=f"u{number}-")
@@ -166,7 +172,7 @@ async def test_nobodys_snapshot_waits_for_that_of_a_user_with_many_jobs(pool, sq
     users = [f"u{number}" for number in range(30)]
     order = []
 
-    async def read(user: str):
+    async def read(user: str) -> UserState:
         found = await snapshots.of_user(user)
         order.append(user)
         return found
@@ -184,7 +190,7 @@ async def test_nobodys_snapshot_waits_for_that_of_a_user_with_many_jobs(pool, sq
     assert read_now < 12_000
 
 
-async def test_user_whose_jobs_have_ended_is_read_with_the_others_again(pool, sql):
+async def test_user_whose_jobs_have_ended_is_read_with_the_others_again(pool: Pool, sql: Sql) -> None:
     fill(sql, 900, "heavy", name="h")
     snapshots = Snapshots(pool, 1000, 2_000_000)
     assert len((await snapshots.of_user("heavy"))[1]) == 900

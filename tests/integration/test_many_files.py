@@ -1,10 +1,13 @@
 """Jobs with many files, or long ones: bounded wherever they are shown, and nothing of them lost."""
 
+from typing import Any
+
 import pytest
 
 from app.appkeys import FOLLOWER
 from app.domain.event import EVENT_MAX
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.streams import events
 from tests.webhooks import completion, video
 
@@ -12,13 +15,13 @@ from tests.webhooks import completion, video
 ODD = ["A", "B/0", "a/1", "b", "z", "É", "é/2", "ü", "表", "😀"]
 
 
-async def complete(server, job_id: str, keys: list[str], **fields) -> None:
+async def complete(server: Client, job_id: str, keys: list[str], **fields: Any) -> None:
     for at in range(0, len(keys), 100):
         code, body = await server.send(completion(job_id, *(video(key, **fields) for key in keys[at : at + 100])))
         assert code == 200, body
 
 
-async def all_files(server, job_id: str) -> list[str]:
+async def all_files(server: Client, job_id: str) -> list[str]:
     """Their paths, page by page."""
     seen, path = [], f"/api/videos/{job_id}"
     while True:
@@ -31,7 +34,7 @@ async def all_files(server, job_id: str) -> list[str]:
         path = f"/api/videos/{job_id}?files_after={job['videos'][-1]['id']}"
 
 
-async def test_files_beyond_a_hundred_are_counted_everywhere_and_can_be_asked_for(server):
+async def test_files_beyond_a_hundred_are_counted_everywhere_and_can_be_asked_for(server: Client) -> None:
     keys = sorted([*ODD, *(f"k/{n:03}" for n in range(240))])
     await server.register("j1")
     async with events(server.session, f"{server.url}/events") as source:
@@ -48,7 +51,7 @@ async def test_files_beyond_a_hundred_are_counted_everywhere_and_can_be_asked_fo
     assert await all_files(server, "j1") == keys
 
 
-async def test_file_that_is_none_of_the_jobs_is_refused(server):
+async def test_file_that_is_none_of_the_jobs_is_refused(server: Client) -> None:
     for name in ("j1", "j2"):
         await server.register(name)
         await complete(server, name, [f"{name}/k"])
@@ -58,7 +61,7 @@ async def test_file_that_is_none_of_the_jobs_is_refused(server):
         assert (code, body["code"]) == (400, "invalid_request")
 
 
-async def test_long_addresses_are_bounded_by_their_bytes_and_can_all_be_asked_for(database_url, sql):
+async def test_long_addresses_are_bounded_by_their_bytes_and_can_all_be_asked_for(database_url: str, sql: Sql) -> None:
     keys = [f"k/{n:03}" for n in range(100)]
     async with running(database_url) as server:
         await server.register("j1")
@@ -73,7 +76,9 @@ async def test_long_addresses_are_bounded_by_their_bytes_and_can_all_be_asked_fo
         assert EVENT_MAX * 0.9 < largest <= EVENT_MAX
 
 
-async def test_job_takes_as_many_files_as_it_may_and_a_completion_beyond_is_kept_as_a_dead_letter(database_url, sql):
+async def test_job_takes_as_many_files_as_it_may_and_a_completion_beyond_is_kept_as_a_dead_letter(
+    database_url: str, sql: Sql
+) -> None:
     async with running(database_url, max_files_per_job=5) as server:
         await server.register("j1")
         await complete(server, "j1", ["a", "b", "c"])
@@ -92,7 +97,7 @@ async def test_job_takes_as_many_files_as_it_may_and_a_completion_beyond_is_kept
 
 
 @pytest.mark.timeout(300)
-async def test_120_completions_of_100_new_files_each_make_little_log_and_memory(database_url, sql):
+async def test_120_completions_of_100_new_files_each_make_little_log_and_memory(database_url: str, sql: Sql) -> None:
     """5.9 MB made 400 MB of log, and 660 MB of memory."""
     async with running(database_url) as server:
         await server.register("j1")

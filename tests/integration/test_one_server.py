@@ -4,13 +4,14 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.processes import databases_of, environment, free_port, run, serving
 
 
-async def test_second_server_on_a_private_database_says_whose_it_is_and_leaves_it_alone(tmp_path):
+async def test_second_server_on_a_private_database_says_whose_it_is_and_leaves_it_alone(tmp_path: Path) -> None:
     async with serving(tmp_path) as (process, _, _):
         code, out, err = await run(tmp_path, "serve", PORT=free_port())
         assert (code, out) == (1, "")
@@ -25,7 +26,9 @@ async def test_second_server_on_a_private_database_says_whose_it_is_and_leaves_i
         pass
 
 
-async def test_second_server_on_a_database_of_the_sites_may_share_the_folder_and_says_so(tmp_path, database_url):
+async def test_second_server_on_a_database_of_the_sites_may_share_the_folder_and_says_so(
+    tmp_path: Path, database_url: str
+) -> None:
     async with serving(tmp_path, DATABASE_URL=database_url) as (first, _, _):
         async with serving(tmp_path, DATABASE_URL=database_url, WORKERS=2) as (second, _, _):
             second.terminate()
@@ -37,7 +40,7 @@ async def test_second_server_on_a_database_of_the_sites_may_share_the_folder_and
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_server_whose_terminal_is_closed_ends_as_cleanly_as_by_sigterm(tmp_path, workers):
+async def test_server_whose_terminal_is_closed_ends_as_cleanly_as_by_sigterm(tmp_path: Path, workers: int) -> None:
     async with serving(tmp_path, WORKERS=workers) as (process, _, _):
         process.send_signal(signal.SIGHUP)
         async with asyncio.timeout(60):
@@ -47,7 +50,7 @@ async def test_server_whose_terminal_is_closed_ends_as_cleanly_as_by_sigterm(tmp
     assert databases_of(tmp_path) == []
 
 
-async def test_server_under_nohup_outlives_its_terminal(tmp_path, database_url):
+async def test_server_under_nohup_outlives_its_terminal(tmp_path: Path, database_url: str) -> None:
     process = await asyncio.create_subprocess_exec(
         "bash", "-c", """trap "" HUP; exec "$0" -m app serve""", sys.executable, cwd=tmp_path,
         env=environment(PORT=free_port(), DATABASE_URL=database_url),
@@ -62,7 +65,7 @@ async def test_server_under_nohup_outlives_its_terminal(tmp_path, database_url):
     assert (process.returncode, err.count(b"rushes: stopping")) == (0, 1)
 
 
-async def test_server_whose_greeting_nobody_reads_serves_all_the_same(tmp_path, database_url):
+async def test_server_whose_greeting_nobody_reads_serves_all_the_same(tmp_path: Path, database_url: str) -> None:
     read, write = os.pipe()
     os.close(read)
     port = free_port()

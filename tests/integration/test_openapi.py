@@ -11,7 +11,7 @@ from app.routes import describe
 from app.routes.describe import operations
 from app.routes.openapi import document
 from app.routes.pages import STATIC
-from tests.client import running
+from tests.client import Client, running
 from tests.sign_in import SECRET, bearer
 
 # Not asked for: that whatever fits the forms is accepted (a cursor must be ours, a job must have an owner, a number
@@ -21,8 +21,8 @@ _NOT_CHECKED = "positive_data_acceptance,allow_header_conformance"
 
 @pytest.mark.timeout(600)
 async def test_no_request_made_up_from_the_document_gets_a_5xx_or_an_answer_it_does_not_describe(
-    database_url, tmp_path
-):
+    database_url: str, tmp_path: Path
+) -> None:
     """With and without tokens, valid and broken, one by one and in sequences that use what came before."""
     admin = bearer("u1", 3600, role="admin")["Authorization"]
     chaos = "RUSHES_CHAOS" in os.environ
@@ -49,14 +49,14 @@ async def test_no_request_made_up_from_the_document_gets_a_5xx_or_an_answer_it_d
             print(told)  # noqa: T201
 
 
-async def test_document_is_served_to_everybody(server):
+async def test_document_is_served_to_everybody(server: Client) -> None:
     code, body = await server.read("/openapi.json")
     assert code == 200
     assert body == document(operations(server.app.router), "__session")
     assert body["openapi"].startswith("3.1")
 
 
-async def test_every_route_but_the_pages_is_described_and_every_description_is_a_route(server):
+async def test_every_route_but_the_pages_is_described_and_every_description_is_a_route(server: Client) -> None:
     routes = {
         f"{route.method} {route.resource.canonical}"
         for route in server.app.router.routes()
@@ -69,12 +69,14 @@ async def test_every_route_but_the_pages_is_described_and_every_description_is_a
     assert {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods} == routes
 
 
-async def test_every_handler_says_what_it_does_beyond_its_description(server):
+async def test_every_handler_says_what_it_does_beyond_its_description(server: Client) -> None:
     handlers = {route.handler for route in server.app.router.routes()}
     assert [handler.__name__ for handler in handlers if not handler.__doc__] == []
 
 
-async def test_docs_list_the_api_where_swagger_ui_could_not_be_had(server, monkeypatch, tmp_path):
+async def test_docs_list_the_api_where_swagger_ui_could_not_be_had(
+    server: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "docs.html").write_bytes((STATIC / "docs.html").read_bytes())
     monkeypatch.setattr("app.routes.pages.STATIC", tmp_path)
     async with server.session.get(f"{server.url}/docs") as answer:

@@ -1,13 +1,15 @@
 """Tables that the site made otherwise than Prisma does, and rows that hold what no program of ours would write."""
 
 import base64
+from collections.abc import Callable
 from itertools import permutations
 
 import orjson
 import pytest
 
-from tests.backend import answer, job, reconciling
-from tests.client import running
+from tests.backend import Backend, answer, job, reconciling
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.streams import events
 from tests.tables import UNASKED, add, alter
 from tests.waiting import until
@@ -19,7 +21,9 @@ KINDS = ["DATETIME", "DATETIME(3)", "DATETIME(6)", "TIMESTAMP(6) NULL"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_older_webhook_is_stale_whatever_the_precision_of_the_row_it_is_for(database_url, sql, kind):
+async def test_older_webhook_is_stale_whatever_the_precision_of_the_row_it_is_for(
+    database_url: str, sql: Sql, kind: str
+) -> None:
     alter(sql, "video_generations", f"MODIFY createdAt {kind}")
     add(sql, "j1")
     async with writing(database_url) as harness:
@@ -29,7 +33,7 @@ async def test_older_webhook_is_stale_whatever_the_precision_of_the_row_it_is_fo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_sender_s_last_word_is_told_whatever_the_precision(database_url, sql, kind):
+async def test_sender_s_last_word_is_told_whatever_the_precision(database_url: str, sql: Sql, kind: str) -> None:
     alter(sql, "video_generations", f"MODIFY createdAt {kind}")
     add(sql, "j1")
     async with running(database_url, **UNASKED) as server:
@@ -38,7 +42,7 @@ async def test_sender_s_last_word_is_told_whatever_the_precision(database_url, s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_job_that_a_webhook_made_has_its_place_in_the_order(database_url, sql, kind):
+async def test_job_that_a_webhook_made_has_its_place_in_the_order(database_url: str, sql: Sql, kind: str) -> None:
     alter(sql, "video_generations", f"MODIFY createdAt {kind}")
     async with writing(database_url, create_unknown=True) as harness:
         for status, at, outcome in (("downloading", LATE, "applied"), ("generating", EARLY, "stale")):
@@ -47,7 +51,7 @@ async def test_job_that_a_webhook_made_has_its_place_in_the_order(database_url, 
     assert sql("SELECT COUNT(*) FROM video_generations g JOIN rushes_jobs k ON k.created_at = g.createdAt") == ((1,),)
 
 
-async def test_job_inserted_again_a_microsecond_later_is_another_one(database_url, sql):
+async def test_job_inserted_again_a_microsecond_later_is_another_one(database_url: str, sql: Sql) -> None:
     alter(sql, "video_generations", "MODIFY createdAt DATETIME(6)")
     async with writing(database_url) as harness:
         for created_at in ("2025-10-23 13:00:00.123456", "2025-10-23 13:00:00.123457"):
@@ -62,7 +66,7 @@ async def test_job_inserted_again_a_microsecond_later_is_another_one(database_ur
         assert kinds(await harness.submit(older)) == ["applied"]
 
 
-async def pages(server) -> list[str]:
+async def pages(server: Client) -> list[str]:
     """The ids of the gallery, one page each."""
     shown, cursor = [], ""
     while cursor is not None:
@@ -74,7 +78,7 @@ async def pages(server) -> list[str]:
     return shown
 
 
-async def test_gallery_shows_each_video_once_whose_times_differ_by_microseconds(database_url, sql):
+async def test_gallery_shows_each_video_once_whose_times_differ_by_microseconds(database_url: str, sql: Sql) -> None:
     alter(sql, "video_generations", "MODIFY createdAt DATETIME(6)")
     for n in range(6):
         add(sql, f"j{n}", f"2025-10-23 13:00:00.12340{n}", status="COMPLETED")
@@ -82,7 +86,7 @@ async def test_gallery_shows_each_video_once_whose_times_differ_by_microseconds(
         assert await pages(server) == ["j5", "j4", "j3", "j2", "j1", "j0"]
 
 
-async def test_gallery_shows_each_video_once_though_some_have_no_time(database_url, sql):
+async def test_gallery_shows_each_video_once_though_some_have_no_time(database_url: str, sql: Sql) -> None:
     alter(sql, "video_generations", "MODIFY createdAt DATETIME NULL", "MODIFY updatedAt DATETIME NULL")
     odd = ["2025-10-23 13:00:00", "2025-10-00 00:00:00", "2025-00-00 00:00:00", "2024-01-01 00:00:00"]
     for at in (*odd, "0000-00-00 00:00:00", None):
@@ -93,7 +97,7 @@ async def test_gallery_shows_each_video_once_though_some_have_no_time(database_u
 
 
 @pytest.mark.parametrize("at", [5, -1, 2**60, 1.5, "x", "2025-13-01 00:00:00", "2025-02-31 00:00:00", "' OR 1", [], {}])
-async def test_cursor_that_nobody_gave_out_is_refused(server, at):
+async def test_cursor_that_nobody_gave_out_is_refused(server: Client, at: object) -> None:
     cursor = base64.urlsafe_b64encode(orjson.dumps([at, "j1"])).decode()
     code, told = await server.read(f"/api/videos/user?cursor={cursor}")
     assert (code, told.get("code")) == ((200, None) if at == 5 else (400, "invalid_request"))
@@ -147,7 +151,7 @@ ODD = {
 
 
 @pytest.fixture(params=ODD)
-def odd(request, sql):
+def odd(request: pytest.FixtureRequest, sql: Sql) -> Callable[[str], None]:
     """Puts an odd row, a job with a file, in a state, beside one as it should be."""
     jobs, files, job_columns, file_columns = ODD[request.param]
     # The column is JSON, which has a check of its own.
@@ -167,7 +171,7 @@ def odd(request, sql):
     return put
 
 
-async def test_odd_row_ends_no_gallery_and_no_page_of_a_job(odd, database_url):
+async def test_odd_row_ends_no_gallery_and_no_page_of_a_job(odd: Callable[[str], None], database_url: str) -> None:
     odd("COMPLETED")
     async with running(database_url, **UNASKED) as server:
         code, page = await server.read("/api/videos/user")
@@ -177,7 +181,7 @@ async def test_odd_row_ends_no_gallery_and_no_page_of_a_job(odd, database_url):
         assert (code, shown["videos"][0]["id"]) == (200, "f")
 
 
-async def test_odd_row_ends_no_snapshot_of_a_stream(odd, database_url):
+async def test_odd_row_ends_no_snapshot_of_a_stream(odd: Callable[[str], None], database_url: str) -> None:
     odd("PROCESSING")
     async with running(database_url, **UNASKED) as server:
         for path in ("/events/odd", "/events"):
@@ -186,7 +190,9 @@ async def test_odd_row_ends_no_snapshot_of_a_stream(odd, database_url):
                 assert first.event in ("progress", "failed"), first
 
 
-async def test_odd_row_refuses_no_webhook_for_it_nor_one_beside_it(odd, database_url, sql):
+async def test_odd_row_refuses_no_webhook_for_it_nor_one_beside_it(
+    odd: Callable[[str], None], database_url: str, sql: Sql
+) -> None:
     odd("PROCESSING")
     sent = [webhook("odd", "downloading"), webhook("plain", "downloading"), completion("odd", video("odd/2"))]
     async with writing(database_url) as harness:
@@ -200,7 +206,9 @@ async def test_odd_row_refuses_no_webhook_for_it_nor_one_beside_it(odd, database
     )
 
 
-async def test_odd_row_ends_no_round_of_reconciliation(odd, database_url, sql, backend):
+async def test_odd_row_ends_no_round_of_reconciliation(
+    odd: Callable[[str], None], database_url: str, sql: Sql, backend: Backend
+) -> None:
     odd("PROCESSING")
     backend.jobs["stalled"] = answer("stalled", "failed", error="quota")
     add(sql, "stalled", status="PROCESSING")
@@ -208,7 +216,7 @@ async def test_odd_row_ends_no_round_of_reconciliation(odd, database_url, sql, b
         await until(lambda: job(sql, "stalled")[0] == "FAILED")
 
 
-async def test_preview_of_a_replay_shows_an_odd_row(odd, database_url, sql):
+async def test_preview_of_a_replay_shows_an_odd_row(odd: Callable[[str], None], database_url: str, sql: Sql) -> None:
     odd("PROCESSING")
     async with running(database_url, **UNASKED) as server:
         _, refused = await server.send(webhook("odd", "exploded"))
@@ -219,7 +227,9 @@ async def test_preview_of_a_replay_shows_an_odd_row(odd, database_url, sql):
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one by one"])
-async def test_address_of_a_file_is_stored_whichever_completion_of_one_time_came_first(database_url, sql, together):
+async def test_address_of_a_file_is_stored_whichever_completion_of_one_time_came_first(
+    database_url: str, sql: Sql, together: bool
+) -> None:
     sent = [
         completion("j1", video("k/1", file_url=url, file_size=size))
         for url, size in [(None, 0), ("https://u", 0), (None, 7)]

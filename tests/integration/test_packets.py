@@ -4,6 +4,8 @@ import asyncio
 import gc
 import time
 import tracemalloc
+from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -16,6 +18,7 @@ from app.db.writer.queue import Queue
 from app.domain.delivery import Delivery
 from app.domain.estimate import Estimates
 from tests.client import running
+from tests.databases import Sql
 from tests.gate import Gate
 from tests.waiting import until
 from tests.webhooks import completion, video, webhook
@@ -25,26 +28,26 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
-def small_packets(sql):
+def small_packets(sql: Sql) -> Iterator[None]:
     sql(f"SET GLOBAL max_allowed_packet = {MIB}")
     yield
     sql(f"SET GLOBAL max_allowed_packet = {64 * MIB}")
 
 
-def of_quotes(job_id: str, size: int, **fields) -> bytes:
+def of_quotes(job_id: str, size: int, **fields: Any) -> bytes:
     """Quoted, it is twice as long."""
     return orjson.dumps(webhook(job_id, "generating") | {"note": "'" * size} | fields)
 
 
-async def test_session_knows_how_much_the_server_takes(database_url, small_packets):
+async def test_session_knows_how_much_the_server_takes(database_url: str, small_packets: None) -> None:
     connection = await connect(database_url, 5.0)
     assert MIB - 1024 < connection.packet_max < MIB
     connection.close()
 
 
 async def test_body_beyond_the_packet_is_applied_and_recorded_without_its_payload_and_says_so(
-    database_url, sql, small_packets
-):
+    database_url: str, sql: Sql, small_packets: None
+) -> None:
     async with running(database_url) as server:
         await server.register("j1")
         code, body = await server.send(of_quotes("j1", 880_000))
@@ -57,7 +60,9 @@ async def test_body_beyond_the_packet_is_applied_and_recorded_without_its_payloa
         assert (code, whole["error_code"], len(whole["payload"]["note"])) == (200, None, 300_000)
 
 
-async def test_six_bodies_beyond_the_packet_do_not_block_the_spool(database_url, sql, small_packets):
+async def test_six_bodies_beyond_the_packet_do_not_block_the_spool(
+    database_url: str, sql: Sql, small_packets: None
+) -> None:
     gate = Gate(database_url)
     await gate.open()
     async with running(gate.url, answer_budget=0.5) as server:
@@ -75,7 +80,9 @@ async def test_six_bodies_beyond_the_packet_do_not_block_the_spool(database_url,
 
 
 @pytest.mark.parametrize("body", [of_quotes("nobody", 880_000), of_quotes("j1", 880_000, status="no such status")])
-async def test_body_beyond_the_packet_that_must_be_kept_stays_on_disk(database_url, sql, small_packets, body):
+async def test_body_beyond_the_packet_that_must_be_kept_stays_on_disk(
+    database_url: str, sql: Sql, small_packets: None, body: bytes
+) -> None:
     """A parked one or a dead letter is for later: without its payload it would be lost."""
     async with running(database_url, answer_budget=0.3, spool_tries=1) as server:
         code, _ = await server.send(body)
@@ -95,7 +102,9 @@ async def test_body_beyond_the_packet_that_must_be_kept_stays_on_disk(database_u
         assert len(whole["payload"]["note"]) == 880_000
 
 
-async def test_batch_of_many_files_goes_in_parts_that_the_server_takes(database_url, sql, small_packets):
+async def test_batch_of_many_files_goes_in_parts_that_the_server_takes(
+    database_url: str, sql: Sql, small_packets: None
+) -> None:
     async with running(database_url) as server:
         names = [f"j{n}" for n in range(40)]
         for name in names:
@@ -112,7 +121,7 @@ def with_metadata(job_id: str, text: str, files: int) -> Delivery:
     return delivery(body)
 
 
-async def test_metadata_of_a_hundred_files_are_sent_once_and_stored_with_each(database_url, sql):
+async def test_metadata_of_a_hundred_files_are_sent_once_and_stored_with_each(database_url: str, sql: Sql) -> None:
     sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('j1', 'p', 'u1', NOW(3))")
     sent = with_metadata("j1", "'" * 30_000 + "\\\U0001f600é", 100)
     connection = await connect(database_url, 5.0)
@@ -121,10 +130,10 @@ async def test_metadata_of_a_hundred_files_are_sent_once_and_stored_with_each(da
     written = connection._raw._writer.transport.write
 
     class Counting:
-        def __getattr__(self, name):
+        def __getattr__(self, name: str) -> Any:
             return getattr(transport, name)
 
-        def write(self, data):
+        def write(self, data: bytes) -> None:
             nonlocal size
             size += len(data)
             written(data)
@@ -142,7 +151,7 @@ async def test_metadata_of_a_hundred_files_are_sent_once_and_stored_with_each(da
     assert orjson.loads(stored)["note"] == "'" * 30_000 + "\\\U0001f600é"
 
 
-async def test_completions_of_quotes_take_little_memory_and_do_not_hold_the_loop(database_url, sql):
+async def test_completions_of_quotes_take_little_memory_and_do_not_hold_the_loop(database_url: str, sql: Sql) -> None:
     """2 MB of them made 1.4 GB, and nothing else was done for 9 s."""
     names = [f"j{n}" for n in range(40)]
     async with running(database_url) as server:
@@ -153,7 +162,7 @@ async def test_completions_of_quotes_take_little_memory_and_do_not_hold_the_loop
         bodies = [with_metadata(name, "'" * 20_000, 100).body for name in names]
         longest, ended = 0.0, False
 
-        async def watch():
+        async def watch() -> None:
             nonlocal longest
             while not ended:
                 began = time.monotonic()
@@ -173,7 +182,7 @@ async def test_completions_of_quotes_take_little_memory_and_do_not_hold_the_loop
         assert longest < 1.5  # traced, everything takes several times as long
 
 
-async def test_batches_are_bounded_by_the_bytes_of_their_statements():
+async def test_batches_are_bounded_by_the_bytes_of_their_statements() -> None:
     queue = Queue(500, 4 * MIB, 1.0)
     plain = [delivery(webhook(f"j{n}", "generating")) for n in range(10)]
     quotes = [Delivery(f"q{n}", f"q{n}", 0, b"{}", b"'" * 700_000) for n in range(10)]

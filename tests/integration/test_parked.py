@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import AsyncIterator
+from typing import Any
 
 import orjson
 import pytest
@@ -12,6 +14,7 @@ from app.db.pool import Pool
 from app.settings import Settings
 from app.upkeep.leader import Leader
 from app.upkeep.parked import Parked
+from tests.databases import Rows, Sql
 from tests.waiting import until
 from tests.webhooks import webhook
 from tests.writing import Harness, add_jobs, holding, kinds, writing
@@ -20,7 +23,7 @@ from tests.writing import Harness, add_jobs, holding, kinds, writing
 class Process:
     """What a server has for it: a writer, a pool, a leader."""
 
-    def __init__(self, url: str, harness: Harness, **options) -> None:
+    def __init__(self, url: str, harness: Harness, **options: Any) -> None:
         self.harness = harness
         self.pool = Pool(url, 4, 10.0)
         self.leader = Leader(url)
@@ -28,7 +31,7 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def process(url: str, *, run: bool = True, budget: float = 10.0, **options):
+async def process(url: str, *, run: bool = True, budget: float = 10.0, **options: Any) -> AsyncIterator[Process]:
     async with writing(url, budget=budget) as harness:
         made = Process(url, harness, **({"poll": 0.02, "per_round": 100_000} | options))
         task = asyncio.create_task(made.parked.run()) if run else None
@@ -42,18 +45,20 @@ async def process(url: str, *, run: bool = True, budget: float = 10.0, **options
             made.pool.close()
 
 
-def outcomes(sql, job_id):
+def outcomes(sql: Sql, job_id: str) -> Rows:
     return sql("SELECT outcome, attempts FROM rushes_webhooks WHERE job_id = %s ORDER BY id", job_id)
 
 
-async def rounds_have_passed(made, sql, name):
+async def rounds_have_passed(made: Process, sql: Sql, name: str) -> None:
     """Everything that was there has been looked at: a webhook parked after it has been applied."""
     assert kinds(await made.harness.submit(webhook(name, "generating"))) == ["parked"]
     add_jobs(sql, name)
     await until(lambda: outcomes(sql, name) == (("applied", 2),))
 
 
-async def test_webhooks_are_applied_in_order_when_another_program_inserts_their_job(database_url, sql):
+async def test_webhooks_are_applied_in_order_when_another_program_inserts_their_job(
+    database_url: str, sql: Sql
+) -> None:
     async with process(database_url) as made:
         sent = [webhook("late", status) for status in ("processing", "generating", "downloading")]
         for body in sent:
@@ -65,7 +70,7 @@ async def test_webhooks_are_applied_in_order_when_another_program_inserts_their_
         assert [orjson.loads(e.data)["progress"] for e in made.harness.events] == [25, 50, 75]
 
 
-async def test_registration_can_apply_them_before_it_answers(database_url, sql):
+async def test_registration_can_apply_them_before_it_answers(database_url: str, sql: Sql) -> None:
     async with process(database_url, run=False) as made:
         await made.harness.submit(webhook("late", "processing"), webhook("late", "generating"), webhook("no", "failed"))
         add_jobs(sql, "late")
@@ -75,14 +80,14 @@ async def test_registration_can_apply_them_before_it_answers(database_url, sql):
         assert outcomes(sql, "no") == (("parked", 1),)
 
 
-async def test_more_webhooks_of_one_job_than_are_read_at_once_are_all_applied(database_url, sql):
+async def test_more_webhooks_of_one_job_than_are_read_at_once_are_all_applied(database_url: str, sql: Sql) -> None:
     async with process(database_url, run=False) as made:
         await made.harness.submit(*(webhook("late", "generating") for _ in range(120)))
         add_jobs(sql, "late")
         assert await made.parked.apply_for("late") == 120
 
 
-async def test_job_of_another_spelling_gets_no_webhook_of_this_one(database_url, sql):
+async def test_job_of_another_spelling_gets_no_webhook_of_this_one(database_url: str, sql: Sql) -> None:
     async with process(database_url) as made:
         await made.harness.submit(webhook("late", "generating"), webhook("late ", "generating"))
         add_jobs(sql, "LATE")
@@ -96,7 +101,9 @@ async def test_job_of_another_spelling_gets_no_webhook_of_this_one(database_url,
 
 
 @pytest.mark.parametrize("spelled", ["tb1 ", "TB1", "t\u00e81"])
-async def test_webhook_of_another_spelling_that_came_first_hides_no_job(database_url, sql, spelled):
+async def test_webhook_of_another_spelling_that_came_first_hides_no_job(
+    database_url: str, sql: Sql, spelled: str
+) -> None:
     async with process(database_url) as made:
         for name in (spelled, "tb1", "te1"):
             assert kinds(await made.harness.submit(webhook(name, "generating"))) == ["parked"]
@@ -104,7 +111,7 @@ async def test_webhook_of_another_spelling_that_came_first_hides_no_job(database
         await until(lambda: sql("SELECT SUM(progress) FROM video_generations") == ((100,),))
 
 
-async def test_webhook_whose_job_never_comes_is_not_tried_again_and_again(database_url, sql):
+async def test_webhook_whose_job_never_comes_is_not_tried_again_and_again(database_url: str, sql: Sql) -> None:
     async with process(database_url) as made:
         await made.harness.submit(webhook("never", "generating"))
         for n in range(5):
@@ -112,7 +119,7 @@ async def test_webhook_whose_job_never_comes_is_not_tried_again_and_again(databa
         assert outcomes(sql, "never") == (("parked", 1),)
 
 
-async def test_two_processes_at_once_apply_each_webhook_once(database_url, sql):
+async def test_two_processes_at_once_apply_each_webhook_once(database_url: str, sql: Sql) -> None:
     async with process(database_url, run=False) as one, process(database_url, run=False) as two:
         for n in range(20):
             await one.harness.submit(webhook(f"j{n}", "processing"), webhook(f"j{n}", "generating"))
@@ -123,7 +130,7 @@ async def test_two_processes_at_once_apply_each_webhook_once(database_url, sql):
     assert sql("SELECT COUNT(*) FROM rushes_events") == ((40,),)
 
 
-async def test_job_that_another_program_holds_does_not_hold_up_the_others(database_url, sql):
+async def test_job_that_another_program_holds_does_not_hold_up_the_others(database_url: str, sql: Sql) -> None:
     async with process(database_url, budget=0.5) as made:
         await made.harness.submit(webhook("held", "generating"), webhook("free", "generating"))
         sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('held', 'p', 'u1', NOW(3))")
@@ -133,7 +140,7 @@ async def test_job_that_another_program_holds_does_not_hold_up_the_others(databa
             assert outcomes(sql, "held") == (("parked", 1),)
 
 
-async def test_lost_connections_are_survived(database_url, sql):
+async def test_lost_connections_are_survived(database_url: str, sql: Sql) -> None:
     async with process(database_url) as made:
         await rounds_have_passed(made, sql, "before")
         await made.harness.submit(webhook("late", "generating"))
@@ -154,7 +161,7 @@ DIGEST = "LEFT(SHA2(seq, 256), 32)"
 
 
 @pytest.fixture
-def very_many(sql, monkeypatch):
+def very_many(sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parked webhooks of as many jobs that nobody knows, received one after the other: ten pages of them."""
     monkeypatch.setattr("app.upkeep.parked._PAGE", MANY // 10)
     sql(
@@ -167,8 +174,8 @@ def very_many(sql, monkeypatch):
 
 
 async def test_among_very_many_parked_webhooks_the_oldest_and_the_newest_are_applied_within_5_seconds(
-    database_url, sql, very_many
-):
+    database_url: str, sql: Sql, very_many: None
+) -> None:
     """As a server looks for them: with its own pause, in a table of jobs that is not small either."""
     sql(
         "INSERT INTO video_generations (id, prompt, authorId, updatedAt)"
@@ -186,7 +193,9 @@ async def test_among_very_many_parked_webhooks_the_oldest_and_the_newest_are_app
     assert sql("SELECT SUM(attempts) FROM rushes_webhooks") == ((MANY + 3,),)
 
 
-async def test_round_over_very_many_parked_webhooks_is_short_and_reads_no_bodies(database_url, sql, very_many):
+async def test_round_over_very_many_parked_webhooks_is_short_and_reads_no_bodies(
+    database_url: str, sql: Sql, very_many: None
+) -> None:
     async with process(database_url, run=False) as made:
         took = []
         for _ in range(4):
@@ -203,8 +212,8 @@ async def test_round_over_very_many_parked_webhooks_is_short_and_reads_no_bodies
 
 
 async def test_more_parked_webhooks_than_one_round_takes_have_their_turn_one_after_the_other(
-    database_url, sql, very_many
-):
+    database_url: str, sql: Sql, very_many: None
+) -> None:
     (name,) = sql("SELECT job_id FROM rushes_webhooks WHERE id = LPAD(HEX(%s), 32, '0')", MANY * 45 // 100)[0]
     async with process(database_url, run=False, per_round=MANY // 5) as made:
         add_jobs(sql, name)
@@ -216,8 +225,10 @@ async def test_more_parked_webhooks_than_one_round_takes_have_their_turn_one_aft
 
 
 @pytest.mark.parametrize("collation", ["utf8mb4_general_ci", "utf8mb4_bin", "latin1_swedish_ci"])
-async def test_site_with_another_collation_is_looked_through_as_fast_and_as_exactly(database_url, sql, collation):
-    charset = collation.split("_")[0]
+async def test_site_with_another_collation_is_looked_through_as_fast_and_as_exactly(
+    database_url: str, sql: Sql, collation: str
+) -> None:
+    charset = collation.split("_", maxsplit=1)[0]
     sql("ALTER TABLE video_files DROP FOREIGN KEY video_files_generationId_fkey")
     for table, column in (("video_generations", "id"), ("video_files", "generationId")):
         sql(f"ALTER TABLE {table} MODIFY {column} VARCHAR(191) CHARACTER SET {charset} COLLATE {collation} NOT NULL")
@@ -228,7 +239,7 @@ async def test_site_with_another_collation_is_looked_through_as_fast_and_as_exac
         assert outcomes(sql, "Other") == (("parked", 1),)
 
 
-async def test_one_process_leads_and_another_follows_when_it_is_gone(database_url, sql):
+async def test_one_process_leads_and_another_follows_when_it_is_gone(database_url: str, sql: Sql) -> None:
     one, two = Leader(database_url), Leader(database_url)
     assert [await one.leads(), await two.leads(), await one.leads()] == [True, False, True]
     (holder,) = sql("SELECT IS_USED_LOCK(%s)", one._name)[0]
@@ -243,10 +254,10 @@ async def test_one_process_leads_and_another_follows_when_it_is_gone(database_ur
     assert len(one._name) <= 64
 
 
-async def test_step_that_fails_is_tried_again(database_url):
+async def test_step_that_fails_is_tried_again(database_url: str) -> None:
     leader, tried, done = Leader(database_url), [], asyncio.Event()
 
-    async def step():
+    async def step() -> None:
         tried.append(1)
         if len(tried) < 3:
             raise ValueError("not foreseen")

@@ -1,12 +1,14 @@
 """Errors of the database that have nothing to do with what was sent: nobody's webhook is lost for them."""
 
 import asyncio
+from pathlib import Path
 
 import pymysql
 import pytest
 
 from app.appkeys import SPOOL, WRITER
 from tests.client import running
+from tests.databases import Sql
 from tests.tables import break_table, mend
 from tests.waiting import until
 from tests.webhooks import completion, video, webhook
@@ -18,7 +20,7 @@ STATE = "SELECT status FROM video_generations"
 
 
 @pytest.mark.parametrize("number", PASSING)
-async def test_webhook_is_tried_again_while_that_lasts(database_url, sql, number):
+async def test_webhook_is_tried_again_while_that_lasts(database_url: str, sql: Sql, number: int) -> None:
     async with running(database_url) as server:
         await server.register("j1")
         break_table(sql, "video_generations", number)
@@ -31,7 +33,9 @@ async def test_webhook_is_tried_again_while_that_lasts(database_url, sql, number
 
 
 @pytest.mark.parametrize("number", PASSING)
-async def test_webhook_is_queued_where_that_lasts_and_applied_afterwards(database_url, sql, number):
+async def test_webhook_is_queued_where_that_lasts_and_applied_afterwards(
+    database_url: str, sql: Sql, number: int
+) -> None:
     async with running(database_url, answer_budget=0.3) as server:
         await server.register("j1")
         break_table(sql, "video_files", number, when="INSERT")
@@ -43,7 +47,7 @@ async def test_webhook_is_queued_where_that_lasts_and_applied_afterwards(databas
 
 
 @pytest.mark.parametrize("number", PASSING)
-async def test_registration_says_when_to_come_back(database_url, sql, number):
+async def test_registration_says_when_to_come_back(database_url: str, sql: Sql, number: int) -> None:
     async with running(database_url) as server:
         break_table(sql, "rushes_events", number, when="INSERT")
         order = {"job_id": "j1", "prompt": "the sea"}
@@ -54,7 +58,9 @@ async def test_registration_says_when_to_come_back(database_url, sql, number):
         await server.register("j1")
 
 
-async def test_registration_that_the_database_will_never_take_is_refused_and_not_tried_for_ever(database_url, sql):
+async def test_registration_that_the_database_will_never_take_is_refused_and_not_tried_for_ever(
+    database_url: str, sql: Sql
+) -> None:
     async with running(database_url) as server:
         sql("ALTER TABLE video_generations ADD CONSTRAINT short CHECK (LENGTH(prompt) < 5)")
         order = {"job_id": "j1", "prompt": "a long prompt"}
@@ -62,7 +68,7 @@ async def test_registration_that_the_database_will_never_take_is_refused_and_not
             assert (answer.status, (await answer.json())["code"]) == (422, "apply_failed")
 
 
-async def test_somebodys_kill_query_loses_nothing(database_url, sql):
+async def test_somebodys_kill_query_loses_nothing(database_url: str, sql: Sql) -> None:
     """In the middle of the transaction, and again and again."""
     async with running(database_url) as server:
         await server.register("j1")
@@ -86,7 +92,7 @@ async def test_somebodys_kill_query_loses_nothing(database_url, sql):
         assert sql("SELECT progress FROM video_generations") == ((50,),)
 
 
-async def test_one_that_fails_keeps_no_other_waiting(database_url, sql):
+async def test_one_that_fails_keeps_no_other_waiting(database_url: str, sql: Sql) -> None:
     """Among 200 that come at once: all but it are applied, also while it fails."""
     async with running(database_url, answer_budget=2.0) as server:
         names = [f"j{n}" for n in range(200)]
@@ -102,7 +108,7 @@ async def test_one_that_fails_keeps_no_other_waiting(database_url, sql):
         await until(lambda: sql(OUTCOMES) == (("applied", None, 200),))
 
 
-async def test_a_database_that_takes_nothing_is_not_asked_for_each_webhook_alone(database_url, sql):
+async def test_a_database_that_takes_nothing_is_not_asked_for_each_webhook_alone(database_url: str, sql: Sql) -> None:
     """Of 200 that wait a handful is enough to see that it is not for one of them."""
     async with running(database_url, answer_budget=1.0) as server:
         names = [f"j{n}" for n in range(200)]
@@ -120,14 +126,16 @@ async def test_a_database_that_takes_nothing_is_not_asked_for_each_webhook_alone
         await until(lambda: server.app[SPOOL].pending == 0)
 
 
-def begun(sql) -> int:
+def begun(sql: Sql) -> int:
     """Transactions, since the server started."""
     return int(sql("SHOW GLOBAL STATUS LIKE 'Com_begin'")[0][1])
 
 
-async def test_what_our_own_session_may_not_do_is_waited_for_and_not_blamed_on_the_webhook(database_url, sql, tmp_path):
+async def test_what_our_own_session_may_not_do_is_waited_for_and_not_blamed_on_the_webhook(
+    database_url: str, sql: Sql, tmp_path: Path
+) -> None:
     """Rights that are taken away by mistake."""
-    name = database_url.split("/")[3].split("?")[0]
+    name = database_url.split("/")[3].split("?", maxsplit=1)[0]
     sql("CREATE USER IF NOT EXISTS 'poor'@'localhost'")
     sql(f"GRANT ALL ON `{name}`.* TO 'poor'@'localhost'")
     url = database_url.replace("mysql://root@", "mysql://poor@")

@@ -5,14 +5,16 @@ import re
 import shutil
 import socket
 import subprocess
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
 from app.appkeys import HUB
-from tests.client import running
+from tests.client import Client, running
 from tests.processes import free_port
 from tests.sign_in import SECRET, bearer
 from tests.streams import events, number_of
@@ -23,7 +25,7 @@ GZIP, PLAIN = {"Accept-Encoding": "gzip"}, {"Accept-Encoding": "identity"}
 
 
 @asynccontextmanager
-async def signing_in(database_url: str, **settings):
+async def signing_in(database_url: str, **settings: Any) -> AsyncIterator[Client]:
     """A server where users sign in, as behind a proxy they must; the client of it is an admin."""
     async with running(database_url, auth_jwt_secret=SECRET, **settings) as started:
         started.session.headers.update(bearer("boss", role="admin"))
@@ -31,12 +33,12 @@ async def signing_in(database_url: str, **settings):
 
 
 @pytest.fixture
-async def server(database_url):
+async def server(database_url: str) -> AsyncIterator[Client]:
     async with signing_in(database_url) as started:
         yield started
 
 
-def client(server, headers=PLAIN) -> ClientSession:
+def client(server: Client, headers: dict[str, str] = PLAIN) -> ClientSession:
     return ClientSession(headers={"Authorization": server.session.headers["Authorization"]} | headers)
 
 
@@ -70,7 +72,7 @@ def haproxy(folder: Path, sections: str) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def proxied(command: tuple[str, ...], port: int):
+async def proxied(command: tuple[str, ...], port: int) -> AsyncIterator[str]:
     """The proxy's address, once it takes connections."""
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
     try:
@@ -88,7 +90,7 @@ async def proxied(command: tuple[str, ...], port: int):
 
 
 @asynccontextmanager
-async def behind(kind: str, server, folder: Path, **replace: str):
+async def behind(kind: str, server: Client, folder: Path, **replace: str) -> AsyncIterator[str]:
     """The documented proxy in front of the server; `replace` changes words of its configuration."""
     port = free_port()
     language, make = {"nginx": ("nginx", nginx), "HAProxy": ("haproxy", haproxy)}[kind]
@@ -102,7 +104,9 @@ async def behind(kind: str, server, folder: Path, **replace: str):
 
 @pytest.mark.parametrize("kind", ["nginx", "HAProxy"])
 @pytest.mark.parametrize("headers", [PLAIN, GZIP])
-async def test_first_event_updates_and_resume_come_through_at_once(server, tmp_path, kind, headers):
+async def test_first_event_updates_and_resume_come_through_at_once(
+    server: Client, tmp_path: Path, kind: str, headers: dict[str, str]
+) -> None:
     await server.register("j1")
     async with behind(kind, server, tmp_path) as url, client(server, headers) as session, asyncio.timeout(10):
         async with events(session, f"{url}/events/j1") as source:
@@ -116,7 +120,7 @@ async def test_first_event_updates_and_resume_come_through_at_once(server, tmp_p
 
 
 @pytest.mark.parametrize("kind", ["nginx", "HAProxy"])
-async def test_websocket_comes_through(server, tmp_path, kind):
+async def test_websocket_comes_through(server: Client, tmp_path: Path, kind: str) -> None:
     await server.register("j1")
     async with behind(kind, server, tmp_path) as url:
         # A browser says where its page is from: the host that the proxy was asked for.
@@ -127,7 +131,7 @@ async def test_websocket_comes_through(server, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["nginx", "HAProxy"])
-async def test_idle_stream_outlives_the_time_outs_of_the_proxy(database_url, tmp_path, kind):
+async def test_idle_stream_outlives_the_time_outs_of_the_proxy(database_url: str, tmp_path: Path, kind: str) -> None:
     short = {"listen ": "proxy_read_timeout 1s; send_timeout 1s; listen "}
     if kind == "HAProxy":
         short = {"timeout client 60s": "timeout client 1s", "timeout server 60s": "timeout server 1s"}
@@ -144,7 +148,7 @@ async def test_idle_stream_outlives_the_time_outs_of_the_proxy(database_url, tmp
 
 
 @pytest.mark.parametrize("kind", ["nginx", "HAProxy"])
-async def test_client_that_leaves_the_proxy_leaves_the_server(database_url, tmp_path, kind):
+async def test_client_that_leaves_the_proxy_leaves_the_server(database_url: str, tmp_path: Path, kind: str) -> None:
     async with signing_in(database_url, stream_heartbeat=0.3) as server, behind(kind, server, tmp_path) as url:
         async with client(server) as session, events(session, f"{url}/events") as source:
             await source.next()
@@ -154,7 +158,7 @@ async def test_client_that_leaves_the_proxy_leaves_the_server(database_url, tmp_
                 await asyncio.sleep(0.02)
 
 
-async def test_nginx_with_nothing_but_proxy_pass_brings_streams_at_once(server, tmp_path):
+async def test_nginx_with_nothing_but_proxy_pass_brings_streams_at_once(server: Client, tmp_path: Path) -> None:
     """It speaks HTTP/1.0 to the server then."""
     await server.register("j1")
     port = free_port()
@@ -167,7 +171,7 @@ async def test_nginx_with_nothing_but_proxy_pass_brings_streams_at_once(server, 
 
 
 @pytest.mark.parametrize("kind", ["nginx", "HAProxy"])
-async def test_proxy_in_front_of_development_makes_nobody_dev(database_url, tmp_path, kind):
+async def test_proxy_in_front_of_development_makes_nobody_dev(database_url: str, tmp_path: Path, kind: str) -> None:
     async with running(database_url) as started, behind(kind, started, tmp_path) as url, ClientSession() as session:
         async with session.get(f"{url}/api/videos/user") as answer:
             assert (answer.status, (await answer.json())["code"]) == (403, "proxied_development")

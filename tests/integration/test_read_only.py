@@ -1,6 +1,7 @@
 """A database that answers, and takes nothing: it has failed over to a replica, has too many guests, or a full disk."""
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import pymysql
@@ -9,7 +10,8 @@ import pytest
 from app.appkeys import SPOOL
 from app.db.health import examine
 from app.db.url import parameters
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.waiting import until
 from tests.webhooks import webhook
 
@@ -17,7 +19,7 @@ APPLIED = "SELECT COUNT(*), MAX(attempts) FROM rushes_webhooks WHERE outcome = '
 
 
 @pytest.fixture
-def url(database_url, sql):
+def url(database_url: str, sql: Sql) -> Iterator[str]:
     """As a user whom these limits concern; root is above them."""
     sql("CREATE USER IF NOT EXISTS 'site'@'localhost'")
     sql(f"GRANT ALL ON {parameters(database_url)['db']}.* TO 'site'@'localhost'")
@@ -26,11 +28,11 @@ def url(database_url, sql):
     sql("SET GLOBAL max_connections = 200")
 
 
-def sessions_begun(sql) -> int:
+def sessions_begun(sql: Sql) -> int:
     return int(sql("SHOW GLOBAL STATUS LIKE 'Connections'")[0][1])
 
 
-async def test_webhook_is_tried_again_until_the_database_can_be_written_to(url, sql):
+async def test_webhook_is_tried_again_until_the_database_can_be_written_to(url: str, sql: Sql) -> None:
     async with running(url) as server:
         await server.register("j1")
         sql("SET GLOBAL read_only = 1")
@@ -43,7 +45,7 @@ async def test_webhook_is_tried_again_until_the_database_can_be_written_to(url, 
         assert sql(APPLIED) == ((1, 1),)
 
 
-async def test_webhook_is_queued_where_the_database_stays_read_only_and_applied_later(url, sql):
+async def test_webhook_is_queued_where_the_database_stays_read_only_and_applied_later(url: str, sql: Sql) -> None:
     async with running(url, answer_budget=0.5) as server:
         await server.register("j1")
         sql("SET GLOBAL read_only = 1")
@@ -53,7 +55,7 @@ async def test_webhook_is_queued_where_the_database_stays_read_only_and_applied_
         await until(lambda: sql(APPLIED) == ((1, 1),))
 
 
-async def test_webhook_is_queued_while_the_database_has_too_many_guests(url, sql):
+async def test_webhook_is_queued_while_the_database_has_too_many_guests(url: str, sql: Sql) -> None:
     arguments = parameters(url)
     async with running(url) as server:
         await server.register("j1")
@@ -73,7 +75,9 @@ async def test_webhook_is_queued_while_the_database_has_too_many_guests(url, sql
         await until(lambda: server.app[SPOOL].pending == 0)
 
 
-async def test_webhook_that_cannot_even_be_recorded_as_dead_is_queued_and_applied_later(database_url, sql):
+async def test_webhook_that_cannot_even_be_recorded_as_dead_is_queued_and_applied_later(
+    database_url: str, sql: Sql
+) -> None:
     async with running(database_url) as server:
         await server.register("j1")
         sql("CREATE TRIGGER full BEFORE INSERT ON rushes_webhooks FOR EACH ROW SIGNAL SQLSTATE '45000'")
@@ -86,7 +90,9 @@ async def test_webhook_that_cannot_even_be_recorded_as_dead_is_queued_and_applie
         )
 
 
-async def test_look_whether_the_database_can_be_written_to_touches_no_row_that_is_there(server, database_url, sql):
+async def test_look_whether_the_database_can_be_written_to_touches_no_row_that_is_there(
+    server: Client, database_url: str, sql: Sql
+) -> None:
     """Not a job whose id a database takes for none, and none of the requests that senders are remembered by."""
     await server.register(" ")
     assert (await server.send(webhook(" ", "generating")))[0] == 200
@@ -97,7 +103,7 @@ async def test_look_whether_the_database_can_be_written_to_touches_no_row_that_i
 
 
 @contextmanager
-def _holding(database_url, tables):
+def _holding(database_url: str, tables: Iterable[str]) -> Iterator[None]:
     arguments = parameters(database_url)
     with pymysql.connect(
         unix_socket=arguments["unix_socket"], user=arguments["user"], database=arguments["db"]

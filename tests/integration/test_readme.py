@@ -4,12 +4,15 @@ import asyncio
 import json
 import re
 from pathlib import Path
+from typing import Any
+
+from tests.client import Client
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
-async def test_what_a_newcomer_pastes_from_the_readme_does_what_it_says(server):
-    async def paste(command: str) -> dict:
+async def test_what_a_newcomer_pastes_from_the_readme_does_what_it_says(server: Client) -> None:
+    async def paste(command: str) -> dict[str, Any]:
         command = command.replace("http://127.0.0.1:8080", server.url)
         curl = await asyncio.create_subprocess_shell(command + " -s", stdout=asyncio.subprocess.PIPE)
         out, _ = await curl.communicate()

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from typing import Any
 
 import orjson
 import pytest
@@ -11,13 +12,14 @@ from app.domain import payload
 from app.generator import GeneratorError, HttpGenerator
 from app.simulator import SimulatedGenerator
 from app.upkeep.reconcile import webhook_of
-from tests.backend import add_stalled, answer, job, reconciling
+from tests.backend import Backend, add_stalled, answer, job, reconciling
+from tests.databases import Sql
 from tests.waiting import until
 from tests.webhooks import video, webhook
 from tests.writing import Harness, kinds
 
 
-async def add_moved(harness: Harness, sql, name: str, status: str, seconds=100, **fields):
+async def add_moved(harness: Harness, sql: Sql, name: str, status: str, seconds: int = 100, **fields: Any) -> None:
     """A job that a webhook moved, and then no other."""
     add_stalled(sql, name, seconds=0)
     assert kinds(await harness.submit(webhook(name, status, **fields))) == ["applied"]
@@ -34,7 +36,9 @@ V3 = {"filename": "a.mp4", "s3_key": "k", "s3_url": "https://a/k", "size_bytes":
     [video("k"), V2 | {"aspect_ratio": "16:9", "dimensions": {"width": 1, "height": 1}}, V3],
     ids=["v1", "v2", "v3"],
 )
-async def test_completion_that_was_lost_is_asked_for_and_applied(database_url, sql, backend, sent):
+async def test_completion_that_was_lost_is_asked_for_and_applied(
+    database_url: str, sql: Sql, backend: Backend, sent: dict[str, Any]
+) -> None:
     metadata = {"model_name": "veo-3", "processing_time": 61.5}
     backend.jobs["j1"] = answer(
         "j1", "completed", sent, generation_metadata=metadata, completed_at="2025-10-23T14:29:00"
@@ -50,21 +54,23 @@ async def test_completion_that_was_lost_is_asked_for_and_applied(database_url, s
     assert sql("SELECT origin, outcome FROM rushes_webhooks") == (("reconciled", "applied"),)
 
 
-async def test_failure_that_was_lost_is_applied_with_its_reason(database_url, sql, backend):
+async def test_failure_that_was_lost_is_applied_with_its_reason(database_url: str, sql: Sql, backend: Backend) -> None:
     backend.jobs["j1"] = answer("j1", "FAILED", error="quota exceeded", videos=None)
     add_stalled(sql, "j1")
     async with reconciling(database_url, backend):
         await until(lambda: job(sql) == ("FAILED", 0, "quota exceeded"))
 
 
-async def test_failure_that_is_older_than_our_last_news_ends_the_job_too(database_url, sql, backend):
+async def test_failure_that_is_older_than_our_last_news_ends_the_job_too(
+    database_url: str, sql: Sql, backend: Backend
+) -> None:
     backend.jobs["j1"] = answer("j1", "failed", error="quota", updated_at="2025-10-23T10:00:00")
     async with reconciling(database_url, backend) as harness:
         await add_moved(harness, sql, "j1", "generating", at="2025-10-23T14:00:00Z")
         await until(lambda: job(sql) == ("FAILED", 0, "quota"))
 
 
-async def test_progress_that_was_lost_is_applied_once(database_url, sql, backend):
+async def test_progress_that_was_lost_is_applied_once(database_url: str, sql: Sql, backend: Backend) -> None:
     backend.jobs["j1"] = answer("j1", "generating")
     add_stalled(sql, "j1")
     async with reconciling(database_url, backend):
@@ -73,7 +79,9 @@ async def test_progress_that_was_lost_is_applied_once(database_url, sql, backend
     assert sql("SELECT outcome, attempts FROM rushes_webhooks") == (("applied", 1),)
 
 
-async def test_job_inserted_again_is_not_taken_to_stand_where_the_deleted_one_stood(database_url, sql, backend):
+async def test_job_inserted_again_is_not_taken_to_stand_where_the_deleted_one_stood(
+    database_url: str, sql: Sql, backend: Backend
+) -> None:
     backend.jobs["j1"] = answer("j1", "generating")
     async with reconciling(database_url, backend) as harness:
         await add_moved(harness, sql, "j1", "generating", seconds=0, at="2025-10-23T14:00:00Z")
@@ -82,7 +90,9 @@ async def test_job_inserted_again_is_not_taken_to_stand_where_the_deleted_one_st
         await until(lambda: job(sql) == ("PROCESSING", 50, None))
 
 
-async def test_answer_that_changes_nothing_is_asked_for_after_longer_and_longer_pauses(database_url, sql, backend):
+async def test_answer_that_changes_nothing_is_asked_for_after_longer_and_longer_pauses(
+    database_url: str, sql: Sql, backend: Backend
+) -> None:
     backend.jobs["j1"] = answer("j1", "generating", updated_at="2030-01-01T00:00:00")
     at = asyncio.get_running_loop().time
     async with reconciling(database_url, backend, stall_after=0.2) as harness:
@@ -97,7 +107,7 @@ async def test_answer_that_changes_nothing_is_asked_for_after_longer_and_longer_
     assert sql("SELECT origin FROM rushes_webhooks") == (("webhook",),)
 
 
-async def test_job_with_news_is_not_asked_for(database_url, sql, backend):
+async def test_job_with_news_is_not_asked_for(database_url: str, sql: Sql, backend: Backend) -> None:
     async with reconciling(database_url, backend, stall_after=50.0) as harness:
         await add_moved(harness, sql, "moving", "generating", seconds=40)
         sql("UPDATE video_generations SET createdAt = createdAt - INTERVAL 100 SECOND")
@@ -111,7 +121,7 @@ async def test_job_with_news_is_not_asked_for(database_url, sql, backend):
     assert backend.asked == ["stalled"]
 
 
-async def test_id_is_asked_for_as_it_is_spelled(database_url, sql, backend):
+async def test_id_is_asked_for_as_it_is_spelled(database_url: str, sql: Sql, backend: Backend) -> None:
     names = ["a/b", "a?b=c#d", "été 1", "100%25", "a+b"]
     backend.jobs = {name: answer(name, "generating") for name in names}
     add_stalled(sql, *names)
@@ -128,8 +138,8 @@ async def test_id_is_asked_for_as_it_is_spelled(database_url, sql, backend):
     ],
 )
 async def test_job_that_the_backend_does_not_know_fails_in_time_and_not_before(
-    database_url, sql, backend, language, text
-):
+    database_url: str, sql: Sql, backend: Backend, language: str, text: str
+) -> None:
     add_stalled(sql, "young", seconds=30)
     add_stalled(sql, "j1", seconds=60)
     async with reconciling(database_url, backend, language=language, give_up_after=50.0):
@@ -141,7 +151,9 @@ async def test_job_that_the_backend_does_not_know_fails_in_time_and_not_before(
 @pytest.mark.parametrize(
     "broken", [500, b"<html>", b"[1]", b'{"status": "queued"}', b'{"job_id":"x","status":"failed"}']
 )
-async def test_job_that_the_backend_does_not_answer_for_fails_after_some_tries(database_url, sql, backend, broken):
+async def test_job_that_the_backend_does_not_answer_for_fails_after_some_tries(
+    database_url: str, sql: Sql, backend: Backend, broken: bytes | int
+) -> None:
     backend.jobs["j1"] = broken
     add_stalled(sql, "j1", seconds=60)
     async with reconciling(database_url, backend, stall_after=0.2, give_up_after=50.0, language="en"):
@@ -150,7 +162,9 @@ async def test_job_that_the_backend_does_not_answer_for_fails_after_some_tries(d
     assert len(backend.asked) == 3
 
 
-async def test_job_that_the_backend_answers_for_is_not_given_up_whatever_it_says(database_url, sql, backend):
+async def test_job_that_the_backend_answers_for_is_not_given_up_whatever_it_says(
+    database_url: str, sql: Sql, backend: Backend
+) -> None:
     backend.jobs["j1"] = answer("j1", "queued")
     add_stalled(sql, "j1")
     async with reconciling(database_url, backend, give_up_after=0.1):
@@ -158,7 +172,9 @@ async def test_job_that_the_backend_answers_for_is_not_given_up_whatever_it_says
     assert job(sql) == ("PENDING", 0, None)
 
 
-async def test_webhook_that_comes_while_the_backend_is_asked_saves_the_job(database_url, sql, backend):
+async def test_webhook_that_comes_while_the_backend_is_asked_saves_the_job(
+    database_url: str, sql: Sql, backend: Backend
+) -> None:
     add_stalled(sql, "j1", seconds=60)
     backend.gate.clear()
     async with reconciling(database_url, backend, stall_after=5.0, give_up_after=50.0) as harness:
@@ -170,7 +186,7 @@ async def test_webhook_that_comes_while_the_backend_is_asked_saves_the_job(datab
         assert job(sql)[:2] == ("PROCESSING", 50)
 
 
-async def test_backend_is_asked_for_four_jobs_at_once_at_most(database_url, sql, backend):
+async def test_backend_is_asked_for_four_jobs_at_once_at_most(database_url: str, sql: Sql, backend: Backend) -> None:
     names = [f"j{n}" for n in range(30)]
     add_stalled(sql, *names)
     backend.jobs = {name: answer(name, "processing") for name in names}
@@ -182,7 +198,7 @@ async def test_backend_is_asked_for_four_jobs_at_once_at_most(database_url, sql,
     assert backend.most_at_once == 4
 
 
-async def test_backend_that_is_away_is_not_asked_for_every_job(database_url, sql, backend):
+async def test_backend_that_is_away_is_not_asked_for_every_job(database_url: str, sql: Sql, backend: Backend) -> None:
     names = [f"j{n}" for n in range(40)]
     add_stalled(sql, *names)
     backend.jobs = dict.fromkeys(names, 503)
@@ -193,7 +209,7 @@ async def test_backend_that_is_away_is_not_asked_for_every_job(database_url, sql
         assert len(set(backend.asked)) <= 12
 
 
-def test_answer_becomes_the_webhook_that_says_the_same():
+def test_answer_becomes_the_webhook_that_says_the_same() -> None:
     update = payload.parse(webhook_of("j1", answer("j1", "completed", videos=None)))
     assert (update.status, update.has_data, update.timestamp) == ("completed", False, 1761229800123456)
     update = payload.parse(webhook_of("j1", answer("j1", "completed")))
@@ -204,7 +220,7 @@ def test_answer_becomes_the_webhook_that_says_the_same():
         webhook_of("j1", answer("J1", "completed"))
 
 
-async def test_answer_that_is_too_long_is_none(backend):
+async def test_answer_that_is_too_long_is_none(backend: Backend) -> None:
     backend.jobs["j1"] = b" " * 2_000_000
     generator = HttpGenerator(backend.url, 5.0, "en")
     with pytest.raises(GeneratorError):
@@ -213,7 +229,7 @@ async def test_answer_that_is_too_long_is_none(backend):
     await generator.close()
 
 
-async def test_answer_that_is_elsewhere_is_none(backend):
+async def test_answer_that_is_elsewhere_is_none(backend: Backend) -> None:
     backend.jobs |= {"j1": "/api/videos/status/j2", "j2": answer("j1", "failed")}
     generator = HttpGenerator(backend.url, 5.0, "en")
     with pytest.raises(GeneratorError):
@@ -222,7 +238,7 @@ async def test_answer_that_is_elsewhere_is_none(backend):
     assert backend.asked == ["j1"]
 
 
-async def test_simulated_backend_tells_what_it_knows():
+async def test_simulated_backend_tells_what_it_knows() -> None:
     simulated = SimulatedGenerator("http://127.0.0.1:1/", None, 0.001, 9)
     await simulated.start({"job_id": "j1", "prompt": "the sea", "number_of_videos": 2})
     async with asyncio.timeout(10):
@@ -233,7 +249,9 @@ async def test_simulated_backend_tells_what_it_knows():
     await simulated.close()
 
 
-async def test_answer_of_the_backend_is_taken_though_its_description_is_no_json(database_url, sql, backend):
+async def test_answer_of_the_backend_is_taken_though_its_description_is_no_json(
+    database_url: str, sql: Sql, backend: Backend
+) -> None:
     metadata = {"processing_time": float("nan"), "prompt_used": "mer \ud83d"}
     told = answer("j1", "completed", video("k"), generation_metadata=metadata, updated_at="soon")
     backend.jobs["j1"] = json.dumps(told).encode()
@@ -242,7 +260,9 @@ async def test_answer_of_the_backend_is_taken_though_its_description_is_no_json(
         await until(lambda: job(sql) == ("COMPLETED", 100, None))
 
 
-async def test_what_the_backend_sent_before_does_not_make_its_answer_a_duplicate(database_url, sql, backend):
+async def test_what_the_backend_sent_before_does_not_make_its_answer_a_duplicate(
+    database_url: str, sql: Sql, backend: Backend
+) -> None:
     """The site took the job back to have it made again, after we had heard of its end."""
     told = answer("j1", "completed", video("k"))
     add_stalled(sql, "j1")

@@ -3,15 +3,17 @@
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
 from app import times
+from app.db.connection import Row, Statement
 from app.db.log import Log
 from app.db.pool import Pool
 from app.upkeep.leader import Leader
 from app.upkeep.retention import Retention, next_rows
-from tests.databases import status
+from tests.databases import Sql, status
 from tests.rows import add_events, add_webhooks
 from tests.waiting import until
 from tests.webhooks import webhook
@@ -23,7 +25,7 @@ MANY = 100_000 if CHAOS else 10_000
 
 
 @pytest.fixture
-async def retention(database_url):
+async def retention(database_url: str) -> AsyncIterator[Retention]:
     pool, leader = Pool(database_url, 4, 10.0), Leader(database_url)
     yield Retention(pool, leader, days=30, every=0.02)
     leader.close()
@@ -31,11 +33,11 @@ async def retention(database_url):
 
 
 @pytest.fixture
-def log(retention):
+def log(retention: Retention) -> Log:
     return Log(retention._pool)
 
 
-async def test_old_webhooks_of_every_outcome_go_and_young_ones_stay(retention, sql):
+async def test_old_webhooks_of_every_outcome_go_and_young_ones_stay(retention: Retention, sql: Sql) -> None:
     outcomes = ("applied", "duplicate", "stale", "parked", "dead", "discarded")
     for n, outcome in enumerate(outcomes):
         add_webhooks(sql, 300, 31, outcome, start=1 + 300 * n)
@@ -44,19 +46,23 @@ async def test_old_webhooks_of_every_outcome_go_and_young_ones_stay(retention, s
     assert sql("SELECT COUNT(*), MIN(id) FROM rushes_webhooks") == ((10, f"{2000:032X}"),)
 
 
-async def bounds(log) -> tuple[int, int]:
+async def bounds(log: Log) -> tuple[int, int]:
     _, floor, head = await log.look_up(1)
     return floor, head.number
 
 
-async def test_log_whose_events_are_all_old_keeps_the_newest_and_knows_where_it_is(retention, sql, log):
+async def test_log_whose_events_are_all_old_keeps_the_newest_and_knows_where_it_is(
+    retention: Retention, sql: Sql, log: Log
+) -> None:
     add_events(sql, 1700, 31)
     assert (await retention.purge())["events"] == 1699
     assert await bounds(log) == (1699, 1700)
     assert (await retention.purge())["events"] == 0
 
 
-async def test_what_is_left_of_the_log_has_no_gap_even_if_the_clock_was_wrong(retention, sql, log):
+async def test_what_is_left_of_the_log_has_no_gap_even_if_the_clock_was_wrong(
+    retention: Retention, sql: Sql, log: Log
+) -> None:
     add_events(sql, 600, 31)
     add_events(sql, 5, 1, start=601)
     add_events(sql, 600, 31, start=606)
@@ -66,7 +72,7 @@ async def test_what_is_left_of_the_log_has_no_gap_even_if_the_clock_was_wrong(re
     assert sql("SELECT COUNT(*) FROM rushes_events") == ((610,),)
 
 
-async def test_key_goes_with_its_job_and_other_keys_stay(retention, sql, database_url):
+async def test_key_goes_with_its_job_and_other_keys_stay(retention: Retention, sql: Sql, database_url: str) -> None:
     names = [f"j{n}" for n in range(700)]
     add_jobs(sql, *names, "case")
     async with writing(database_url) as harness:
@@ -79,8 +85,8 @@ async def test_key_goes_with_its_job_and_other_keys_stay(retention, sql, databas
 
 
 async def test_server_looks_at_the_next_keys_each_time_and_at_the_end_from_the_start_again(
-    retention, sql, database_url, monkeypatch
-):
+    retention: Retention, sql: Sql, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.upkeep.retention._PAGE", 20)
     monkeypatch.setattr("app.upkeep.retention._KEYS_MAX", 100)
     names = [f"j{n:03}" for n in range(250)]
@@ -93,7 +99,7 @@ async def test_server_looks_at_the_next_keys_each_time_and_at_the_end_from_the_s
     assert (await retention.purge_some())["jobs"] == 1
 
 
-async def test_remembered_requests_go_when_they_are_old(retention, sql):
+async def test_remembered_requests_go_when_they_are_old(retention: Retention, sql: Sql) -> None:
     for days, start in ((31, 1), (1, 1501)):
         sql(
             "INSERT INTO rushes_requests (user_id, idempotency_key, job_id, created_at)"
@@ -104,7 +110,7 @@ async def test_remembered_requests_go_when_they_are_old(retention, sql):
     assert sql("SELECT COUNT(*), MAX(created_at < NOW() - INTERVAL 2 DAY) FROM rushes_requests") == ((1500, 0),)
 
 
-async def test_server_purges_by_itself(retention, sql):
+async def test_server_purges_by_itself(retention: Retention, sql: Sql) -> None:
     add_webhooks(sql, 5, 31)
     task = asyncio.create_task(retention.run())
     await until(lambda: sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),))
@@ -113,7 +119,9 @@ async def test_server_purges_by_itself(retention, sql):
 
 
 @pytest.mark.timeout(400)
-async def test_purge_of_very_many_rows_never_holds_up_the_writer(retention, sql, database_url):
+async def test_purge_of_very_many_rows_never_holds_up_the_writer(
+    retention: Retention, sql: Sql, database_url: str
+) -> None:
     add_webhooks(sql, MANY, 31)
     add_events(sql, MANY // 5, 31)
     add_jobs(sql, "j1")
@@ -136,13 +144,15 @@ async def test_purge_of_very_many_rows_never_holds_up_the_writer(retention, sql,
     assert status(sql, "Com_delete") - deletes >= (MANY + MANY // 5) / 5000
 
 
-async def test_rows_with_long_bodies_are_deleted_few_at_a_time(retention, sql, monkeypatch):
+async def test_rows_with_long_bodies_are_deleted_few_at_a_time(
+    retention: Retention, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_webhooks(sql, 200, 31)
     sql("UPDATE rushes_webhooks SET payload = REPEAT('x', 100000)")
     monkeypatch.setattr("app.upkeep.retention._LONG", 0.0)  # as if the disk were slow
     sizes, run = [], retention._pool.run
 
-    async def counted(*statements):
+    async def counted(*statements: Statement) -> list[list[Row]]:
         results = await run(*statements)
         if b"DELETE FROM rushes_webhooks" in (statements[0] if isinstance(statements[0], bytes) else b""):
             sizes.append(results[1][0][0])
@@ -153,6 +163,6 @@ async def test_rows_with_long_bodies_are_deleted_few_at_a_time(retention, sql, m
     assert sizes[:7] == [50, 25, 12, 6, 3, 1, 1]
 
 
-def test_number_of_rows_is_halved_at_once_and_grows_slowly():
+def test_number_of_rows_is_halved_at_once_and_grows_slowly() -> None:
     assert [next_rows(100, took) for took in (0.5, 0.021, 0.02, 0.01, 0.009)] == [50, 50, 100, 100, 125]
     assert (next_rows(1, 0.5), next_rows(1, 0.001), next_rows(5000, 0.001)) == (1, 2, 5000)

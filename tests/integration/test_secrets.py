@@ -3,13 +3,16 @@
 import asyncio
 import json
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 import pytest
 
+from tests.databases import Sql
 from tests.processes import databases_of, environment, run, serving, workers_of
 from tests.sign_in import SECRET, token
 from tests.webhooks import WHSEC, signed, webhook
@@ -27,7 +30,7 @@ async def raw(url: str, data: bytes) -> bytes:
     return answer
 
 
-async def test_no_secret_is_told_whatever_happens(tmp_path, database_url, sql):
+async def test_no_secret_is_told_whatever_happens(tmp_path: Path, database_url: str, sql: Sql) -> None:
     settings = {
         "DATABASE_URL": database_url, "LOG_LEVEL": "debug", "AUTH_JWT_SECRET": SECRET,
         "WEBHOOK_SECRET": f"{PLAIN_SECRET},{WHSEC}",
@@ -41,7 +44,7 @@ async def test_no_secret_is_told_whatever_happens(tmp_path, database_url, sql):
         hook, form = f"{url}/api/webhooks/video-completion", {"Content-Type": "application/json"}
         async with aiohttp.ClientSession() as session:
 
-            async def ask(method: str, path: str, **options) -> dict:
+            async def ask(method: str, path: str, **options: Any) -> dict[str, Any]:
                 async with session.request(method, url + path, **options) as answer:
                     if answer.content_type == "text/event-stream":
                         return {}
@@ -97,7 +100,7 @@ def environment_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
 
 
-async def test_no_process_that_the_server_starts_is_handed_secrets_in_its_environment(tmp_path):
+async def test_no_process_that_the_server_starts_is_handed_secrets_in_its_environment(tmp_path: Path) -> None:
     settings = {
         "WORKERS": 2, "AUTH_JWT_SECRET": SECRET, "WEBHOOK_SECRET": f"{PLAIN_SECRET},{WHSEC}",
         "REDIS_URL": "redis://user:hushhushredis@127.0.0.1:1/0", "SOMETHING_ELSES_PASSWORD": "hushhushother",
@@ -115,12 +118,14 @@ async def test_no_process_that_the_server_starts_is_handed_secrets_in_its_enviro
         assert set(environment()) <= {line.partition("=")[0] for line in of_workers[0]}
 
 
-async def test_reason_of_a_refused_token_is_in_the_log_and_a_flood_of_them_is_not(tmp_path, database_url):
+async def test_reason_of_a_refused_token_is_in_the_log_and_a_flood_of_them_is_not(
+    tmp_path: Path, database_url: str
+) -> None:
     settings = {"DATABASE_URL": database_url, "AUTH_JWT_SECRET": SECRET, "AUTH_AUTHORIZED_PARTIES": "https://a.example"}
     async with serving(tmp_path, **settings) as (process, url, _):
         async with aiohttp.ClientSession() as session:
 
-            async def ask(path="/api/videos/user", **headers) -> int:
+            async def ask(path: str = "/api/videos/user", **headers: str) -> int:
                 async with session.get(url + path, headers=headers) as answer:
                     return answer.status
 
@@ -151,7 +156,9 @@ PASSWORD = "hush/hush@hush:hush%hush é€"
     "encode", [lambda text: quote(text, safe=""), lambda text: "".join(f"%{b:02X}" for b in text.encode())]
 )
 @pytest.mark.parametrize("where", ["refuses", "away", "gone"])
-async def test_password_of_the_database_is_told_in_no_spelling(tmp_path, database_url, mariadb, encode, where):
+async def test_password_of_the_database_is_told_in_no_spelling(
+    tmp_path: Path, database_url: str, mariadb: dict[str, Any], encode: Callable[[str], str], where: str
+) -> None:
     spelt = encode(PASSWORD)
     socket_path = quote(mariadb["unix_socket"], safe="")
     url = {

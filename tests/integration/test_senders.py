@@ -5,17 +5,21 @@ import gzip
 import json
 import re
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pytest_aiohttp.plugin import AiohttpServer
 
 from app.deliver import NotDeliveredError, deliver
 from app.settings import Settings, SettingsError, load, refuse_unsafe
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.processes import run
 from tests.streams import events
 from tests.webhooks import WHSEC, completion, signed, video, webhook
@@ -25,14 +29,14 @@ CANNOT = {"error": "Unauthorized: Invalid webhook secret", "code": "unauthorized
 
 
 @pytest.fixture
-async def guarded(database_url):
+async def guarded(database_url: str) -> AsyncIterator[Client]:
     async with running(database_url, webhook_secret=f"{OLD}, {NEW},{WHSEC}") as server:
         await server.register("j1")
         yield server
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW, WHSEC])
-async def test_any_of_the_secrets_lets_a_sender_in(guarded, secret):
+async def test_any_of_the_secrets_lets_a_sender_in(guarded: Client, secret: str) -> None:
     assert (await guarded.send(webhook("j1", "generating"), {"X-Webhook-Secret": secret}))[0] == 200
 
 
@@ -48,13 +52,15 @@ async def test_any_of_the_secrets_lets_a_sender_in(guarded, secret):
         {"webhook-signature": "\udcff\udcfe"},
     ],
 )
-async def test_who_knows_no_secret_is_refused_and_leaves_nothing(guarded, sql, headers):
+async def test_who_knows_no_secret_is_refused_and_leaves_nothing(
+    guarded: Client, sql: Sql, headers: dict[str, str]
+) -> None:
     assert await guarded.send(webhook("j1", "generating"), headers) == (401, CANNOT)
     assert await guarded.send(b"not even json", headers) == (401, CANNOT)
     assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
 
 
-async def test_signature_over_the_raw_body_lets_a_sender_in(guarded):
+async def test_signature_over_the_raw_body_lets_a_sender_in(guarded: Client) -> None:
     body = orjson.dumps(webhook("j1", "generating"), option=orjson.OPT_INDENT_2)
     assert (await guarded.send(body, signed(body)))[0] == 200
     changed = body.replace(b"generating", b"processing")
@@ -73,7 +79,9 @@ async def test_signature_over_the_raw_body_lets_a_sender_in(guarded):
         {"X-Webhook-Secret": "wrong"},
     ],
 )
-async def test_who_cannot_be_right_whatever_follows_is_refused_before_the_body_comes(guarded, headers):
+async def test_who_cannot_be_right_whatever_follows_is_refused_before_the_body_comes(
+    guarded: Client, headers: dict[str, str]
+) -> None:
     address = urlsplit(guarded.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     lines = [
@@ -86,7 +94,7 @@ async def test_who_cannot_be_right_whatever_follows_is_refused_before_the_body_c
     writer.close()
 
 
-async def test_body_too_deep_to_be_written_out_again_is_refused_and_kept(guarded, sql):
+async def test_body_too_deep_to_be_written_out_again_is_refused_and_kept(guarded: Client, sql: Sql) -> None:
     for depth in (63, 64, 300, 1000, 5000):
         nested = b"[" * depth + b"]" * depth
         raw = b'{"job_id":"j1","status":"failed","content_type":"video","error":%b}' % nested
@@ -98,7 +106,9 @@ async def test_body_too_deep_to_be_written_out_again_is_refused_and_kept(guarded
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
-async def test_compressed_body_is_refused_whatever_is_in_it(guarded, caplog, encoding):
+async def test_compressed_body_is_refused_whatever_is_in_it(
+    guarded: Client, caplog: pytest.LogCaptureFixture, encoding: str
+) -> None:
     for body in (gzip.compress(b"{}"), b"no such thing"):
         headers = {"Content-Encoding": encoding} | signed(body)
         code, answer = await guarded.send(body, headers)
@@ -108,7 +118,7 @@ async def test_compressed_body_is_refused_whatever_is_in_it(guarded, caplog, enc
     assert caplog.text == ""
 
 
-async def test_secret_cannot_be_guessed_where_jobs_are_registered(database_url):
+async def test_secret_cannot_be_guessed_where_jobs_are_registered(database_url: str) -> None:
     async with running(database_url, webhook_secret=OLD, auth_failures_per_minute=3) as server:
 
         async def register(secret: str) -> int:
@@ -121,7 +131,7 @@ async def test_secret_cannot_be_guessed_where_jobs_are_registered(database_url):
         assert await register(OLD) == 201
 
 
-async def test_plain_secret_is_refused_where_signatures_are_required(database_url):
+async def test_plain_secret_is_refused_where_signatures_are_required(database_url: str) -> None:
     async with running(database_url, webhook_secret=WHSEC, webhook_require_signature=True) as server:
         await server.register("j1")
         body = orjson.dumps(webhook("j1", "generating"))
@@ -129,7 +139,9 @@ async def test_plain_secret_is_refused_where_signatures_are_required(database_ur
         assert (await server.send(body, signed(body)))[0] == 200
 
 
-async def test_too_many_failures_of_one_address_are_told_to_wait_but_never_bar_who_authenticates(database_url):
+async def test_too_many_failures_of_one_address_are_told_to_wait_but_never_bar_who_authenticates(
+    database_url: str,
+) -> None:
     async with running(database_url, webhook_secret=OLD, auth_failures_per_minute=3) as server:
         await server.register("j1")
         sent = webhook("j1", "generating")
@@ -140,7 +152,7 @@ async def test_too_many_failures_of_one_address_are_told_to_wait_but_never_bar_w
         assert (await server.send(sent, {"X-Webhook-Secret": OLD}))[0] == 200
 
 
-async def test_failures_are_counted_by_the_address_that_a_trusted_proxy_names(database_url):
+async def test_failures_are_counted_by_the_address_that_a_trusted_proxy_names(database_url: str) -> None:
     settings = {"webhook_secret": OLD, "auth_failures_per_minute": 1}
     async with running(database_url, trusted_proxies="127.0.0.0/8", **settings) as server:
         for address in ("192.0.2.1", "192.0.2.2"):
@@ -151,7 +163,7 @@ async def test_failures_are_counted_by_the_address_that_a_trusted_proxy_names(da
         assert (await server.send({}, {"X-Forwarded-For": "192.0.2.4"}))[0] == 429
 
 
-async def test_webhook_secret_may_register_a_job_for_anybody(guarded):
+async def test_webhook_secret_may_register_a_job_for_anybody(guarded: Client) -> None:
     order = {"job_id": "j9", "user_id": "u9", "prompt": "p"}
     async with guarded.session.post(
         f"{guarded.url}/api/videos", json=order, headers={"X-Webhook-Secret": NEW, "Host": "elsewhere.example"}
@@ -174,14 +186,14 @@ async def test_webhook_secret_may_register_a_job_for_anybody(guarded):
         {"host": "0.0.0.0"},
     ],
 )
-def test_settings_that_would_be_unsafe_do_not_start(settings):
+def test_settings_that_would_be_unsafe_do_not_start(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as error:
         refuse_unsafe(Settings(_env_file=None, **settings))
     assert "not base64" not in str(error.value).replace("is not base64", "")
 
 
 @pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.annotation is float])
-def test_duration_that_can_never_pass_does_not_start(name, monkeypatch):
+def test_duration_that_can_never_pass_does_not_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bounds = {
         "retention_days": "36500",
         "stream_dead_after": "86400",
@@ -197,7 +209,7 @@ def test_duration_that_can_never_pass_does_not_start(name, monkeypatch):
             load()
 
 
-async def test_documented_way_to_send_from_python_works(database_url):
+async def test_documented_way_to_send_from_python_works(database_url: str) -> None:
     text = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
     example = re.search(r"```python\n(from app.deliver import.*?)```", text, re.DOTALL)[1]
     async with running(database_url, webhook_secret=WHSEC, webhook_require_signature=True) as server:
@@ -210,15 +222,15 @@ async def test_documented_way_to_send_from_python_works(database_url):
 
 
 @pytest.mark.parametrize("to", ["{elsewhere}/here", "/relative", "http://[::1", None])
-async def test_redirect_is_a_refusal_and_takes_the_secret_nowhere(tmp_path, to):
+async def test_redirect_is_a_refusal_and_takes_the_secret_nowhere(tmp_path: Path, to: str | None) -> None:
     asked = []
 
-    async def redirect(request):
+    async def redirect(request: web.Request) -> web.Response:
         asked.append(request.path)
         target = {} if to is None else {"Location": to.format(elsewhere=str(elsewhere.make_url("")).rstrip("/"))}
         return web.Response(status=int(request.path[1:]), headers=target)
 
-    async def taken(request):
+    async def taken(request: web.Request) -> web.Response:
         asked.append(dict(request.headers))
         return web.json_response({"success": True})
 
@@ -238,8 +250,10 @@ async def test_redirect_is_a_refusal_and_takes_the_secret_nowhere(tmp_path, to):
 
 
 @pytest.mark.parametrize("after", ["²", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", ""])
-async def test_retry_after_that_is_no_number_of_seconds_is_passed_over(aiohttp_server, after):
-    async def busy(_request):
+async def test_retry_after_that_is_no_number_of_seconds_is_passed_over(
+    aiohttp_server: AiohttpServer, after: str
+) -> None:
+    async def busy(_request: web.Request) -> web.Response:
         return web.json_response({}, status=503, headers={"Retry-After": after})
 
     app = web.Application()
@@ -249,7 +263,7 @@ async def test_retry_after_that_is_no_number_of_seconds_is_passed_over(aiohttp_s
         await asyncio.to_thread(deliver, str(server.make_url("/hook")), webhook("j1", "pending"), attempts=1)
 
 
-async def test_numbers_that_json_does_not_have_are_delivered_as_null(server, sql):
+async def test_numbers_that_json_does_not_have_are_delivered_as_null(server: Client, sql: Sql) -> None:
     await server.register("j1")
     sent = completion("j1", video("k/1"))
     sent["data"]["metadata"] |= {"processing_time": float("nan"), "seeds": (float("inf"), 1)}
@@ -259,12 +273,12 @@ async def test_numbers_that_json_does_not_have_are_delivered_as_null(server, sql
     assert json.loads(kept, parse_constant=pytest.fail)["data"]["metadata"]["seeds"] == [None, 1]
 
 
-def test_no_attempt_is_no_delivery():
+def test_no_attempt_is_no_delivery() -> None:
     with pytest.raises(NotDeliveredError, match="attempt"):
         deliver("http://127.0.0.1:9", {}, attempts=0)
 
 
-async def test_simulated_backend_signs_where_signatures_are_required(database_url):
+async def test_simulated_backend_signs_where_signatures_are_required(database_url: str) -> None:
     settings = {"webhook_secret": f"{OLD},{WHSEC}", "webhook_require_signature": True, "simulated_step": 0.05}
     async with running(database_url, **settings) as server:
         async with server.session.post(f"{server.url}/api/videos/generate", json={"prompt": "the sea"}) as answer:
@@ -274,7 +288,7 @@ async def test_simulated_backend_signs_where_signatures_are_required(database_ur
                 pass
 
 
-async def test_smoke_signs_where_signatures_are_required(tmp_path, database_url):
+async def test_smoke_signs_where_signatures_are_required(tmp_path: Path, database_url: str) -> None:
     both = f"{OLD},{WHSEC}"
     settings = {"webhook_secret": both, "webhook_require_signature": True, "auth_jwt_secret": "s" * 32}
     async with running(database_url, **settings) as server:

@@ -1,10 +1,16 @@
 """Webhooks that can never be written: they keep nobody waiting, are seen, and can be tried again."""
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from app.appkeys import SPOOL
 from app.db.writer import set_aside
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.gate import Gate
 from tests.processes import run
 from tests.tables import break_table, mend
@@ -16,7 +22,7 @@ OUTCOMES = "SELECT job_id, outcome, error_code FROM rushes_webhooks ORDER BY job
 LISTED = "SELECT COUNT(*) FROM rushes_set_aside"
 
 
-async def poisoned(server, sql):
+async def poisoned(server: Client, sql: Sql) -> None:
     """A job whose webhook can never be written, and one after it that can."""
     for name in ("poison", "good"):
         await server.register(name)
@@ -25,14 +31,16 @@ async def poisoned(server, sql):
     assert (code, body["status"]) == (202, "queued")
 
 
-async def others_pass(server, until_true):
+async def others_pass(server: Client, until_true: Callable[[], Any]) -> None:
     async with asyncio.timeout(20):
         while not until_true():
             assert (await server.send(webhook("good", "generating")))[0] in (200, 202)
             await asyncio.sleep(0.05)
 
 
-async def test_webhook_that_can_never_be_written_is_set_aside_seen_and_tried_again_on_demand(database_url, sql):
+async def test_webhook_that_can_never_be_written_is_set_aside_seen_and_tried_again_on_demand(
+    database_url: str, sql: Sql
+) -> None:
     async with running(database_url, answer_budget=0.5, spool_tries=2) as server:
         await poisoned(server, sql)
         spool = server.app[SPOOL]
@@ -56,8 +64,8 @@ async def test_webhook_that_can_never_be_written_is_set_aside_seen_and_tried_aga
 
 
 async def test_what_is_set_aside_outlives_its_process_and_is_tried_again_by_the_one_that_took_it_over(
-    database_url, sql, tmp_path
-):
+    database_url: str, sql: Sql, tmp_path: Path
+) -> None:
     async with running(database_url, answer_budget=0.5, spool_tries=2, data_dir=tmp_path) as server:
         await poisoned(server, sql)
         await others_pass(server, lambda: server.app[SPOOL].set_aside)
@@ -73,7 +81,7 @@ async def test_what_is_set_aside_outlives_its_process_and_is_tried_again_by_the_
         await until(lambda: server.app[SPOOL].bytes == 0)
 
 
-async def test_sender_that_sends_it_again_has_it_applied_and_it_lies_aside_no_more(database_url, sql):
+async def test_sender_that_sends_it_again_has_it_applied_and_it_lies_aside_no_more(database_url: str, sql: Sql) -> None:
     async with running(database_url, answer_budget=0.5, spool_tries=2) as server:
         await poisoned(server, sql)
         sent = webhook("poison", "downloading")
@@ -85,7 +93,7 @@ async def test_sender_that_sends_it_again_has_it_applied_and_it_lies_aside_no_mo
         await until(lambda: sql(LISTED) == ((1,),))
 
 
-async def test_sent_again_and_again_it_takes_the_room_of_one(database_url, sql):
+async def test_sent_again_and_again_it_takes_the_room_of_one(database_url: str, sql: Sql) -> None:
     async with running(database_url, answer_budget=0.5, spool_tries=2) as server:
         await poisoned(server, sql)
         sent = webhook("poison", "downloading")
@@ -97,14 +105,14 @@ async def test_sent_again_and_again_it_takes_the_room_of_one(database_url, sql):
         await until(lambda: sql(LISTED) == ((2,),))
 
 
-async def test_alone_it_is_set_aside_too(database_url, sql):
+async def test_alone_it_is_set_aside_too(database_url: str, sql: Sql) -> None:
     async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
         await poisoned(server, sql)
         await until(lambda: server.app[SPOOL].set_aside)
         assert (sql(OUTCOMES)[0], sql(STATES)[0]) == (("poison", "dead", "set_aside"), ("good", "PENDING"))
 
 
-async def test_where_nothing_passes_nothing_is_set_aside(database_url, sql):
+async def test_where_nothing_passes_nothing_is_set_aside(database_url: str, sql: Sql) -> None:
     """A table that fails for all: what waits is applied when it is mended."""
     async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
         names = [f"j{n}" for n in range(40)]
@@ -120,7 +128,7 @@ async def test_where_nothing_passes_nothing_is_set_aside(database_url, sql):
         assert sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome") == (("applied", 40),)
 
 
-async def test_one_that_ends_every_session_is_found_among_200_and_set_aside(database_url, sql):
+async def test_one_that_ends_every_session_is_found_among_200_and_set_aside(database_url: str, sql: Sql) -> None:
     """Its transaction is lost with the connection, each time: as where it is more than a proxy takes."""
     gate = Cutting(database_url)
     await gate.open()
@@ -145,7 +153,7 @@ async def test_one_that_ends_every_session_is_found_among_200_and_set_aside(data
 class Cutting(Gate):
     """Ends a session that says the word."""
 
-    async def _copy(self, reader, writer):
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(1 << 24):
                 if b"'CUT ME.mp4'" in data:
@@ -158,20 +166,20 @@ class Cutting(Gate):
             writer.close()
 
 
-async def replay(server, webhook_id):
+async def replay(server: Client, webhook_id: str) -> tuple[int, dict[str, Any]]:
     async with server.session.post(f"{server.url}/api/admin/webhooks/{webhook_id}/replay") as answer:
         return answer.status, await answer.json()
 
 
-async def the_dead_one(server):
+async def the_dead_one(server: Client) -> str:
     _, listed = await server.read("/api/admin/webhooks?outcome=dead")
     (found,) = listed["webhooks"]
     return found["id"]
 
 
 async def test_when_its_server_is_gone_with_its_disk_it_is_applied_from_the_payload_in_the_database(
-    database_url, sql, monkeypatch
-):
+    database_url: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(set_aside, "_ANSWERED", 0.3)
     async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
         await poisoned(server, sql)
@@ -186,7 +194,9 @@ async def test_when_its_server_is_gone_with_its_disk_it_is_applied_from_the_payl
         assert (await other.read("/readyz"))[1]["status"] == "ready"
 
 
-async def test_what_cannot_be_asked_about_those_aside_does_not_keep_the_others_on_disk(database_url, sql):
+async def test_what_cannot_be_asked_about_those_aside_does_not_keep_the_others_on_disk(
+    database_url: str, sql: Sql
+) -> None:
     """The table is locked, or broken, or a right was taken away."""
     async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
         await poisoned(server, sql)
@@ -203,7 +213,7 @@ async def test_what_cannot_be_asked_about_those_aside_does_not_keep_the_others_o
             sql("RENAME TABLE elsewhere TO rushes_set_aside")
 
 
-async def test_two_processes_that_hold_the_same_one_leave_it_aside(database_url, sql):
+async def test_two_processes_that_hold_the_same_one_leave_it_aside(database_url: str, sql: Sql) -> None:
     async with (
         running(database_url, answer_budget=0.5, spool_tries=1) as one,
         running(database_url, answer_budget=0.5, spool_tries=1) as two,
@@ -225,7 +235,9 @@ async def test_two_processes_that_hold_the_same_one_leave_it_aside(database_url,
         assert ("poison", "PROCESSING") in sql(STATES)
 
 
-async def test_replay_from_the_terminal_tells_of_each_that_lies_aside(database_url, sql, tmp_path):
+async def test_replay_from_the_terminal_tells_of_each_that_lies_aside(
+    database_url: str, sql: Sql, tmp_path: Path
+) -> None:
     async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
         await poisoned(server, sql)
         await until(lambda: server.app[SPOOL].set_aside)

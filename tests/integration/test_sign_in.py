@@ -3,6 +3,9 @@
 import asyncio
 import hmac
 import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -11,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 from jwt.utils import base64url_encode
 
-from tests.client import running
+from tests.client import Client, running
 from tests.processes import run
 from tests.sign_in import SECRET, SENDERS, Issuer, bearer, buy, by_jwks, token
 from tests.streams import later
@@ -20,7 +23,7 @@ WEBHOOK = {"X-Webhook-Secret": SENDERS}
 
 
 @pytest.fixture
-async def signed(database_url):
+async def signed(database_url: str) -> AsyncIterator[Client]:
     settings = {"app_env": "production", "webhook_secret": SENDERS, "auth_jwt_secret": SECRET, "stream_heartbeat": 0.2}
     async with running(database_url, **settings) as server:
         for job_id, order in (("mine", {"user_id": "u1"}), ("ours", {"user_id": "u2", "organization_id": "o1"})):
@@ -30,11 +33,11 @@ async def signed(database_url):
         yield server
 
 
-async def seen(server, job_id, headers) -> int:
+async def seen(server: Client, job_id: str, headers: dict[str, str]) -> int:
     return (await server.read(f"/api/videos/{job_id}", headers=headers))[0]
 
 
-async def test_author_organisation_and_admin_see_a_job_and_nobody_else_knows_of_it(signed):
+async def test_author_organisation_and_admin_see_a_job_and_nobody_else_knows_of_it(signed: Client) -> None:
     assert await seen(signed, "mine", bearer()) == 200
     assert await seen(signed, "ours", bearer(org_id="o1")) == 200
     assert await seen(signed, "ours", bearer("boss", role="admin")) == 200
@@ -47,8 +50,8 @@ async def test_author_organisation_and_admin_see_a_job_and_nobody_else_knows_of_
         assert hidden[0] == 404
 
 
-async def test_job_that_a_user_registers_is_his_organisations_and_one_for_another_user_is_not(signed):
-    async def registered(headers, **fields) -> str:
+async def test_job_that_a_user_registers_is_his_organisations_and_one_for_another_user_is_not(signed: Client) -> None:
+    async def registered(headers: dict[str, str], **fields: Any) -> str:
         url = f"{signed.url}/api/videos"
         async with signed.session.post(url, json={"prompt": "the sea"} | fields, headers=headers) as answer:
             assert answer.status == 201, await answer.text()
@@ -64,7 +67,7 @@ async def test_job_that_a_user_registers_is_his_organisations_and_one_for_anothe
 
 
 @pytest.mark.parametrize("path", ["/api/videos/user", "/api/videos/mine", "/events", "/events/mine"])
-async def test_nobody_gets_in_without_a_good_token_in_the_right_place(signed, path):
+async def test_nobody_gets_in_without_a_good_token_in_the_right_place(signed: Client, path: str) -> None:
     good = token()
     for headers in (
         {},
@@ -80,17 +83,17 @@ async def test_nobody_gets_in_without_a_good_token_in_the_right_place(signed, pa
         assert (await signed.read(path + query))[0] == 401
 
 
-async def test_users_who_are_no_admins_are_kept_out_of_the_admin_routes(signed):
+async def test_users_who_are_no_admins_are_kept_out_of_the_admin_routes(signed: Client) -> None:
     assert (await signed.read("/api/admin/webhooks"))[0] == 401
     assert (await signed.read("/api/admin/webhooks", headers=bearer()))[0] == 403
     assert (await signed.read("/api/admin/webhooks", headers=bearer(role="admin")))[0] == 200
 
 
-async def test_cookie_signs_in_but_no_page_elsewhere_may_change_anything_with_it(signed):
+async def test_cookie_signs_in_but_no_page_elsewhere_may_change_anything_with_it(signed: Client) -> None:
     cookie = {"Cookie": f"__session={token()}"}
     assert await seen(signed, "mine", cookie) == 200
 
-    async def buys(**headers) -> int:
+    async def buys(**headers: str) -> int:
         async with signed.session.post(f"{signed.url}/api/stream-tickets", headers=cookie | headers) as answer:
             return answer.status
 
@@ -108,7 +111,9 @@ async def test_cookie_signs_in_but_no_page_elsewhere_may_change_anything_with_it
 @pytest.mark.parametrize(
     ("public_url", "host"), [("rushes.example", "h"), ("https://rushes.example", ""), ("https://rushes.example", "h")]
 )
-async def test_page_without_an_origin_of_its_own_is_nowhere_at_home(database_url, public_url, host):
+async def test_page_without_an_origin_of_its_own_is_nowhere_at_home(
+    database_url: str, public_url: str, host: str
+) -> None:
     settings = {"webhook_secret": SENDERS, "auth_jwt_secret": SECRET, "public_url": public_url}
     async with running(database_url, **settings) as server:
         for origin in ("null", "", "http://["):
@@ -131,15 +136,15 @@ async def test_page_without_an_origin_of_its_own_is_nowhere_at_home(database_url
     ],
 )
 async def test_pages_own_origin_is_judged_with_its_scheme_where_that_is_known(
-    database_url, settings, headers, origin, status
-):
+    database_url: str, settings: dict[str, str], headers: dict[str, str], origin: str, status: int
+) -> None:
     async with running(database_url, webhook_secret=SENDERS, auth_jwt_secret=SECRET, **settings) as server:
         headers = {"Cookie": f"__session={token()}", "Origin": origin} | headers
         async with server.session.post(f"{server.url}/api/stream-tickets", headers=headers) as answer:
             assert answer.status == status
 
 
-async def test_password_that_a_proxy_asks_for_is_not_taken_for_a_token(signed):
+async def test_password_that_a_proxy_asks_for_is_not_taken_for_a_token(signed: Client) -> None:
     basic = {"Authorization": "Basic dTpw"}
     ticket = (await buy(signed, bearer()))["ticket"]
     assert await seen(signed, "mine", basic | {"Cookie": f"__session={token()}"}) == 200
@@ -148,13 +153,13 @@ async def test_password_that_a_proxy_asks_for_is_not_taken_for_a_token(signed):
         assert stream.status == 200
 
 
-async def test_public_address_makes_nobody_dev(database_url):
+async def test_public_address_makes_nobody_dev(database_url: str) -> None:
     async with running(database_url, public_url="http://rushes.example/videos") as server:
         for host, code in (("rushes.example", 401), ("evil.example", 401), ("localhost:8080", 200)):
             assert (await server.read("/api/videos/user", headers={"Host": host}))[0] == code
 
 
-async def test_page_elsewhere_may_change_nothing_in_development_either(server):
+async def test_page_elsewhere_may_change_nothing_in_development_either(server: Client) -> None:
     url = f"{server.url}/api/admin/webhooks/replay"
     for origin, status in (("https://evil.example", 403), (server.url, 200)):
         headers = {"Origin": origin}
@@ -162,7 +167,9 @@ async def test_page_elsewhere_may_change_nothing_in_development_either(server):
             assert answer.status == status
 
 
-async def test_ticket_opens_streams_again_and_again_on_every_process_and_nothing_else(signed, database_url):
+async def test_ticket_opens_streams_again_and_again_on_every_process_and_nothing_else(
+    signed: Client, database_url: str
+) -> None:
     ticket = (await buy(signed, bearer()))["ticket"]
     query = f"?ticket={ticket}"
     assert (await signed.read("/api/videos/mine" + query))[0] == 401
@@ -175,7 +182,7 @@ async def test_ticket_opens_streams_again_and_again_on_every_process_and_nothing
                 assert (await socket.receive_json())["id"] is not None
 
 
-async def test_streams_end_when_the_token_does(signed):
+async def test_streams_end_when_the_token_does(signed: Client) -> None:
     headers = bearer(seconds=1.5)
     ticket = (await buy(signed, bearer(seconds=1.5)))["ticket"]
     async with (
@@ -193,7 +200,7 @@ async def test_streams_end_when_the_token_does(signed):
     assert (await signed.read("/events/mine", headers=headers))[0] == 401
 
 
-async def test_websocket_says_who_is_not_signed_in_and_what_is_not_there(signed):
+async def test_websocket_says_who_is_not_signed_in_and_what_is_not_there(signed: Client) -> None:
     for path, headers, code in (("/ws", {}, 4401), ("/ws/ours", bearer(), 4404), ("/ws/nothing", bearer(), 4404)):
         async with signed.session.ws_connect(signed.url + path, headers=headers) as socket:
             assert (await socket.receive()).data == code
@@ -201,11 +208,11 @@ async def test_websocket_says_who_is_not_signed_in_and_what_is_not_there(signed)
         await signed.session.ws_connect(f"{signed.url}/ws", headers=bearer() | {"Origin": "https://evil.example"})
 
 
-async def gallery(server, headers) -> int:
+async def gallery(server: Client, headers: dict[str, str]) -> int:
     return (await server.read("/api/videos/user", headers=headers))[0]
 
 
-async def test_keys_are_fetched_once_and_again_for_a_new_one(database_url, issuer):
+async def test_keys_are_fetched_once_and_again_for_a_new_one(database_url: str, issuer: Issuer) -> None:
     issuer.add("a")
     async with by_jwks(database_url, issuer, jwks_cool_down=1e-6) as server:
         assert [await gallery(server, issuer.token("a")) for _ in range(3)] == [200] * 3
@@ -216,7 +223,7 @@ async def test_keys_are_fetched_once_and_again_for_a_new_one(database_url, issue
         del issuer.keys["a"]
 
 
-async def test_flood_of_unknown_keys_asks_the_issuer_once_in_a_while(database_url, issuer):
+async def test_flood_of_unknown_keys_asks_the_issuer_once_in_a_while(database_url: str, issuer: Issuer) -> None:
     issuer.add("a")
     strange = Issuer()
     strange.add("x")
@@ -227,7 +234,7 @@ async def test_flood_of_unknown_keys_asks_the_issuer_once_in_a_while(database_ur
         assert issuer.asked == 1
 
 
-async def test_keys_stay_good_while_the_issuer_is_away(database_url, issuer):
+async def test_keys_stay_good_while_the_issuer_is_away(database_url: str, issuer: Issuer) -> None:
     issuer.add("a")
     async with by_jwks(database_url, issuer, jwks_max_age=1e-6, jwks_cool_down=1e-6) as server:
         assert await gallery(server, issuer.token("a")) == 200
@@ -240,7 +247,9 @@ async def test_keys_stay_good_while_the_issuer_is_away(database_url, issuer):
         issuer.answers.set()
 
 
-async def test_good_tokens_are_told_to_come_back_while_no_keys_were_ever_fetched(database_url, issuer):
+async def test_good_tokens_are_told_to_come_back_while_no_keys_were_ever_fetched(
+    database_url: str, issuer: Issuer
+) -> None:
     issuer.add("a")
     issuer.broken = True
     good = issuer.token("a")
@@ -271,8 +280,8 @@ async def test_good_tokens_are_told_to_come_back_while_no_keys_were_ever_fetched
 
 @pytest.mark.parametrize("names", ["both", "neither", "tokens", "keys"])
 async def test_key_that_was_changed_under_its_old_name_is_noticed_at_once_and_the_old_one_forgotten(
-    database_url, issuer, names
-):
+    database_url: str, issuer: Issuer, names: str
+) -> None:
     issuer.names_keys = names in ("both", "keys")
     named = names in ("both", "tokens")
     issuer.add("a")
@@ -288,8 +297,8 @@ async def test_key_that_was_changed_under_its_old_name_is_noticed_at_once_and_th
 
 
 async def test_flood_of_bad_signatures_asks_the_issuer_once_in_a_while_and_hides_no_change_for_longer(
-    database_url, issuer
-):
+    database_url: str, issuer: Issuer
+) -> None:
     issuer.add("a")
     forger = Issuer()
     forger.add("a")
@@ -311,7 +320,7 @@ async def test_flood_of_bad_signatures_asks_the_issuer_once_in_a_while_and_hides
         assert issuer.asked == asked + 1
 
 
-async def test_token_that_names_no_key_is_tried_with_each(database_url, issuer):
+async def test_token_that_names_no_key_is_tried_with_each(database_url: str, issuer: Issuer) -> None:
     for kid in ("a", "b", "c"):
         issuer.add(kid)
     async with by_jwks(database_url, issuer) as server:
@@ -322,14 +331,18 @@ async def test_token_that_names_no_key_is_tried_with_each(database_url, issuer):
 @pytest.mark.parametrize(
     "odd", [None, "x", [], {"kty": "RSA", "alg": ["RS256"]}, {"kty": [], "alg": {}}, {"kty": "RSA", "use": {}}]
 )
-async def test_entry_that_is_no_key_keeps_nobody_from_signing_in_with_the_others(database_url, issuer, odd):
+async def test_entry_that_is_no_key_keeps_nobody_from_signing_in_with_the_others(
+    database_url: str, issuer: Issuer, odd: object
+) -> None:
     issuer.add("a")
     issuer.listed_before = [odd]
     async with by_jwks(database_url, issuer) as server:
         assert [await gallery(server, issuer.token("a", named=named)) for named in (True, False)] == [200, 200]
 
 
-async def test_key_whose_private_half_is_published_signs_nobody_in_and_keeps_nobody_out(database_url, issuer):
+async def test_key_whose_private_half_is_published_signs_nobody_in_and_keeps_nobody_out(
+    database_url: str, issuer: Issuer
+) -> None:
     issuer.add("a")
     leaked = Issuer()
     leaked.add("b")
@@ -339,7 +352,7 @@ async def test_key_whose_private_half_is_published_signs_nobody_in_and_keeps_nob
         assert [await gallery(server, issuer.token("a", named=named)) for named in (True, False)] == [200, 200]
 
 
-async def test_issuer_that_withdraws_all_keys_is_believed(database_url, issuer):
+async def test_issuer_that_withdraws_all_keys_is_believed(database_url: str, issuer: Issuer) -> None:
     issuer.add("a")
     good = issuer.token("a")
     async with by_jwks(database_url, issuer, jwks_max_age=1e-6, jwks_cool_down=1e-6) as server:
@@ -348,7 +361,9 @@ async def test_issuer_that_withdraws_all_keys_is_believed(database_url, issuer):
         assert await gallery(server, good) == 503
 
 
-async def test_keys_are_not_taken_from_where_somebody_on_the_way_could_change_them(database_url, issuer):
+async def test_keys_are_not_taken_from_where_somebody_on_the_way_could_change_them(
+    database_url: str, issuer: Issuer
+) -> None:
     issuer.add("a")
     elsewhere = web.Application()
 
@@ -366,7 +381,7 @@ async def test_keys_are_not_taken_from_where_somebody_on_the_way_could_change_th
     await runner.cleanup()
 
 
-async def test_issuers_claim_makes_admins_only_where_it_is_named(database_url, issuer):
+async def test_issuers_claim_makes_admins_only_where_it_is_named(database_url: str, issuer: Issuer) -> None:
     issuer.add("a")
     claims = {"role": "admin", "metadata": {"role": "admin"}}
     for settings, status in (
@@ -379,7 +394,7 @@ async def test_issuers_claim_makes_admins_only_where_it_is_named(database_url, i
             assert (await server.read("/api/admin/webhooks", headers=issuer.token("a", **claims)))[0] == status
 
 
-async def test_tokens_for_other_parties_are_refused_where_parties_are_named(database_url, issuer):
+async def test_tokens_for_other_parties_are_refused_where_parties_are_named(database_url: str, issuer: Issuer) -> None:
     issuer.add("a")
     parties = "https://app.example, https://admin.example"
     async with by_jwks(database_url, issuer, auth_authorized_parties=parties) as server:
@@ -392,7 +407,7 @@ async def test_tokens_for_other_parties_are_refused_where_parties_are_named(data
             assert await gallery(server, issuer.token("a", **claims)) == status
 
 
-async def test_of_several_cookies_of_one_name_any_that_verifies_counts(signed):
+async def test_of_several_cookies_of_one_name_any_that_verifies_counts(signed: Client) -> None:
     good, old = token(), token(seconds=-1)
     for cookies, status in (
         (f"__session={old}; __session={good}", 200),
@@ -408,7 +423,7 @@ async def test_of_several_cookies_of_one_name_any_that_verifies_counts(signed):
     assert await seen(signed, "mine", {"Cookie": two}) == 404, "the first that verifies is whose request it is"
 
 
-async def test_token_signed_with_the_public_key_as_a_secret_is_refused(database_url, issuer):
+async def test_token_signed_with_the_public_key_as_a_secret_is_refused(database_url: str, issuer: Issuer) -> None:
     issuer.add("a")
     public = issuer.keys["a"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     head, claims = {"alg": "HS256", "typ": "JWT", "kid": "a"}, {"sub": "u1", "exp": int(time.time()) + 60}
@@ -418,7 +433,7 @@ async def test_token_signed_with_the_public_key_as_a_secret_is_refused(database_
         assert await gallery(server, {"Authorization": f"Bearer {forged}"}) == 401
 
 
-async def test_token_made_on_the_command_line_signs_in(signed, tmp_path):
+async def test_token_made_on_the_command_line_signs_in(signed: Client, tmp_path: Path) -> None:
     code, out, err = await run(tmp_path, "token", "--user", "u2", "--ttl", "60", AUTH_JWT_SECRET=SECRET)
     assert (code, err) == (0, "")
     headers = {"Authorization": f"Bearer {out.strip()}"}
@@ -431,7 +446,7 @@ async def test_token_made_on_the_command_line_signs_in(signed, tmp_path):
     assert "AUTH_JWT_SECRET is not set" in err
 
 
-async def test_token_made_on_the_command_line_has_what_the_settings_ask_for(database_url, tmp_path):
+async def test_token_made_on_the_command_line_has_what_the_settings_ask_for(database_url: str, tmp_path: Path) -> None:
     asked = {"AUTH_JWT_SECRET": SECRET, "AUTH_AUTHORIZED_PARTIES": "https://a.example,https://b.example",
              "AUTH_ADMIN_CLAIM": "metadata.role=boss", "AUTH_JWT_ISSUER": "us"}  # fmt: skip
     _, out, _ = await run(tmp_path, "token", "--user", "boss", "--admin", **asked)

@@ -1,6 +1,8 @@
 """Users of a site whose tokens name other ids than its tables."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -11,41 +13,51 @@ from app.db.people import People, Reference
 from app.db.pool import Pool
 from app.settings import Settings, SettingsError, refuse_unsafe
 from tests.backend import Backend
-from tests.client import running
-from tests.sign_in import SENDERS, buy
+from tests.client import Client, OwnServer, running
+from tests.databases import Sql
+from tests.sign_in import SENDERS, Issuer, buy
 from tests.site import LOOK_UPS, clerks, furnish
 from tests.webhooks import completion, video, webhook
 
 HEADERS = {"X-Webhook-Secret": SENDERS}
 
 
-@pytest.fixture
-async def site(database_url, sql, issuer):
+class Site(Client):
     """The server beside such a site, whose users' tokens `as_` makes."""
+
+    issuer: Issuer
+
+    def as_(self, sub: str, version: int = 2, organization: str | None = None) -> dict[str, str]:
+        return self.issuer.token("k1", sub=sub, **clerks(version, organization))
+
+
+@pytest.fixture
+async def site(database_url: str, sql: Sql, issuer: Issuer) -> AsyncIterator[Site]:
     furnish(sql)
     issuer.add("k1")
     settings = {"auth_jwks_url": issuer.url, "auth_jwt_issuer": "https://clerk.example", "webhook_secret": SENDERS}
-    async with running(database_url, auth_lookup_max_age=0.3, unknown_job="create", **settings, **LOOK_UPS) as server:
-        server.as_ = lambda sub, version=2, organization=None: issuer.token(
-            "k1", sub=sub, **clerks(version, organization)
-        )
+    own = OwnServer(database_url, auth_lookup_max_age=0.3, unknown_job="create", **settings, **LOOK_UPS)
+    async with Site(own) as server:
+        server.issuer = issuer
         yield server
 
 
-async def register(server, job_id, user_id, organization_id=None, status=201):
+async def register(
+    server: Client, job_id: str, user_id: str, organization_id: str | None = None, status: int = 201
+) -> None:
     order = {"job_id": job_id, "prompt": "p", "user_id": user_id, "organization_id": organization_id}
     async with server.session.post(f"{server.url}/api/videos", json=order, headers=HEADERS) as answer:
         assert answer.status == status, await answer.text()
 
 
-async def seen(server, headers, **query):
+async def seen(server: Client, headers: dict[str, str], **query: Any) -> list[str]:
     status, body = await server.read("/api/videos/user", headers=headers, params=query)
     assert status == 200, body
     return [job["id"] for job in body["generations"]]
 
 
 @pytest.mark.parametrize("version", [1, 2])
-async def test_user_of_the_site_sees_his_gallery_and_hears_of_his_jobs(site, version):
+async def test_user_of_the_site_sees_his_gallery_and_hears_of_his_jobs(site: Site, version: int) -> None:
     ada = site.as_("user_Ada", version)
     await register(site, "j1", "user_Ada")
     async with site.events("/events", headers=ada) as source:
@@ -57,25 +69,25 @@ async def test_user_of_the_site_sees_his_gallery_and_hears_of_his_jobs(site, ver
     assert (await site.read("/api/videos/j1", headers=ada))[1]["own"] is True
 
 
-async def test_owner_is_named_by_a_sender_as_the_token_or_as_the_table_has_him(site, sql):
+async def test_owner_is_named_by_a_sender_as_the_token_or_as_the_table_has_him(site: Site, sql: Sql) -> None:
     await register(site, "j1", "user_Ada")
     await register(site, "j2", "user-1")
     await register(site, "j3", "nobody", status=422)
     assert sql("SELECT DISTINCT authorId FROM video_generations") == (("user-1",),)
 
 
-async def test_job_that_a_webhook_makes_is_its_owners_as_the_table_has_him(site, sql):
+async def test_job_that_a_webhook_makes_is_its_owners_as_the_table_has_him(site: Site, sql: Sql) -> None:
     for job_id, owner in (("j1", "user_Ada"), ("j2", "user-1")):
         await site.send(completion(job_id, video(job_id)) | {"data": made(job_id, owner)}, HEADERS)
     assert sql("SELECT id, authorId FROM video_generations ORDER BY id") == (("j1", "user-1"), ("j2", "user-1"))
     assert sorted(await seen(site, site.as_("user_Ada"))) == ["j1", "j2"]
 
 
-def made(job_id, owner):
+def made(job_id: str, owner: str) -> dict[str, Any]:
     return completion(job_id, video(job_id))["data"] | {"user_id": owner}
 
 
-async def test_table_of_members_alone_says_whose_jobs_a_user_sees(site):
+async def test_table_of_members_alone_says_whose_jobs_a_user_sees(site: Site) -> None:
     await register(site, "j1", "user_Ada", "org-1")
     await site.send(completion("j1", video("k1")), HEADERS)
     bob, boss = site.as_("user_Bob", 2, "org-9"), site.as_("user_Boss")
@@ -87,8 +99,8 @@ async def test_table_of_members_alone_says_whose_jobs_a_user_sees(site):
     assert (await site.read("/api/videos/j2", headers=ada))[0] == 404
 
 
-async def test_new_job_is_in_the_users_only_organization_or_in_the_one_that_he_names(site, sql):
-    async def order(sub, **fields):
+async def test_new_job_is_in_the_users_only_organization_or_in_the_one_that_he_names(site: Site, sql: Sql) -> None:
+    async def order(sub: str, **fields: Any) -> tuple[int, dict[str, Any]]:
         url = f"{site.url}/api/videos"
         async with site.session.post(url, json={"prompt": "p"} | fields, headers=site.as_(sub)) as answer:
             return answer.status, await answer.json()
@@ -101,7 +113,9 @@ async def test_new_job_is_in_the_users_only_organization_or_in_the_one_that_he_n
     )  # fmt: skip
 
 
-async def test_user_whom_the_site_does_not_know_is_told_so_and_is_known_soon_after_he_signed_up(site, sql):
+async def test_user_whom_the_site_does_not_know_is_told_so_and_is_known_soon_after_he_signed_up(
+    site: Site, sql: Sql
+) -> None:
     eve = site.as_("user_Eve")
     for path in ("/api/videos/user", "/events"):
         async with site.session.get(site.url + path, headers=eve) as answer:
@@ -115,13 +129,13 @@ async def test_user_whom_the_site_does_not_know_is_told_so_and_is_known_soon_aft
 
 
 @pytest.mark.parametrize("spelled", ["user_ada", "USER_ADA", "user_Ada ", "user_Ádá"])
-async def test_other_spellings_of_a_user_are_nobody(site, spelled):
+async def test_other_spellings_of_a_user_are_nobody(site: Site, spelled: str) -> None:
     status, body = await site.read("/api/videos/user", headers=site.as_(spelled))
     assert (status, body["code"]) in ((401, "unknown_user"), (401, "unauthorized"))
 
 
 @pytest.mark.parametrize("path", ["/events/j1", "/ws/j1"])
-async def test_stream_of_who_is_a_member_no_more_ends(site, sql, path):
+async def test_stream_of_who_is_a_member_no_more_ends(site: Site, sql: Sql, path: str) -> None:
     await register(site, "j1", "user_Ada", "org-1")
     bob, ada = site.as_("user_Bob"), site.as_("user_Ada")
     async with site.events("/events/j1", headers=ada) as authors:
@@ -140,7 +154,7 @@ async def test_stream_of_who_is_a_member_no_more_ends(site, sql, path):
         assert (await authors.next()).data["status"] == "generating"
 
 
-async def test_stream_of_who_is_a_user_or_an_admin_no_more_ends(site, sql):
+async def test_stream_of_who_is_a_user_or_an_admin_no_more_ends(site: Site, sql: Sql) -> None:
     await register(site, "j1", "user_Ada")
     boss = site.as_("user_Boss")
     async with site.events("/events/j1", headers=boss) as watched, site.events("/events", headers=boss) as own:
@@ -152,7 +166,7 @@ async def test_stream_of_who_is_a_user_or_an_admin_no_more_ends(site, sql):
         assert await own.rest() == []
 
 
-async def test_ticket_is_looked_up_when_it_is_used(site, sql):
+async def test_ticket_is_looked_up_when_it_is_used(site: Site, sql: Sql) -> None:
     await register(site, "j1", "user_Ada", "org-1")
     bought = await buy(site, site.as_("user_Bob"))
     sql("DELETE FROM organization_members WHERE userId = 'user-2'")
@@ -161,7 +175,7 @@ async def test_ticket_is_looked_up_when_it_is_used(site, sql):
         assert answer.status == 404
 
 
-async def test_backend_gets_the_authors_id(database_url, sql, issuer, backend: Backend):
+async def test_backend_gets_the_authors_id(database_url: str, sql: Sql, issuer: Issuer, backend: Backend) -> None:
     furnish(sql)
     issuer.add("k1")
     settings = {"auth_jwks_url": issuer.url, "webhook_secret": SENDERS, "generator_url": backend.url}
@@ -174,7 +188,7 @@ async def test_backend_gets_the_authors_id(database_url, sql, issuer, backend: B
     assert backend.started[0]["user_id"] == "user-1"
 
 
-async def test_while_the_database_is_away_nobody_is_guessed_at(site, sql):
+async def test_while_the_database_is_away_nobody_is_guessed_at(site: Site, sql: Sql) -> None:
     people = site.app[PEOPLE]
     site.app[PEOPLE]._pool.bar()
     status, body = await site.read("/api/videos/user", headers=site.as_("user_Ada"))
@@ -189,7 +203,9 @@ async def test_while_the_database_is_away_nobody_is_guessed_at(site, sql):
         ("users.clerkId:uid", "the column uid of the table users"),
     ],
 )  # fmt: skip
-async def test_start_is_refused_where_the_schema_lacks_what_is_looked_up(database_url, sql, reference, lacking):
+async def test_start_is_refused_where_the_schema_lacks_what_is_looked_up(
+    database_url: str, sql: Sql, reference: str, lacking: str
+) -> None:
     furnish(sql)
     with pytest.raises(UnfitError, match=lacking):
         async with running(database_url, auth_jwt_secret="x" * 40, auth_user_lookup=reference):
@@ -204,7 +220,7 @@ async def test_start_is_refused_where_the_schema_lacks_what_is_looked_up(databas
         {"auth_admin_lookup": "users.role='x'"},
     ],
 )  # fmt: skip
-def test_look_up_is_of_names_alone(settings):
+def test_look_up_is_of_names_alone(settings: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="it must look like"):
         Settings(_env_file=None, **settings)
 
@@ -213,12 +229,14 @@ def test_look_up_is_of_names_alone(settings):
     "settings",
     [{"auth_admin_lookup": "users.role=ADMIN"}, {"auth_admin_lookup": "a.b=c", "auth_user_lookup": "users.x:id"}],
 )
-def test_admins_are_looked_up_in_the_row_of_the_user(settings):
+def test_admins_are_looked_up_in_the_row_of_the_user(settings: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="AUTH_ADMIN_LOOKUP"):
         refuse_unsafe(Settings(_env_file=None, auth_jwt_secret="x" * 40, **settings))
 
 
-async def test_many_who_ask_at_once_are_read_together_and_remembered_in_bounded_number(database_url, sql, monkeypatch):
+async def test_many_who_ask_at_once_are_read_together_and_remembered_in_bounded_number(
+    database_url: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     furnish(sql)
     monkeypatch.setattr(module, "_REMEMBERED", 50)
     pool = Pool(database_url, 2, 10)

@@ -8,8 +8,10 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,7 @@ from tests.webhooks import completion, video, webhook
 
 
 @pytest.fixture
-async def spool(tmp_path):
+async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
     opened = Spool(tmp_path / "spool", MUCH)
     await opened.open()
     yield opened
@@ -30,7 +32,7 @@ async def spool(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 KiB, with a folder for the spool."""
     if os.geteuid() != 0 or sys.platform != "linux":
         pytest.skip("mounts a disk of its own, which takes root on Linux; the next test fails a disk without")
@@ -42,7 +44,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-async def test_what_was_put_is_there_after_the_process_is_killed(tmp_path):
+async def test_what_was_put_is_there_after_the_process_is_killed(tmp_path: Path) -> None:
     put = killed(tmp_path, rows=20)
     spool = Spool(tmp_path, MUCH)
     await spool.open()
@@ -51,7 +53,7 @@ async def test_what_was_put_is_there_after_the_process_is_killed(tmp_path):
     await spool.close()
 
 
-async def test_a_delivery_comes_back_as_it_went(spool):
+async def test_a_delivery_comes_back_as_it_went(spool: Spool) -> None:
     body = json.dumps(completion("job", video("a"), video("b"))).encode()
     update = payload.parse(body)
     good = Delivery("1", "key1", 1, b'{"a":"b"}', body, "v1", update, origin="reconciled")
@@ -60,7 +62,7 @@ async def test_a_delivery_comes_back_as_it_went(spool):
     assert await spool.oldest(10, MUCH) == [good, refused]
 
 
-async def test_a_body_that_is_not_text_comes_back_byte_for_byte(spool):
+async def test_a_body_that_is_not_text_comes_back_byte_for_byte(spool: Spool) -> None:
     body = bytes(range(256)) * 3
     invalid = Delivery.from_body(body, id="1", dedup_key="key", received_at=1, headers=b"{}")
     assert invalid.failure is not None
@@ -68,7 +70,7 @@ async def test_a_body_that_is_not_text_comes_back_byte_for_byte(spool):
     assert await spool.oldest(10, MUCH) == [invalid]
 
 
-async def test_an_invalid_webhook_still_names_its_job_after_its_time_on_disk(spool):
+async def test_an_invalid_webhook_still_names_its_job_after_its_time_on_disk(spool: Spool) -> None:
     body = json.dumps(webhook("inv", "Exploded")).encode()
     with pytest.raises(payload.InvalidPayloadError) as error:
         payload.parse(body)
@@ -78,7 +80,7 @@ async def test_an_invalid_webhook_still_names_its_job_after_its_time_on_disk(spo
     assert (back.named, back.version, back.failure) == (("inv", "exploded", "v1"), "v1", failure)
 
 
-async def test_a_body_that_no_longer_parses_becomes_a_dead_letter_and_holds_up_nothing(spool):
+async def test_a_body_that_no_longer_parses_becomes_a_dead_letter_and_holds_up_nothing(spool: Spool) -> None:
     await spool.put([Delivery("1", "key1", 1, b"{}", b'{"an": "older form"}', "v0"), delivery("job", 2)])
     first, second = await spool.oldest(10, MUCH)
     assert first.update is None
@@ -86,7 +88,7 @@ async def test_a_body_that_no_longer_parses_becomes_a_dead_letter_and_holds_up_n
     assert second.update.job_id == "job"
 
 
-async def test_the_oldest_come_first_and_equal_ones_in_the_order_they_came(spool):
+async def test_the_oldest_come_first_and_equal_ones_in_the_order_they_came(spool: Spool) -> None:
     late, early, tie1, tie2 = delivery("a", 30), delivery("b", 10), delivery("c", 20), delivery("d", 20)
     tie1.id, tie2.id = "z", "a"
     await spool.put([late])
@@ -95,7 +97,7 @@ async def test_the_oldest_come_first_and_equal_ones_in_the_order_they_came(spool
     assert [d.id for d in await spool.oldest(2, MUCH)] == [early.id, "z"]
 
 
-async def test_no_more_is_read_at_once_than_was_asked_for_but_always_something(spool):
+async def test_no_more_is_read_at_once_than_was_asked_for_but_always_something(spool: Spool) -> None:
     put = [delivery("job", n, padding=1000) for n in range(5)]
     await spool.put(put)
     assert [d.id for d in await spool.oldest(10, 3000)] == [d.id for d in put[:2]]
@@ -103,7 +105,7 @@ async def test_no_more_is_read_at_once_than_was_asked_for_but_always_something(s
     assert len(await spool.oldest(3, MUCH)) == 3
 
 
-async def test_a_row_stays_until_it_is_removed(spool):
+async def test_a_row_stays_until_it_is_removed(spool: Spool) -> None:
     put = [delivery("job", n) for n in range(3)]
     await spool.put(put)
     assert await everything(spool) == await everything(spool) == [d.id for d in put]
@@ -115,7 +117,7 @@ async def test_a_row_stays_until_it_is_removed(spool):
     assert (spool.pending, spool.bytes) == (0, 0)
 
 
-async def test_a_put_is_all_or_nothing(spool):
+async def test_a_put_is_all_or_nothing(spool: Spool) -> None:
     before, first, second = delivery("job", 1), delivery("job", 2), delivery("job", 3)
     await spool.put([before])
     second.dedup_key = None  # what the table refuses
@@ -125,7 +127,7 @@ async def test_a_put_is_all_or_nothing(spool):
     assert spool.pending == 1
 
 
-async def test_streams_go_on_while_the_disk_works(spool):
+async def test_streams_go_on_while_the_disk_works(spool: Spool) -> None:
     putting = asyncio.create_task(spool.put([delivery("job", n, padding=20_000) for n in range(300)]))
     turns = 0
     while not putting.done():
@@ -134,7 +136,7 @@ async def test_streams_go_on_while_the_disk_works(spool):
     assert turns > 3
 
 
-async def test_a_full_spool_says_so_and_stores_nothing(tmp_path):
+async def test_a_full_spool_says_so_and_stores_nothing(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", 10_000)
     await spool.open()
     fits = delivery("job", 1, padding=5000)
@@ -148,7 +150,7 @@ async def test_a_full_spool_says_so_and_stores_nothing(tmp_path):
     await spool.close()
 
 
-async def test_a_full_disk_refuses_drains_and_takes_again_when_there_is_room(small_disk):
+async def test_a_full_disk_refuses_drains_and_takes_again_when_there_is_room(small_disk: Path) -> None:
     spool = Spool(small_disk / "spool", MUCH)
     await spool.open()
     kept = [delivery("job", n) for n in range(3)]
@@ -177,7 +179,7 @@ async def test_a_full_disk_refuses_drains_and_takes_again_when_there_is_room(sma
     await again.close()
 
 
-async def test_a_disk_that_failed_is_used_again_when_it_works_and_nothing_is_lost(spool):
+async def test_a_disk_that_failed_is_used_again_when_it_works_and_nothing_is_lost(spool: Spool) -> None:
     before, refused, after = delivery("job", 1), delivery("job", 2), delivery("job", 3)
     await spool.put([before])
     with broken_disk():
@@ -190,7 +192,7 @@ async def test_a_disk_that_failed_is_used_again_when_it_works_and_nothing_is_los
     assert len(files(spool._folder, ".lock")) == len(files(spool._folder, ".sqlite3")) == 1
 
 
-async def test_a_removal_that_the_disk_refuses_is_not_undone(spool):
+async def test_a_removal_that_the_disk_refuses_is_not_undone(spool: Spool) -> None:
     first, second = delivery("job", 1), delivery("job", 2)
     await spool.put([first, second])
     with broken_disk(), pytest.raises(SpoolError):
@@ -200,7 +202,7 @@ async def test_a_removal_that_the_disk_refuses_is_not_undone(spool):
     assert spool.pending == 1
 
 
-async def test_a_spool_that_could_not_be_opened_works_once_the_disk_does(tmp_path):
+async def test_a_spool_that_could_not_be_opened_works_once_the_disk_does(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", MUCH)
     with broken_disk(), pytest.raises(SpoolError):
         await spool.open()
@@ -209,7 +211,7 @@ async def test_a_spool_that_could_not_be_opened_works_once_the_disk_does(tmp_pat
     await spool.close()
 
 
-async def test_a_spool_whose_files_were_deleted_does_not_pretend_to_store(spool):
+async def test_a_spool_whose_files_were_deleted_does_not_pretend_to_store(spool: Spool) -> None:
     await spool.put([delivery("job", 1)])
     for path in spool._folder.iterdir():
         path.unlink()
@@ -220,14 +222,14 @@ async def test_a_spool_whose_files_were_deleted_does_not_pretend_to_store(spool)
     assert await everything(spool) == [put.id]
 
 
-async def test_the_folder_and_its_files_are_for_their_owner_only(spool):
+async def test_the_folder_and_its_files_are_for_their_owner_only(spool: Spool) -> None:
     await spool.put([delivery("job")])
     assert stat.S_IMODE(spool._folder.stat().st_mode) == 0o700
     modes = {p.suffix: stat.S_IMODE(p.stat().st_mode) for p in spool._folder.iterdir()}
     assert modes == {".lock": 0o600, ".sqlite3": 0o600, ".sqlite3-wal": 0o600}
 
 
-async def test_an_empty_spool_leaves_nothing_and_another_is_there_for_the_next(tmp_path):
+async def test_an_empty_spool_leaves_nothing_and_another_is_there_for_the_next(tmp_path: Path) -> None:
     spool = Spool(tmp_path, MUCH)
     await spool.open()
     put = delivery("job")
@@ -241,14 +243,14 @@ async def test_an_empty_spool_leaves_nothing_and_another_is_there_for_the_next(t
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_the_disk_is_given_back_when_the_outage_is_over(spool):
+async def test_the_disk_is_given_back_when_the_outage_is_over(spool: Spool) -> None:
     put = [delivery("job", n, padding=10_000) for n in range(300)]
     await spool.put(put)
     await spool.remove([d.id for d in put])
     assert sum(p.stat().st_size for p in spool._folder.iterdir()) < 100_000
 
 
-async def test_the_spool_of_a_killed_process_is_adopted_but_not_of_a_living_one(spool):
+async def test_the_spool_of_a_killed_process_is_adopted_but_not_of_a_living_one(spool: Spool) -> None:
     own = delivery("own", 1)
     await spool.put([own])
     with process(spool._folder) as (kill, put):
@@ -262,7 +264,7 @@ async def test_the_spool_of_a_killed_process_is_adopted_but_not_of_a_living_one(
     assert len(files(spool._folder, ".lock")) == len(files(spool._folder, ".sqlite3")) == 1
 
 
-async def test_a_large_spool_is_adopted_in_steps_between_which_puts_go_through(spool):
+async def test_a_large_spool_is_adopted_in_steps_between_which_puts_go_through(spool: Spool) -> None:
     put = killed(spool._folder, rows=60, size=200_000)
     adopting = asyncio.create_task(spool.adopt())
     while not spool.pending:
@@ -275,7 +277,7 @@ async def test_a_large_spool_is_adopted_in_steps_between_which_puts_go_through(s
     assert await everything(spool) == [between.id, *put]
 
 
-async def test_an_adoption_that_was_cut_short_goes_on_where_it_was(tmp_path):
+async def test_an_adoption_that_was_cut_short_goes_on_where_it_was(tmp_path: Path) -> None:
     put = killed(tmp_path, rows=60, size=200_000)
     spool = Spool(tmp_path, MUCH)
     await spool._run(spool._ready)
@@ -294,7 +296,7 @@ async def test_an_adoption_that_was_cut_short_goes_on_where_it_was(tmp_path):
     await second.close()
 
 
-async def test_two_that_adopt_at_once_get_each_row_once_in_total(tmp_path):
+async def test_two_that_adopt_at_once_get_each_row_once_in_total(tmp_path: Path) -> None:
     put = killed(tmp_path, spools=30, rows=4)
     spools = [Spool(tmp_path, MUCH) for _ in range(4)]
     for spool in spools:
@@ -307,7 +309,7 @@ async def test_two_that_adopt_at_once_get_each_row_once_in_total(tmp_path):
         await spool.close()
 
 
-def test_a_lock_has_one_holder_at_a_time_while_it_is_removed_and_made_anew(tmp_path):
+def test_a_lock_has_one_holder_at_a_time_while_it_is_removed_and_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "file.lock"
     holders: list[int] = []
     most = 0
@@ -332,7 +334,7 @@ def test_a_lock_has_one_holder_at_a_time_while_it_is_removed_and_made_anew(tmp_p
     assert most == 1
 
 
-async def test_a_row_that_is_in_two_files_after_a_crash_comes_once(spool):
+async def test_a_row_that_is_in_two_files_after_a_crash_comes_once(spool: Spool) -> None:
     (put, *_) = killed(spool._folder, rows=1)
     (dead,) = [p for p in files(spool._folder, ".sqlite3") if p != spool._own.path]
     copy = spool._folder / "copy.sqlite3"
@@ -344,7 +346,7 @@ async def test_a_row_that_is_in_two_files_after_a_crash_comes_once(spool):
 
 
 @pytest.mark.parametrize("left", [0, 100, 5000])
-async def test_a_truncated_spool_is_set_aside_and_the_others_are_adopted(tmp_path, left):
+async def test_a_truncated_spool_is_set_aside_and_the_others_are_adopted(tmp_path: Path, left: int) -> None:
     with_room = tmp_path / "spool"
     put = killed(with_room, spools=1, rows=5)
     dead = with_room / "0000.sqlite3"
@@ -357,7 +359,7 @@ async def test_a_truncated_spool_is_set_aside_and_the_others_are_adopted(tmp_pat
     await spool.close()
 
 
-async def test_what_can_still_be_read_of_a_damaged_spool_is_salvaged(tmp_path):
+async def test_what_can_still_be_read_of_a_damaged_spool_is_salvaged(tmp_path: Path) -> None:
     spool = Spool(tmp_path, MUCH)
     await spool.open()
     put = [delivery("job", n, padding=n % 7 * 1000) for n in range(400)]
@@ -380,7 +382,7 @@ async def test_what_can_still_be_read_of_a_damaged_spool_is_salvaged(tmp_path):
     await second.close()
 
 
-async def test_a_row_of_another_type_does_not_hold_up_the_rows_beside_it(tmp_path):
+async def test_a_row_of_another_type_does_not_hold_up_the_rows_beside_it(tmp_path: Path) -> None:
     spool = Spool(tmp_path, MUCH)
     await spool.open()
     put = [delivery("job", n) for n in range(3)]

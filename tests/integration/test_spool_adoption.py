@@ -1,6 +1,7 @@
 """What is taken over from a file comes once, or stays for whoever can take it."""
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from app.db.spool.spool import Spool, SpoolError
 from tests.spools import MUCH, broken_disk, delivery, everything, files, killed
 
 
-async def test_file_that_one_process_cannot_take_in_is_left_to_the_others(tmp_path):
+async def test_file_that_one_process_cannot_take_in_is_left_to_the_others(tmp_path: Path) -> None:
     failing, other = Spool(tmp_path, MUCH), Spool(tmp_path, MUCH)
     await failing.open()
     await other.open()
@@ -22,7 +23,7 @@ async def test_file_that_one_process_cannot_take_in_is_left_to_the_others(tmp_pa
     await other.close()
 
 
-async def test_what_was_removed_does_not_come_back_from_a_damaged_file(tmp_path):
+async def test_what_was_removed_does_not_come_back_from_a_damaged_file(tmp_path: Path) -> None:
     spool = Spool(tmp_path, MUCH)
     await spool.open()
     removed, kept, damaged = (delivery("job", n) for n in range(3))
@@ -40,7 +41,9 @@ async def test_what_was_removed_does_not_come_back_from_a_damaged_file(tmp_path)
 
 
 @pytest.mark.parametrize(("rows", "size", "step"), [(502, 0, 500), (25, 200_000, 20)])
-async def test_step_of_an_adoption_takes_500_webhooks_or_4_mebibytes(tmp_path, rows, size, step):
+async def test_step_of_an_adoption_takes_500_webhooks_or_4_mebibytes(
+    tmp_path: Path, rows: int, size: int, step: int
+) -> None:
     spool = Spool(tmp_path, MUCH)
     await spool.open()
     put = [delivery("job", n, padding=size) for n in range(rows)]

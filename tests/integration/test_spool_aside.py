@@ -1,5 +1,7 @@
 """What is set aside lies in the spool, counts against its limit, and is handed out again only when it is put back."""
 
+from pathlib import Path
+
 import pytest
 
 from app.db.spool.spool import Spool, SpoolFullError
@@ -10,7 +12,7 @@ async def state(spool: Spool) -> tuple[list[str], int, set[str]]:
     return await everything(spool), spool.pending, spool.set_aside
 
 
-async def test_one_that_is_set_aside_is_handed_out_again_only_when_it_is_put_back(tmp_path):
+async def test_one_that_is_set_aside_is_handed_out_again_only_when_it_is_put_back(tmp_path: Path) -> None:
     spool = Spool(tmp_path, MUCH)
     await spool.open()
     first, second = delivery("job", 1), delivery("other", 2)
@@ -25,7 +27,7 @@ async def test_one_that_is_set_aside_is_handed_out_again_only_when_it_is_put_bac
     await spool.close()
 
 
-async def test_older_ones_of_the_same_content_make_room_for_the_one_that_is_set_aside(tmp_path):
+async def test_older_ones_of_the_same_content_make_room_for_the_one_that_is_set_aside(tmp_path: Path) -> None:
     spool = Spool(tmp_path, MUCH)
     await spool.open()
     older, newer, waiting, other = delivery("job", 1), delivery("job", 2), delivery("job", 3), delivery("other", 4)
@@ -40,7 +42,7 @@ async def test_older_ones_of_the_same_content_make_room_for_the_one_that_is_set_
     await spool.close()
 
 
-async def test_what_is_set_aside_outlives_its_process_and_nothing_else_of_it_is_removed(tmp_path):
+async def test_what_is_set_aside_outlives_its_process_and_nothing_else_of_it_is_removed(tmp_path: Path) -> None:
     spool = Spool(tmp_path, MUCH)
     await spool.open()
     aside, done = delivery("job", 1), delivery("other", 2)
@@ -59,7 +61,7 @@ async def test_what_is_set_aside_outlives_its_process_and_nothing_else_of_it_is_
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_is_set_aside_takes_room_of_a_full_spool_and_is_counted_when_that_is_said(tmp_path):
+async def test_what_is_set_aside_takes_room_of_a_full_spool_and_is_counted_when_that_is_said(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 10_000)
     await spool.open()
     aside, *waiting = (delivery("job", n, padding=1800) for n in range(4))

@@ -3,16 +3,18 @@
 import asyncio
 import json
 import select
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.db.connection import connect
+from app.db.connection import Connection, Row, Statement, connect
 from app.db.errors import RetryableError, ValuesRefusedError
 from app.db.pool import Pool
 from app.db.sql import bind, literal, update_rows
+from tests.databases import Sql
 from tests.servers import is_mysql
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -27,7 +29,9 @@ values = st.one_of(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(values, min_size=1, max_size=5), st.binary(max_size=60))
-async def test_any_value_comes_back_as_it_was_sent(database_url, sent, raw):
+async def test_any_value_comes_back_as_it_was_sent(
+    database_url: str, sent: list[float | str | None], raw: bytes
+) -> None:
     connection = await connect(database_url, 10)
     try:
         statement = bind("SELECT %s AS raw", raw) + b"".join(b", " + literal(value) for value in sent)
@@ -40,7 +44,7 @@ async def test_any_value_comes_back_as_it_was_sent(database_url, sent, raw):
         connection.close()
 
 
-async def test_long_and_many_answers_are_read_whole(database_url):
+async def test_long_and_many_answers_are_read_whole(database_url: str) -> None:
     connection = await connect(database_url, 10)
     long = "é" * 200_000
     answers = await connection.run_text(
@@ -54,7 +58,7 @@ async def test_long_and_many_answers_are_read_whole(database_url):
     connection.close()
 
 
-async def test_session_goes_on_after_values_that_were_refused(database_url):
+async def test_session_goes_on_after_values_that_were_refused(database_url: str) -> None:
     connection = await connect(database_url, 10)
     for _ in range(3):
         with pytest.raises(ValuesRefusedError, match="Duplicate entry"):
@@ -63,7 +67,7 @@ async def test_session_goes_on_after_values_that_were_refused(database_url):
     connection.close()
 
 
-async def test_session_ends_with_an_error_that_another_session_may_not_have(database_url):
+async def test_session_ends_with_an_error_that_another_session_may_not_have(database_url: str) -> None:
     connection = await connect(database_url, 10)
     with pytest.raises(RetryableError, match="no_such_table"):
         await connection.run_text("SELECT 1", "SELECT * FROM no_such_table", "SELECT 2")
@@ -71,12 +75,12 @@ async def test_session_ends_with_an_error_that_another_session_may_not_have(data
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {"a": 1}])
-def test_what_has_no_literal_is_refused(value):
+def test_what_has_no_literal_is_refused(value: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         literal(value)
 
 
-async def test_rows_updated_together_each_get_their_own_values(database_url, sql):
+async def test_rows_updated_together_each_get_their_own_values(database_url: str, sql: Sql) -> None:
     sql("CREATE TABLE t (id VARCHAR(191) PRIMARY KEY, d DOUBLE, s TEXT, at DATETIME(3), same INT)")
     names = [f"row '{n}\\" for n in range(120)]
     for name in [*names, "other"]:
@@ -101,7 +105,7 @@ async def test_rows_updated_together_each_get_their_own_values(database_url, sql
 
 
 @pytest.mark.skipif(is_mysql(), reason="MySQL ends no transaction that says nothing")
-async def test_session_that_says_nothing_more_does_not_hold_its_locks_for_long(database_url, sql):
+async def test_session_that_says_nothing_more_does_not_hold_its_locks_for_long(database_url: str, sql: Sql) -> None:
     sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES ('j1', 'p', 'dev', NOW(3))")
     silent, other = await connect(database_url, 0.3), await connect(database_url, 10)
     lock = "SELECT id FROM video_generations WHERE id = 'j1' FOR UPDATE SKIP LOCKED"
@@ -116,22 +120,22 @@ async def test_session_that_says_nothing_more_does_not_hold_its_locks_for_long(d
 
 
 @pytest.fixture
-async def connection(database_url):
+async def connection(database_url: str) -> AsyncIterator[Connection]:
     made = await connect(database_url, 10)
     yield made
     made.close()
 
 
 @pytest.mark.parametrize("size", [0xFFFFFF - 1, 0xFFFFFF, 0xFFFFFF + 1, 2 * 0xFFFFFF])
-async def test_statements_longer_than_a_packet_arrive_whole(connection, size):
+async def test_statements_longer_than_a_packet_arrive_whole(connection: Connection, size: int) -> None:
     length = size - len("?SELECT LENGTH('')")  # the first byte is the command
     assert await connection.run_text(b"SELECT LENGTH('%b')" % (b"x" * length)) == [[(str(length),)]]
 
 
-async def test_what_comes_next_is_sent_by_who_reads_the_answer(connection):
+async def test_what_comes_next_is_sent_by_who_reads_the_answer(connection: Connection) -> None:
     seen = []
 
-    def then(results):
+    def then(results: list[list[Row]]) -> list[Statement]:
         seen.append(results)
         return [] if results == [[("1",)]] else ["SELECT 3", "SELECT 4"]
 
@@ -140,7 +144,7 @@ async def test_what_comes_next_is_sent_by_who_reads_the_answer(connection):
     assert seen == [[[("1",)]], [[("2",)]]]
 
 
-async def test_answer_that_has_arrived_is_taken_when_looked_for(connection):
+async def test_answer_that_has_arrived_is_taken_when_looked_for(connection: Connection) -> None:
     seen = []
     asked = asyncio.create_task(connection.run_text("SELECT 1", then=lambda results: seen.extend(results) or []))
     await asyncio.sleep(0)
@@ -155,7 +159,7 @@ async def test_answer_that_has_arrived_is_taken_when_looked_for(connection):
     assert await connection.run_text("SELECT 2") == [[("2",)]]
 
 
-async def test_session_that_is_given_back_to_a_closed_pool_is_ended(database_url):
+async def test_session_that_is_given_back_to_a_closed_pool_is_ended(database_url: str) -> None:
     """Left open, it kept the loop of a server that stops from closing."""
     pool = Pool(database_url, 1, 5.0)
     async with pool.connection() as connection:

@@ -1,17 +1,21 @@
 """Videos in an S3 that checks signatures: seen and saved by those who may, for as long as they may."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from multidict import CIMultiDictProxy
 from redis.asyncio import Redis
 from yarl import URL
 
 from app.appkeys import POOL, STORAGE
 from app.lifecycle import _retention
 from app.upkeep.retention import Retention
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.redis import RedisServer
-from tests.s3 import SECRET, s3_server
+from tests.s3 import S3, SECRET, s3_server
 from tests.sign_in import SECRET as TOKENS
 from tests.sign_in import SENDERS, bearer
 from tests.webhooks import completion, video, webhook
@@ -20,23 +24,25 @@ KEYS = ["j1/plain.mp4", "j1/l'été & la mer+1.mp4"]
 
 
 @pytest.fixture
-async def s3(tmp_path):
+async def s3(tmp_path: Path) -> AsyncIterator[S3]:
     async with s3_server(tmp_path / "s3") as server:
         yield server
 
 
-async def get(server, address, headers=None):
+async def get(
+    server: Client, address: str, headers: dict[str, str] | None = None
+) -> tuple[int, bytes, CIMultiDictProxy[str]]:
     async with server.session.get(URL(address, encoded=True), headers=headers, allow_redirects=False) as answer:
         return answer.status, await answer.read(), answer.headers
 
 
-async def finished(server, *keys, job_id="j1"):
+async def finished(server: Client, *keys: str, job_id: str = "j1") -> None:
     await server.register(job_id)
     await server.send(completion(job_id, *(video(key, filename=key.rpartition("/")[2]) for key in keys)))
 
 
 @pytest.mark.parametrize("key", KEYS)
-async def test_video_is_read_by_the_address_that_is_told_and_by_no_other(database_url, s3, key):
+async def test_video_is_read_by_the_address_that_is_told_and_by_no_other(database_url: str, s3: S3, key: str) -> None:
     s3.put(key, b"0123456789")
     async with running(database_url, **s3.settings) as server:
         await finished(server, key)
@@ -53,7 +59,7 @@ async def test_video_is_read_by_the_address_that_is_told_and_by_no_other(databas
             assert (await get(server, tampered))[0] == 403
 
 
-async def test_address_that_has_expired_is_refused_and_a_new_one_is_told_before(database_url, s3):
+async def test_address_that_has_expired_is_refused_and_a_new_one_is_told_before(database_url: str, s3: S3) -> None:
     s3.put("k", b"video")
     async with running(database_url, s3_url_ttl=2, **s3.settings) as server:
         await finished(server, "k")
@@ -69,7 +75,9 @@ async def test_address_that_has_expired_is_refused_and_a_new_one_is_told_before(
         assert (await get(server, fresh))[0] == 200
 
 
-async def test_every_way_to_hear_of_a_video_tells_an_address_and_keeps_none(database_url, sql, s3, tmp_path):
+async def test_every_way_to_hear_of_a_video_tells_an_address_and_keeps_none(
+    database_url: str, sql: Sql, s3: S3, tmp_path: Path
+) -> None:
     s3.put("k", b"video")
     redis = RedisServer(tmp_path)
     await redis.start()
@@ -101,7 +109,7 @@ async def test_every_way_to_hear_of_a_video_tells_an_address_and_keeps_none(data
         assert secret not in heard + str(kept)
 
 
-async def test_download_saves_the_file_under_its_name(database_url, s3):
+async def test_download_saves_the_file_under_its_name(database_url: str, s3: S3) -> None:
     name = KEYS[1].rpartition("/")[2]
     for key in KEYS:
         s3.put(key, key.encode())
@@ -120,7 +128,9 @@ async def test_download_saves_the_file_under_its_name(database_url, s3):
         assert (await get(server, first[2]["Location"]))[1] == min(KEYS).encode()
 
 
-async def test_without_a_bucket_a_download_leads_to_the_stored_address_where_that_is_one_of_the_web(server, sql):
+async def test_without_a_bucket_a_download_leads_to_the_stored_address_where_that_is_one_of_the_web(
+    server: Client, sql: Sql
+) -> None:
     await finished(server, "k1")
     status, _, headers = await get(server, f"{server.url}/api/videos/j1/download")
     assert (status, headers["Location"]) == (302, (await server.read("/api/videos/j1"))[1]["videos"][0]["file_url"])
@@ -132,7 +142,7 @@ async def test_without_a_bucket_a_download_leads_to_the_stored_address_where_tha
     assert (await get(server, f"{server.url}/api/videos/j2/download"))[0] == 404
 
 
-async def test_only_who_may_see_a_job_may_save_its_files(database_url, s3):
+async def test_only_who_may_see_a_job_may_save_its_files(database_url: str, s3: S3) -> None:
     async with running(database_url, auth_jwt_secret=TOKENS, webhook_secret=SENDERS, **s3.settings) as server:
         headers = {"X-Webhook-Secret": SENDERS}
         order = {"job_id": "j1", "user_id": "author", "prompt": "p"}
@@ -144,7 +154,9 @@ async def test_only_who_may_see_a_job_may_save_its_files(database_url, s3):
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-async def test_files_of_a_deleted_job_go_from_the_bucket_only_where_that_is_wanted(database_url, sql, s3, wanted):
+async def test_files_of_a_deleted_job_go_from_the_bucket_only_where_that_is_wanted(
+    database_url: str, sql: Sql, s3: S3, wanted: bool
+) -> None:
     s3.put("k1", b"video")
     async with running(database_url, s3_delete=wanted, **s3.settings) as server:
         await finished(server, "k1", "gone/already")
@@ -156,7 +168,7 @@ async def test_files_of_a_deleted_job_go_from_the_bucket_only_where_that_is_want
     assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)
 
 
-async def test_bucket_that_is_away_keeps_the_mark_until_it_is_back(database_url, sql, s3):
+async def test_bucket_that_is_away_keeps_the_mark_until_it_is_back(database_url: str, sql: Sql, s3: S3) -> None:
     away = s3.settings | {"s3_endpoint_url": "http://127.0.0.1:9"}
     async with running(database_url, s3_delete=True, **away) as server:
         await finished(server, "k1")
@@ -168,7 +180,9 @@ async def test_bucket_that_is_away_keeps_the_mark_until_it_is_back(database_url,
     assert sql("SELECT COUNT(*) FROM video_files") == ((1,),)
 
 
-async def test_events_of_earlier_versions_go_out_with_the_address_that_they_hold(database_url, sql, s3):
+async def test_events_of_earlier_versions_go_out_with_the_address_that_they_hold(
+    database_url: str, sql: Sql, s3: S3
+) -> None:
     async with running(database_url, **s3.settings) as server:
         await finished(server, "k1")
         await server.send(webhook("j1", "failed"))

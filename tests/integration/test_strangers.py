@@ -5,7 +5,8 @@ from aiohttp import WSServerHandshakeError
 
 from app.routes.describe import operations
 from app.settings import Settings, SettingsError, refuse_unsafe
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.sign_in import SECRET, bearer, buy, token
 from tests.webhooks import webhook
 
@@ -18,7 +19,7 @@ EVIL = {"Host": "evil.example:8080"}
 OPEN = ("/healthz", "/readyz", "/openapi.json", "/api/webhooks/video-completion", "/", "/docs", "/static/js/live.js")
 
 
-async def ask(server, method: str, path: str, headers) -> tuple[int, str | None]:
+async def ask(server: Client, method: str, path: str, headers: dict[str, str]) -> tuple[int, str | None]:
     json = {"job_id": "j1", "prompt": "the sea", "outcome": "dead"} if method == "POST" else None
     async with server.session.request(method, server.url + path, headers=headers, json=json) as answer:
         if answer.content_type != "application/json":
@@ -27,12 +28,12 @@ async def ask(server, method: str, path: str, headers) -> tuple[int, str | None]
 
 
 @pytest.mark.parametrize("proxy", PROXIES, ids=lambda headers: next(iter(headers)))
-async def test_nobody_is_dev_through_a_proxy(server, proxy):
+async def test_nobody_is_dev_through_a_proxy(server: Client, proxy: dict[str, str]) -> None:
     assert (await server.send(webhook("j1", "generating"), proxy))[1]["code"] == "proxied_development"
     assert await ask(server, "GET", "/api/videos/user", proxy) == (403, "proxied_development")
 
 
-async def test_no_route_that_acts_or_reads_as_dev_does_so_through_a_proxy(server, sql):
+async def test_no_route_that_acts_or_reads_as_dev_does_so_through_a_proxy(server: Client, sql: Sql) -> None:
     for operation in operations(server.app.router):
         method, path = operation.split()
         if method == "GET" and (path in OPEN or path.startswith("/ws")):
@@ -47,14 +48,14 @@ async def test_no_route_that_acts_or_reads_as_dev_does_so_through_a_proxy(server
         assert (await ask(server, "GET", path, PROXIES[0]))[0] == 200, path
 
 
-async def test_refused_through_a_proxy_one_is_told_what_to_set(server):
+async def test_refused_through_a_proxy_one_is_told_what_to_set(server: Client) -> None:
     _, body = await server.read("/api/videos/user", headers=PROXIES[0])
     assert "AUTH_JWT_SECRET" in body["error"]
     _, body = await server.send(webhook("j1", "generating"), PROXIES[0])
     assert "WEBHOOK_SECRET" in body["error"]
 
 
-async def test_who_signs_in_or_knows_the_secret_may_come_through_a_proxy(database_url):
+async def test_who_signs_in_or_knows_the_secret_may_come_through_a_proxy(database_url: str) -> None:
     async with running(database_url, webhook_secret="geheim", auth_jwt_secret=SECRET) as server:
         assert await ask(server, "GET", "/api/videos/user", PROXIES[0] | bearer()) == (200, None)
         assert (await server.send(webhook("j1", "generating"), PROXIES[0] | {"X-Webhook-Secret": "geheim"}))[0] == 404
@@ -69,7 +70,9 @@ async def test_who_signs_in_or_knows_the_secret_may_come_through_a_proxy(databas
 
 
 @pytest.mark.parametrize("settings", [{}, {"auth_jwt_secret": SECRET, "public_url": "https://evil.example:8080"}])
-async def test_name_that_points_here_from_elsewhere_posts_no_webhook(database_url, sql, settings):
+async def test_name_that_points_here_from_elsewhere_posts_no_webhook(
+    database_url: str, sql: Sql, settings: dict[str, str]
+) -> None:
     async with running(database_url, **settings) as server:
         code, body = await server.send(webhook("j1", "generating"), EVIL)
         assert (code, body["code"]) == (401, "unauthorized")
@@ -78,13 +81,13 @@ async def test_name_that_points_here_from_elsewhere_posts_no_webhook(database_ur
             assert (await server.send(webhook("j1", "generating"), {"Host": host}))[0] == 404
 
 
-async def test_neighbour_in_the_network_posts_no_webhook_under_this_machines_name(database_url):
+async def test_neighbour_in_the_network_posts_no_webhook_under_this_machines_name(database_url: str) -> None:
     async with running(database_url, host="0.0.0.0", auth_jwt_secret=SECRET) as server:
         code, body = await server.send(webhook("j1", "generating"), {"Host": "localhost"})
         assert (code, body["code"]) == (401, "unauthorized")
 
 
-async def test_page_of_another_site_posts_no_webhook(database_url):
+async def test_page_of_another_site_posts_no_webhook(database_url: str) -> None:
     async with running(database_url, cors_origins="https://friend.example") as server:
         for headers, status in (
             ({"Origin": "https://evil.example"}, 403),
@@ -98,7 +101,7 @@ async def test_page_of_another_site_posts_no_webhook(database_url):
 
 
 @pytest.mark.parametrize("path", ["/events", "/events/mine"])
-async def test_page_of_another_site_opens_no_stream_with_what_the_browser_adds(database_url, path):
+async def test_page_of_another_site_opens_no_stream_with_what_the_browser_adds(database_url: str, path: str) -> None:
     settings = {"webhook_secret": "geheim", "auth_jwt_secret": SECRET, "cors_origins": "https://friend.example"}
     async with running(database_url, **settings) as server:
         headers = {"X-Webhook-Secret": "geheim"}
@@ -127,12 +130,12 @@ async def test_page_of_another_site_opens_no_stream_with_what_the_browser_adds(d
                 assert answer.status == 200
 
 
-async def test_page_of_another_site_opens_no_stream_of_devs(server):
+async def test_page_of_another_site_opens_no_stream_of_devs(server: Client) -> None:
     assert await ask(server, "GET", "/events", {"Origin": "https://evil.example"}) == (403, "origin_not_allowed")
 
 
 @pytest.mark.parametrize("url", ["https://rushes.example", "http://192.168.1.4:8080", "http://localhost.example"])
-def test_public_address_beyond_this_machine_needs_users_who_sign_in(url):
+def test_public_address_beyond_this_machine_needs_users_who_sign_in(url: str) -> None:
     with pytest.raises(SettingsError, match=r"PUBLIC_URL=.* AUTH_JWT_SECRET"):
         refuse_unsafe(Settings(_env_file=None, public_url=url))
     refuse_unsafe(Settings(_env_file=None, public_url=url, auth_jwt_secret=SECRET))

@@ -4,7 +4,10 @@ import asyncio
 import hashlib
 import hmac
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -12,36 +15,38 @@ import pytest
 from app.auth.tickets import Tickets
 from app.auth.tokens import Identity, TokenError
 from app.db import migrate, ticket_key
+from app.db.connection import Row, Statement
 from app.db.errors import DatabaseAwayError
 from app.db.pool import Pool
 from app.db.ticket_key import TicketKey
 from tests.client import running
+from tests.databases import Sql
 from tests.gate import Gate
-from tests.sign_in import SECRET, bearer, buy, by_jwks, token
+from tests.sign_in import SECRET, Issuer, bearer, buy, by_jwks, token
 from tests.streams import later
 
 SENDERS = "the secret that all the senders hold"
 
 
 @asynccontextmanager
-async def tickets(database_url, seconds=60.0):
+async def tickets(database_url: str, seconds: float = 60.0) -> AsyncIterator[Tickets]:
     pool = Pool(database_url, 2, 10)
     yield Tickets(TicketKey(pool), seconds)
     pool.close()
 
 
-def key_in(sql) -> bytes:
+def key_in(sql: Sql) -> bytes:
     [(secret,)] = sql("SELECT secret FROM rushes_ticket_key")
     return bytes.fromhex(secret)
 
 
-async def refusal(verifier, ticket) -> str:
+async def refusal(verifier: Tickets, ticket: str) -> str:
     with pytest.raises(TokenError) as refused:
         await verifier.verify(ticket)
     return str(refused.value)
 
 
-async def test_ticket_opens_streams_as_its_buyer_until_his_token_expires(database_url):
+async def test_ticket_opens_streams_as_its_buyer_until_his_token_expires(database_url: str) -> None:
     until = time.time() + 3600
     who = Identity("u1", "o1", admin=True, expires_at=until)
     async with tickets(database_url) as here, tickets(database_url) as elsewhere:
@@ -51,7 +56,7 @@ async def test_ticket_opens_streams_as_its_buyer_until_his_token_expires(databas
         assert (await here.make(Identity("u1", expires_at=time.time() + 5)))[1] <= time.time() + 5
 
 
-async def test_ticket_is_good_for_a_while_and_for_nothing_else(database_url):
+async def test_ticket_is_good_for_a_while_and_for_nothing_else(database_url: str) -> None:
     async with tickets(database_url) as ours, tickets(database_url, -1) as late:
         who = Identity("u1", expires_at=time.time() + 60)
         assert await refusal(ours, (await late.make(who))[0]) == "expired"
@@ -60,13 +65,15 @@ async def test_ticket_is_good_for_a_while_and_for_nothing_else(database_url):
             assert await refusal(ours, rubbish) in ("malformed", "bad signature")
 
 
-async def test_ticket_of_the_right_key_is_refused_if_anything_about_it_is_not_as_we_make_them(database_url, sql):
+async def test_ticket_of_the_right_key_is_refused_if_anything_about_it_is_not_as_we_make_them(
+    database_url: str, sql: Sql
+) -> None:
     async with tickets(database_url) as ours:
         now = int(time.time())
         good = {"aud": "rushes:stream", "sub": "u1", "org": None, "admin": False, "exp": now + 50, "until": now + 90}
         await ours.make(Identity("u1"))
 
-        def made(change) -> str:
+        def made(change: dict[str, Any]) -> str:
             claims = {name: value for name, value in (good | change).items() if value != "absent"}
             return jwt.encode(claims, key_in(sql), algorithm="HS256")
 
@@ -97,7 +104,9 @@ async def test_ticket_of_the_right_key_is_refused_if_anything_about_it_is_not_as
 
 
 @pytest.mark.parametrize("mode", ["jwks", "secret"])
-async def test_whoever_holds_the_senders_secret_or_signs_tokens_makes_no_ticket(database_url, issuer, mode):
+async def test_whoever_holds_the_senders_secret_or_signs_tokens_makes_no_ticket(
+    database_url: str, issuer: Issuer, mode: str
+) -> None:
     issuer.add("a")
     server = (
         by_jwks(database_url, issuer, webhook_secret=SENDERS)
@@ -116,13 +125,15 @@ async def test_whoever_holds_the_senders_secret_or_signs_tokens_makes_no_ticket(
             assert stream.status == 200
 
 
-async def test_tickets_are_sold_by_an_issuers_tokens_without_any_secret_of_senders(database_url, issuer):
+async def test_tickets_are_sold_by_an_issuers_tokens_without_any_secret_of_senders(
+    database_url: str, issuer: Issuer
+) -> None:
     issuer.add("a")
     async with running(database_url, auth_jwks_url=issuer.url) as server:
         assert (await buy(server, issuer.token("a")))["ticket"]
 
 
-async def test_migrating_makes_the_key_once_and_each_database_has_its_own(database_url, sql):
+async def test_migrating_makes_the_key_once_and_each_database_has_its_own(database_url: str, sql: Sql) -> None:
     await asyncio.gather(*(asyncio.to_thread(migrate.apply, database_url) for _ in range(3)))
     [(secret,)] = sql("SELECT secret FROM rushes_ticket_key")
     assert len(bytes.fromhex(secret)) == 32
@@ -133,7 +144,7 @@ async def test_migrating_makes_the_key_once_and_each_database_has_its_own(databa
     assert sql("SELECT secret FROM rushes_ticket_key") != ((secret,),)
 
 
-async def test_processes_that_start_at_once_without_a_key_agree_on_one(database_url, sql):
+async def test_processes_that_start_at_once_without_a_key_agree_on_one(database_url: str, sql: Sql) -> None:
     pools = [Pool(database_url, 2, 10) for _ in range(5)]
     found = await asyncio.gather(*(TicketKey(pool).get() for pool in pools))
     assert set(found) == {key_in(sql)}
@@ -141,7 +152,9 @@ async def test_processes_that_start_at_once_without_a_key_agree_on_one(database_
         pool.close()
 
 
-async def test_deleting_the_key_makes_a_new_one_and_the_tickets_of_the_old_one_useless(database_url, sql, monkeypatch):
+async def test_deleting_the_key_makes_a_new_one_and_the_tickets_of_the_old_one_useless(
+    database_url: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ticket_key, "_READ_AGAIN", 0.0)
     who = Identity("u1", expires_at=time.time() + 600)
     async with tickets(database_url) as here, tickets(database_url) as elsewhere:
@@ -157,11 +170,11 @@ async def test_deleting_the_key_makes_a_new_one_and_the_tickets_of_the_old_one_u
         assert await refusal(here, old) == "bad signature"
 
 
-async def test_flood_of_forged_tickets_asks_the_database_once_a_second_at_most(database_url):
+async def test_flood_of_forged_tickets_asks_the_database_once_a_second_at_most(database_url: str) -> None:
     asked = []
 
     class Counting(Pool):
-        async def rows(self, statement):
+        async def rows(self, statement: Statement) -> list[Row]:
             asked.append(statement)
             return await super().rows(statement)
 
@@ -175,7 +188,7 @@ async def test_flood_of_forged_tickets_asks_the_database_once_a_second_at_most(d
     pool.close()
 
 
-async def test_without_the_database_nobody_guesses_whose_a_ticket_is(database_url, tmp_path):
+async def test_without_the_database_nobody_guesses_whose_a_ticket_is(database_url: str, tmp_path: Path) -> None:
     gate = Gate(database_url)
     await gate.open()
     async with running(gate.url, data_dir=tmp_path, auth_jwt_secret=SECRET, webhook_secret=SENDERS) as first:
@@ -192,7 +205,7 @@ async def test_without_the_database_nobody_guesses_whose_a_ticket_is(database_ur
 
 
 @pytest.mark.parametrize("spoilt", ["", "0" * 63, "z" * 64])
-async def test_key_that_somebody_spoilt_signs_nothing(database_url, sql, spoilt):
+async def test_key_that_somebody_spoilt_signs_nothing(database_url: str, sql: Sql, spoilt: str) -> None:
     sql("REPLACE INTO rushes_ticket_key (id, secret) VALUES (1, %s)", spoilt)
     async with tickets(database_url) as ours:
         with pytest.raises(DatabaseAwayError):

@@ -3,8 +3,10 @@
 import asyncio
 import socket
 import struct
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -24,7 +26,7 @@ from tests.webhooks import webhook
 
 
 @pytest.fixture
-def certificate(tmp_path):
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
     """Of this machine's address, signed by itself: files with the certificate and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rushes")])
@@ -47,7 +49,9 @@ def certificate(tmp_path):
 
 
 @pytest.fixture
-async def tls_url(certificate, tmp_path, monkeypatch):
+async def tls_url(
+    certificate: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     """A database that answers on 127.0.0.1, to nobody without TLS."""
@@ -63,7 +67,9 @@ async def tls_url(certificate, tmp_path, monkeypatch):
         yield f"mysql://rushes:secret@127.0.0.1:{port}/rushes?ssl=true"
 
 
-async def test_everything_works_over_tls(tls_url, certificate, monkeypatch):
+async def test_everything_works_over_tls(
+    tls_url: str, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     await asyncio.to_thread(migrate.apply, tls_url)
     async with running(tls_url) as server:
@@ -73,7 +79,9 @@ async def test_everything_works_over_tls(tls_url, certificate, monkeypatch):
             assert {code for code, _ in answers} == {200}
 
 
-async def test_certificate_authority_is_trusted_where_the_address_names_its_file(tls_url, certificate):
+async def test_certificate_authority_is_trusted_where_the_address_names_its_file(
+    tls_url: str, certificate: tuple[Path, Path]
+) -> None:
     for asked in (f"sslaccept=strict&sslcert={certificate[0]}", f"ssl-mode=VERIFY_CA&ssl-ca={certificate[0]}"):
         url = tls_url.replace("ssl=true", asked)
         report = await asyncio.to_thread(migrate.apply, url)
@@ -85,7 +93,9 @@ async def test_certificate_authority_is_trusted_where_the_address_names_its_file
 
 
 @pytest.mark.parametrize("asked", ["ssl=true", "sslmode=verify-full", "ssl-mode=VERIFY_CA"])
-async def test_certificate_that_nobody_vouches_for_ends_the_start_with_a_sentence(tls_url, tmp_path, asked):
+async def test_certificate_that_nobody_vouches_for_ends_the_start_with_a_sentence(
+    tls_url: str, tmp_path: Path, asked: str
+) -> None:
     url = tls_url.replace("ssl=true", asked)
     with pytest.raises(RefusedError, match="certificate is not accepted"):
         await connect(url, 10)
@@ -108,14 +118,16 @@ def knows_itself() -> bool:
 
 
 @pytest.mark.skipif(not knows_itself(), reason="the name localhost is unknown here, and a second name is the point")
-async def test_certificate_of_another_name_is_refused_unless_only_the_authority_is_asked_for(tls_url, certificate):
+async def test_certificate_of_another_name_is_refused_unless_only_the_authority_is_asked_for(
+    tls_url: str, certificate: tuple[Path, Path]
+) -> None:
     url = tls_url.replace("127.0.0.1", "localhost").replace("ssl=true", f"sslmode=verify-full&ssl_ca={certificate[0]}")
     with pytest.raises(RefusedError, match="certificate is not accepted"):
         await connect(url, 10)
     (await connect(url.replace("verify-full", "verify-ca"), 10)).close()
 
 
-async def test_who_asks_for_no_encryption_gets_none_and_is_refused_by_a_server_that_wants_it(tls_url):
+async def test_who_asks_for_no_encryption_gets_none_and_is_refused_by_a_server_that_wants_it(tls_url: str) -> None:
     for asked in ("ssl=false", "sslmode=disable"):
         with pytest.raises(RefusedError):
             await connect(tls_url.replace("ssl=true", asked), 10)
@@ -138,7 +150,7 @@ class WithoutTls:
         writer.close()
 
 
-async def test_server_without_tls_is_a_sentence_and_is_told_nothing(tmp_path):
+async def test_server_without_tls_is_a_sentence_and_is_told_nothing(tmp_path: Path) -> None:
     met = WithoutTls()
     listening = await asyncio.start_server(met.greet, "127.0.0.1", 0)
     url = f"mysql://rushes:hush@127.0.0.1:{listening.sockets[0].getsockname()[1]}/x?sslmode=require"
@@ -155,7 +167,9 @@ async def test_server_without_tls_is_a_sentence_and_is_told_nothing(tmp_path):
 
 
 @pytest.mark.skipif(is_mysql(), reason="MySQL's root comes over its socket alone")
-async def test_real_server_without_tls_ends_the_start_instead_of_being_waited_for(tmp_path, monkeypatch):
+async def test_real_server_without_tls_ends_the_start_instead_of_being_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_port()
     options = [option for option in local._OPTIONS if option != "--skip-networking"]
     monkeypatch.setattr(local, "_OPTIONS", (*options, f"--port={port}", "--bind-address=127.0.0.1", "--skip-ssl"))

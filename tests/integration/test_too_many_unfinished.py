@@ -8,6 +8,7 @@ from app.db.pool import Pool
 from app.db.register import NewJob, Registrar, TooManyUnfinishedError
 from app.domain.estimate import Estimates
 from tests.client import order, running
+from tests.databases import Sql
 from tests.rows import fill
 from tests.sign_in import SECRET, bearer
 from tests.webhooks import completion, video, webhook
@@ -17,7 +18,7 @@ LIMITED = {"max_unfinished_per_user": 3, "simulated_step": 60, "auth_jwt_secret"
 
 
 @pytest.mark.parametrize("path", [GENERATE, "/api/videos"])
-async def test_user_who_has_too_many_is_told_until_one_has_ended(database_url, sql, path):
+async def test_user_who_has_too_many_is_told_until_one_has_ended(database_url: str, sql: Sql, path: str) -> None:
     fill(sql, 3, "u1")
     fill(sql, 9, "U1", name="k")
     fill(sql, 9, "u1", name="done", status="'COMPLETED'")
@@ -34,7 +35,7 @@ async def test_user_who_has_too_many_is_told_until_one_has_ended(database_url, s
         assert (await order(server, path, bearer("u1")))[0] in (201, 202)
 
 
-async def test_senders_and_admins_who_register_for_others_are_not_limited(database_url, sql):
+async def test_senders_and_admins_who_register_for_others_are_not_limited(database_url: str, sql: Sql) -> None:
     fill(sql, 3, "u1")
     fill(sql, 3, "boss", name="b")
     async with running(database_url, **LIMITED) as server:
@@ -47,7 +48,7 @@ async def test_senders_and_admins_who_register_for_others_are_not_limited(databa
         assert (await order(server, headers=admin, job_id="j00001"))[0] == 409
 
 
-async def test_request_repeated_at_the_limit_gets_the_job_that_it_made(database_url, sql):
+async def test_request_repeated_at_the_limit_gets_the_job_that_it_made(database_url: str, sql: Sql) -> None:
     fill(sql, 2, "u1")
     async with running(database_url, **LIMITED) as server:
         headers = bearer("u1") | {"Idempotency-Key": "k"}
@@ -56,7 +57,9 @@ async def test_request_repeated_at_the_limit_gets_the_job_that_it_made(database_
         assert len({body["job_id"] for _, body in answers}) == 1
 
 
-async def test_of_twenty_requests_at_once_to_two_processes_one_passes_where_one_may(database_url, sql):
+async def test_of_twenty_requests_at_once_to_two_processes_one_passes_where_one_may(
+    database_url: str, sql: Sql
+) -> None:
     fill(sql, 2, "u1")
     async with running(database_url, **LIMITED) as one, running(database_url, **LIMITED) as other:
         answers = await asyncio.gather(
@@ -67,7 +70,7 @@ async def test_of_twenty_requests_at_once_to_two_processes_one_passes_where_one_
     assert sql("SELECT COUNT(*) FROM video_generations") == ((3,),)
 
 
-async def test_counting_never_goes_further_than_the_limit(database_url, sql):
+async def test_counting_never_goes_further_than_the_limit(database_url: str, sql: Sql) -> None:
     fill(sql, 20_000, "u1")
     pool = Pool(database_url, 1, 10)
     registrar = Registrar(pool, "fr", 100, Estimates())

@@ -2,9 +2,12 @@
 
 import asyncio
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 
+from tests.databases import Sql
 from tests.processes import serving
 from tests.webhooks import webhook
 
@@ -12,7 +15,9 @@ WEBHOOKS = 1000
 AT_ONCE = 40
 
 
-async def test_1000_webhooks_each_sent_to_two_processes_at_once_are_applied_once_each(tmp_path, database_url, sql):
+async def test_1000_webhooks_each_sent_to_two_processes_at_once_are_applied_once_each(
+    tmp_path: Path, database_url: str, sql: Sql
+) -> None:
     sql(
         "INSERT INTO video_generations (id, prompt, authorId, updatedAt)"
         f" SELECT CONCAT('j', seq), 'p', 'dev', NOW(3) FROM seq_1_to_{WEBHOOKS}"
@@ -44,7 +49,7 @@ async def test_1000_webhooks_each_sent_to_two_processes_at_once_are_applied_once
     assert sql("SELECT COUNT(*) FROM video_generations WHERE progress = 50") == ((WEBHOOKS,),)
 
 
-async def post(session: aiohttp.ClientSession, url: str, body: dict) -> str:
+async def post(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> str:
     async with session.post(f"{url}/api/webhooks/video-completion", json=body) as answer:
         assert answer.status == 200, await answer.text()
         return (await answer.json())["status"]

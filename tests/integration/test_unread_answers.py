@@ -9,7 +9,8 @@ import pytest
 
 from app.appkeys import ANSWERS, ORDERS, READING
 from app.errors import ApiError
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.rows import fill
 from tests.sign_in import SECRET, bearer
 
@@ -20,7 +21,7 @@ LONG = "REPEAT(CHAR(1), 60000)"
 BOUNDED = {"auth_jwt_secret": SECRET, "list_max_bytes": MIB // 4, "max_answer_bytes_per_user": MIB}
 
 
-async def unread(server, path: str, user: str) -> asyncio.StreamWriter:
+async def unread(server: Client, path: str, user: str) -> asyncio.StreamWriter:
     """A client that asks, and reads nothing."""
     address = urlsplit(server.url)
     sock = socket.socket()
@@ -34,19 +35,21 @@ async def unread(server, path: str, user: str) -> asyncio.StreamWriter:
     return writer
 
 
-async def held(server, amount: int) -> None:
+async def held(server: Client, amount: int) -> None:
     async with asyncio.timeout(10):
         while server.app[ANSWERS]._total != amount:
             await asyncio.sleep(0.01)
 
 
-async def asked(server, path: str, user: str) -> tuple[int, str | None]:
+async def asked(server: Client, path: str, user: str) -> tuple[int, str | None]:
     code, body = await server.read(path, headers=bearer(user))
     return code, body.get("code")
 
 
 @pytest.mark.parametrize("path", [LIST, "/api/videos/big00001"])
-async def test_answers_that_a_user_does_not_read_are_bounded_in_bytes_and_others_get_theirs(database_url, sql, path):
+async def test_answers_that_a_user_does_not_read_are_bounded_in_bytes_and_others_get_theirs(
+    database_url: str, sql: Sql, path: str
+) -> None:
     if path == LIST:
         fill(sql, 100, author="u1", prompt="REPEAT('x', 10000)")
     else:
@@ -70,7 +73,7 @@ async def test_answers_that_a_user_does_not_read_are_bounded_in_bytes_and_others
         assert await asked(server, path, "u1") == (200, None)
 
 
-async def test_answer_that_is_longer_than_the_bound_comes_all_the_same(database_url, sql):
+async def test_answer_that_is_longer_than_the_bound_comes_all_the_same(database_url: str, sql: Sql) -> None:
     fill(sql, 1, author="u1", status="'COMPLETED'", prompt=LONG)
     bounds = {"list_max_bytes": 1000, "max_answer_bytes_per_user": 1, "max_answer_bytes": 1}
     async with running(database_url, **BOUNDED | bounds) as server:
@@ -78,7 +81,7 @@ async def test_answer_that_is_longer_than_the_bound_comes_all_the_same(database_
             assert await asked(server, path, "u1") == (200, None)
 
 
-async def test_lists_that_a_user_asks_for_at_once_take_one_session_of_the_database(database_url, sql):
+async def test_lists_that_a_user_asks_for_at_once_take_one_session_of_the_database(database_url: str, sql: Sql) -> None:
     fill(sql, 3, author="u1")
     async with running(database_url, auth_jwt_secret=SECRET) as server:
         sql("LOCK TABLES video_generations WRITE, video_generations AS g WRITE")
@@ -94,7 +97,7 @@ async def test_lists_that_a_user_asks_for_at_once_take_one_session_of_the_databa
         assert {await answer for answer in answers} == {(200, None)}
 
 
-async def test_page_of_another_origin_may_read_lists_and_jobs(database_url, sql):
+async def test_page_of_another_origin_may_read_lists_and_jobs(database_url: str, sql: Sql) -> None:
     fill(sql, 1, author="u1")
     async with running(database_url, auth_jwt_secret=SECRET, cors_origins="https://app.example") as server:
         for path in (LIST, "/api/videos/j00001"):
@@ -106,7 +109,7 @@ async def test_page_of_another_origin_may_read_lists_and_jobs(database_url, sql)
                     assert answer.headers["Server"] == "rushes"
 
 
-async def test_refusals_leave_nothing_behind(server):
+async def test_refusals_leave_nothing_behind(server: Client) -> None:
     """An exception that is raised again and again keeps the frames of each time, and all that was held there."""
     for path, key in ((LIST, ANSWERS), ("/api/videos/generate", ORDERS)):
         shares = server.app[key]

@@ -1,12 +1,13 @@
 """Requests that are not HTTP get the same form of error as all others, and an end."""
 
 import asyncio
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 import pytest
 
-from tests.client import running
+from tests.client import Client, running
 
 
 @pytest.mark.parametrize(
@@ -23,14 +24,16 @@ from tests.client import running
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "bad_request"),  # somebody who expects TLS
     ],
 )
-async def test_request_that_cannot_be_read_is_told_so_in_our_form(server, sent, status, code):
+async def test_request_that_cannot_be_read_is_told_so_in_our_form(
+    server: Client, sent: bytes, status: int, code: str
+) -> None:
     answered, told = await exchange(server, sent)
     assert (answered, told["code"]) == (status, code)
     assert "xxx" not in told["error"]
     assert "bad header" not in told["error"]
 
 
-async def test_headers_may_be_as_long_as_is_wanted(database_url):
+async def test_headers_may_be_as_long_as_is_wanted(database_url: str) -> None:
     async with running(database_url, max_header_bytes=16_000) as server:
         for sent in (
             b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Long: %b\r\n\r\n",
@@ -41,7 +44,7 @@ async def test_headers_may_be_as_long_as_is_wanted(database_url):
             assert (status, told["code"], "16,000 bytes" in told["error"]) == (431, "headers_too_large", True)
 
 
-async def exchange(server, sent: bytes) -> tuple[int, dict]:
+async def exchange(server: Client, sent: bytes) -> tuple[int, dict[str, Any]]:
     """The status and body of the answer to what is no request, or the last one of its connection."""
     address = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)

@@ -2,14 +2,16 @@
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 
 from app.appkeys import FOLLOWER, LOG, STREAMS
 from app.db.log import Log
 from app.db.pool import Pool
-from app.domain.event import EVENT_MAX
+from app.domain.event import EVENT_MAX, Part
 from tests.client import moved, running
+from tests.databases import Sql
 from tests.streams import events, number_of
 from tests.webhooks import webhook
 
@@ -25,7 +27,7 @@ UNSHOWN = [
 ]
 
 
-def write(sql, event: str, data: str) -> None:
+def write(sql: Sql, event: str, data: str) -> None:
     """As another program does."""
     sql("UPDATE rushes_counter SET value = value + 1")
     sql(
@@ -36,7 +38,9 @@ def write(sql, event: str, data: str) -> None:
 
 
 @pytest.mark.parametrize(("event", "data"), UNSHOWN)
-async def test_row_that_cannot_be_shown_is_told_to_those_it_concerns_and_stops_nobody(database_url, sql, event, data):
+async def test_row_that_cannot_be_shown_is_told_to_those_it_concerns_and_stops_nobody(
+    database_url: str, sql: Sql, event: str, data: str
+) -> None:
     async with running(database_url, log_poll=0.02) as server:
         await server.register("j1")
         await server.register("j2")
@@ -68,7 +72,7 @@ async def test_row_that_cannot_be_shown_is_told_to_those_it_concerns_and_stops_n
 
 
 @pytest.mark.parametrize("data", [LARGE, "'{}'"])
-async def test_id_of_a_row_that_cannot_be_shown_is_known_again(database_url, sql, data):
+async def test_id_of_a_row_that_cannot_be_shown_is_known_again(database_url: str, sql: Sql, data: str) -> None:
     async with running(database_url) as server:
         await server.register("j1")
         write(sql, "progress", data)
@@ -79,14 +83,14 @@ async def test_id_of_a_row_that_cannot_be_shown_is_known_again(database_url, sql
             assert (await source.next()).id == 3
 
 
-async def test_purge_during_a_replay_ends_in_a_reset_and_not_in_a_gap(database_url, sql):
+async def test_purge_during_a_replay_ends_in_a_reset_and_not_in_a_gap(database_url: str, sql: Sql) -> None:
     async with running(database_url, ring_size=1) as server:
         await server.register("j1")
         await asyncio.gather(*(server.send(webhook("j1", "failed") | {"error": str(n)}) for n in range(500)))
         head = number_of((await server.read("/api/videos/j1"))[1]["last_event_id"])  # some were stale
         read, parts = server.app[LOG].after, 0
 
-        async def overtaken(*args, **kwargs):
+        async def overtaken(*args: Any, **kwargs: Any) -> Part:
             nonlocal parts
             part = await read(*args, **kwargs)
             parts += 1
@@ -101,7 +105,7 @@ async def test_purge_during_a_replay_ends_in_a_reset_and_not_in_a_gap(database_u
             assert [(e.id, e.event) for e in await source.take(2)] == [(None, "reset"), (head, "failed")]
 
 
-def fill(sql, sizes: list[int]) -> None:
+def fill(sql: Sql, sizes: list[int]) -> None:
     for number, size in enumerate(sizes, start=1):
         sql(
             "INSERT INTO rushes_events VALUES (%s, 'j1', 'dev', NULL, 'progress', CONCAT('{\"a\":\"', REPEAT('x', %s),"
@@ -112,7 +116,7 @@ def fill(sql, sizes: list[int]) -> None:
     sql("UPDATE rushes_counter SET value = %s", len(sizes))
 
 
-async def test_log_is_read_by_bytes_and_nothing_is_left_out(database_url, sql):
+async def test_log_is_read_by_bytes_and_nothing_is_left_out(database_url: str, sql: Sql) -> None:
     chooser = random.Random(1)
     sizes = [chooser.choice([10, 1000, EVENT_MAX - 100, EVENT_MAX + 100]) for _ in range(60)]
     fill(sql, sizes)
@@ -133,7 +137,7 @@ async def test_log_is_read_by_bytes_and_nothing_is_left_out(database_url, sql):
     pool.close()
 
 
-async def test_start_reads_no_more_than_memory_keeps(database_url, sql):
+async def test_start_reads_no_more_than_memory_keeps(database_url: str, sql: Sql) -> None:
     fill(sql, [EVENT_MAX - 1000] * 40)
     async with running(database_url, ring_max_bytes=1024 * 1024) as server:
         ring = server.app[FOLLOWER]._ring

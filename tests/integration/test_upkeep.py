@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from app import times
 from app.db import health
-from app.db.connection import Connection, connect
+from app.db.connection import Connection, Row, Statement, connect
 from app.db.log import Log
 from app.db.pool import Pool
 from app.db.samples import Samples
@@ -22,7 +24,8 @@ from app.upkeep.leader import Leader
 from app.upkeep.parked import Parked
 from app.upkeep.reconcile import Reconciler
 from app.upkeep.retention import Retention
-from tests.backend import add_stalled, answer
+from tests.backend import Backend, add_stalled, answer
+from tests.databases import Sql
 from tests.rows import add_events, add_webhooks
 from tests.servers import is_mysql
 from tests.webhooks import webhook
@@ -44,25 +47,25 @@ async def nothing() -> None:
     pass
 
 
-class Knowing(dict):
+class Knowing(dict[str, Any]):
     """A backend's jobs: each is as it was."""
 
-    def get(self, job_id, _default=None):
+    def get(self, job_id: str, _default: object = None) -> dict[str, Any]:
         return answer(job_id, "pending")
 
 
 class Counting:
     """Counts the rows that the database reads, for whomever: nobody else uses it meanwhile."""
 
-    def __init__(self, sql) -> None:
+    def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def cost(self, step) -> int:
+    async def cost(self, step: Callable[[], Awaitable[object]]) -> int:
         """The rows read for it. It is done once before: the first time may ask for what never changes."""
         await step()
         return await self._of(step) - await self._of(nothing)
 
-    async def _of(self, step) -> int:
+    async def _of(self, step: Callable[[], Awaitable[object]]) -> int:
         before = self._read()
         await step()
         return self._read() - before
@@ -72,18 +75,18 @@ class Counting:
 
 
 @pytest.fixture
-def counting(sql):
+def counting(sql: Sql) -> Counting:
     return Counting(sql)
 
 
 @pytest.fixture
-def largest(monkeypatch):
+def largest(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """The number of rows in each answer that came through the loop."""
     sizes: list[int] = []
     for name in ("run", "run_text"):
         original = getattr(Connection, name)
 
-        async def counted(self, *statements, _original=original, **options):
+        async def counted(self, *statements: Statement, _original: Any = original, **options: Any) -> list[list[Row]]:
             results = await _original(self, *statements, **options)
             sizes.extend(map(len, results))
             return results
@@ -93,28 +96,30 @@ def largest(monkeypatch):
 
 
 @pytest.fixture
-async def pool(database_url):
+async def pool(database_url: str) -> AsyncIterator[Pool]:
     made = Pool(database_url, 4, 10.0)
     yield made
     made.close()
 
 
 @pytest.fixture
-async def leader(database_url):
+async def leader(database_url: str) -> AsyncIterator[Leader]:
     made = Leader(database_url)
     yield made
     made.close()
 
 
 @contextlib.asynccontextmanager
-async def reconciler(url: str, backend, harness: Harness, pool, leader, **options):
+async def reconciler(
+    url: str, backend: Backend, harness: Harness, pool: Pool, leader: Leader, **options: Any
+) -> AsyncIterator[Reconciler]:
     generator = HttpGenerator(backend.url, 5.0, "en")
     options = {"language": "fr", "stall_after": 600.0, "give_up_after": 864_000.0} | options
     yield Reconciler(pool, harness.writer, generator, leader, **options)
     await generator.close()
 
 
-def add_heap(sql, count: int, start: int = 1, *, status="PENDING", days=3, minutes=0):
+def add_heap(sql: Sql, count: int, start: int = 1, *, status: str = "PENDING", days: int = 3, minutes: int = 0) -> None:
     """Jobs of long ago, all of one time, as a database may hold that we adopt."""
     sql(
         "INSERT INTO video_generations (id, prompt, authorId, status, createdAt, updatedAt)"
@@ -128,15 +133,15 @@ def add_heap(sql, count: int, start: int = 1, *, status="PENDING", days=3, minut
 
 @pytest.mark.parametrize("kind", ["never asked for", "asked for lately", "finished"])
 async def test_round_of_reconciliation_costs_the_same_whatever_lies_there(
-    database_url,
-    sql,
-    backend,
-    counting,
-    largest,
-    pool,
-    leader,
-    kind,
-):
+    database_url: str,
+    sql: Sql,
+    backend: Backend,
+    counting: Counting,
+    largest: Callable[[], int],
+    pool: Pool,
+    leader: Leader,
+    kind: str,
+) -> None:
     def add(start: int) -> None:
         add_heap(sql, MANY, start, status="COMPLETED" if kind == "finished" else "PENDING")
         if kind == "asked for lately":
@@ -157,12 +162,12 @@ async def test_round_of_reconciliation_costs_the_same_whatever_lies_there(
 
 
 async def test_job_that_has_just_stalled_does_not_wait_behind_those_of_long_ago_nor_they_behind_it(
-    database_url,
-    sql,
-    backend,
-    pool,
-    leader,
-):
+    database_url: str,
+    sql: Sql,
+    backend: Backend,
+    pool: Pool,
+    leader: Leader,
+) -> None:
     add_heap(sql, MANY)
     add_stalled(sql, *(f"new{n:03}" for n in range(150)), seconds=700)
     add_stalled(sql, "newest", seconds=601)
@@ -175,13 +180,13 @@ async def test_job_that_has_just_stalled_does_not_wait_behind_those_of_long_ago_
 
 
 async def test_jobs_of_long_ago_are_found_a_page_at_a_time_until_all_are(
-    database_url,
-    sql,
-    backend,
-    pool,
-    leader,
-    monkeypatch,
-):
+    database_url: str,
+    sql: Sql,
+    backend: Backend,
+    pool: Pool,
+    leader: Leader,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("app.db.asked._BY_ID", 1000)
     monkeypatch.setattr("app.db.asked._STRETCH", 500)
     add_heap(sql, 2400)
@@ -195,13 +200,13 @@ async def test_jobs_of_long_ago_are_found_a_page_at_a_time_until_all_are(
 
 
 async def test_many_jobs_of_one_time_are_all_found_by_it(
-    database_url,
-    sql,
-    backend,
-    pool,
-    leader,
-    monkeypatch,
-):
+    database_url: str,
+    sql: Sql,
+    backend: Backend,
+    pool: Pool,
+    leader: Leader,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("app.db.asked._BY_ID", 0)
     add_heap(sql, 1000, days=0, minutes=30)
     add_stalled(sql, "later", seconds=700)
@@ -212,7 +217,9 @@ async def test_many_jobs_of_one_time_are_all_found_by_it(
 
 
 @pytest.mark.parametrize("what", ["no index", "an index that may not be used"])
-async def test_jobs_are_found_without_an_index_too(database_url, sql, backend, pool, leader, what):
+async def test_jobs_are_found_without_an_index_too(
+    database_url: str, sql: Sql, backend: Backend, pool: Pool, leader: Leader, what: str
+) -> None:
     index = "video_generations_createdAt_idx"
     if what == "no index":
         sql(f"DROP INDEX {index} ON video_generations")
@@ -226,7 +233,9 @@ async def test_jobs_are_found_without_an_index_too(database_url, sql, backend, p
     assert backend.asked == ["j1"]
 
 
-async def test_restarted_server_does_not_ask_again_at_once(database_url, sql, backend, pool, leader):
+async def test_restarted_server_does_not_ask_again_at_once(
+    database_url: str, sql: Sql, backend: Backend, pool: Pool, leader: Leader
+) -> None:
     backend.jobs["j1"] = answer("j1", "pending")
     add_stalled(sql, "j1", seconds=700)
     async with writing(database_url) as harness:
@@ -237,12 +246,12 @@ async def test_restarted_server_does_not_ask_again_at_once(database_url, sql, ba
 
 
 async def test_job_that_moved_since_it_was_noted_is_left_alone_until_it_has_stalled_again(
-    database_url,
-    sql,
-    backend,
-    pool,
-    leader,
-):
+    database_url: str,
+    sql: Sql,
+    backend: Backend,
+    pool: Pool,
+    leader: Leader,
+) -> None:
     add_stalled(sql, "j1", seconds=700)
     async with writing(database_url) as harness:
         async with reconciler(database_url, backend, harness, pool, leader) as made:
@@ -259,12 +268,12 @@ async def test_job_that_moved_since_it_was_noted_is_left_alone_until_it_has_stal
 
 
 async def test_job_that_another_program_ended_or_deleted_is_forgotten_unasked(
-    database_url,
-    sql,
-    backend,
-    pool,
-    leader,
-):
+    database_url: str,
+    sql: Sql,
+    backend: Backend,
+    pool: Pool,
+    leader: Leader,
+) -> None:
     add_stalled(sql, "ended", "deleted", "spelled", seconds=700)
     async with writing(database_url) as harness:
         async with reconciler(database_url, backend, harness, pool, leader) as made:
@@ -277,7 +286,9 @@ async def test_job_that_another_program_ended_or_deleted_is_forgotten_unasked(
     assert sql("SELECT job_id FROM rushes_asked") == ((b"SPELLED",),)
 
 
-async def test_clock_that_was_ahead_keeps_nobody_waiting(database_url, sql, backend, pool, leader):
+async def test_clock_that_was_ahead_keeps_nobody_waiting(
+    database_url: str, sql: Sql, backend: Backend, pool: Pool, leader: Leader
+) -> None:
     ahead = times.now() + 9 * 3600 * 1_000_000
     sql("INSERT INTO rushes_places VALUES ('asked.time', %s)", f'["{times.sql6(ahead)}", "z"]')
     add_stalled(sql, "known", "new", seconds=700)
@@ -291,12 +302,12 @@ async def test_clock_that_was_ahead_keeps_nobody_waiting(database_url, sql, back
 
 
 async def test_another_program_s_clock_that_is_ahead_delays_its_jobs_by_no_more_than_that(
-    database_url,
-    sql,
-    backend,
-    pool,
-    leader,
-):
+    database_url: str,
+    sql: Sql,
+    backend: Backend,
+    pool: Pool,
+    leader: Leader,
+) -> None:
     add_stalled(sql, "j1", seconds=700)
     sql("UPDATE video_generations SET updatedAt = UTC_TIMESTAMP(3) + INTERVAL 2 HOUR")
     async with writing(database_url) as harness:
@@ -307,7 +318,9 @@ async def test_another_program_s_clock_that_is_ahead_delays_its_jobs_by_no_more_
     assert backend.asked == []
 
 
-async def test_ids_that_only_bytes_tell_apart_are_each_asked_for(database_url, sql, backend, pool, leader):
+async def test_ids_that_only_bytes_tell_apart_are_each_asked_for(
+    database_url: str, sql: Sql, backend: Backend, pool: Pool, leader: Leader
+) -> None:
 
     names = ["é", "日本", "a'b\\", "x" * 191]
     add_stalled(sql, *names, seconds=700)
@@ -319,7 +332,9 @@ async def test_ids_that_only_bytes_tell_apart_are_each_asked_for(database_url, s
     assert sorted(backend.asked) == sorted(names)
 
 
-async def test_look_for_parked_webhooks_costs_the_same_whatever_lies_there(database_url, sql, counting, pool, leader):
+async def test_look_for_parked_webhooks_costs_the_same_whatever_lies_there(
+    database_url: str, sql: Sql, counting: Counting, pool: Pool, leader: Leader
+) -> None:
     async with writing(database_url) as harness:
         parked = Parked(pool, harness.writer, leader, poll=1.0, per_round=100_000)
         assert kinds(await harness.submit(webhook("nobody", "generating"))) == ["parked"]
@@ -330,8 +345,8 @@ async def test_look_for_parked_webhooks_costs_the_same_whatever_lies_there(datab
 
 
 async def test_parked_webhooks_of_many_jobs_that_appear_at_once_are_looked_for_a_page_at_a_time(
-    database_url, sql, largest, pool, leader
-):
+    database_url: str, sql: Sql, largest: Callable[[], int], pool: Pool, leader: Leader
+) -> None:
     async with writing(database_url) as harness:
         parked = Parked(pool, harness.writer, leader, poll=0.05, per_round=100_000)
         names = [f"j{n:04}" for n in range(700)]
@@ -343,7 +358,9 @@ async def test_parked_webhooks_of_many_jobs_that_appear_at_once_are_looked_for_a
     assert largest() <= AT_ONCE
 
 
-async def test_retention_costs_the_same_whatever_is_young(sql, counting, largest, pool, leader):
+async def test_retention_costs_the_same_whatever_is_young(
+    sql: Sql, counting: Counting, largest: Callable[[], int], pool: Pool, leader: Leader
+) -> None:
     retention = Retention(pool, leader, days=30)
     costs = [await counting.cost(retention._purge_and_tell)]
     for start in (1, MANY + 1):
@@ -368,7 +385,9 @@ async def test_retention_costs_the_same_whatever_is_young(sql, counting, largest
     assert largest() <= AT_ONCE
 
 
-async def test_start_of_the_follower_costs_what_its_ring_holds(sql, counting, largest, pool):
+async def test_start_of_the_follower_costs_what_its_ring_holds(
+    sql: Sql, counting: Counting, largest: Callable[[], int], pool: Pool
+) -> None:
     settings = Settings(_env_file=None)
     hub = _hub(settings, _storage(settings))
     follower = Follower(Log(pool), hub, poll=1.0, poll_with_bus=1.0, ring_size=1000, ring_max_bytes=64 << 20)
@@ -379,7 +398,9 @@ async def test_start_of_the_follower_costs_what_its_ring_holds(sql, counting, la
     assert largest() <= AT_ONCE
 
 
-async def test_estimate_at_the_start_costs_the_same_whatever_lies_there(sql, counting, pool):
+async def test_estimate_at_the_start_costs_the_same_whatever_lies_there(
+    sql: Sql, counting: Counting, pool: Pool
+) -> None:
     samples = Samples(pool, estimates := Estimates())
     add_heap(sql, 3000, status="COMPLETED")
     add_events(sql, 3000, 1)
@@ -393,7 +414,9 @@ async def test_estimate_at_the_start_costs_the_same_whatever_lies_there(sql, cou
     assert await counting.cost(samples.begin) < before + FEW
 
 
-async def test_look_whether_the_database_is_well_costs_the_same_whatever_lies_there(database_url, sql, counting, pool):
+async def test_look_whether_the_database_is_well_costs_the_same_whatever_lies_there(
+    database_url: str, sql: Sql, counting: Counting, pool: Pool
+) -> None:
     async def look() -> None:
         await health.examine(database_url, 10.0)
         await Log(pool).head()
@@ -406,7 +429,9 @@ async def test_look_whether_the_database_is_well_costs_the_same_whatever_lies_th
     assert await counting.cost(look) < before + FEW
 
 
-async def test_webhook_from_the_spool_costs_the_same_whatever_lies_there(database_url, sql, counting):
+async def test_webhook_from_the_spool_costs_the_same_whatever_lies_there(
+    database_url: str, sql: Sql, counting: Counting
+) -> None:
     async with writing(database_url) as harness:
         numbers = iter(range(1000))
 
@@ -424,7 +449,9 @@ async def test_webhook_from_the_spool_costs_the_same_whatever_lies_there(databas
         assert await counting.cost(drain) < before + FEW
 
 
-async def test_look_after_what_is_set_aside_costs_the_same_whatever_lies_there(database_url, sql, counting):
+async def test_look_after_what_is_set_aside_costs_the_same_whatever_lies_there(
+    database_url: str, sql: Sql, counting: Counting
+) -> None:
     connection = await connect(database_url, 10.0)
     sql("INSERT INTO rushes_set_aside VALUES (%s, %s, NULL, UTC_TIMESTAMP(6))", "a" * 32, "b" * 32)
 

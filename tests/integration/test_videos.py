@@ -2,19 +2,22 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pymysql
 import pytest
 from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpServer
 
 from app.db.url import parameters
-from tests.client import order, running
+from tests.client import Client, order, running
+from tests.databases import Sql
 from tests.sign_in import SECRET, bearer
 from tests.streams import events, number_of
 from tests.webhooks import completion, video, webhook
 
 
-async def test_registered_job_is_there_in_full(server, sql):
+async def test_registered_job_is_there_in_full(server: Client, sql: Sql) -> None:
     code, body = await order(server, job_id="j1", user_id="u9", organization_id="o1", aspect_ratio="9:16",
                              number_of_videos=2, duration_seconds=5, person_generation="DONT_ALLOW",
                              input_image_base64="aGk=")  # fmt: skip
@@ -25,14 +28,14 @@ async def test_registered_job_is_there_in_full(server, sql):
     ) == (("u9", "o1", "the sea", "9:16", 2, 5, "DONT_ALLOW", "aGk=", "PENDING"),)
 
 
-async def test_job_without_an_id_gets_one(server):
+async def test_job_without_an_id_gets_one(server: Client) -> None:
     code, body = await order(server)
     assert code == 201
     assert body["id"].startswith("c")
     assert len(body["id"]) == 25
 
 
-async def test_registering_again_is_200_and_somebody_elses_id_is_409(server, sql):
+async def test_registering_again_is_200_and_somebody_elses_id_is_409(server: Client, sql: Sql) -> None:
     await order(server, job_id="j1")
     assert (await order(server, job_id="j1"))[0] == 200
     code, body = await order(server, job_id="j1", user_id="u2")
@@ -56,7 +59,7 @@ async def test_registering_again_is_200_and_somebody_elses_id_is_409(server, sql
         {"duration_seconds": "8"},
     ],
 )
-async def test_wrong_order_is_told_field_by_field(server, sql, fields):
+async def test_wrong_order_is_told_field_by_field(server: Client, sql: Sql, fields: dict[str, Any]) -> None:
     code, body = await order(server, **fields)
     assert (code, body["code"]) == (400, "invalid_request")
     assert body["details"][0]["field"] == next(iter(fields))
@@ -71,12 +74,12 @@ async def test_wrong_order_is_told_field_by_field(server, sql, fields):
         ({"prompt": "p", "job_id": "user"}, "job_id: user is an address of its own under /api/videos"),
     ],
 )
-async def test_wrong_order_is_told_in_the_words_of_json(server, sent, told):
+async def test_wrong_order_is_told_in_the_words_of_json(server: Client, sent: object, told: str) -> None:
     async with server.session.post(f"{server.url}/api/videos", json=sent) as answer:
         assert (await answer.json())["error"] == f"Invalid request: {told}"
 
 
-async def test_owner_that_the_sites_own_tables_do_not_know_is_told(server, sql):
+async def test_owner_that_the_sites_own_tables_do_not_know_is_told(server: Client, sql: Sql) -> None:
     sql("CREATE TABLE users (id VARCHAR(191) PRIMARY KEY) COLLATE utf8mb4_unicode_ci")
     sql("ALTER TABLE video_generations ADD CONSTRAINT a FOREIGN KEY (authorId) REFERENCES users (id)")
     code, body = await order(server, user_id="nobody")
@@ -87,7 +90,7 @@ async def test_owner_that_the_sites_own_tables_do_not_know_is_told(server, sql):
     assert (await server.send(completion("j1", video("k"))))[0] == 200
 
 
-async def test_generation_is_simulated_through_real_webhooks(database_url, sql):
+async def test_generation_is_simulated_through_real_webhooks(database_url: str, sql: Sql) -> None:
     async with running(database_url, simulated_step=0.1) as server:
         code, body = await order(server, "/api/videos/generate", number_of_videos=2)
         assert (code, body["status"]) == (202, "pending")
@@ -103,7 +106,7 @@ async def test_generation_is_simulated_through_real_webhooks(database_url, sql):
     assert sql("SELECT COUNT(*) FROM rushes_webhooks WHERE outcome = 'applied'") == ((4,),)
 
 
-async def test_prompt_with_fail_in_it_shows_a_failure(database_url):
+async def test_prompt_with_fail_in_it_shows_a_failure(database_url: str) -> None:
     async with running(database_url, simulated_step=0.05) as server:
         _, body = await order(server, "/api/videos/generate", prompt="please fail")
         async with events(server.session, f"{server.url}/events/{body['job_id']}") as source:
@@ -123,9 +126,9 @@ async def test_prompt_with_fail_in_it_shows_a_failure(database_url):
     ],
 )
 async def test_backend_that_refuses_makes_the_job_fail_with_its_own_words(
-    aiohttp_server, database_url, language, said, told
-):
-    async def refuse(request):
+    aiohttp_server: AiohttpServer, database_url: str, language: str, said: object, told: str
+) -> None:
+    async def refuse(request: web.Request) -> web.Response:
         assert {"job_id", "user_id", "prompt"} <= (await request.json()).keys()
         return web.json_response(said, status=429)
 
@@ -142,11 +145,13 @@ async def test_backend_that_refuses_makes_the_job_fail_with_its_own_words(
 
 
 @pytest.mark.parametrize("status", [302, 303, 307, 304])
-async def test_backend_that_sends_us_elsewhere_has_not_accepted(aiohttp_server, database_url, status):
-    async def elsewhere(request):
+async def test_backend_that_sends_us_elsewhere_has_not_accepted(
+    aiohttp_server: AiohttpServer, database_url: str, status: int
+) -> None:
+    async def elsewhere(request: web.Request) -> web.Response:
         return web.Response(status=status, headers={"Location": "/login"})
 
-    async def login(request):
+    async def login(request: web.Request) -> web.Response:
         return web.Response(text="<h1>Sign in</h1>", content_type="text/html")
 
     backend = web.Application()
@@ -165,15 +170,17 @@ async def test_backend_that_sends_us_elsewhere_has_not_accepted(aiohttp_server, 
     ("language", "told"),
     [("fr", "Le service de génération ne répond pas."), ("en", "The generation backend does not answer.")],
 )
-async def test_backend_that_is_away_makes_the_job_fail(database_url, language, told):
+async def test_backend_that_is_away_makes_the_job_fail(database_url: str, language: str, told: str) -> None:
     async with running(database_url, generator_url="http://127.0.0.1:9", app_language=language) as server:
         code, body = await order(server, "/api/videos/generate")
         assert (code, body["code"], body["error"]) == (502, "generation_failed", told)
         assert (await server.read(f"/api/videos/{body['job_id']}"))[1]["error"] == told
 
 
-async def test_backend_that_refuses_without_an_end_is_not_listened_to_for_ever(aiohttp_server, database_url):
-    async def endless(request):
+async def test_backend_that_refuses_without_an_end_is_not_listened_to_for_ever(
+    aiohttp_server: AiohttpServer, database_url: str
+) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse(status=400)
         await answer.prepare(request)
         with suppress(ConnectionError):
@@ -192,7 +199,7 @@ async def test_backend_that_refuses_without_an_end_is_not_listened_to_for_ever(a
         assert (code, "HTTP 400" in body["error"]) == (502, True)
 
 
-async def test_production_without_a_backend_simulates_none(database_url, sql):
+async def test_production_without_a_backend_simulates_none(database_url: str, sql: Sql) -> None:
     settings = {"app_env": "production", "webhook_secret": "hush", "auth_jwt_secret": SECRET}
     async with running(database_url, **settings, app_language="en") as server:
         code, body = await order(server, "/api/videos/generate", bearer())
@@ -200,7 +207,7 @@ async def test_production_without_a_backend_simulates_none(database_url, sql):
     assert sql("SELECT status FROM video_generations") == (("FAILED",),)
 
 
-async def test_idempotency_key_makes_one_job_of_many_requests(database_url, sql):
+async def test_idempotency_key_makes_one_job_of_many_requests(database_url: str, sql: Sql) -> None:
     async with running(database_url, simulated_step=60) as server:
         headers = {"Idempotency-Key": "k1"}
         answers = await asyncio.gather(*(order(server, "/api/videos/generate", headers) for _ in range(8)))
@@ -210,8 +217,10 @@ async def test_idempotency_key_makes_one_job_of_many_requests(database_url, sql)
     assert sql("SELECT COUNT(*) FROM video_generations") == ((2,),)
 
 
-async def test_request_repeated_is_told_why_its_job_failed_until_that_has_its_video(aiohttp_server, database_url):
-    async def refuse(request):
+async def test_request_repeated_is_told_why_its_job_failed_until_that_has_its_video(
+    aiohttp_server: AiohttpServer, database_url: str
+) -> None:
+    async def refuse(request: web.Request) -> web.Response:
         return web.json_response({"error": "quota exceeded"}, status=429)
 
     backend = web.Application()
@@ -221,7 +230,7 @@ async def test_request_repeated_is_told_why_its_job_failed_until_that_has_its_vi
         running(database_url, generator_url=str(started.make_url("/"))) as server,
     ):
 
-        async def asked() -> tuple[int, dict]:
+        async def asked() -> tuple[int, dict[str, Any]]:
             return await order(server, "/api/videos/generate", {"Idempotency-Key": "k1"})
 
         first = await asked()
@@ -234,7 +243,7 @@ async def test_request_repeated_is_told_why_its_job_failed_until_that_has_its_vi
         assert (code, body["job_id"], body["status"]) == (202, job_id, "completed")
 
 
-async def test_gallery_has_the_form_that_the_page_needs(server):
+async def test_gallery_has_the_form_that_the_page_needs(server: Client) -> None:
     await server.register("done")
     await server.register("running")
     await server.send(completion("done", video("k/1")))
@@ -257,7 +266,7 @@ async def test_gallery_has_the_form_that_the_page_needs(server):
     assert (active["id"], active["state"], active["progress"]) == ("running", "PROCESSING", 50)
 
 
-async def test_gallery_shows_only_the_callers_videos(server):
+async def test_gallery_shows_only_the_callers_videos(server: Client) -> None:
     await server.register("theirs", user_id="u2")
     await server.register("cased", user_id="DEV")
     await server.send(completion("theirs", video("k")))
@@ -265,7 +274,7 @@ async def test_gallery_shows_only_the_callers_videos(server):
     assert (body["generations"], body["active"]) == ([], [])
 
 
-async def test_gallery_is_paged_newest_first_without_a_gap_or_a_repetition(server, sql):
+async def test_gallery_is_paged_newest_first_without_a_gap_or_a_repetition(server: Client, sql: Sql) -> None:
     for n in range(7):
         await server.register(f"j{n}")
         await server.send(completion(f"j{n}", video(f"k{n}")))
@@ -284,12 +293,12 @@ async def test_gallery_is_paged_newest_first_without_a_gap_or_a_repetition(serve
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=W10=", "limit=" + "9" * 5000, "limit=1.5"]
 )
-async def test_wrong_page_is_told(server, query):
+async def test_wrong_page_is_told(server: Client, query: str) -> None:
     code, body = await server.read(f"/api/videos/user?{query}")
     assert (code, body["code"]) == (400, "invalid_request")
 
 
-async def test_gallerys_last_event_id_is_where_its_stream_goes_on(server):
+async def test_gallerys_last_event_id_is_where_its_stream_goes_on(server: Client) -> None:
     await server.register("j1")
     _, gallery = await server.read("/api/videos/user")
     await server.send(webhook("j1", "generating"))
@@ -297,7 +306,7 @@ async def test_gallerys_last_event_id_is_where_its_stream_goes_on(server):
         assert (await source.next()).data["progress"] == 50
 
 
-async def test_name_that_points_here_from_elsewhere_is_not_dev(server):
+async def test_name_that_points_here_from_elsewhere_is_not_dev(server: Client) -> None:
     async with server.session.get(f"{server.url}/api/videos/user", headers={"Host": "evil.example"}) as answer:
         assert (answer.status, (await answer.json())["code"]) == (401, "unauthorized")
 
@@ -313,12 +322,12 @@ async def test_name_that_points_here_from_elsewhere_is_not_dev(server):
         "/static/" + "x" * 300,
     ],
 )
-async def test_what_is_not_there_is_a_json_404(server, path):
+async def test_what_is_not_there_is_a_json_404(server: Client, path: str) -> None:
     code, body = await server.read(path)
     assert (code, body["code"]) == (404, "not_found")
 
 
-async def test_page_has_a_strict_policy_and_the_language_that_is_set(database_url):
+async def test_page_has_a_strict_policy_and_the_language_that_is_set(database_url: str) -> None:
     async with running(database_url, app_language="en") as server:
         async with server.session.get(server.url) as page:
             assert "script-src 'self'" in page.headers["Content-Security-Policy"]
@@ -326,12 +335,12 @@ async def test_page_has_a_strict_policy_and_the_language_that_is_set(database_ur
             assert '<html lang="en"' in await page.text()
 
 
-async def test_readiness_names_the_database(server):
+async def test_readiness_names_the_database(server: Client) -> None:
     assert await server.read("/readyz") == (200, {"status": "ready", "database": "ok"})
     assert (await server.read("/healthz"))[0] == 200
 
 
-async def test_log_that_cannot_be_taken_is_not_told_as_a_conflict(server, sql, database_url):
+async def test_log_that_cannot_be_taken_is_not_told_as_a_conflict(server: Client, sql: Sql, database_url: str) -> None:
     arguments = parameters(database_url)
     with pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"]) as session:
         session.cursor().execute("UPDATE rushes_counter SET value = value")
@@ -340,7 +349,7 @@ async def test_log_that_cannot_be_taken_is_not_told_as_a_conflict(server, sql, d
     assert (await order(server, job_id="j1"))[0] == 201
 
 
-async def test_sessions_that_the_server_ended_are_replaced_unnoticed(server, sql):
+async def test_sessions_that_the_server_ended_are_replaced_unnoticed(server: Client, sql: Sql) -> None:
     await asyncio.gather(*(server.read("/api/videos/user") for _ in range(6)))
     for (number,) in sql(
         "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID()"
@@ -350,13 +359,15 @@ async def test_sessions_that_the_server_ended_are_replaced_unnoticed(server, sql
     assert (await order(server))[0] == 201
 
 
-async def test_pages_are_framed_by_nobody_under_any_address(server):
+async def test_pages_are_framed_by_nobody_under_any_address(server: Client) -> None:
     for path in ("/", "/docs", "/static/index.html", "/static/docs.html"):
         async with server.session.get(server.url + path) as answer:
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
 
 
-async def test_user_who_sends_the_webhook_secret_too_registers_for_himself_and_may_name_the_job(database_url):
+async def test_user_who_sends_the_webhook_secret_too_registers_for_himself_and_may_name_the_job(
+    database_url: str,
+) -> None:
     async with running(database_url, webhook_secret="hush", auth_jwt_secret=SECRET) as server:
         secret = {"X-Webhook-Secret": "hush"}
         code, job = await order(server, headers=bearer(sub="u1", org_id="o1") | secret, job_id="named")
@@ -366,7 +377,7 @@ async def test_user_who_sends_the_webhook_secret_too_registers_for_himself_and_m
         assert (await server.read("/api/videos/named", headers=bearer(sub="u2", org_id="o1")))[0] == 200
 
 
-async def test_optional_fields_that_are_null_count_as_missing(server):
+async def test_optional_fields_that_are_null_count_as_missing(server: Client) -> None:
     nulls = dict.fromkeys(["aspect_ratio", "number_of_videos", "duration_seconds", "person_generation", "job_id"])
     code, job = await order(server, **nulls)
     assert (code, job["aspect_ratio"]) == (201, "16:9")

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -10,11 +12,12 @@ import pytest
 
 from app.times import moment, now, rfc3339
 from app.upkeep.leader import Leader
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.webhooks import completion, video, webhook
 
 
-async def test_intermediate_status_is_stored_and_answered(server, sql):
+async def test_intermediate_status_is_stored_and_answered(server: Client, sql: Sql) -> None:
     await server.register("j1")
     code, body = await server.send(webhook("j1", "generating"))
     assert code == 200
@@ -28,7 +31,7 @@ async def test_intermediate_status_is_stored_and_answered(server, sql):
     )
 
 
-async def test_completion_stores_the_job_and_its_files(server, sql):
+async def test_completion_stores_the_job_and_its_files(server: Client, sql: Sql) -> None:
     await server.register("j1")
     code, body = await server.send(completion("j1", video("k/1", duration_seconds=8.5)))
     assert (code, body["num_videos"]) == (200, 1)
@@ -48,7 +51,7 @@ async def test_completion_stores_the_job_and_its_files(server, sql):
     )
 
 
-async def test_failure_is_recorded_with_its_reason(server, sql):
+async def test_failure_is_recorded_with_its_reason(server: Client, sql: Sql) -> None:
     await server.register("j1")
     code, body = await server.send(webhook("j1", "failed", data={"metadata": {"prompt_used": "la mer"}}))
     assert (code, body["message"], body["status"]) == (200, "Video generation failure recorded", "failed")
@@ -57,7 +60,7 @@ async def test_failure_is_recorded_with_its_reason(server, sql):
     assert done is not None
 
 
-async def test_unsuccessful_completion_is_a_failure_also_beside_has_data_false(server, sql):
+async def test_unsuccessful_completion_is_a_failure_also_beside_has_data_false(server: Client, sql: Sql) -> None:
     await server.register("j1")
     sent = webhook("j1", "completed", data={"success": False, "videos": []}) | {"has_data": False, "error": "quota"}
     code, body = await server.send(sent)
@@ -67,7 +70,7 @@ async def test_unsuccessful_completion_is_a_failure_also_beside_has_data_false(s
     )
 
 
-async def test_same_webhook_again_is_a_duplicate_and_changes_nothing(server, sql):
+async def test_same_webhook_again_is_a_duplicate_and_changes_nothing(server: Client, sql: Sql) -> None:
     await server.register("j1")
     sent = completion("j1", video("k/1"))
     await server.send(sent)
@@ -78,7 +81,7 @@ async def test_same_webhook_again_is_a_duplicate_and_changes_nothing(server, sql
     assert sql("SELECT outcome FROM rushes_webhooks ORDER BY id") == (("applied",), ("duplicate",))
 
 
-async def test_late_webhook_is_stale_and_does_not_move_a_video_back(server, sql):
+async def test_late_webhook_is_stale_and_does_not_move_a_video_back(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await server.send(completion("j1", video("k/1")))
     code, body = await server.send(webhook("j1", "generating", at=rfc3339(now())))
@@ -86,7 +89,7 @@ async def test_late_webhook_is_stale_and_does_not_move_a_video_back(server, sql)
     assert sql("SELECT status FROM video_generations") == (("COMPLETED",),)
 
 
-async def test_webhook_for_an_unknown_job_is_kept_and_tried_again_in_its_own_row(database_url, sql):
+async def test_webhook_for_an_unknown_job_is_kept_and_tried_again_in_its_own_row(database_url: str, sql: Sql) -> None:
     leader = Leader(database_url)
     assert await leader.leads()  # so that nobody else looks for its job meanwhile
     async with running(database_url) as server:
@@ -101,7 +104,7 @@ async def test_webhook_for_an_unknown_job_is_kept_and_tried_again_in_its_own_row
     assert sql("SELECT id, outcome, attempts FROM rushes_webhooks") == ((webhook_id, "applied", 2),)
 
 
-async def test_invalid_payload_names_its_fields_and_is_kept(server, sql):
+async def test_invalid_payload_names_its_fields_and_is_kept(server: Client, sql: Sql) -> None:
     code, body = await server.send({"job_id": "j1", "status": "exploded", "content_type": "video"})
     assert (code, body["code"]) == (400, "invalid_payload")
     assert body["error"].startswith("Invalid payload: status")
@@ -111,7 +114,7 @@ async def test_invalid_payload_names_its_fields_and_is_kept(server, sql):
     )
 
 
-async def test_invalid_webhook_is_found_by_the_job_that_it_names(server, sql):
+async def test_invalid_webhook_is_found_by_the_job_that_it_names(server: Client, sql: Sql) -> None:
     code, body = await server.send(webhook("inv", "Exploded"))
     assert (code, body["job_id"]) == (400, "inv")
     await server.send(b"[]")
@@ -129,13 +132,13 @@ async def test_invalid_webhook_is_found_by_the_job_that_it_names(server, sql):
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe\x00", b"[]"])
-async def test_body_that_is_no_webhook_is_kept_byte_for_byte(server, sql, body):
+async def test_body_that_is_no_webhook_is_kept_byte_for_byte(server: Client, sql: Sql, body: bytes) -> None:
     code, answer = await server.send(body)
     assert (code, answer["code"]) == (400, "invalid_payload")
     assert sql("SELECT payload FROM rushes_webhooks") == ((body,),)
 
 
-async def test_key_of_another_job_is_a_conflict_that_changes_nothing(server, sql):
+async def test_key_of_another_job_is_a_conflict_that_changes_nothing(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await server.register("j2")
     await server.send(completion("j1", video("k/1")))
@@ -146,7 +149,7 @@ async def test_key_of_another_job_is_a_conflict_that_changes_nothing(server, sql
     assert sql("SELECT outcome FROM rushes_webhooks WHERE job_id = 'j2'") == (("dead",),)
 
 
-async def test_key_that_differs_only_by_the_tables_collation_is_a_conflict(server, sql):
+async def test_key_that_differs_only_by_the_tables_collation_is_a_conflict(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await server.register("j2")
     await server.send(completion("j1", video("clé")))
@@ -158,7 +161,7 @@ async def test_key_that_differs_only_by_the_tables_collation_is_a_conflict(serve
 
 
 @pytest.mark.parametrize("other", ["CABC", "cabc ", "cábc"])
-async def test_job_id_is_compared_exactly_whatever_the_tables_collation(server, sql, other):
+async def test_job_id_is_compared_exactly_whatever_the_tables_collation(server: Client, sql: Sql, other: str) -> None:
     await server.register("cabc")
     code, body = await server.send(webhook(other, "generating"))
     assert (code, body["code"]) == (404, "unknown_job")
@@ -166,7 +169,7 @@ async def test_job_id_is_compared_exactly_whatever_the_tables_collation(server, 
     assert sql("SELECT progress FROM video_generations") == ((0,),)
 
 
-async def test_value_that_the_table_cannot_hold_is_a_dead_letter(server, sql):
+async def test_value_that_the_table_cannot_hold_is_a_dead_letter(server: Client, sql: Sql) -> None:
     await server.register("j1")
     code, body = await server.send(completion("j1", video("k/1", file_size=3_000_000_000)))
     assert (code, body["code"]) == (422, "apply_failed")
@@ -175,7 +178,7 @@ async def test_value_that_the_table_cannot_hold_is_a_dead_letter(server, sql):
     assert sql("SELECT outcome, error_code FROM rushes_webhooks") == (("dead", "apply_failed"),)
 
 
-async def test_job_of_another_program_without_a_key_of_ours_is_not_moved_back(server, sql):
+async def test_job_of_another_program_without_a_key_of_ours_is_not_moved_back(server: Client, sql: Sql) -> None:
     sql(
         "INSERT INTO video_generations (id, prompt, authorId, status, progress, updatedAt, completedAt)"
         " VALUES ('old', 'p', 'u1', 'COMPLETED', 100, NOW(3), NOW(3))"
@@ -189,7 +192,7 @@ async def test_job_of_another_program_without_a_key_of_ours_is_not_moved_back(se
     assert sql("SELECT status FROM video_generations") == (("COMPLETED",),)
 
 
-async def test_older_completion_adds_its_missing_files_without_a_second_row_for_a_key(server, sql):
+async def test_older_completion_adds_its_missing_files_without_a_second_row_for_a_key(server: Client, sql: Sql) -> None:
     await server.register("j1")
     newer = completion("j1", video("k/1", file_url="https://new"), at="2025-10-23T15:00:00Z")
     older = completion("j1", video("k/1", file_url="https://old"), video("k/2"), at="2025-10-23T14:00:00Z")
@@ -201,7 +204,7 @@ async def test_older_completion_adds_its_missing_files_without_a_second_row_for_
     )  # fmt: skip
 
 
-async def test_newer_completion_gives_a_file_its_fresh_url(server, sql):
+async def test_newer_completion_gives_a_file_its_fresh_url(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await server.send(completion("j1", video("k/1", file_url="https://old"), at="2025-10-23T14:00:00Z"))
     await server.send(completion("j1", video("k/1", file_url="https://new"), at="2025-10-23T15:00:00Z"))
@@ -211,15 +214,15 @@ async def test_newer_completion_gives_a_file_its_fresh_url(server, sql):
 @pytest.mark.parametrize(
     ("content_type", "code", "word"), [("text/plain", 415, "not_json"), ("application/vnd.x+json", 404, "unknown_job")]
 )
-async def test_only_json_media_types_are_read(server, content_type, code, word):
+async def test_only_json_media_types_are_read(server: Client, content_type: str, code: int, word: str) -> None:
     status, body = await server.send(b'{"job_id": "x", "status": "pending", "content_type": "video"}',
                                      {"Content-Type": content_type})  # fmt: skip
     assert (status, body["code"]) == (code, word)
 
 
 @pytest.mark.parametrize("declared", [True, False])
-async def test_body_over_the_limit_is_refused(server, sql, declared):
-    async def pieces():
+async def test_body_over_the_limit_is_refused(server: Client, sql: Sql, declared: bool) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
         for _ in range(17):
             yield b" " * 65536
 
@@ -230,7 +233,9 @@ async def test_body_over_the_limit_is_refused(server, sql, declared):
     assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
 
 
-async def test_body_over_the_limit_is_refused_also_where_it_comes_whole_and_undeclared(database_url, sql):
+async def test_body_over_the_limit_is_refused_also_where_it_comes_whole_and_undeclared(
+    database_url: str, sql: Sql
+) -> None:
     async with running(database_url, max_body_bytes=100) as server:
         head = "POST /api/webhooks/video-completion HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
@@ -241,14 +246,14 @@ async def test_body_over_the_limit_is_refused_also_where_it_comes_whole_and_unde
     assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
 
 
-async def test_secrets_are_not_kept_with_the_headers(server, sql):
+async def test_secrets_are_not_kept_with_the_headers(server: Client, sql: Sql) -> None:
     await server.send(webhook("x", "pending"), {"X-Webhook-Secret": "hush", "Authorization": "hush", "X-Kept": "yes"})
     ((headers,),) = sql("SELECT headers FROM rushes_webhooks")
     assert "hush" not in headers
     assert '"x-kept":"yes"' in headers
 
 
-async def test_many_webhooks_at_once_are_each_applied_once(server, sql):
+async def test_many_webhooks_at_once_are_each_applied_once(server: Client, sql: Sql) -> None:
     await asyncio.gather(*(server.register(f"j{n}") for n in range(20)))
     sent = [webhook(f"j{n}", status) for n in range(20) for status in ("processing", "generating", "downloading")]
     answers = await asyncio.gather(*(server.send(body) for body in sent * 2))
@@ -259,12 +264,12 @@ async def test_many_webhooks_at_once_are_each_applied_once(server, sql):
     assert sum(outcomes.values()) == 2 * len(sent)
 
 
-async def test_health_tells_that_the_webhook_is_there(server):
+async def test_health_tells_that_the_webhook_is_there(server: Client) -> None:
     code, body = await server.read("/api/webhooks/video-completion")
     assert (code, body["status"], body["webhook"]) == (200, "healthy", "video-completion")
 
 
-async def test_body_with_thousands_of_faults_is_refused_shortly_and_harms_no_other(server, sql):
+async def test_body_with_thousands_of_faults_is_refused_shortly_and_harms_no_other(server: Client, sql: Sql) -> None:
     await server.register("j1")
     bad = completion("j1", *([{}] * 3000))
     (code, body), (other, _) = await asyncio.gather(server.send(bad), server.send(webhook("j1", "generating")))
@@ -273,7 +278,7 @@ async def test_body_with_thousands_of_faults_is_refused_shortly_and_harms_no_oth
     assert sql("SELECT COUNT(*) FROM rushes_webhooks WHERE outcome = 'dead'") == ((1,),)
 
 
-async def test_job_registered_again_after_it_was_deleted_starts_afresh(server, sql):
+async def test_job_registered_again_after_it_was_deleted_starts_afresh(server: Client, sql: Sql) -> None:
     await server.register("j1")
     await server.send(completion("j1", video("k"), at="2025-10-23T15:00:00Z"))
     sql("DELETE FROM video_generations")
@@ -282,7 +287,9 @@ async def test_job_registered_again_after_it_was_deleted_starts_afresh(server, s
     assert (code, body["progress"]) == (200, 50)
 
 
-async def test_job_that_another_program_deleted_and_inserted_again_starts_afresh_and_is_shown_so(server, sql):
+async def test_job_that_another_program_deleted_and_inserted_again_starts_afresh_and_is_shown_so(
+    server: Client, sql: Sql
+) -> None:
     await server.register("j1")
     await server.send(completion("j1", video("k"), at="2025-10-23T15:00:00Z"))
     sql("DELETE FROM video_generations")
@@ -296,21 +303,21 @@ async def test_job_that_another_program_deleted_and_inserted_again_starts_afresh
 
 
 @pytest.mark.parametrize("job_id", ["a{b}", "a b", "é", "a.b", "50%"])
-async def test_job_id_may_be_any_text(server, job_id):
+async def test_job_id_may_be_any_text(server: Client, job_id: str) -> None:
     await server.register(job_id)
     code, job = await server.read("/api/videos/" + quote(job_id, safe=""))
     assert (code, job["id"]) == (200, job_id)
 
 
-async def test_failure_with_a_very_long_text_still_fails_the_job(server, sql):
+async def test_failure_with_a_very_long_text_still_fails_the_job(server: Client, sql: Sql) -> None:
     await server.register("j1")
     code, _ = await server.send(webhook("j1", "failed") | {"error": "x" * 100_000})
     assert code == 200
     assert sql("SELECT status FROM video_generations") == (("FAILED",),)
 
 
-async def test_body_that_does_not_arrive_is_given_up(database_url):
-    async def never():
+async def test_body_that_does_not_arrive_is_given_up(database_url: str) -> None:
+    async def never() -> AsyncIterator[bytes]:
         yield b"{"
         await asyncio.Event().wait()
 
@@ -320,7 +327,7 @@ async def test_body_that_does_not_arrive_is_given_up(database_url):
             assert (answer.status, (await answer.json())["code"]) == (408, "too_slow")
 
 
-def nested(levels: int) -> dict:
+def nested(levels: int) -> dict[str, Any]:
     return {"a": nested(levels - 1)} if levels > 1 else {}
 
 
@@ -334,7 +341,9 @@ def nested(levels: int) -> dict:
         ({"model_name": "m" * 192, "model_version": "v" * 192}, 1, True),
     ],
 )
-async def test_no_completion_is_lost_by_what_its_metadata_holds(server, sql, metadata, files, kept):
+async def test_no_completion_is_lost_by_what_its_metadata_holds(
+    server: Client, sql: Sql, metadata: dict[str, Any], files: int, kept: bool
+) -> None:
     await server.register("j1")
     sent = completion("j1", *[video(f"k/{number}") for number in range(files)])
     sent["data"]["metadata"] = metadata
@@ -345,7 +354,7 @@ async def test_no_completion_is_lost_by_what_its_metadata_holds(server, sql, met
     assert (stored and orjson.loads(stored)) == (metadata if kept else None)
 
 
-async def test_two_different_webhooks_of_one_second_both_count(server, sql):
+async def test_two_different_webhooks_of_one_second_both_count(server: Client, sql: Sql) -> None:
     await server.register("none-first")
     await server.register("two-files")
     for job_id, first, second in (
@@ -359,7 +368,7 @@ async def test_two_different_webhooks_of_one_second_both_count(server, sql):
     assert sql("SELECT s3Key FROM video_files ORDER BY s3Key") == (("n/a",), ("t/a",), ("t/b",))
 
 
-async def test_same_update_in_another_spelling_is_a_duplicate(server):
+async def test_same_update_in_another_spelling_is_a_duplicate(server: Client) -> None:
     await server.register("j1")
     sent = completion("j1", video("k/1"))
     await server.send(sent)
@@ -367,7 +376,7 @@ async def test_same_update_in_another_spelling_is_a_duplicate(server):
     assert (await server.send(spaced))[1]["status"] == "duplicate"
 
 
-async def test_path_of_a_file_that_also_has_a_key_is_stored_and_shown(server, sql):
+async def test_path_of_a_file_that_also_has_a_key_is_stored_and_shown(server: Client, sql: Sql) -> None:
     await server.register("j1")
     sent = completion("j1", video("srv/1.mp4", s3_key="bucket/1.mp4"))
     assert (await server.send(sent))[1]["num_videos"] == 1
@@ -376,7 +385,7 @@ async def test_path_of_a_file_that_also_has_a_key_is_stored_and_shown(server, sq
     assert shown["file_path"] == "srv/1.mp4"
 
 
-async def test_paid_video_is_taken_whatever_its_description_says(server, sql):
+async def test_paid_video_is_taken_whatever_its_description_says(server: Client, sql: Sql) -> None:
     await server.register("j1")
     sent = completion("j1", video("k/1", created_at="soon"))
     sent["data"]["metadata"] |= {"model_version": 3, "processing_time": float("nan"), "prompt_used": "mer \ud83d"}
@@ -387,7 +396,7 @@ async def test_paid_video_is_taken_whatever_its_description_says(server, sql):
     assert sql("SELECT JSON_UNQUOTE(JSON_EXTRACT(metadata, '$.prompt_used')) FROM video_files") == (("mer \ufffd",),)
 
 
-async def test_dead_letter_names_its_job_though_the_body_is_no_json(server, sql):
+async def test_dead_letter_names_its_job_though_the_body_is_no_json(server: Client, sql: Sql) -> None:
     for at, raw in enumerate(
         (b'{"job_id": "cut", "status": "completed", "data": {"vi', b"{'job_id': 'cut', 'x': True}")
     ):
@@ -396,7 +405,7 @@ async def test_dead_letter_names_its_job_though_the_body_is_no_json(server, sql)
     assert sql("SELECT job_id, outcome FROM rushes_webhooks") == (("cut", "dead"), ("cut", "dead"))
 
 
-async def test_paid_video_of_the_end_of_time_is_taken_and_a_webhook_of_then_is_invalid(server):
+async def test_paid_video_of_the_end_of_time_is_taken_and_a_webhook_of_then_is_invalid(server: Client) -> None:
     await server.register("j1")
     last = "9999-12-31T23:59:60Z"
     code, body = await server.send(webhook("j1", "generating", at=last))

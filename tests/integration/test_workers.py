@@ -4,17 +4,20 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import ClientSession
 
+from tests.databases import Sql
 from tests.gate import Gate
-from tests.hopping import Hopper, send, verify
+from tests.hopping import Choose, Hopper, send, verify
 from tests.processes import databases_of, environment, free_port, run, serving, start, workers_of
-from tests.redis import redis_server
+from tests.redis import RedisServer, redis_server
 from tests.streams import events
 from tests.waiting import until
 
@@ -34,7 +37,7 @@ def connections_of(pid: int, port: int) -> int:
     return held
 
 
-def ended(pid: int):
+def ended(pid: int) -> Callable[[], bool]:
     """Whether the process is gone; one that nobody has waited for counts as gone."""
 
     def look() -> bool:
@@ -54,12 +57,12 @@ async def connecting(url: str) -> AsyncIterator:
         yield lambda: (session, url)
 
 
-async def _post(session, url, document) -> int:
+async def _post(session: ClientSession, url: str, document: dict[str, Any]) -> int:
     async with session.post(url, json=document) as answer:
         return answer.status
 
 
-async def register(choose) -> None:
+async def register(choose: Choose) -> None:
     session, url = choose()
     for job_id in JOBS:
         # A worker that finds the database slow at its start serves before it has opened, and says so with 503.
@@ -69,7 +72,7 @@ async def register(choose) -> None:
         assert status == 201
 
 
-async def play(choose, disturb=None, hoppers: int = 6) -> None:
+async def play(choose: Choose, disturb: Callable[[int], Awaitable[object]] | None = None, hoppers: int = 6) -> None:
     """Updates of all jobs while clients hop; `disturb(round)` happens in between."""
     await register(choose)
     last = len(JOBS) * (ROUNDS + 1)
@@ -86,7 +89,9 @@ async def play(choose, disturb=None, hoppers: int = 6) -> None:
 
 
 @pytest.mark.parametrize("redis", ["without", "with", "killed"])
-async def test_clients_that_hop_between_workers_see_each_event_once_in_order(tmp_path, database_url, sql, redis):
+async def test_clients_that_hop_between_workers_see_each_event_once_in_order(
+    tmp_path: Path, database_url: str, sql: Sql, redis: str
+) -> None:
     async with redis_server(tmp_path) as server:
         settings = {"DATABASE_URL": database_url, "WORKERS": 2} | (
             {"REDIS_URL": server.url} if redis != "without" else {}
@@ -104,7 +109,7 @@ async def test_clients_that_hop_between_workers_see_each_event_once_in_order(tmp
     assert sql("SELECT COUNT(DISTINCT SUBSTR(id, 15, 12)) FROM rushes_webhooks") == ((2,),)
 
 
-async def test_killed_worker_is_replaced_and_clients_lose_nothing(tmp_path, database_url):
+async def test_killed_worker_is_replaced_and_clients_lose_nothing(tmp_path: Path, database_url: str) -> None:
     async with serving(tmp_path, DATABASE_URL=database_url, WORKERS=2) as (process, url, _), connecting(url) as choose:
         killed = []
 
@@ -120,7 +125,7 @@ async def test_killed_worker_is_replaced_and_clients_lose_nothing(tmp_path, data
         assert not set(killed) & set(workers_of(process))
 
 
-async def test_connections_are_shared_among_workers(tmp_path, database_url):
+async def test_connections_are_shared_among_workers(tmp_path: Path, database_url: str) -> None:
     async with serving(tmp_path, DATABASE_URL=database_url, WORKERS=2) as (process, url, _):
         port = int(url.rsplit(":", 1)[1])
         async with aiohttp.ClientSession() as session:
@@ -132,7 +137,9 @@ async def test_connections_are_shared_among_workers(tmp_path, database_url):
         assert min(held) >= 4
 
 
-async def test_commit_in_one_worker_reaches_the_clients_of_all_through_redis_alone(tmp_path, database_url):
+async def test_commit_in_one_worker_reaches_the_clients_of_all_through_redis_alone(
+    tmp_path: Path, database_url: str
+) -> None:
     async with redis_server(tmp_path) as redis:
         settings = {"REDIS_URL": redis.url, "LOG_POLL": 3600, "LOG_POLL_WITH_REDIS": 3600}
         async with serving(tmp_path, DATABASE_URL=database_url, WORKERS=2, **settings) as (_, url, _):
@@ -147,7 +154,7 @@ async def test_commit_in_one_worker_reaches_the_clients_of_all_through_redis_alo
                 assert {(await source.next()).id for source in open_} == {len(JOBS) + 1}
 
 
-async def subscribed(redis, count: int) -> None:
+async def subscribed(redis: RedisServer, count: int) -> None:
     """Until so many processes listen."""
     async with redis.client() as client, asyncio.timeout(15):
         while True:
@@ -158,7 +165,7 @@ async def subscribed(redis, count: int) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-async def test_signal_drains_every_worker(tmp_path, how):
+async def test_signal_drains_every_worker(tmp_path: Path, how: signal.Signals) -> None:
     async with serving(tmp_path, WORKERS=2) as (process, url, _):
         workers = workers_of(process)
         # Ctrl-C on a terminal goes to all processes of a session: it is for the supervisor alone.
@@ -175,7 +182,7 @@ async def test_signal_drains_every_worker(tmp_path, how):
     assert databases_of(tmp_path) == []
 
 
-async def test_killed_supervisor_leaves_nothing_behind(tmp_path):
+async def test_killed_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
     async with serving(tmp_path, WORKERS=2) as (process, _, _):
         left = [*workers_of(process), *databases_of(tmp_path)]
         assert len(left) == 3
@@ -188,7 +195,9 @@ async def test_killed_supervisor_leaves_nothing_behind(tmp_path):
         pass
 
 
-async def test_server_that_drains_refuses_connections_instead_of_letting_them_wait(tmp_path, database_url):
+async def test_server_that_drains_refuses_connections_instead_of_letting_them_wait(
+    tmp_path: Path, database_url: str
+) -> None:
     async with serving(tmp_path, DATABASE_URL=database_url, WORKERS=2) as (process, url, _):
         port = int(url.rsplit(":", 1)[1])
         _, slow = await asyncio.open_connection("127.0.0.1", port)
@@ -214,7 +223,7 @@ async def is_listening(port: int) -> bool:
     return True
 
 
-async def test_worker_that_hangs_does_not_hold_up_the_end_for_long(tmp_path, database_url):
+async def test_worker_that_hangs_does_not_hold_up_the_end_for_long(tmp_path: Path, database_url: str) -> None:
     async with serving(tmp_path, DATABASE_URL=database_url, WORKERS=2) as (process, _, _):
         os.kill(workers_of(process)[0], signal.SIGSTOP)
         process.terminate()
@@ -223,7 +232,9 @@ async def test_worker_that_hangs_does_not_hold_up_the_end_for_long(tmp_path, dat
         assert b"workers_killed" in await process.stderr.read()
 
 
-async def test_workers_that_end_as_soon_as_they_start_end_the_server_with_a_reason(tmp_path, database_url):
+async def test_workers_that_end_as_soon_as_they_start_end_the_server_with_a_reason(
+    tmp_path: Path, database_url: str
+) -> None:
     process = await start(tmp_path, "serve", DATABASE_URL=database_url, WORKERS=2, PORT=free_port())
     async with asyncio.timeout(60):
         while process.returncode is None:
@@ -239,7 +250,7 @@ async def test_workers_that_end_as_soon_as_they_start_end_the_server_with_a_reas
     process._transport.close()
 
 
-async def test_one_worker_that_keeps_dying_does_not_end_the_others(tmp_path, database_url):
+async def test_one_worker_that_keeps_dying_does_not_end_the_others(tmp_path: Path, database_url: str) -> None:
     async with serving(tmp_path, DATABASE_URL=database_url, WORKERS=2) as (process, url, _):
         stays, *_ = workers_of(process)
         for _ in range(6):
@@ -253,7 +264,9 @@ async def test_one_worker_that_keeps_dying_does_not_end_the_others(tmp_path, dat
         assert process.returncode is None
 
 
-async def test_what_a_dead_worker_had_queued_on_disk_is_applied_by_another(tmp_path, database_url, sql):
+async def test_what_a_dead_worker_had_queued_on_disk_is_applied_by_another(
+    tmp_path: Path, database_url: str, sql: Sql
+) -> None:
     gate = Gate(database_url)
     await gate.open()
     async with serving(tmp_path, DATABASE_URL=gate.url, WORKERS=2) as (process, url, _), connecting(url) as choose:
@@ -270,10 +283,10 @@ async def test_what_a_dead_worker_had_queued_on_disk_is_applied_by_another(tmp_p
 
 
 async def test_start_tells_of_a_worker_that_cannot_use_the_database_yet_also_when_the_last_one_can(
-    tmp_path, database_url
-):
+    tmp_path: Path, database_url: str
+) -> None:
     class FirstRefused(Gate):
-        def _accept(self, reader, writer):
+        def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if self._writers:
                 super()._accept(reader, writer)
             else:
@@ -289,7 +302,9 @@ async def test_start_tells_of_a_worker_that_cannot_use_the_database_yet_also_whe
     assert "watch the bar" not in printed
 
 
-async def test_workers_serve_the_code_of_their_supervisor_wherever_it_was_started(tmp_path, database_url):
+async def test_workers_serve_the_code_of_their_supervisor_wherever_it_was_started(
+    tmp_path: Path, database_url: str
+) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("raise SystemExit('another program')")
     settings = environment(DATABASE_URL=database_url, WORKERS=2, PORT=free_port())
@@ -304,7 +319,7 @@ async def test_workers_serve_the_code_of_their_supervisor_wherever_it_was_starte
     process._transport.close()
 
 
-async def test_second_server_on_the_port_of_workers_is_told_that_it_is_taken(tmp_path, database_url):
+async def test_second_server_on_the_port_of_workers_is_told_that_it_is_taken(tmp_path: Path, database_url: str) -> None:
     async with serving(tmp_path, DATABASE_URL=database_url, WORKERS=2) as (_, url, _):
         port = url.rsplit(":", 1)[1]
         for workers in (1, 2):
@@ -313,6 +328,6 @@ async def test_second_server_on_the_port_of_workers_is_told_that_it_is_taken(tmp
             assert err.startswith(f"rushes: port {port} is taken; ")
 
 
-async def test_number_of_workers_that_makes_no_sense_is_told(tmp_path):
+async def test_number_of_workers_that_makes_no_sense_is_told(tmp_path: Path) -> None:
     assert "WORKERS is not usable" in (await run(tmp_path, "serve", WORKERS=0))[2]
     assert (await run(tmp_path, "serve", "--workers", "0"))[0] == 2

@@ -5,33 +5,37 @@ import contextlib
 import gc
 import os
 import socket
+from collections.abc import AsyncIterator
+from typing import Any, Self
 from urllib.parse import quote
 
 import orjson
 import pymysql
 import pytest
 
+from app.db.connection import Connection
 from app.db.errors import BusyError, DatabaseAwayError
 from app.db.resultsets import ResultSets
 from app.db.url import parameters
 from app.domain import job as rules
-from tests.databases import status
+from app.domain.job import Change, Job, StatusUpdate
+from tests.databases import Rows, Sql, status
 from tests.waiting import until
 from tests.webhooks import completion, video, webhook
-from tests.writing import add_jobs, delivery, holding, kinds, writing
+from tests.writing import Harness, add_jobs, delivery, holding, kinds, writing
 
 
 @pytest.fixture
-async def harness(database_url):
+async def harness(database_url: str) -> AsyncIterator[Harness]:
     async with writing(database_url) as made:
         yield made
 
 
-def log_ids(sql):
+def log_ids(sql: Sql) -> list[int]:
     return [row[0] for row in sql("SELECT id FROM rushes_events ORDER BY id")]
 
 
-async def test_what_arrives_together_is_committed_together(harness, sql):
+async def test_what_arrives_together_is_committed_together(harness: Harness, sql: Sql) -> None:
     add_jobs(sql, *(f"j{n}" for n in range(100)))
     outcomes = await harness.submit(*(webhook(f"j{n}", "generating") for n in range(100)))
     assert set(kinds(outcomes)) == {"applied"}
@@ -39,7 +43,7 @@ async def test_what_arrives_together_is_committed_together(harness, sql):
     assert [event.id for event in harness.events] == log_ids(sql) == list(range(1, 101))
 
 
-async def test_updates_of_one_job_in_one_batch_each_have_their_event(harness, sql):
+async def test_updates_of_one_job_in_one_batch_each_have_their_event(harness: Harness, sql: Sql) -> None:
     add_jobs(sql, "j1")
     outcomes = await harness.submit(*(webhook("j1", s) for s in ("processing", "generating", "downloading")))
     assert [o.progress for o in outcomes] == [25, 50, 75]
@@ -47,7 +51,7 @@ async def test_updates_of_one_job_in_one_batch_each_have_their_event(harness, sq
     assert sql("SELECT progress FROM video_generations") == ((75,),)
 
 
-async def test_duplicates_within_a_batch_and_across_batches_are_applied_once(harness, sql):
+async def test_duplicates_within_a_batch_and_across_batches_are_applied_once(harness: Harness, sql: Sql) -> None:
     add_jobs(sql, "j1")
     sent = webhook("j1", "generating")
     assert sorted(kinds(await harness.submit(sent, sent, sent))) == ["applied", "duplicate", "duplicate"]
@@ -55,7 +59,7 @@ async def test_duplicates_within_a_batch_and_across_batches_are_applied_once(har
     assert log_ids(sql) == [1]
 
 
-async def test_what_is_over_leaves_no_garbage_to_collect(harness, sql):
+async def test_what_is_over_leaves_no_garbage_to_collect(harness: Harness, sql: Sql) -> None:
     """A collection of a busy server's garbage holds its loop for tens of milliseconds."""
     add_jobs(sql, "j1", "j2")
     await harness.submit(webhook("j1", "processing"))
@@ -73,7 +77,7 @@ async def test_what_is_over_leaves_no_garbage_to_collect(harness, sql):
         gc.enable()
 
 
-async def test_one_poisonous_update_in_a_batch_of_100_fails_alone(harness, sql):
+async def test_one_poisonous_update_in_a_batch_of_100_fails_alone(harness: Harness, sql: Sql) -> None:
     add_jobs(sql, *(f"j{n}" for n in range(100)))
     bodies = [webhook(f"j{n}", "generating") for n in range(100)]
     bodies[42] = completion("j42", video("k", file_size=3_000_000_000))
@@ -84,7 +88,7 @@ async def test_one_poisonous_update_in_a_batch_of_100_fails_alone(harness, sql):
     assert log_ids(sql) == list(range(1, 100))
 
 
-def stand_still_until_answered(session) -> None:
+def stand_still_until_answered(session: Connection) -> None:
     """The whole answer is there, and the loop has not read it."""
     with socket.socket(fileno=os.dup(session._raw._writer.get_extra_info("socket").fileno())) as peeking:
         peeking.setblocking(True)
@@ -97,14 +101,14 @@ def stand_still_until_answered(session) -> None:
 
 @pytest.mark.parametrize("breaks", [False, True])
 async def test_webhook_that_comes_has_the_batch_before_it_sent_and_meets_none_of_its_errors(
-    harness, sql, monkeypatch, breaks
-):
+    harness: Harness, sql: Sql, monkeypatch: pytest.MonkeyPatch, breaks: bool
+) -> None:
     add_jobs(sql, "j0", "j1", "j2")
     await harness.submit(webhook("j0", "generating"))
     session = harness.writer._connection
     decided_in, apply = {}, rules.apply
 
-    def watched(job, update, *rest):
+    def watched(job: Job, update: StatusUpdate, *rest: Any) -> Change | None:
         decided_in.setdefault(update.job_id, asyncio.current_task())
         if breaks and update.job_id == "j1":
             raise TypeError("not foreseen")
@@ -121,7 +125,7 @@ async def test_webhook_that_comes_has_the_batch_before_it_sent_and_meets_none_of
 
 
 @pytest.mark.parametrize("word", ["rushes_webhooks_dedup", "rushes_jobs", "rushes_webhooks_dedup'"])
-async def test_senders_text_in_an_error_is_not_taken_for_a_race(harness, sql, word):
+async def test_senders_text_in_an_error_is_not_taken_for_a_race(harness: Harness, sql: Sql, word: str) -> None:
     add_jobs(sql, "j1", "j2")
     outcomes = await harness.submit(
         completion("j1", video(f"{word}/a"), video(f"{word}/A")), webhook("j2", "generating")
@@ -129,11 +133,13 @@ async def test_senders_text_in_an_error_is_not_taken_for_a_race(harness, sql, wo
     assert [(o.kind, o.code) for o in outcomes] == [("dead", "key_conflict"), ("applied", None)]
 
 
-async def test_update_that_breaks_our_own_code_fails_alone_too(harness, sql, monkeypatch):
+async def test_update_that_breaks_our_own_code_fails_alone_too(
+    harness: Harness, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_jobs(sql, "j1", "j2", "j3")
     apply = rules.apply
 
-    def broken(job, update, *rest):
+    def broken(job: Job, update: StatusUpdate, *rest: Any) -> Change | None:
         if update.job_id == "j2":
             raise TypeError("not foreseen")
         return apply(job, update, *rest)
@@ -144,7 +150,7 @@ async def test_update_that_breaks_our_own_code_fails_alone_too(harness, sql, mon
     assert log_ids(sql) == [1, 2]
 
 
-async def test_key_that_somebody_locks_is_not_forgotten(harness, sql, database_url):
+async def test_key_that_somebody_locks_is_not_forgotten(harness: Harness, sql: Sql, database_url: str) -> None:
     add_jobs(sql, "j1")
     await harness.submit(webhook("j1", "downloading", at="2025-10-23T14:00:00Z"))
     arguments = parameters(database_url)
@@ -155,7 +161,7 @@ async def test_key_that_somebody_locks_is_not_forgotten(harness, sql, database_u
     assert kinds(outcomes) == ["stale"]
 
 
-async def test_job_inserted_again_under_the_id_of_a_deleted_one_begins_anew(harness, sql):
+async def test_job_inserted_again_under_the_id_of_a_deleted_one_begins_anew(harness: Harness, sql: Sql) -> None:
     add_jobs(sql, "j1", "j2")
     await harness.submit(completion("j1", video("k1")), webhook("j2", "downloading"))
     sql("DELETE FROM video_generations WHERE id = 'j1'")
@@ -168,7 +174,9 @@ async def test_job_inserted_again_under_the_id_of_a_deleted_one_begins_anew(harn
     )
 
 
-async def test_job_inserted_again_unnoticed_has_neither_key_nor_file_keys_of_the_deleted_one(harness, sql):
+async def test_job_inserted_again_unnoticed_has_neither_key_nor_file_keys_of_the_deleted_one(
+    harness: Harness, sql: Sql
+) -> None:
     add_jobs(sql, "j1", "j2")
     await harness.submit(
         completion("j1", video("k1"), at="2025-10-23T16:00:00Z"),
@@ -187,7 +195,9 @@ async def test_job_inserted_again_unnoticed_has_neither_key_nor_file_keys_of_the
     assert created_at_of_keys(sql) == created_at_of_jobs(sql)
 
 
-async def test_job_inserted_again_unnoticed_is_completed_with_a_file_that_the_deleted_one_had(harness, sql):
+async def test_job_inserted_again_unnoticed_is_completed_with_a_file_that_the_deleted_one_had(
+    harness: Harness, sql: Sql
+) -> None:
     add_jobs(sql, "j1")
     await harness.submit(completion("j1", video("k1"), at="2025-10-23T16:00:00Z"))
     sql("DELETE FROM video_generations")
@@ -200,7 +210,7 @@ async def test_job_inserted_again_unnoticed_is_completed_with_a_file_that_the_de
     assert sql("SELECT fileSize FROM video_files") == ((8,),)
 
 
-async def test_finished_job_inserted_again_unnoticed_is_not_moved_back(harness, sql):
+async def test_finished_job_inserted_again_unnoticed_is_not_moved_back(harness: Harness, sql: Sql) -> None:
     add_jobs(sql, "j1")
     await harness.submit(webhook("j1", "pending", at="2025-10-23T10:00:00Z"))
     sql("DELETE FROM video_generations")
@@ -216,7 +226,7 @@ async def test_finished_job_inserted_again_unnoticed_is_not_moved_back(harness, 
     assert kinds(await harness.submit(late, nothing)) == ["stale", "stale"]
 
 
-async def test_key_of_which_nobody_knows_whose_row_it_was_stays_its_jobs(harness, sql):
+async def test_key_of_which_nobody_knows_whose_row_it_was_stays_its_jobs(harness: Harness, sql: Sql) -> None:
     """As keys from before this was remembered."""
     add_jobs(sql, "j1")
     await harness.submit(webhook("j1", "generating", at="2025-10-23T15:00:00Z"))
@@ -226,7 +236,7 @@ async def test_key_of_which_nobody_knows_whose_row_it_was_stays_its_jobs(harness
     assert created_at_of_keys(sql) == created_at_of_jobs(sql)
 
 
-async def test_clock_set_back_does_not_make_an_old_key_the_new_jobs(harness, sql):
+async def test_clock_set_back_does_not_make_an_old_key_the_new_jobs(harness: Harness, sql: Sql) -> None:
     add_jobs(sql, "j1")
     await harness.submit(webhook("j1", "downloading", at="2025-10-23T16:00:00Z"))
     sql("DELETE FROM video_generations")
@@ -235,7 +245,7 @@ async def test_clock_set_back_does_not_make_an_old_key_the_new_jobs(harness, sql
     assert kinds(await harness.submit(webhook("j1", "generating", at="2025-10-23T15:00:00Z"))) == ["applied"]
 
 
-async def test_job_that_a_webhook_made_keeps_its_key_until_it_is_inserted_again(database_url, sql):
+async def test_job_that_a_webhook_made_keeps_its_key_until_it_is_inserted_again(database_url: str, sql: Sql) -> None:
     async with writing(database_url, create_unknown=True) as harness:
         assert kinds(await harness.submit(webhook("j1", "generating", data={"user_id": "u1"}))) == ["applied"]
         assert created_at_of_keys(sql) == created_at_of_jobs(sql)
@@ -246,15 +256,15 @@ async def test_job_that_a_webhook_made_keeps_its_key_until_it_is_inserted_again(
         assert kinds(await harness.submit(later)) == ["applied"]
 
 
-def created_at_of_keys(sql):
+def created_at_of_keys(sql: Sql) -> Rows:
     return sql("SELECT job_id, created_at FROM rushes_jobs ORDER BY job_id")
 
 
-def created_at_of_jobs(sql):
+def created_at_of_jobs(sql: Sql) -> Rows:
     return sql("SELECT id, createdAt FROM video_generations ORDER BY id")
 
 
-async def test_writer_that_loses_a_deadlock_tries_again(harness, sql, database_url):
+async def test_writer_that_loses_a_deadlock_tries_again(harness: Harness, sql: Sql, database_url: str) -> None:
     add_jobs(sql, "j1")
     sql("CREATE TABLE ballast (id INT PRIMARY KEY)")
     arguments = parameters(database_url)
@@ -274,13 +284,15 @@ async def test_writer_that_loses_a_deadlock_tries_again(harness, sql, database_u
     assert sql("SELECT prompt, progress FROM video_generations") == (("q", 50),)
 
 
-def deadlocks(sql) -> int:
+def deadlocks(sql: Sql) -> int:
     """MySQL has it in no status variable."""
     return int(sql("SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'")[0][0])
 
 
 @pytest.mark.parametrize("state", ["PROCESSING", "COMPLETED"])
-async def test_completion_without_a_file_does_not_fail_a_job_to_which_another_program_gave_one(harness, sql, state):
+async def test_completion_without_a_file_does_not_fail_a_job_to_which_another_program_gave_one(
+    harness: Harness, sql: Sql, state: str
+) -> None:
     add_jobs(sql, "j1")
     sql("UPDATE video_generations SET status = %s, completedAt = '2025-10-23 14:00:00'", state)
     sql(
@@ -294,7 +306,9 @@ async def test_completion_without_a_file_does_not_fail_a_job_to_which_another_pr
     assert sql("SELECT status FROM video_generations") == ((state,),)
 
 
-async def test_row_that_another_program_holds_stalls_no_other_webhook(harness, sql, database_url):
+async def test_row_that_another_program_holds_stalls_no_other_webhook(
+    harness: Harness, sql: Sql, database_url: str
+) -> None:
     add_jobs(sql, "held", "free")
     with holding(database_url, "held") as session:
         waiting = asyncio.create_task(harness.writer.submit(delivery(webhook("held", "generating"))))
@@ -304,7 +318,7 @@ async def test_row_that_another_program_holds_stalls_no_other_webhook(harness, s
         assert (await waiting).kind == "applied"
 
 
-async def test_row_that_stays_held_is_given_up_within_the_budget(sql, database_url):
+async def test_row_that_stays_held_is_given_up_within_the_budget(sql: Sql, database_url: str) -> None:
     add_jobs(sql, "held")
     async with writing(database_url, budget=0.3) as harness:
         with holding(database_url, "held"), pytest.raises(BusyError):
@@ -312,12 +326,12 @@ async def test_row_that_stays_held_is_given_up_within_the_budget(sql, database_u
     assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
 
 
-async def test_two_writers_keep_the_log_dense_and_in_commit_order(sql, database_url):
+async def test_two_writers_keep_the_log_dense_and_in_commit_order(sql: Sql, database_url: str) -> None:
     jobs = [f"j{n}" for n in range(12)]
     add_jobs(sql, *jobs)
     async with writing(database_url) as one, writing(database_url) as two:
 
-        async def send(harness, seed):
+        async def send(harness: Harness, seed: int) -> None:
             for step in range(40):
                 body = webhook(jobs[(seed + step) % len(jobs)], "generating")
                 assert kinds(await harness.submit(body))[0] in ("applied", "stale")
@@ -329,7 +343,7 @@ async def test_two_writers_keep_the_log_dense_and_in_commit_order(sql, database_
         assert [e.id for e in harness.events] == sorted(e.id for e in harness.events)
 
 
-async def test_id_that_is_visible_has_all_smaller_ids_visible_too(sql, database_url):
+async def test_id_that_is_visible_has_all_smaller_ids_visible_too(sql: Sql, database_url: str) -> None:
     add_jobs(sql, *(f"j{n}" for n in range(8)))
     async with writing(database_url) as one, writing(database_url) as two:
         sending = asyncio.gather(
@@ -342,7 +356,7 @@ async def test_id_that_is_visible_has_all_smaller_ids_visible_too(sql, database_
         await sending
 
 
-async def test_same_webhook_through_two_writers_at_once_is_applied_once(sql, database_url):
+async def test_same_webhook_through_two_writers_at_once_is_applied_once(sql: Sql, database_url: str) -> None:
     add_jobs(sql, *(f"j{n}" for n in range(40)))
     async with writing(database_url) as one, writing(database_url) as two:
         for n in range(40):
@@ -364,22 +378,22 @@ class CuttingProxy:
         self.cut: str | None = None
         self.cuts = 0
 
-    async def __aenter__(self):
-        self._tasks: set[asyncio.Task] = set()
+    async def __aenter__(self) -> Self:
+        self._tasks: set[asyncio.Task[None]] = set()
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(self, *_):
+    async def __aexit__(self, *_: object) -> None:
         self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _accept(self, reader, writer):
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
 
-    async def _serve(self, reader, writer):
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_unix_connection(self._socket_path)
         answers = asyncio.create_task(self._copy(up_reader, writer))
         try:
@@ -391,7 +405,13 @@ class CuttingProxy:
                 with contextlib.suppress(ConnectionError):
                     await one.wait_closed()
 
-    async def _forward(self, reader, up_reader, up_writer, answers):
+    async def _forward(
+        self,
+        reader: asyncio.StreamReader,
+        up_reader: asyncio.StreamReader,
+        up_writer: asyncio.StreamWriter,
+        answers: asyncio.Task[None],
+    ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(1 << 20):
                 if self.cut and b"COMMIT" in data:
@@ -405,14 +425,14 @@ class CuttingProxy:
                     return
                 up_writer.write(data)
 
-    async def _copy(self, reader, writer):
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(1 << 20):
                 writer.write(data)
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
-async def test_commit_whose_answer_is_lost_is_settled_by_looking(sql, database_url, cut):
+async def test_commit_whose_answer_is_lost_is_settled_by_looking(sql: Sql, database_url: str, cut: str) -> None:
     add_jobs(sql, "j1", "j2")
     arguments = parameters(database_url)
     async with CuttingProxy(arguments["unix_socket"]) as proxy:
@@ -427,13 +447,13 @@ async def test_commit_whose_answer_is_lost_is_settled_by_looking(sql, database_u
     assert sql("SELECT outcome, attempts FROM rushes_webhooks") == (("applied", 1),) * 3
 
 
-async def test_database_out_of_reach_is_told_within_the_budget():
+async def test_database_out_of_reach_is_told_within_the_budget() -> None:
     async with writing("mysql://root@127.0.0.1:1/none", budget=0.3) as harness:
         with pytest.raises(DatabaseAwayError):
             await harness.submit(webhook("j1", "generating"))
 
 
-async def test_too_many_waiting_webhooks_are_refused(sql, database_url):
+async def test_too_many_waiting_webhooks_are_refused(sql: Sql, database_url: str) -> None:
     add_jobs(sql, "j1")
     async with writing(database_url, pending_max=1) as harness:
         outcomes = await asyncio.gather(
@@ -442,7 +462,7 @@ async def test_too_many_waiting_webhooks_are_refused(sql, database_url):
         assert any(isinstance(o, BusyError) for o in outcomes)
 
 
-async def test_stopping_commits_what_still_waits(sql, database_url):
+async def test_stopping_commits_what_still_waits(sql: Sql, database_url: str) -> None:
     add_jobs(sql, "j1")
     async with writing(database_url) as harness:
         waiting = asyncio.create_task(harness.writer.submit(delivery(webhook("j1", "generating"))))
@@ -450,14 +470,16 @@ async def test_stopping_commits_what_still_waits(sql, database_url):
     assert (await waiting).kind == "applied"
 
 
-async def test_webhooks_with_one_id_are_one_webhook_whatever_they_say(harness, sql):
+async def test_webhooks_with_one_id_are_one_webhook_whatever_they_say(harness: Harness, sql: Sql) -> None:
     add_jobs(sql, "j1")
     first = await harness.submit(webhook("j1", "generating"), webhook_id="msg_1")
     second = await harness.submit(webhook("j1", "downloading"), webhook_id="msg_1")
     assert kinds(first + second) == ["applied", "duplicate"]
 
 
-async def test_webhook_that_names_its_owner_makes_the_missing_job_where_that_is_wanted(sql, database_url):
+async def test_webhook_that_names_its_owner_makes_the_missing_job_where_that_is_wanted(
+    sql: Sql, database_url: str
+) -> None:
     brings = completion("new", video("k"))
     brings["data"]["user_id"] = "u7"
     async with writing(database_url, create_unknown=True) as one, writing(database_url, create_unknown=True) as two:
@@ -473,7 +495,7 @@ async def test_webhook_that_names_its_owner_makes_the_missing_job_where_that_is_
     assert sql("SELECT generationId FROM video_files") == (("new",),)
 
 
-async def test_job_that_a_webhook_makes_has_what_was_ordered(sql, database_url):
+async def test_job_that_a_webhook_makes_has_what_was_ordered(sql: Sql, database_url: str) -> None:
     config = {"aspect_ratio": "9:16", "duration_seconds": 5, "person_generation": "DONT_ALLOW"}
     told = completion("told", video("k"))
     told["data"] |= {"user_id": "u7", "prompt": "not this"}
@@ -489,10 +511,12 @@ async def test_job_that_a_webhook_makes_has_what_was_ordered(sql, database_url):
     )
 
 
-async def test_two_new_jobs_that_are_one_to_the_collation_do_not_hold_up_the_others(sql, database_url):
+async def test_two_new_jobs_that_are_one_to_the_collation_do_not_hold_up_the_others(
+    sql: Sql, database_url: str
+) -> None:
     add_jobs(sql, "there")
 
-    def brings(job_id: str, status: str = "processing") -> dict:
+    def brings(job_id: str, status: str = "processing") -> dict[str, Any]:
         return webhook(job_id, status, data={"user_id": "u7"})
 
     async with writing(database_url, create_unknown=True) as harness, asyncio.timeout(3):

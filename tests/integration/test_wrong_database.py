@@ -4,7 +4,10 @@ import asyncio
 import re
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +17,7 @@ from app.db import migrate
 from app.db.connection import connect
 from app.db.errors import UnreachableError
 from tests.client import running
+from tests.databases import Sql
 from tests.processes import free_port, run, start
 
 COMMANDS = (("migrate",), ("purge",), ("dead", "list"), ("dead", "replay", "--all"), ("dead", "discard", "--all"))
@@ -21,12 +25,12 @@ OTHERS = {"silent": b"", "ssh": b"SSH-2.0-OpenSSH_9.2\r\n", "packet": b"\x05\x00
 
 
 @contextmanager
-def other_server(said: bytes | None):
+def other_server(said: bytes | None) -> Iterator[int]:
     """The port of a server that is no database: it says this and waits, or hangs up when it has nothing to say."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         held = []
 
-        def answer():
+        def answer() -> None:
             while True:
                 try:
                     one, _ = listening.accept()
@@ -69,7 +73,7 @@ async def refusals(url: str) -> list[str]:
         ("mysql://u:hush@h/x?socket=/nope/s", "cannot connect to the database at /nope/s: No such file or directory"),
     ],
 )
-async def test_place_where_no_database_is_is_named_with_the_reason(url, told):
+async def test_place_where_no_database_is_is_named_with_the_reason(url: str, told: str) -> None:
     port = free_port()
     for sentence in await refusals(url.format(free=port)):
         assert re.fullmatch(told.replace("{free}", str(port)), sentence), sentence
@@ -77,7 +81,7 @@ async def test_place_where_no_database_is_is_named_with_the_reason(url, told):
 
 @pytest.mark.parametrize("other", sorted(OTHERS))
 @pytest.mark.parametrize("asked", ["", "?ssl=true"])
-async def test_server_that_is_no_database_is_told_in_time(other, asked):
+async def test_server_that_is_no_database_is_told_in_time(other: str, asked: str) -> None:
     with other_server(OTHERS[other]) as port:
         for sentence in await refusals(f"mysql://u:hush@127.0.0.1:{port}/x{asked}"):
             assert sentence.startswith(f"cannot connect to the database at 127.0.0.1:{port}: ")
@@ -85,7 +89,7 @@ async def test_server_that_is_no_database_is_told_in_time(other, asked):
             assert "hush" not in sentence
 
 
-async def test_every_command_tells_a_database_that_says_nothing_within_seconds(tmp_path):
+async def test_every_command_tells_a_database_that_says_nothing_within_seconds(tmp_path: Path) -> None:
     with other_server(b"") as port:
         for arguments in COMMANDS:
             began = asyncio.get_running_loop().time()
@@ -96,7 +100,9 @@ async def test_every_command_tells_a_database_that_says_nothing_within_seconds(t
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_server_whose_database_does_not_answer_says_so_instead_of_asking_to_watch_the_bar(tmp_path, workers):
+async def test_server_whose_database_does_not_answer_says_so_instead_of_asking_to_watch_the_bar(
+    tmp_path: Path, workers: int
+) -> None:
     with other_server(b"") as port:
         url = f"mysql://u:hush@127.0.0.1:{port}/x"
         process = await start(tmp_path, "serve", PORT=free_port(), DATABASE_URL=url, WORKERS=workers)
@@ -111,7 +117,7 @@ async def test_server_whose_database_does_not_answer_says_so_instead_of_asking_t
     assert "hush" not in said
 
 
-def user_with(sql, mariadb, rights: str, name: str) -> str:
+def user_with(sql: Sql, mariadb: dict[str, Any], rights: str, name: str) -> str:
     """The address of the test's database for a user of its own."""
     (database,) = sql("SELECT DATABASE()")[0]
     sql(f"CREATE USER IF NOT EXISTS '{name}'@'localhost'")
@@ -124,7 +130,9 @@ ALL = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "INDEX
 
 
 @pytest.mark.parametrize("lacks", ALL)
-async def test_right_that_migrate_lacks_is_named_and_nobody_is_told_to_run_it(tmp_path, empty_url, sql, mariadb, lacks):
+async def test_right_that_migrate_lacks_is_named_and_nobody_is_told_to_run_it(
+    tmp_path: Path, empty_url: str, sql: Sql, mariadb: dict[str, Any], lacks: str
+) -> None:
     url = user_with(sql, mariadb, ", ".join(right for right in ALL if right != lacks), "nearly")
     code, _, err = await run(tmp_path, "migrate", DATABASE_URL=url)
     if lacks in ("DROP", "INDEX", "REFERENCES") and code == 0:
@@ -138,7 +146,9 @@ async def test_right_that_migrate_lacks_is_named_and_nobody_is_told_to_run_it(tm
 
 
 @pytest.mark.parametrize("table", ["rushes_events", "rushes_ticket_key", "video_files", "rushes_counter"])
-async def test_table_that_is_gone_is_named_with_what_brings_it_back(tmp_path, database_url, sql, table):
+async def test_table_that_is_gone_is_named_with_what_brings_it_back(
+    tmp_path: Path, database_url: str, sql: Sql, table: str
+) -> None:
     async with running(database_url) as server:
         sql("SET FOREIGN_KEY_CHECKS = 0")
         sql(f"DROP TABLE {table}")
