@@ -18,7 +18,7 @@ CHOSEN = os.environ.get("RUSHES_BROWSERS", "chromium").split()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def server(database_url) -> AsyncIterator[Client]:
+async def server(database_url: str) -> AsyncIterator[Client]:
     async with running(database_url, simulated_step=0.3) as started:
         yield started
 
@@ -30,7 +30,7 @@ async def chromium() -> AsyncIterator[Chromium]:
 
 
 @pytest.fixture(scope="session", params=CHOSEN)
-def engine(request, tmp_path_factory) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     if request.param == "chromium":
         yield request.getfixturevalue("chromium")
         return
@@ -41,13 +41,13 @@ def engine(request, tmp_path_factory) -> Iterator[Engine]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def browser(engine) -> AsyncIterator[Browser]:
+async def browser(engine: Engine) -> AsyncIterator[Browser]:
     async with engine.browser() as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(chromium) -> AsyncIterator[Page]:
+async def page(chromium: Chromium) -> AsyncIterator[Page]:
     """Chromium's, for what only Playwright can look at."""
     async with chromium.context() as context:
         yield await context.new_page()

@@ -1,23 +1,26 @@
 """The page as tests of it use it: opened, its cards, and the webhooks that move them."""
 
 import itertools
+from typing import Any
 
 from playwright.async_api import Locator, Page, expect
+
+from tests.client import Client
 
 _seconds = itertools.count(1)
 
 
-async def open_page(page: Page, server) -> None:
+async def open_page(page: Page, server: Client) -> None:
     await page.goto(server.url)
     await expect(page.locator("rushes-connection")).to_have_attribute("state", "live")
 
 
-async def register(page: Page, server, job_id: str, prompt: str = "A lighthouse in the mist") -> None:
+async def register(page: Page, server: Client, job_id: str, prompt: str = "A lighthouse in the mist") -> None:
     answer = await page.request.post(f"{server.url}/api/videos", data={"job_id": job_id, "prompt": prompt})
     assert answer.status == 201, await answer.text()
 
 
-async def post_webhook(page: Page, server, job_id: str, status: str, **fields) -> None:
+async def post_webhook(page: Page, server: Client, job_id: str, status: str, **fields: Any) -> None:
     """Each webhook is a second later than the one before, so that it wins."""
     second = next(_seconds)
     body = {
@@ -32,7 +35,7 @@ async def post_webhook(page: Page, server, job_id: str, status: str, **fields) -
     assert answer.status == 200, await answer.text()
 
 
-def completion(job_id: str) -> dict:
+def completion(job_id: str) -> dict[str, Any]:
     video = {
         "filename": f"{job_id}.mp4",
         "file_path": f"videos/{job_id}.mp4",

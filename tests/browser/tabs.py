@@ -1,10 +1,12 @@
 """Tabs that follow jobs with static/js/live.js, as any front end would."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from tests.browser.engines import Browser, Tab
+from tests.client import Client
 from tests.webhooks import webhook
 
 # Follows a job, or all, and keeps what it is told.
@@ -26,12 +28,12 @@ async def open_tab(browser: Browser, url: str) -> Tab:
     return tab
 
 
-async def follow(tab: Tab, job_id: str | None = None, **options) -> Tab:
+async def follow(tab: Tab, job_id: str | None = None, **options: Any) -> Tab:
     await tab.evaluate(FOLLOW, [job_id, options])
     return tab
 
 
-async def following(browser: Browser, url: str, job_id: str | None = None, **options) -> Tab:
+async def following(browser: Browser, url: str, job_id: str | None = None, **options: Any) -> Tab:
     """A tab that is live."""
     tab = await follow(await open_tab(browser, url), job_id, **options)
     await until(tab, "states.at(-1)?.state === 'live'")
@@ -54,7 +56,7 @@ async def ids(tab: Tab, last: int) -> list[int]:
     return await tab.evaluate("seen.map(event => parseInt(event.id))")
 
 
-async def moved(server, job_id: str, times: int = 1) -> None:
+async def moved(server: Client, job_id: str, times: int = 1) -> None:
     for _ in range(times):
         code, body = await server.send(webhook(job_id, "generating"))
         assert code == 200, body

@@ -1,13 +1,18 @@
 """What somebody does to videos on the page: cancel, try again, dismiss, delete and undo; and what a failure says."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from app.appkeys import FOLLOWER
 from app.routes.pages import STATIC
+from tests.browser.engines import Browser, Chromium
 from tests.browser.pages import bar, completion, generate, job, open_page, post_webhook, register
 from tests.browser.tabs import following, until
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.s3 import s3_server
 from tests.webhooks import webhook
 
@@ -22,7 +27,9 @@ def button(card: Locator, name: str) -> Locator:
     return card.get_by_role("button", name=name, exact=True)
 
 
-async def completed(page: Page, server, job_id: str, prompt: str = "A lighthouse in the mist", **data) -> Locator:
+async def completed(
+    page: Page, server: Client, job_id: str, prompt: str = "A lighthouse in the mist", **data: Any
+) -> Locator:
     await register(page, server, job_id, prompt)
     await post_webhook(page, server, job_id, "completed", has_data=True, data=completion(job_id) | data)
     card = job(page, job_id)
@@ -30,7 +37,9 @@ async def completed(page: Page, server, job_id: str, prompt: str = "A lighthouse
     return card
 
 
-async def failed(page: Page, server, job_id: str, error: str, prompt: str = "A lighthouse in the mist") -> Locator:
+async def failed(
+    page: Page, server: Client, job_id: str, error: str, prompt: str = "A lighthouse in the mist"
+) -> Locator:
     await register(page, server, job_id, prompt)
     await post_webhook(page, server, job_id, "failed", error=error)
     card = job(page, job_id)
@@ -38,18 +47,18 @@ async def failed(page: Page, server, job_id: str, error: str, prompt: str = "A l
     return card
 
 
-async def other_tab(page: Page, server) -> Page:
+async def other_tab(page: Page, server: Client) -> Page:
     other = await page.context.new_page()
     await open_page(other, server)
     return other
 
 
-async def state_of(page: Page, server, job_id: str) -> str | int:
+async def state_of(page: Page, server: Client, job_id: str) -> str | int:
     answer = await page.request.get(f"{server.url}/api/videos/{job_id}")
     return (await answer.json())["state"] if answer.ok else answer.status
 
 
-async def test_second_press_cancels_a_generation_and_the_first_one_alone_does_not(page, server):
+async def test_second_press_cancels_a_generation_and_the_first_one_alone_does_not(page: Page, server: Client) -> None:
     await register(page, server, "job-1")
     await open_page(page, server)
     card = job(page, "job-1")
@@ -64,7 +73,7 @@ async def test_second_press_cancels_a_generation_and_the_first_one_alone_does_no
     await expect(page.locator(".toast")).to_have_count(0)  # who cancelled knows
 
 
-async def test_first_press_of_cancel_is_forgotten_after_five_seconds(page, server):
+async def test_first_press_of_cancel_is_forgotten_after_five_seconds(page: Page, server: Client) -> None:
     await page.clock.install()
     await register(page, server, "job-1")
     await open_page(page, server)
@@ -76,12 +85,12 @@ async def test_first_press_of_cancel_is_forgotten_after_five_seconds(page, serve
     assert await state_of(page, server, "job-1") == "PENDING"
 
 
-async def test_cancel_of_what_has_ended_meanwhile_is_refused_in_the_pages_words(page, server):
+async def test_cancel_of_what_has_ended_meanwhile_is_refused_in_the_pages_words(page: Page, server: Client) -> None:
     await register(page, server, "job-1")
     await open_page(page, server)
     await button(job(page, "job-1"), "Annuler").click()
 
-    async def too_late(route):
+    async def too_late(route: Route) -> None:
         await post_webhook(page, server, "job-1", "completed", has_data=True, data=completion("job-1"))
         await route.continue_()
 
@@ -91,7 +100,7 @@ async def test_cancel_of_what_has_ended_meanwhile_is_refused_in_the_pages_words(
     await expect(job(page, "job-1")).to_have_attribute("state", "COMPLETED")
 
 
-async def test_failure_says_what_to_do_and_its_reason_and_can_be_tried_again(page, server):
+async def test_failure_says_what_to_do_and_its_reason_and_can_be_tried_again(page: Page, server: Client) -> None:
     await open_page(page, server)
     card = await failed(page, server, "job-1", BUSY)
     await expect(card.locator(".advice")).to_contain_text("très demandé")
@@ -104,12 +113,12 @@ async def test_failure_says_what_to_do_and_its_reason_and_can_be_tried_again(pag
     await expect(again).to_have_attribute("state", "COMPLETED", timeout=30_000)
 
 
-async def test_pressing_again_after_no_answer_makes_one_new_video(page, server):
+async def test_pressing_again_after_no_answer_makes_one_new_video(page: Page, server: Client) -> None:
     await open_page(page, server)
     card = await failed(page, server, "job-1", BUSY)
     keys = []
 
-    async def lose_the_answer(route):
+    async def lose_the_answer(route: Route) -> None:
         keys.append(route.request.headers["idempotency-key"])
         await route.fetch()
         await route.abort()
@@ -124,7 +133,9 @@ async def test_pressing_again_after_no_answer_makes_one_new_video(page, server):
     await expect(page.locator("rushes-job")).to_have_count(1)
 
 
-async def test_advice_is_in_the_language_of_the_page_whatever_the_browser_prefers(database_url, chromium):
+async def test_advice_is_in_the_language_of_the_page_whatever_the_browser_prefers(
+    database_url: str, chromium: Chromium
+) -> None:
     async with chromium.context("en-GB") as context, running(database_url, app_language="fr") as server:
         page = await context.new_page()
         await open_page(page, server)
@@ -133,7 +144,9 @@ async def test_advice_is_in_the_language_of_the_page_whatever_the_browser_prefer
         await expect(card.locator(".advice")).to_contain_text("très demandé")
 
 
-async def test_failure_that_another_try_cannot_mend_offers_none_but_its_text_and_settings(page, server):
+async def test_failure_that_another_try_cannot_mend_offers_none_but_its_text_and_settings(
+    page: Page, server: Client
+) -> None:
     await open_page(page, server)
     answer = await page.request.post(
         f"{server.url}/api/videos", data={"job_id": "job-1", "prompt": "A tram in Lisbon", "aspect_ratio": "9:16"}
@@ -149,7 +162,7 @@ async def test_failure_that_another_try_cannot_mend_offers_none_but_its_text_and
     await expect(page.locator("[name=aspect_ratio]")).to_have_value("9:16")
 
 
-async def test_failure_dismissed_in_one_tab_leaves_the_other_and_the_focus_moves_on(page, server):
+async def test_failure_dismissed_in_one_tab_leaves_the_other_and_the_focus_moves_on(page: Page, server: Client) -> None:
     await open_page(page, server)
     first = await failed(page, server, "job-1", BUSY)
     await failed(page, server, "job-2", BUSY, "A tram in Lisbon")
@@ -164,7 +177,7 @@ async def test_failure_dismissed_in_one_tab_leaves_the_other_and_the_focus_moves
     await other.close()
 
 
-async def test_deleted_video_leaves_both_tabs_and_undo_brings_it_back_to_its_place(page, server):
+async def test_deleted_video_leaves_both_tabs_and_undo_brings_it_back_to_its_place(page: Page, server: Client) -> None:
     await open_page(page, server)
     for number in range(3):
         await completed(page, server, f"job-{number}", f"Take {number}")
@@ -185,7 +198,7 @@ async def test_deleted_video_leaves_both_tabs_and_undo_brings_it_back_to_its_pla
     await other.close()
 
 
-async def test_undo_is_offered_for_ten_seconds_and_longer_while_it_has_the_focus(page, server):
+async def test_undo_is_offered_for_ten_seconds_and_longer_while_it_has_the_focus(page: Page, server: Client) -> None:
     await page.clock.install()
     await open_page(page, server)
     await completed(page, server, "job-1")
@@ -204,7 +217,7 @@ async def test_undo_is_offered_for_ten_seconds_and_longer_while_it_has_the_focus
     await expect(toast).to_be_visible()
 
 
-async def test_partial_result_says_how_many_came_and_what_became_of_the_others(page, server):
+async def test_partial_result_says_how_many_came_and_what_became_of_the_others(page: Page, server: Client) -> None:
     await open_page(page, server)
     data = completion("job-1")
     data["metadata"] |= {"num_videos_requested": 4, "num_videos_generated": 2, "generateVideoResponse": FILTERED}
@@ -215,7 +228,7 @@ async def test_partial_result_says_how_many_came_and_what_became_of_the_others(p
     await expect(card.locator("video")).to_be_visible()
 
 
-async def test_settings_of_a_finished_video_are_reused(page, server):
+async def test_settings_of_a_finished_video_are_reused(page: Page, server: Client) -> None:
     await open_page(page, server)
     await page.locator("[name=number_of_videos]").select_option("2")
     await page.locator("[name=duration_seconds]").select_option("6")
@@ -229,7 +242,7 @@ async def test_settings_of_a_finished_video_are_reused(page, server):
     await expect(page.locator("[name=duration_seconds]")).to_have_value("6")
 
 
-async def test_video_of_this_server_is_saved_under_its_name(page, server):
+async def test_video_of_this_server_is_saved_under_its_name(page: Page, server: Client) -> None:
     await open_page(page, server)
     card = await completed(page, server, "job-1")
     async with page.expect_download() as saved:
@@ -238,8 +251,8 @@ async def test_video_of_this_server_is_saved_under_its_name(page, server):
 
 
 async def test_video_in_s3_is_saved_from_an_address_that_is_signed_for_it_when_it_is_wanted(
-    database_url, page, tmp_path
-):
+    database_url: str, page: Page, tmp_path: Path
+) -> None:
     async with s3_server(tmp_path / "s3") as s3, running(database_url, **s3.settings) as server:
         s3.put("videos/job-1.mp4", (STATIC / "simulated.mp4").read_bytes())
         await open_page(page, server)
@@ -257,7 +270,7 @@ async def test_video_in_s3_is_saved_from_an_address_that_is_signed_for_it_when_i
         assert (await page.request.get(address)).status == 200
 
 
-async def test_video_of_another_site_does_not_replace_the_page(page, server):
+async def test_video_of_another_site_does_not_replace_the_page(page: Page, server: Client) -> None:
     await open_page(page, server)
     data = completion("job-1")
     data["videos"][0]["file_url"] = "https://files.example/job-1.mp4"
@@ -267,7 +280,7 @@ async def test_video_of_another_site_does_not_replace_the_page(page, server):
     assert await link.get_attribute("target") == "_blank"
 
 
-async def test_every_act_has_a_name_and_a_place_for_a_finger(page, server):
+async def test_every_act_has_a_name_and_a_place_for_a_finger(page: Page, server: Client) -> None:
     await page.set_viewport_size({"width": 360, "height": 800})
     await open_page(page, server)
     await completed(page, server, "job-1")
@@ -282,7 +295,9 @@ async def test_every_act_has_a_name_and_a_place_for_a_finger(page, server):
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-async def test_who_follows_a_job_that_is_deleted_is_told_so_and_that_it_is_over(browser, server):
+async def test_who_follows_a_job_that_is_deleted_is_told_so_and_that_it_is_over(
+    browser: Browser, server: Client
+) -> None:
     await server.register("job-1")
     tab = await following(browser, server.url, "job-1", timing={"endFailed": 600_000})
     assert (await server.send(webhook("job-1", "failed")))[0] == 200
@@ -292,7 +307,9 @@ async def test_who_follows_a_job_that_is_deleted_is_told_so_and_that_it_is_over(
     await until(tab, "seen.at(-1).event === 'deleted' && states.at(-1).state === 'over'")
 
 
-async def test_job_that_failed_while_the_page_was_closed_is_told_on_opening_until_it_is_dismissed(page, server):
+async def test_job_that_failed_while_the_page_was_closed_is_told_on_opening_until_it_is_dismissed(
+    page: Page, server: Client
+) -> None:
     for number in range(2):
         await register(page, server, f"job-{number}", f"Take {number}")
         await post_webhook(page, server, f"job-{number}", "failed", error=BUSY)
@@ -308,7 +325,9 @@ async def test_job_that_failed_while_the_page_was_closed_is_told_on_opening_unti
     await expect(job(page, "job-0")).to_have_count(0)
 
 
-async def test_failure_dismissed_while_the_stream_was_away_is_gone_when_the_list_is_read_again(page, server, sql):
+async def test_failure_dismissed_while_the_stream_was_away_is_gone_when_the_list_is_read_again(
+    page: Page, server: Client, sql: Sql
+) -> None:
     await open_page(page, server)
     card = await failed(page, server, "job-1", BUSY)
     sql("UPDATE rushes_events SET data = '{}' WHERE id = 2")  # the log was taken back: the list is read again

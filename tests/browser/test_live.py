@@ -7,9 +7,11 @@ import pytest
 from aiohttp import ClientSession
 
 from app.appkeys import HUB
+from tests.browser.engines import Browser
 from tests.browser.proxy import Proxy, proxy
 from tests.browser.tabs import follow, following, ids, moved, open_tab, until
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.sign_in import SECRET, bearer, token
 from tests.webhooks import completion, video, webhook
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 # -- One stream for all tabs
 
 
-async def test_eight_tabs_share_one_stream_and_all_are_told(browser, server):
+async def test_eight_tabs_share_one_stream_and_all_are_told(browser: Browser, server: Client) -> None:
     await server.register("j1")
     tabs = [await following(browser, server.url) for _ in range(8)]
     await moved(server, "j1", 3)
@@ -28,7 +30,7 @@ async def test_eight_tabs_share_one_stream_and_all_are_told(browser, server):
     assert await tabs[-1].evaluate("fetch('/healthz').then(answer => answer.status)") == 200
 
 
-async def test_followers_miss_and_repeat_nothing_when_the_leading_tabs_close(browser, server):
+async def test_followers_miss_and_repeat_nothing_when_the_leading_tabs_close(browser: Browser, server: Client) -> None:
     await server.register("j1")
     tabs = [await following(browser, server.url) for _ in range(4)]
     last = itertools.count(2)
@@ -54,7 +56,7 @@ async def test_followers_miss_and_repeat_nothing_when_the_leading_tabs_close(bro
     assert len(server.app[HUB]) == 1
 
 
-async def test_tab_that_comes_with_an_old_place_is_told_what_came_since(browser, server):
+async def test_tab_that_comes_with_an_old_place_is_told_what_came_since(browser: Browser, server: Client) -> None:
     await server.register("j1")
     first = await following(browser, server.url)
     await moved(server, "j1", 5)
@@ -71,7 +73,7 @@ async def test_tab_that_comes_with_an_old_place_is_told_what_came_since(browser,
     assert len(server.app[HUB]) == 1
 
 
-async def test_subscriptions_to_many_jobs_of_ones_own_need_one_stream(browser, server):
+async def test_subscriptions_to_many_jobs_of_ones_own_need_one_stream(browser: Browser, server: Client) -> None:
     for number in range(10):
         await server.register(f"j{number}")
     tab = await open_tab(browser, server.url)
@@ -93,7 +95,9 @@ async def test_subscriptions_to_many_jobs_of_ones_own_need_one_stream(browser, s
     assert len(server.app[HUB]) == 1
 
 
-async def test_job_of_somebody_else_has_a_stream_of_its_own_until_it_is_over(database_url, browser):
+async def test_job_of_somebody_else_has_a_stream_of_its_own_until_it_is_over(
+    database_url: str, browser: Browser
+) -> None:
     async with running(database_url, stream_end_completed=0.2) as server:
         await server.register("theirs", user_id="u2")
         tab = await following(browser, server.url, "theirs")
@@ -103,7 +107,9 @@ async def test_job_of_somebody_else_has_a_stream_of_its_own_until_it_is_over(dat
 
 
 @pytest.mark.parametrize("says_own", [True, False])
-async def test_job_of_somebody_else_is_followed_from_what_was_read_of_it(browser, server, says_own):
+async def test_job_of_somebody_else_is_followed_from_what_was_read_of_it(
+    browser: Browser, server: Client, says_own: bool
+) -> None:
     await server.register("theirs", user_id="u2")
     tab = await open_tab(browser, server.url)
     job = await tab.evaluate("fetch('/api/videos/theirs').then(answer => answer.json())")
@@ -114,7 +120,9 @@ async def test_job_of_somebody_else_is_followed_from_what_was_read_of_it(browser
     assert await ids(tab, 2) == [2]
 
 
-async def test_jobs_of_ones_own_are_followed_on_one_stream_from_what_was_read_of_them(browser, server):
+async def test_jobs_of_ones_own_are_followed_on_one_stream_from_what_was_read_of_them(
+    browser: Browser, server: Client
+) -> None:
     for job_id in ("j1", "j2"):
         await server.register(job_id)
     tabs = []
@@ -127,7 +135,9 @@ async def test_jobs_of_ones_own_are_followed_on_one_stream_from_what_was_read_of
     assert len(server.app[HUB]) == 1
 
 
-async def test_job_of_ones_own_is_over_after_its_completion_and_leaves_the_shared_stream(browser, server):
+async def test_job_of_ones_own_is_over_after_its_completion_and_leaves_the_shared_stream(
+    browser: Browser, server: Client
+) -> None:
     await server.register("j1")
     tab = await following(browser, server.url, "j1")
     await server.send(completion("j1", video("k")))
@@ -141,7 +151,7 @@ async def test_job_of_ones_own_is_over_after_its_completion_and_leaves_the_share
     assert await late.evaluate("seen.map(({ event }) => event)") == ["completed"]
 
 
-async def test_failed_job_of_ones_own_is_over_only_when_no_new_try_followed(browser, server):
+async def test_failed_job_of_ones_own_is_over_only_when_no_new_try_followed(browser: Browser, server: Client) -> None:
     await server.register("j1")
     tab = await following(browser, server.url, "j1", timing={"endFailed": 3_000})
     await server.send(webhook("j1", "failed"))
@@ -154,7 +164,7 @@ async def test_failed_job_of_ones_own_is_over_only_when_no_new_try_followed(brow
     await until(tab, "states.at(-1).state === 'over'")
 
 
-async def test_leaving_gives_the_stream_up(browser, server):
+async def test_leaving_gives_the_stream_up(browser: Browser, server: Client) -> None:
     await server.register("j1")
     tab = await following(browser, server.url)
     await tab.evaluate("stop()")
@@ -166,7 +176,9 @@ async def test_leaving_gives_the_stream_up(browser, server):
 # -- Trouble
 
 
-async def test_log_that_was_taken_back_gives_the_state_again_to_every_tab(browser, server, sql):
+async def test_log_that_was_taken_back_gives_the_state_again_to_every_tab(
+    browser: Browser, server: Client, sql: Sql
+) -> None:
     await server.register("j1")
     tabs = [await following(browser, server.url) for _ in range(2)]
     await moved(server, "j1", 2)
@@ -178,14 +190,14 @@ async def test_log_that_was_taken_back_gives_the_state_again_to_every_tab(browse
         await until(tab, "parseInt(seen.at(-1).id) === 2")
 
 
-async def test_unknown_job_is_offline_for_good(browser, server):
+async def test_unknown_job_is_offline_for_good(browser: Browser, server: Client) -> None:
     tab = await follow(await open_tab(browser, server.url), "nobody")
     await until(tab, "states.at(-1)?.state === 'offline'")
     assert await tab.evaluate("[states.at(-1).error.status, states.at(-1).retryIn]") == [404, None]
 
 
 @pytest.mark.parametrize("path", ["/api/videos/user", "/events"])
-async def test_all_jobs_are_tried_again_where_nothing_is_there(browser, server, path):
+async def test_all_jobs_are_tried_again_where_nothing_is_there(browser: Browser, server: Client, path: str) -> None:
     await server.register("j1")
     async with proxy(server.url, refused={path: (404, "no backend")}) as host:
         tab = await follow(await open_tab(browser, host.url))
@@ -198,14 +210,16 @@ async def test_all_jobs_are_tried_again_where_nothing_is_there(browser, server, 
 
 
 @pytest.mark.parametrize("body", ["null", "[]", '"busy"', "<h1>busy</h1>"])
-async def test_refusal_is_told_whatever_its_body(browser, server, body):
+async def test_refusal_is_told_whatever_its_body(browser: Browser, server: Client, body: str) -> None:
     async with proxy(server.url, refused={"/api/videos/user": (503, body)}) as host:
         tab = await follow(await open_tab(browser, host.url))
         await until(tab, "states.at(-1)?.state === 'offline'")
         assert await tab.evaluate("[states[0].error?.status, states[0].error?.message]") == [503, "HTTP 503"]
 
 
-async def test_stream_that_is_to_come_later_is_never_live_and_tried_less_and_less(database_url, browser):
+async def test_stream_that_is_to_come_later_is_never_live_and_tried_less_and_less(
+    database_url: str, browser: Browser
+) -> None:
     async with running(database_url, max_connections_per_user=1) as server, ClientSession() as other:
         await server.register("j1")
         async with other.get(f"{server.url}/events") as taken:
@@ -222,7 +236,9 @@ async def test_stream_that_is_to_come_later_is_never_live_and_tried_less_and_les
         assert await ids(tab, 2) == [1, 2]
 
 
-async def test_browsers_own_event_source_comes_back_to_a_server_that_was_full(database_url, browser):
+async def test_browsers_own_event_source_comes_back_to_a_server_that_was_full(
+    database_url: str, browser: Browser
+) -> None:
     async with running(database_url, max_connections=1) as server, ClientSession() as other:
         await server.register("j1")
         async with other.get(f"{server.url}/events") as taken:
@@ -242,7 +258,9 @@ async def test_browsers_own_event_source_comes_back_to_a_server_that_was_full(da
         assert await tab.evaluate("[seen, errors.every((state) => state === EventSource.CONNECTING)]") == [["j1"], True]
 
 
-async def test_job_that_was_deleted_while_followed_promises_no_new_try(browser, server, sql):
+async def test_job_that_was_deleted_while_followed_promises_no_new_try(
+    browser: Browser, server: Client, sql: Sql
+) -> None:
     await server.register("theirs", user_id="u2")
     tab = await following(browser, server.url, "theirs")
     sql("DELETE FROM video_generations WHERE id = 'theirs'")
@@ -256,7 +274,9 @@ QUICK = {"opening": 2_000}
 
 
 @pytest.mark.parametrize(("upgrades", "via"), [(True, "websocket"), (False, "polling")])
-async def test_behind_a_proxy_that_holds_streams_back_another_way_is_found(browser, server, upgrades, via):
+async def test_behind_a_proxy_that_holds_streams_back_another_way_is_found(
+    browser: Browser, server: Client, upgrades: bool, via: str
+) -> None:
     await server.register("j1")
     async with proxy(server.url, buffers=True, upgrades=upgrades) as host:
         tab = await following(browser, host.url, timing=QUICK)
@@ -269,7 +289,7 @@ async def test_behind_a_proxy_that_holds_streams_back_another_way_is_found(brows
 
 
 @pytest.mark.parametrize("start", ["state", "page", "own job"])
-async def test_job_that_ends_before_the_polling_starts_is_told_of(browser, server, start):
+async def test_job_that_ends_before_the_polling_starts_is_told_of(browser: Browser, server: Client, start: str) -> None:
     for job_id in ("j1", "j2"):
         await server.register(job_id)
     async with proxy(server.url, buffers=True, upgrades=False) as host:
@@ -292,7 +312,7 @@ async def test_job_that_ends_before_the_polling_starts_is_told_of(browser, serve
         await tab.close()
 
 
-async def test_websocket_that_fell_silent_is_resumed_and_nothing_is_lost(browser, server):
+async def test_websocket_that_fell_silent_is_resumed_and_nothing_is_lost(browser: Browser, server: Client) -> None:
     await server.register("j1")
     async with proxy(server.url, buffers=True, upgrades=True, dead=1) as host:
         tab = await following(browser, host.url, timing=QUICK | {"renewal": 3_000})
@@ -304,7 +324,9 @@ async def test_websocket_that_fell_silent_is_resumed_and_nothing_is_lost(browser
         await tab.close()
 
 
-async def test_websocket_that_is_refused_is_never_live_and_tried_less_and_less(database_url, browser):
+async def test_websocket_that_is_refused_is_never_live_and_tried_less_and_less(
+    database_url: str, browser: Browser
+) -> None:
     async with running(database_url, max_connections_per_user=1) as server:
         await server.register("j1")
         # The stream that it holds back is the only one allowed.
@@ -317,7 +339,7 @@ async def test_websocket_that_is_refused_is_never_live_and_tried_less_and_less(d
             await tab.close()
 
 
-async def test_resumed_websocket_with_nothing_to_say_is_live(browser, server):
+async def test_resumed_websocket_with_nothing_to_say_is_live(browser: Browser, server: Client) -> None:
     await server.register("j1")
     async with proxy(server.url, buffers=True, upgrades=True) as host:
         tab = await following(browser, host.url, lastEventId=1, timing=QUICK)
@@ -326,7 +348,7 @@ async def test_resumed_websocket_with_nothing_to_say_is_live(browser, server):
         await tab.close()
 
 
-async def test_deleted_job_does_not_end_the_polling_of_the_others(browser, server, sql):
+async def test_deleted_job_does_not_end_the_polling_of_the_others(browser: Browser, server: Client, sql: Sql) -> None:
     for job_id in ("gone", "j1"):
         await server.register(job_id)
     async with proxy(server.url, buffers=True, upgrades=False) as host:
@@ -353,7 +375,9 @@ POLL = """async (jobs) => {
 }"""
 
 
-async def test_job_that_is_missing_from_a_bounded_list_has_not_ended_for_the_polling(database_url, browser):
+async def test_job_that_is_missing_from_a_bounded_list_has_not_ended_for_the_polling(
+    database_url: str, browser: Browser
+) -> None:
     async with running(database_url, list_max_bytes=600) as server:
         for job_id in ("j1", "j2", "j3"):
             await server.register(job_id)
@@ -385,7 +409,7 @@ def serve_tokens(host: Proxy, user: str, seconds: float) -> list[str]:
     return given
 
 
-async def test_stream_goes_on_with_a_new_token_when_the_old_one_ends(database_url, browser):
+async def test_stream_goes_on_with_a_new_token_when_the_old_one_ends(database_url: str, browser: Browser) -> None:
     settings = {"auth_jwt_secret": SECRET, "webhook_secret": "s" * 20}
     async with running(database_url, **settings) as server, proxy(server.url) as host:
         given = serve_tokens(host, "u1", 2)
@@ -404,7 +428,7 @@ async def test_stream_goes_on_with_a_new_token_when_the_old_one_ends(database_ur
         await tab.close()
 
 
-async def test_two_users_in_one_browser_never_share_a_stream(database_url, browser):
+async def test_two_users_in_one_browser_never_share_a_stream(database_url: str, browser: Browser) -> None:
     settings = {"auth_jwt_secret": SECRET, "webhook_secret": "s" * 20}
     async with running(database_url, **settings) as server, proxy(server.url) as host:
         for user in ("u1", "u2"):

@@ -6,16 +6,17 @@ import time
 import pytest
 
 from app.appkeys import HUB
+from tests.browser.engines import Browser
 from tests.browser.proxy import proxy
 from tests.browser.tabs import follow, following, ids, moved, open_tab, until
-from tests.client import running
+from tests.client import Client, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SOON = {"watch": 200}  # ms: looks for signs of life, in tests that need them
 
 
-async def one_stream(server) -> None:
+async def one_stream(server: Client) -> None:
     async with asyncio.timeout(10):
         while len(server.app[HUB]) != 1:
             await asyncio.sleep(0.02)
@@ -35,7 +36,9 @@ NO_SHARING = {
 
 
 @pytest.mark.parametrize("why", NO_SHARING)
-async def test_tab_that_may_not_share_has_its_own_stream_and_is_told_everything_once(browser, server, why):
+async def test_tab_that_may_not_share_has_its_own_stream_and_is_told_everything_once(
+    browser: Browser, server: Client, why: str
+) -> None:
     await server.register("j1")
     tabs = []
     for _ in range(2):
@@ -61,7 +64,7 @@ SANDBOX = """<!doctype html><iframe sandbox="allow-scripts" srcdoc="
 </script>"></iframe>"""
 
 
-async def test_frame_without_an_origin_is_live(browser, server):
+async def test_frame_without_an_origin_is_live(browser: Browser, server: Client) -> None:
     """A sandbox: neither locks nor storage."""
     await server.register("j1")
     async with proxy(server.url, open_to_all=True) as host:
@@ -86,7 +89,9 @@ async def test_frame_without_an_origin_is_live(browser, server):
 # -- A leader that stands still
 
 
-async def test_leader_that_stands_still_is_replaced_and_steps_back_when_it_wakes(browser, server):
+async def test_leader_that_stands_still_is_replaced_and_steps_back_when_it_wakes(
+    browser: Browser, server: Client
+) -> None:
     await server.register("j1")
     async with proxy(server.url) as host:
         host.held["/held"] = asyncio.Event()
@@ -121,7 +126,7 @@ async def test_leader_that_stands_still_is_replaced_and_steps_back_when_it_wakes
         assert await ids(leader, 7) == [1, 2, 3, 4, 5, 6, 7]
 
 
-async def test_leader_with_nothing_to_tell_is_not_replaced(browser, server):
+async def test_leader_with_nothing_to_tell_is_not_replaced(browser: Browser, server: Client) -> None:
     await server.register("j1")
     tabs = [await following(browser, server.url, timing=SOON) for _ in range(3)]
     await tabs[0].evaluate(
@@ -143,7 +148,7 @@ async def test_leader_with_nothing_to_tell_is_not_replaced(browser, server):
 
 
 @pytest.mark.parametrize("event", ["online", "offline", "focus", "visibilitychange"])
-async def test_what_a_follower_hears_makes_the_leader_try_now(browser, server, event):
+async def test_what_a_follower_hears_makes_the_leader_try_now(browser: Browser, server: Client, event: str) -> None:
     await server.register("j1")
     refused = {"/events": (503, {"error": "Not now", "code": "not_now"})}
     async with proxy(server.url, refused=refused, for_an_hour=True) as host:
@@ -160,7 +165,9 @@ async def test_what_a_follower_hears_makes_the_leader_try_now(browser, server, e
 
 
 @pytest.mark.parametrize("event", ["online", "offline"])
-async def test_network_that_changed_under_a_follower_gives_the_leader_a_new_connection(browser, server, event):
+async def test_network_that_changed_under_a_follower_gives_the_leader_a_new_connection(
+    browser: Browser, server: Client, event: str
+) -> None:
     await server.register("j1")
     async with proxy(server.url) as host:
         tabs = [await following(browser, host.url) for _ in range(2)]
@@ -174,8 +181,8 @@ async def test_network_that_changed_under_a_follower_gives_the_leader_a_new_conn
 
 
 async def test_stream_that_is_silent_for_two_heartbeats_is_not_live_in_any_tab_until_it_is_resumed(
-    database_url, browser
-):
+    database_url: str, browser: Browser
+) -> None:
     async with running(database_url, stream_heartbeat=0.2) as server, proxy(server.url) as host:
         await server.register("j1")
         tabs = [await following(browser, host.url, timing={"silence": 4_000}) for _ in range(2)]
@@ -197,7 +204,7 @@ async def test_stream_that_is_silent_for_two_heartbeats_is_not_live_in_any_tab_u
             await until(tab, "states.at(-1).state === 'live'")
 
 
-async def test_polling_that_gets_no_answer_is_not_live(browser, server):
+async def test_polling_that_gets_no_answer_is_not_live(browser: Browser, server: Client) -> None:
     await server.register("j1")
     async with proxy(server.url, buffers=True, upgrades=False) as host:
         timing = {"opening": 1_000, "silence": 4_000, "poll": 100}
@@ -215,7 +222,9 @@ async def test_polling_that_gets_no_answer_is_not_live(browser, server):
 
 @pytest.mark.parametrize("call", [0, 1])
 @pytest.mark.parametrize("name", ["token", "ticket"])
-async def test_answer_of_the_page_that_never_comes_is_asked_for_again(browser, server, name, call):
+async def test_answer_of_the_page_that_never_comes_is_asked_for_again(
+    browser: Browser, server: Client, name: str, call: int
+) -> None:
     await server.register("j1")
     tab = await open_tab(browser, server.url)
     await tab.evaluate(

@@ -7,13 +7,14 @@ import asyncio
 import re
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from app.appkeys import ESTIMATES, FOLLOWER, SETTINGS
 from app.domain.estimate import Kind
 from app.routes.pages import STATIC
 from tests.browser.pages import bar, completion, generate, job, open_page, post_webhook, register
-from tests.client import running
+from tests.client import Client, running
+from tests.databases import Sql
 from tests.sign_in import SECRET, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -39,7 +40,7 @@ async def place(card: Locator) -> list[int]:
     return await card.evaluate("card => [card.offsetLeft, card.offsetTop, card.offsetWidth, card.offsetHeight]")
 
 
-async def test_card_takes_the_tenth_event_of_the_log_after_the_ninth(page, server):
+async def test_card_takes_the_tenth_event_of_the_log_after_the_ninth(page: Page, server: Client) -> None:
     await open_page(page, server)
     await register(page, server, "j1")
     for _ in range(10):
@@ -48,7 +49,7 @@ async def test_card_takes_the_tenth_event_of_the_log_after_the_ninth(page, serve
     await expect(job(page, "j1")).to_have_attribute("state", "COMPLETED")
 
 
-async def test_typing_a_prompt_shows_progress_then_the_video_playing_without_reload(page, server):
+async def test_typing_a_prompt_shows_progress_then_the_video_playing_without_reload(page: Page, server: Client) -> None:
     await open_page(page, server)
     await page.evaluate("document.documentElement.dataset.visit = 'first'")
     card = await generate(page, "A fox crosses a birch forest")
@@ -62,7 +63,7 @@ async def test_typing_a_prompt_shows_progress_then_the_video_playing_without_rel
     assert await page.evaluate("document.documentElement.dataset.visit") == "first"
 
 
-async def test_a_webhook_moves_the_bar_of_an_open_page(page, server):
+async def test_a_webhook_moves_the_bar_of_an_open_page(page: Page, server: Client) -> None:
     await register(page, server, "job-1")
     await open_page(page, server)
     await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "0")
@@ -71,7 +72,9 @@ async def test_a_webhook_moves_the_bar_of_an_open_page(page, server):
         await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", value)
 
 
-async def test_bar_creeps_on_between_two_words_and_the_tab_tells_of_it_while_hearers_are_told_of_stages(page, server):
+async def test_bar_creeps_on_between_two_words_and_the_tab_tells_of_it_while_hearers_are_told_of_stages(
+    page: Page, server: Client
+) -> None:
     known = server.app[ESTIMATES]
     for _ in range(5):
         known.observe(Kind("veo-2.0-generate-001", 8, 1), (0.1, None, 3.0, 1.0, None))
@@ -90,7 +93,7 @@ async def test_bar_creeps_on_between_two_words_and_the_tab_tells_of_it_while_hea
     await expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("favicon.svg$"))
 
 
-async def test_a_job_registered_elsewhere_appears_with_its_prompt(page, server):
+async def test_a_job_registered_elsewhere_appears_with_its_prompt(page: Page, server: Client) -> None:
     await open_page(page, server)
     await register(page, server, "job-1", "Rain on a tin roof")
     await post_webhook(page, server, "job-1", "generating")
@@ -98,7 +101,7 @@ async def test_a_job_registered_elsewhere_appears_with_its_prompt(page, server):
     await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "50")
 
 
-async def test_the_card_keeps_its_size_when_the_video_arrives(page, server):
+async def test_the_card_keeps_its_size_when_the_video_arrives(page: Page, server: Client) -> None:
     await register(page, server, "job-1")
     await open_page(page, server)
     await post_webhook(page, server, "job-1", "generating")
@@ -109,7 +112,7 @@ async def test_the_card_keeps_its_size_when_the_video_arrives(page, server):
     assert await place(job(page, "job-1")) == before
 
 
-async def test_a_failed_job_shows_its_error_until_dismissed(page, server):
+async def test_a_failed_job_shows_its_error_until_dismissed(page: Page, server: Client) -> None:
     await register(page, server, "job-1")
     await open_page(page, server)
     await post_webhook(page, server, "job-1", "failed", error="Blocked by the safety filter")
@@ -122,7 +125,7 @@ async def test_a_failed_job_shows_its_error_until_dismissed(page, server):
     await expect(card).to_have_count(0)
 
 
-async def test_a_failed_job_that_is_tried_again_shows_its_progress(page, server):
+async def test_a_failed_job_that_is_tried_again_shows_its_progress(page: Page, server: Client) -> None:
     await register(page, server, "job-1")
     await open_page(page, server)
     await post_webhook(page, server, "job-1", "failed", error="Quota exceeded")
@@ -132,7 +135,7 @@ async def test_a_failed_job_that_is_tried_again_shows_its_progress(page, server)
     await expect(bar(job(page, "job-1"))).to_have_attribute("aria-valuenow", "50")
 
 
-async def test_two_tabs_show_the_same_progress(page, server):
+async def test_two_tabs_show_the_same_progress(page: Page, server: Client) -> None:
     await register(page, server, "job-1")
     other = await page.context.new_page()
     for tab in (page, other):
@@ -156,7 +159,9 @@ window.Notification = class {
 """
 
 
-async def test_every_end_is_notified_in_a_shown_tab_too_and_once_however_many_tabs_there_are(page, server):
+async def test_every_end_is_notified_in_a_shown_tab_too_and_once_however_many_tabs_there_are(
+    page: Page, server: Client
+) -> None:
     await page.context.add_init_script(NOTIFICATION)
     for job_id in ("job-1", "job-2"):
         await register(page, server, job_id)
@@ -178,12 +183,12 @@ async def test_every_end_is_notified_in_a_shown_tab_too_and_once_however_many_ta
     await other.close()
 
 
-async def test_a_slow_answer_never_takes_back_a_newer_event(page, server):
+async def test_a_slow_answer_never_takes_back_a_newer_event(page: Page, server: Client) -> None:
     """The page asks for an unknown job's prompt; meanwhile the job moves on."""
     await open_page(page, server)
     asked, moved = asyncio.Event(), asyncio.Event()
 
-    async def answer_late(route):
+    async def answer_late(route: Route) -> None:
         response = await route.fetch()
         asked.set()
         await moved.wait()
@@ -201,7 +206,9 @@ async def test_a_slow_answer_never_takes_back_a_newer_event(page, server):
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 503])
-async def test_a_refused_stream_is_explained_and_what_was_missed_is_caught_up(page, server, status):
+async def test_a_refused_stream_is_explained_and_what_was_missed_is_caught_up(
+    page: Page, server: Client, status: int
+) -> None:
     await register(page, server, "job-1")
     refuse = {"status": status, "json": {"error": "Not now", "code": "not_now"}}
     await page.route("**/events?*", lambda route: route.fulfill(**refuse))
@@ -214,11 +221,11 @@ async def test_a_refused_stream_is_explained_and_what_was_missed_is_caught_up(pa
     await expect(page.locator(".banner")).to_be_hidden()
 
 
-async def test_pressing_again_after_no_answer_does_not_make_a_second_video(page, server):
+async def test_pressing_again_after_no_answer_does_not_make_a_second_video(page: Page, server: Client) -> None:
     await open_page(page, server)
     keys = []
 
-    async def lose_the_answer(route):
+    async def lose_the_answer(route: Route) -> None:
         keys.append(route.request.headers["idempotency-key"])
         await route.fetch()
         await route.abort()
@@ -234,7 +241,7 @@ async def test_pressing_again_after_no_answer_does_not_make_a_second_video(page,
     await expect(page.locator("rushes-job", has_text="A tram in Lisbon")).to_have_count(1)
 
 
-async def test_signed_out_page_says_so_calmly_and_opens_after_the_sign_in(database_url, page):
+async def test_signed_out_page_says_so_calmly_and_opens_after_the_sign_in(database_url: str, page: Page) -> None:
     async with running(database_url, auth_jwt_secret=SECRET, webhook_secret="s" * 20) as server:
         await page.goto(server.url)
         await expect(page.locator(".signed-out")).to_be_visible()
@@ -247,7 +254,7 @@ async def test_signed_out_page_says_so_calmly_and_opens_after_the_sign_in(databa
         await expect(page.locator("rushes-prompt")).to_be_visible()
 
 
-async def test_no_console_errors_under_the_content_security_policy(page, server):
+async def test_no_console_errors_under_the_content_security_policy(page: Page, server: Client) -> None:
     problems = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -264,7 +271,7 @@ async def test_no_console_errors_under_the_content_security_policy(page, server)
     assert problems == []
 
 
-async def test_the_page_fits_a_phone(page, server):
+async def test_the_page_fits_a_phone(page: Page, server: Client) -> None:
     await page.set_viewport_size({"width": 360, "height": 800})
     await open_page(page, server)
     await assert_fits(page)
@@ -285,7 +292,7 @@ async def assert_fits(page: Page) -> None:
 
 
 @pytest.mark.skipif(not (STATIC / "vendor/swagger-ui").is_dir(), reason="npm's packages could not be had")
-async def test_request_can_be_tried_on_the_page_of_the_api(page, server):
+async def test_request_can_be_tried_on_the_page_of_the_api(page: Page, server: Client) -> None:
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     await page.goto(f"{server.url}/docs")
@@ -297,7 +304,9 @@ async def test_request_can_be_tried_on_the_page_of_the_api(page, server):
     assert problems == []
 
 
-async def test_card_of_a_job_that_a_bounded_list_does_not_name_stays_and_goes_on(database_url, page, sql):
+async def test_card_of_a_job_that_a_bounded_list_does_not_name_stays_and_goes_on(
+    database_url: str, page: Page, sql: Sql
+) -> None:
     async with running(database_url, list_max_bytes=600) as server:
         await page.goto(server.url)
         for job_id in ("job-1", "job-2"):

@@ -6,6 +6,7 @@ import pytest
 
 from tests.browser.engines import Browser, Tab
 from tests.browser.tabs import until
+from tests.client import Client
 from tests.webhooks import completion, video, webhook
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -37,7 +38,7 @@ def bar_at(job_id: str, value: int) -> str:
     return f"{bar}?.getAttribute('aria-valuenow') === '{value}'"
 
 
-async def test_prompt_becomes_a_video_without_a_reload(browser, server):
+async def test_prompt_becomes_a_video_without_a_reload(browser: Browser, server: Client) -> None:
     tab = await open_page(browser, server.url)
     await tab.evaluate(
         """() => {
@@ -60,7 +61,7 @@ async def test_prompt_becomes_a_video_without_a_reload(browser, server):
     assert await tab.evaluate("['PROCESSING', 'COMPLETED'].every((state) => visit.has(state))")
 
 
-async def test_webhook_moves_the_bar_in_two_tabs_and_brings_the_video(browser, server):
+async def test_webhook_moves_the_bar_in_two_tabs_and_brings_the_video(browser: Browser, server: Client) -> None:
     await server.register("j1")
     tabs = [await open_page(browser, server.url) for _ in range(2)]
     for status, value in (("processing", 25), ("generating", 50), ("downloading", 75)):
@@ -72,7 +73,7 @@ async def test_webhook_moves_the_bar_in_two_tabs_and_brings_the_video(browser, s
         await until(tab, "document.querySelector('rushes-job[job-id=j1]').getAttribute('state') === 'COMPLETED'")
 
 
-async def test_failure_shows_its_reason(browser, server):
+async def test_failure_shows_its_reason(browser: Browser, server: Client) -> None:
     await server.register("j1")
     tab = await open_page(browser, server.url)
     assert (await server.send(webhook("j1", "failed") | {"error": REASON}))[0] == 200
@@ -87,7 +88,7 @@ STORAGE_DENIED = """() => {
 }"""
 
 
-async def test_page_goes_on_where_storage_is_denied_after_it_was_loaded(browser, server):
+async def test_page_goes_on_where_storage_is_denied_after_it_was_loaded(browser: Browser, server: Client) -> None:
     await server.register("j1")
     tab = await open_page(browser, server.url)
     await tab.evaluate(STORAGE_DENIED)

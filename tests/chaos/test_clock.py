@@ -4,11 +4,13 @@ import asyncio
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
 import pytest
 
+from tests.databases import Sql
 from tests.processes import serving
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
@@ -68,15 +70,15 @@ class Load:
             body = webhook(name, status) | {"timestamp": None}
             await self.post(body)
 
-    async def post(self, body: dict) -> None:
+    async def post(self, body: dict[str, Any]) -> None:
         async with self._session.post(self._url, json=body) as answer:
             self.answers.append((answer.status, (await answer.json()).get("status", "")))
 
 
 @pytest.mark.skipif(not LIBRARIES, reason="needs libfaketime: make test installs it on Linux")
 async def test_clock_that_is_set_forward_and_back_by_hours_loses_nothing_and_turns_no_order_round(
-    tmp_path, database_url, sql
-):
+    tmp_path: Path, database_url: str, sql: Sql
+) -> None:
 
     names = [f"j{step}-{n}" for step in range(len(STEPS)) for n in range(JOBS)]
     for name in (*names, "watched", "done"):
@@ -124,7 +126,9 @@ async def test_clock_that_is_set_forward_and_back_by_hours_loses_nothing_and_tur
     assert sql("SELECT COUNT(*) FROM rushes_webhooks WHERE duration_ms < 0") == ((0,),)
 
 
-def test_receipts_go_on_in_order_when_the_clock_is_set_back_and_follow_one_that_was_never_right(monkeypatch):
+def test_receipts_go_on_in_order_when_the_clock_is_set_back_and_follow_one_that_was_never_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from app import times
 
     monkeypatch.setattr(times, "_last_receipt", 0)

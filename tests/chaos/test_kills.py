@@ -8,6 +8,7 @@ import contextlib
 import os
 import random
 import signal
+from pathlib import Path
 
 import pymysql
 import pytest
@@ -30,7 +31,7 @@ async def drained(url: str, load: Load) -> None:
 
 
 @pytest.mark.timeout(1800)
-async def test_server_killed_at_random_under_load_loses_nothing_it_acknowledged(tmp_path):
+async def test_server_killed_at_random_under_load_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
     async with private_database(tmp_path / "database") as url:
         await asyncio.to_thread(prepare, url)
         server = Killable(tmp_path, url)
@@ -53,7 +54,7 @@ async def test_server_killed_at_random_under_load_loses_nothing_it_acknowledged(
 
 
 @pytest.mark.timeout(1800)
-async def test_database_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path):
+async def test_database_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     folder = tmp_path / "database"
     stack = contextlib.AsyncExitStack()
     url = await stack.enter_async_context(private_database(folder))

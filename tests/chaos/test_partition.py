@@ -13,12 +13,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pymysql
 import pytest
+from aiohttp import AddrInfoType, ClientSession
 
 from tests.hopping import Hopper, send, verify
 from tests.processes import environment
@@ -85,7 +87,7 @@ class Machine:
     def remove(self) -> None:
         subprocess.run(["ip", "netns", "delete", self.name], check=False, capture_output=True)
 
-    def socket(self, address) -> socket.socket:
+    def socket(self, address: AddrInfoType) -> socket.socket:
         """A socket of that machine: it stays in the namespace in which it was made."""
         family, kind, protocol, *_ = address
         with inside(f"/run/netns/{self.name}"):
@@ -130,7 +132,7 @@ def machines() -> Iterator[tuple[Machine, Machine]]:
 
 
 @asynccontextmanager
-async def process(*command: str, ready: bytes, **options) -> AsyncIterator[bytes]:
+async def process(*command: str, ready: bytes, **options: Any) -> AsyncIterator[bytes]:
     """Runs it until it says that it is ready; gives that line."""
     started = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, **options)
     try:
@@ -145,7 +147,9 @@ async def process(*command: str, ready: bytes, **options) -> AsyncIterator[bytes
         started._transport.close()
 
 
-def serving(machine: Machine, folder: Path, database: str, redis: str | None = None, **chosen: object):
+def serving(
+    machine: Machine, folder: Path, database: str, redis: str | None = None, **chosen: object
+) -> AbstractAsyncContextManager[bytes]:
     """A server on that machine."""
     settings = (
         {
@@ -165,7 +169,9 @@ def serving(machine: Machine, folder: Path, database: str, redis: str | None = N
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("with_redis", [False, True])
-async def test_cut_link_between_two_machines_loses_and_repeats_nothing(tmp_path, machines, with_redis):
+async def test_cut_link_between_two_machines_loses_and_repeats_nothing(
+    tmp_path: Path, machines: tuple[Machine, Machine], with_redis: bool
+) -> None:
     a, b = machines
     async with AsyncExitStack() as stack:
         line = await stack.enter_async_context(
@@ -191,7 +197,7 @@ async def test_cut_link_between_two_machines_loses_and_repeats_nothing(tmp_path,
         sql.close()
 
 
-async def test_client_whose_machine_has_vanished_is_let_go(tmp_path, machines):
+async def test_client_whose_machine_has_vanished_is_let_go(tmp_path: Path, machines: tuple[Machine, Machine]) -> None:
     a, b = machines
     chosen = {"HOST": "0.0.0.0", "AUTH_JWT_SECRET": SECRET, "WEBHOOK_SECRET": "hush hush hush hush",
               "MAX_CONNECTIONS": 1, "STREAM_HEARTBEAT": 0.3, "STREAM_DEAD_AFTER": 1}  # fmt: skip
@@ -243,18 +249,18 @@ class Sql:
         self._session.close()
 
 
-async def play(machines, sessions, sql: Sql) -> None:
+async def play(machines: tuple[Machine, Machine], sessions: list[ClientSession], sql: Sql) -> None:
     a, b = machines
     url = f"http://127.0.0.1:{PORT}"
     chance = random.Random(3)
 
-    def anywhere():
+    def anywhere() -> tuple[ClientSession, str]:
         return chance.choice(sessions), url
 
-    def at_a():
+    def at_a() -> tuple[ClientSession, str]:
         return sessions[0], url
 
-    def at_b():
+    def at_b() -> tuple[ClientSession, str]:
         return sessions[1], url
 
     for job_id in JOBS:

@@ -49,7 +49,7 @@ def memory(pid: int) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.timeout(1800)
-async def test_memory_does_not_grow_and_health_is_told_at_once_under_load(tmp_path):
+async def test_memory_does_not_grow_and_health_is_told_at_once_under_load(tmp_path: Path) -> None:
     async with private_database(tmp_path / "database") as url:
         await asyncio.to_thread(prepare, url)
         server = Killable(tmp_path, url)
