@@ -81,7 +81,8 @@ class Client(TestClient[web.Request, web.Application]):
         order = {"job_id": job_id, "prompt": "the sea"} | fields
         async with self.post("/api/videos", json=order) as answer:
             assert answer.status in (200, 201), await answer.text()
-            return await answer.json()
+            job: dict[str, Any] = await answer.json()
+            return job
 
     async def send(self, body: Any, headers: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
         """A webhook's status and answer."""

@@ -60,7 +60,8 @@ def sql(database_url: str) -> Iterator[Sql]:
         charset="utf8mb4", ssl_disabled=True,
     )  # fmt: skip
 
-    mysql = "MariaDB" not in session.get_server_info()
+    server_version = session.get_server_info()  # type: ignore[no-untyped-call]  # its stub lacks a type
+    mysql = "MariaDB" not in server_version
 
     def run(statement: str, *values: Any) -> Rows:
         with session.cursor() as cursor:
@@ -88,4 +89,6 @@ def aiohttp_client_cls() -> type[Client]:
 
 @pytest.fixture
 async def server(aiohttp_client: AiohttpClient, database_url: str) -> Client:
-    return await aiohttp_client(OwnServer(database_url))
+    client: object = await aiohttp_client(OwnServer(database_url))
+    assert isinstance(client, Client)
+    return client

@@ -59,6 +59,9 @@ def _differences(routes: Routes, route: str, response: web.Response) -> list[str
     status, body = response.status, response.body
     found = validator(routes, route, status, response.content_type)
     if found is None:
-        return [f"{route} answers {status} {response.content_type}, which is not described: {body[:300]!r}"]
-    errors = found.iter_errors(json.loads(body)) if response.content_type == "application/json" else ()
+        return [f"{route} answers {status} {response.content_type}, which is not described: {body!r:.300}"]
+    if response.content_type != "application/json":
+        return []
+    assert isinstance(body, bytes | bytearray)
+    errors = found.iter_errors(json.loads(body))
     return [f"{route} {status}: {error.instance_path}: {error.message}" for error in errors]

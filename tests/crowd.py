@@ -1,6 +1,7 @@
 """Many clients at once, each no more than a socket and what it has received."""
 
 import asyncio
+from typing import cast
 from urllib.parse import urlsplit
 
 _UPGRADE = (
@@ -20,8 +21,7 @@ class Listener(asyncio.Protocol):
         self._news = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # as it is of a socket
 
     def data_received(self, data: bytes) -> None:
         self.received += data
@@ -43,6 +43,8 @@ class Listener(asyncio.Protocol):
 async def listen(url: str, path: str, *, websocket: bool = False) -> Listener:
     """Connects and sends the request."""
     loop, address = asyncio.get_running_loop(), urlsplit(url)
+    assert address.hostname is not None
+    assert address.port is not None
     transport, listener = await loop.create_connection(Listener, address.hostname, address.port)
     transport.write(b"GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (path.encode(), _UPGRADE if websocket else b""))
     return listener

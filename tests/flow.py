@@ -60,6 +60,7 @@ async def _moves(server: Client, sql: Sql) -> int:
         ("COMPLETED", TRICKY.encode().hex().upper()),
     )
     assert sql("SELECT COUNT(*) FROM video_files WHERE metadata LIKE '%%表ソ%%'") == ((2,),)
+    assert first.id is not None
     return first.id
 
 

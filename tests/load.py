@@ -17,7 +17,7 @@ from app.db import migrate
 from app.db.url import parameters
 from app.domain import payload
 from app.times import rfc3339
-from tests.processes import free_port, start
+from tests.processes import free_port, let_go, start, stderr
 from tests.webhooks import completion, video, webhook
 
 LONG = bool(os.environ.get("RUSHES_CHAOS"))
@@ -90,14 +90,14 @@ class Killable:
                     async with session.get(f"{self.url}/healthz") as answer:
                         if answer.status == 200:
                             return
-                assert self._process.returncode is None, (await self._process.stderr.read()).decode()
+                assert self._process.returncode is None, (await stderr(self._process).read()).decode()
                 await asyncio.sleep(0.02)
 
     async def end(self, how: signal.Signals) -> None:
         self._process.send_signal(how)
         async with asyncio.timeout(20):
             await self._process.wait()
-        self._process._transport.close()
+        let_go(self._process)
 
 
 def connect(url: str) -> "pymysql.Connection[Cursor]":
@@ -127,11 +127,13 @@ def verify(url: str, load: Load) -> None:
         ]
         assert not lost, f"{len(lost)} of {len(load.acknowledged)} lost: {lost[:5]}"
         cursor.execute("SELECT COUNT(*), MIN(id), MAX(id) FROM rushes_events")
-        count, first, last = cursor.fetchone()
+        ((count, first, last),) = cursor.fetchall()
         cursor.execute("SELECT COUNT(*) FROM rushes_webhooks WHERE outcome = 'applied'")
-        assert (count, first, last) == (cursor.fetchone()[0], 1, count)
+        ((applied,),) = cursor.fetchall()
+        assert (count, first, last) == (applied, 1, count)
         cursor.execute("SELECT COUNT(*), COUNT(DISTINCT s3Key) FROM video_files")
-        assert len(set(cursor.fetchone())) == 1
+        (counts,) = cursor.fetchall()
+        assert len(set(counts)) == 1
 
 
 def report(what: str, times: int, load: Load) -> None:

@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import re
 import socket
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,13 +12,16 @@ from typing import Any
 
 import aiohttp
 
+from tests.matching import found
+
 ROOT = Path(__file__).parents[1]
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def environment(**settings: Any) -> dict[str, str]:
@@ -26,22 +29,40 @@ def environment(**settings: Any) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in settings.items()}
 
 
-async def start(folder: Path, *arguments: str, **settings: Any) -> asyncio.subprocess.Process:
+async def start(folder: Path, *arguments: str, **settings: Any) -> Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app", *arguments, cwd=folder, env=environment(**settings),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 
 
+def stdout(process: Process) -> asyncio.StreamReader:
+    """Of one that was started with a pipe there."""
+    assert process.stdout is not None
+    return process.stdout
+
+
+def stderr(process: Process) -> asyncio.StreamReader:
+    """The same."""
+    assert process.stderr is not None
+    return process.stderr
+
+
+def let_go(process: Process) -> None:
+    """Closes the pipes of one that has ended, which would else be left to the garbage collector."""
+    process._transport.close()  # type: ignore[attr-defined]  # it has no public name
+
+
 async def run(folder: Path, *arguments: str, **settings: Any) -> tuple[int, str, str]:
     process = await start(folder, *arguments, **settings)
     async with asyncio.timeout(60):
         out, err = await process.communicate()
+    assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
 
 
 @asynccontextmanager
-async def serving(folder: Path, **settings: Any) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
+async def serving(folder: Path, **settings: Any) -> AsyncIterator[tuple[Process, str, str]]:
     """(process, its address, what it printed until it was ready); its private database can be used, if that is what it
     serves."""
     process = await start(folder, "serve", **({"PORT": free_port()} | settings))
@@ -49,10 +70,10 @@ async def serving(folder: Path, **settings: Any) -> AsyncIterator[tuple[asyncio.
     try:
         async with asyncio.timeout(60):
             while "Webhooks go to" not in printed:
-                line = await process.stdout.readline()
-                assert line, (await process.stderr.read()).decode()
+                line = await stdout(process).readline()
+                assert line, (await stderr(process).read()).decode()
                 printed += line.decode()
-        url = re.search(r"http://[\d.]+:\d+", printed)[0]
+        url = found(r"http://[\d.]+:\d+", printed)[0]
         if "DATABASE_URL" not in settings and "until the database can be used" in printed:
             await usable(url)
         yield process, url, printed
@@ -60,7 +81,7 @@ async def serving(folder: Path, **settings: Any) -> AsyncIterator[tuple[asyncio.
         if process.returncode is None:
             process.kill()
             await process.wait()
-        process._transport.close()
+        let_go(process)
 
 
 async def usable(url: str) -> None:
@@ -85,7 +106,7 @@ def databases_of(folder: Path) -> list[int]:
     return found
 
 
-def workers_of(process: asyncio.subprocess.Process) -> list[int]:
+def workers_of(process: Process) -> list[int]:
     """Process ids of a server's workers, the oldest first."""
     found = []
     for pid in map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()):

@@ -52,9 +52,11 @@ class RedisServer:
 
     def freeze(self) -> None:
         """As a network that swallows everything and says nothing."""
+        assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
+        assert self._process is not None
         os.kill(self._process.pid, signal.SIGCONT)
 
     def client(self) -> Redis:

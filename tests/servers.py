@@ -34,7 +34,8 @@ class Admin:
     def sql(self, statement: str, *values: Any) -> Rows:
         with self.session.cursor() as cursor:
             cursor.execute(statement, values or None)
-            return cursor.fetchall()
+            rows: Rows = cursor.fetchall()
+            return rows
 
     def url(self, database: str, user: str = USER) -> str:
         return f"mysql://{user}@localhost/{database}?unix_socket={quote(self.socket, safe='')}"

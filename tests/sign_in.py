@@ -28,7 +28,8 @@ def bearer(*args: Any, **claims: Any) -> dict[str, str]:
 async def buy(server: Client, headers: dict[str, str]) -> dict[str, Any]:
     async with server.session.post(f"{server.url}/api/stream-tickets", headers=headers) as answer:
         assert answer.status == 200
-        return await answer.json()
+        bought: dict[str, Any] = await answer.json()
+        return bought
 
 
 class Issuer:
@@ -48,7 +49,7 @@ class Issuer:
     def add(self, kid: str) -> None:
         self.keys[kid] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
-    def token(self, kid: str, *, named: bool = True, **claims: Any) -> dict[str, str]:
+    def token(self, kid: str, /, *, named: bool = True, **claims: Any) -> dict[str, str]:
         body = {"sub": "u1", "exp": int(time.time()) + 60} | claims
         text = jwt.encode(body, self.keys[kid], algorithm="RS256", headers={"kid": kid} if named else None)
         return {"Authorization": f"Bearer {text}"}

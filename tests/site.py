@@ -1,6 +1,7 @@
 """A site's own tables beside ours, with foreign keys, and tokens as Clerk makes them in both of its forms."""
 
 import time
+from typing import Any
 
 from tests.databases import Sql
 
@@ -52,10 +53,10 @@ def furnish(sql: Sql) -> None:
         sql(statement)
 
 
-def clerks(version: int, organization: str | None = None) -> dict[str, object]:
+def clerks(version: int, organization: str | None = None) -> dict[str, Any]:
     """The claims of Clerk's session tokens beside `sub` and `exp`."""
     at, issuer = int(time.time()), "https://clerk.example"
-    claims: dict[str, object] = {"azp": "https://app.example", "iss": issuer, "sid": "s_1", "iat": at, "fva": [3, -1]}
+    claims: dict[str, Any] = {"azp": "https://app.example", "iss": issuer, "sid": "s_1", "iat": at, "fva": [3, -1]}
     if version == 1:
         return claims | ({} if organization is None else {"org_id": organization, "org_role": "org:member"})
     return (

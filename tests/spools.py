@@ -66,6 +66,7 @@ def process(
 
     with child:
         try:
+            assert child.stdout is not None
             yield kill, json.loads(child.stdout.readline())
         finally:
             kill()

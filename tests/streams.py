@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import ClientResponse, ClientSession
+from yarl import URL
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Source:
 
 @asynccontextmanager
 async def events(
-    session: ClientSession, url: str, last_id: int | str | None = None, **kwargs: Any
+    session: ClientSession, url: str | URL, last_id: int | str | None = None, **kwargs: Any
 ) -> AsyncIterator[Source]:
     headers = kwargs.pop("headers", {}) | ({} if last_id is None else {"Last-Event-ID": str(last_id)})
     async with session.get(url, headers=headers, timeout=None, **kwargs) as response:
