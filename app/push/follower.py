@@ -14,7 +14,6 @@ from typing import Protocol
 import structlog
 
 from app.domain.event import BEFORE_ALL, EventId, Found, LogEvent, Part
-from app.push.hub import Hub
 from app.push.ring import Ring, size_of
 
 log = structlog.get_logger(__name__)
@@ -40,6 +39,16 @@ class LogReader(Protocol):
         """What the log says about the event of that number."""
 
 
+class Listeners(Protocol):
+    """Those who are told: the hub."""
+
+    async def publish(self, event: LogEvent, /) -> None:
+        """The next event of the log."""
+
+    def reset(self) -> None:
+        """The log was taken back, or its events are gone: begin anew."""
+
+
 class Follower:
     """Hands every committed event to the hub, in the log's order, each once.
 
@@ -54,7 +63,7 @@ class Follower:
     def __init__(
         self,
         reader: LogReader,
-        hub: Hub,
+        hub: Listeners,
         *,
         poll: float,
         poll_with_bus: float,
