@@ -12,6 +12,7 @@ from app.commands.cli import _COMMANDS, main
 @pytest.mark.parametrize("name", sorted(_COMMANDS))
 def test_help_says_of_a_command_what_the_command_says_of_itself(name: str) -> None:
     command = main.get_command(click.Context(main), name)
+    assert command is not None
     assert command.name == name
     assert command.get_short_help_str(limit=1000).rstrip(".") == _COMMANDS[name].rstrip(".")
 

@@ -23,7 +23,7 @@ from app.db.errors import (
 )
 
 
-def said(number: int, state: str, sentence: str = "as it is") -> Exception:
+def said(number: int, state: str | None, sentence: str = "as it is") -> Exception:
     return judged(OperationalError(number, sentence, sqlstate=state))
 
 
@@ -37,8 +37,9 @@ def said(number: int, state: str, sentence: str = "as it is") -> Exception:
     ],
 )  # fmt: skip
 def test_what_may_pass_is_tried_again(number: int, state: str | None) -> None:
-    assert type(said(number, state)) is RetryableError
-    assert said(number, state).number == number
+    error = said(number, state)
+    assert type(error) is RetryableError
+    assert error.number == number
 
 
 @pytest.mark.parametrize(
@@ -124,5 +125,5 @@ def _is_ours(kind: object) -> bool:
         (BusyError("too many"), False),
     ],
 )
-def test_what_may_be_for_one_webhook_alone_is_told_from_what_is_for_all(error: Exception, own: bool) -> None:
+def test_what_may_be_for_one_webhook_alone_is_told_from_what_is_for_all(error: PassingError, own: bool) -> None:
     assert error.may_be_own is own

@@ -14,6 +14,7 @@ from app.domain import payload
 from app.domain.payload import VIDEOS_MAX
 from app.main import create_app
 from app.settings import Settings
+from tests.matching import found
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -142,13 +143,13 @@ def test_the_records_of_decisions_are_numbered_one_after_the_other() -> None:
 
 
 VIDEO = {"filename": "f.mp4"}
-COLUMNS = {
+COLUMNS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "v3": ({"user_id": "u"}, {"s3_key": "k"}),
     "v2": ({}, {"s3_key": "k"}),
     "v1": ({}, {"file_path": "k"}),
 }
 # Of each line of the table of versions: the field of ours, and values of the payload's names for it.
-LINES = {
+LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "address": ("url", {"url": "https://a/1", "s3_url": "https://a/2", "file_url": "https://a/3"}),
     "size in bytes": ("size", {"size_bytes": 11, "file_size": 12}),
     "duration in seconds": ("duration_seconds", {"duration": 7, "duration_seconds": 8}),
@@ -167,7 +168,7 @@ def versions_table() -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("version", COLUMNS)
 @pytest.mark.parametrize("line", LINES)
-def test_table_of_versions_says_how_a_video_of_each_is_read(version: str, line: str) -> Any:
+def test_table_of_versions_says_how_a_video_of_each_is_read(version: str, line: str) -> None:
     cell, (field, given) = versions_table()[line][version], LINES[line]
     data, video = COLUMNS[version]
     whole = {
@@ -196,7 +197,7 @@ def test_table_of_versions_says_how_a_video_of_each_is_read(version: str, line: 
         with pytest.raises(payload.InvalidPayloadError):
             read(**{field: None})
     else:
-        assert read(**{field: None}) == re.search(r"default `(.+)`", cell)[1]
+        assert read(**{field: None}) == found(r"default `(.+)`", cell)[1]
 
 
 def test_functions_that_the_five_ways_name_are_there() -> None:

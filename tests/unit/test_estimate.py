@@ -1,6 +1,7 @@
 """How long a generation still takes: what is said, and when nothing is."""
 
 from statistics import median
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -97,13 +98,18 @@ def test_estimate_is_what_the_rule_says_of_the_newest_fifty(history: list[Sample
         assert said == UNKNOWN
         return
     elapsed = max(0.0, elapsed)
-    left = [s[stage] - elapsed for s in seen if s[stage] > elapsed]
+    lasted = [seconds for s in seen if (seconds := s[stage]) is not None]
+    left = [seconds - elapsed for seconds in lasted if seconds > elapsed]
     if said == LATE:
         assert len(left) <= 0.05 * len(seen)
         return
     later = sum(median(s[k] or 0.0 for s in seen) for k in range(stage + 1, len(STAGES)))
     assert said.seconds == pytest.approx(median(left) + later, abs=1.01)
-    covered = [s for s in seen if s[stage] > elapsed and sum(x or 0 for x in s[stage:]) - elapsed <= said.p90 + 1e-6]
+    assert said.seconds is not None
+    assert said.p90 is not None
+    covered = [
+        s for s in seen if (s[stage] or 0) > elapsed and sum(x or 0 for x in s[stage:]) - elapsed <= said.p90 + 1e-6
+    ]
     assert len(covered) >= 0.9 * len(left)
     assert said.p90 >= said.seconds > 0
 
@@ -111,7 +117,7 @@ def test_estimate_is_what_the_rule_says_of_the_newest_fifty(history: list[Sample
 S = 1_000_000
 
 
-def steps(*told: tuple[str, float], skew: float = 0) -> list[Step]:
+def steps(*told: tuple[str, int], skew: int = 0) -> list[Step]:
     """(status, second) in order; the last one completed."""
     made = [Step(status, False, (second + skew) * S, second * S) for status, second in told]
     return [*made[:-1], made[-1]._replace(done=True)]
@@ -140,7 +146,9 @@ def test_sender_whose_clock_is_wrong_does_not_make_the_first_stage_long() -> Non
 
 def test_what_waited_on_its_way_is_judged_by_the_senders_times() -> None:
     told = [Step("generating", False, 9 * S, 5000 * S), Step("completed", True, 69 * S, 5000 * S)]
-    assert sample_of(0, told)[2] == 60.0
+    sample = sample_of(0, told)
+    assert sample is not None
+    assert sample[2] == 60.0
 
 
 def test_only_the_last_try_counts() -> None:
@@ -154,7 +162,8 @@ def test_what_did_not_succeed_is_no_sample() -> None:
 
 
 def test_history_that_is_replayed_is_told_better_than_by_means_and_nine_of_ten_stay_within_the_p90() -> None:
-    ours, *means = [way.as_json() for way in replay(seed=7, count=1000)]
+    replayed: list[dict[str, Any]] = [dict(way.as_json()) for way in replay(seed=7, count=1000)]
+    ours, *means = replayed
     assert ours["median_error"] < 0.6 * min(mean["median_error"] for mean in means)
     assert ours["covered"] > 0.85
     assert ours["silent"] < 0.2  # before the fifth, and where one takes longer than nearly all

@@ -18,7 +18,7 @@ texts = st.builds(
 
 
 def data(**fields: Any) -> bytes:
-    told = {
+    told: dict[str, Any] = {
         "job_id": "j" * 191, "status": "completed", "state": "COMPLETED", "progress": 100, "message": None,
         "occurred_at": 0, "error": None, "estimate": UNKNOWN,
     }  # fmt: skip

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import job as rules
-from app.domain.job import Job, StatusUpdate, VideoFile
+from app.domain.job import Job, State, StatusUpdate, VideoFile
 from app.texts import MESSAGES
 from app.times import moment
 
@@ -18,7 +18,7 @@ NOW = 1_761_230_000_000_000
 SECOND = 1_000_000
 
 
-def file(key: str, url: str = "https://files/1", **changes: Any) -> VideoFile:
+def file(key: str, url: str | None = "https://files/1", **changes: Any) -> VideoFile:
     made = VideoFile(
         s3_key=key, filename=key, url=url, path=key, size=1, format="mp4", duration_seconds=8,
         aspect_ratio="16:9", width=1920, height=1080, created_at=NOW,
@@ -37,7 +37,10 @@ def fresh() -> Job:
 
 def stored(updates: list[tuple[StatusUpdate, int]]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """The row, the files and their metadata that these (update, receipt) leave behind."""
-    job, row, files, metadata = fresh(), {}, {}, {}
+    job = fresh()
+    row: dict[str, Any] = {}
+    files: dict[str, VideoFile] = {}
+    metadata: dict[str, Any] = {}
     for one, received_at in updates:
         change = rules.apply(job, one, received_at, "fr")
         if change is not None:
@@ -175,6 +178,7 @@ def test_completion_with_no_file_ranks_as_a_failure() -> None:
     for one in (nothing, update("failed", 1, error="quota")):
         job = fresh()
         rules.apply(job, one, NOW, "fr")
+        assert job.position is not None
         keys.append(job.position[:3])
     assert keys[0] == keys[1]
 
@@ -201,8 +205,10 @@ def test_older_completion_only_adds_the_files_that_are_missing() -> None:
 def test_completion_without_data_waits_for_its_files() -> None:
     job = fresh()
     change = rules.apply(job, update("completed", 1), NOW, "fr")
+    assert change is not None
     assert (change.columns["status"], change.columns["progress"]) == ("PROCESSING", 95)
     change = rules.apply(job, update("completed", 1, has_data=True, files=(file("a"),)), NOW, "fr")
+    assert change is not None
     assert change.columns["status"] == "COMPLETED"
 
 
@@ -287,7 +293,7 @@ def test_every_order_of_completions_ends_in_the_files_that_the_rule_names(
     chance.shuffle(shuffled)
     _, kept, _ = stored(shuffled)
     for key, found in kept.items():
-        named = [(one.timestamp, f) for one in received for f in one.files if f.s3_key == key]
+        named = [(one.timestamp or 0, f) for one in received for f in one.files if f.s3_key == key]
         latest = [f for at, f in named if at == max(at for at, _ in named)]
         assert (found.url is None) == all(f.url is None for f in latest)
         assert (found.size == 0) == all(f.size == 0 for f in latest)
@@ -342,7 +348,7 @@ def test_state_that_only_the_site_knows_is_read_as_the_nearest(found: str | None
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "PROCESSING"])
-def test_files_of_another_program_have_their_place_in_the_order(state: str) -> None:
+def test_files_of_another_program_have_their_place_in_the_order(state: State) -> None:
     def adopted() -> Job:
         known = rules.known_position(state, NOW + 7 * SECOND, has_files=True)
         base = rules.file_key(known.at, "", file("k1")) if known else rules.OLDEST
@@ -350,9 +356,11 @@ def test_files_of_another_program_have_their_place_in_the_order(state: str) -> N
 
     sent = [update("completed", at, has_data=True, files=(file(key, f"u{at}"),)) for at, key in [(8, "k1"), (9, "k2")]]
     for order in permutations(sent):
-        job, kept = adopted(), {}
+        job = adopted()
+        kept: dict[str, str | None] = {}
         for one in order:
             change = rules.apply(job, one, NOW, "fr")
+            assert change is not None
             kept |= {f.s3_key: f.url for f in (*change.new_files, *change.refreshed_files)}
         assert kept == {"k1": "u8", "k2": "u9"}
 

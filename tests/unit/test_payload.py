@@ -18,7 +18,7 @@ from app.domain.named import COLUMN_MAX
 from app.domain.payload import InvalidPayloadError
 from app.times import microseconds, moment
 
-V1 = {
+V1: dict[str, Any] = {
     "job_id": "cm123abc456",
     "status": "completed",
     "content_type": "video",
@@ -69,7 +69,7 @@ def changed(path: str, value: object = ..., document: dict[str, Any] = V1) -> di
     """A copy with the field at a.b.0.c set, or taken out."""
     made = copy.deepcopy(document)
     *parents, last = [int(p) if p.isdigit() else p for p in path.split(".")]
-    at = made
+    at: Any = made
     for part in parents:
         at = at[part]
     if value is ...:
@@ -391,7 +391,9 @@ def test_time_is_read_however_senders_write_it(path: str, sent: float | str) -> 
     ("sent", "year"), [(2_100_000_000, 2036), ("4102444800", 2100), (2_100_000_000_000, 2036), (31_536_000_000, 1971)]
 )
 def test_seconds_and_milliseconds_since_1970_are_told_apart(sent: int | str, year: int) -> None:
-    assert moment(payload.parse(body(changed("timestamp", sent))).timestamp).year == year
+    timestamp = payload.parse(body(changed("timestamp", sent))).timestamp
+    assert timestamp is not None
+    assert moment(timestamp).year == year
 
 
 @pytest.mark.parametrize("path", ["timestamp", "data.generated_at", "data.videos.0.created_at"])
@@ -460,7 +462,9 @@ def test_paid_video_is_not_refused_for_what_json_does_not_have_in_its_descriptio
 
 def test_half_an_emoji_in_the_name_of_a_description_is_mended_too() -> None:
     raw = body(changed("data.metadata.ODD", 1)).replace(b'"ODD"', HALF)
-    assert payload.parse(raw).metadata["caf\u00e9 \ufffd"] == 1
+    metadata = payload.parse(raw).metadata
+    assert metadata is not None
+    assert metadata["caf\u00e9 \ufffd"] == 1
 
 
 def test_body_that_begins_with_a_byte_order_mark_is_read() -> None:
@@ -664,6 +668,7 @@ def test_what_our_own_code_stumbles_over_is_kept_as_invalid_and_names_its_job(mo
     monkeypatch.setattr(payload, "_upgrade", lambda _document: 1 // 0)
     with pytest.raises(payload.InvalidPayloadError, match="cannot be read \\(ZeroDivisionError\\)") as caught:
         payload.parse(b'{"job_id": "j1", "status": "completed"}')
+    assert caught.value.named is not None
     assert caught.value.named.job_id == "j1"
 
 
@@ -681,9 +686,7 @@ def test_more_values_than_allowed_are_refused_before_they_are_read(
     value = many[:-1].rpartition(b"%b")[2]
     raw = b'{"job_id":"j","status":"failed","content_type":"video","x":' + many % ((value + b",") * 1000) + b"}"
     assert payload.parse(raw, max_values=2100).job_id == "j"
-    monkeypatch.setattr(
-        payload.lenient, "read", lambda read: orjson.loads(read) if len(read) < 9 else pytest.fail(read)
-    )
+    monkeypatch.setattr(lenient, "read", lambda read: orjson.loads(read) if len(read) < 9 else pytest.fail(read))
     with pytest.raises(InvalidPayloadError, match="the body has more than 900 values") as error:
         payload.parse(raw, max_values=900)
     assert error.value.named == ("j", "failed", None)

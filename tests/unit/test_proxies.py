@@ -1,6 +1,7 @@
 """Whom a request is counted against, and when guessing a secret is stopped."""
 
 import ipaddress
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
@@ -47,7 +48,12 @@ def test_no_more_than_thirty_entries_are_walked_however_long_the_header_is() -> 
 def test_a_long_header_costs_what_thirty_entries_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at = []
     real = proxies._address
-    monkeypatch.setattr(proxies, "_address", lambda text: looked_at.append(text) or real(text))
+
+    def looked(text: str) -> IPv4Address | IPv6Address | None:
+        looked_at.append(text)
+        return real(text)
+
+    monkeypatch.setattr(proxies, "_address", looked)
     client_address("10.0.0.1", "10.1.1.1," * 100_000 + "10.1.1.1", PROXIES)
     assert len(looked_at) == 31
 

@@ -43,7 +43,7 @@ def names(batch: list[Waiting]) -> str:
     return "".join(w.delivery.id for w in batch)
 
 
-async def waits(taking: asyncio.Task[None]) -> bool:
+async def waits(taking: asyncio.Task[list[Waiting]]) -> bool:
     """Whether it still does after all that was ready had its turn."""
     for _ in range(5):
         await asyncio.sleep(0)

@@ -4,14 +4,16 @@ import re
 import subprocess
 from pathlib import Path
 
+from tests.matching import found
+
 SETUP = Path(__file__).parents[2] / "scripts/setup"
 
 
 def step(folder: Path, command: str, every: str = "0.05") -> subprocess.CompletedProcess[str]:
     """Runs one step of set-up, as the script has it, after another one that had much to say."""
-    found = re.search(r"^step\(\) \{.*?^\}", SETUP.read_text(), re.DOTALL | re.MULTILINE)
+    step = found(r"^step\(\) \{.*?^\}", SETUP.read_text(), re.DOTALL | re.MULTILINE)
     (folder / "log").write_text("".join(f"earlier {n}\n" for n in range(40)))
-    script = f"set -euo pipefail; log=log; every={every}; {found[0]}\n{command}"
+    script = f"set -euo pipefail; log=log; every={every}; {step[0]}\n{command}"
     return subprocess.run(["bash", "-c", script], check=False, cwd=folder, capture_output=True, text=True, timeout=30)
 
 

@@ -1,7 +1,7 @@
 """Addresses of videos in S3: signed as botocore signs, for as long as they should be, and of nothing else."""
 
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import botocore.auth
@@ -23,14 +23,27 @@ S = 1_000_000
 AT = 1_700_000_000
 
 
-def storage(who: Credentials = WHO, **settings: Any) -> Storage:
-    given = {"bucket": "videos", "endpoint": None, "region": "eu-west-3", "ttl": 3600.0, "event_max": EVENT_MAX}
+def storage(who: Credentials | None = WHO, **settings: Any) -> Storage:
+    given: dict[str, Any] = {
+        "bucket": "videos",
+        "endpoint": None,
+        "region": "eu-west-3",
+        "ttl": 3600.0,
+        "event_max": EVENT_MAX,
+    }
     return Storage(credentials=who, **(given | settings))
 
 
 def file(key: str = "k/1.mp4", url: str | None = None, **fields: Any) -> StoredFile:
     made = gallery_file(["f1", "a.mp4", url, key, 1, "mp4", 8, "16:9", 1, 1], 0, key)
-    return made | fields
+    return cast("StoredFile", made | fields)
+
+
+def address(ours: Storage, of: StoredFile) -> str:
+    """That is shown of it, as there must be one."""
+    shown = ours.shown(of)["file_url"]
+    assert shown is not None
+    return shown
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +84,7 @@ def by_botocore(
     asked = {"Bucket": settings.get("bucket", "videos"), "Key": key}
     if filename:
         asked["ResponseContentDisposition"] = disposition(filename)
-    return client.generate_presigned_url("get_object", Params=asked, ExpiresIn=3600)
+    return str(client.generate_presigned_url("get_object", Params=asked, ExpiresIn=3600))
 
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
@@ -88,7 +101,7 @@ def test_every_key_and_name_is_signed_as_botocore_signs_it(
     with pytest.MonkeyPatch.context() as patch:
         expected = urlsplit(by_botocore(patch, key, filename, token, endpoint=endpoint))
     ours = storage(Credentials(WHO.key_id, WHO.secret, token), endpoint=endpoint)
-    made = urlsplit(ours.download(file(key, filename=filename)) if filename else ours.shown(file(key))["file_url"])
+    made = urlsplit(str(ours.download(file(key, filename=filename))) if filename else address(ours, file(key)))
     assert (made.scheme, made.netloc, made.path) == (expected.scheme, expected.netloc, expected.path)
     assert sorted(parse_qsl(made.query)) == sorted(parse_qsl(expected.query))
 
@@ -108,19 +121,24 @@ def test_headers_of_a_deletion_are_signed_as_botocore_signs_them(monkeypatch: py
 
 def test_address_is_good_for_half_its_life_at_least_and_the_same_in_every_process(clock: dict[str, float]) -> None:
     one, other = storage(), storage()
-    first = one.shown(file())["file_url"]
+    first = address(one, file())
     for passed in (0, 100, 1799, 1801, 5000):
         clock["now"] = AT - AT % 1800 + passed
-        made = dict(parse_qsl(urlsplit(one.shown(file())["file_url"]).query))
+        made = dict(parse_qsl(urlsplit(address(one, file())).query))
         assert one.shown(file()) == other.shown(file())
         ends = datetime.strptime(made["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() + 3600
         assert 1800 <= ends - clock["now"] <= 3600
-    assert one.shown(file())["file_url"] != first
+    assert address(one, file()) != first
 
 
 def test_signing_is_done_once_for_a_file_and_half(monkeypatch: pytest.MonkeyPatch, clock: dict[str, float]) -> None:
     signed = []
-    monkeypatch.setattr(module, "presigned", lambda *_, **fields: signed.append(fields) or "https://x")
+
+    def sign(*_: object, **fields: object) -> str:
+        signed.append(fields)
+        return "https://x"
+
+    monkeypatch.setattr(module, "presigned", sign)
     ours = storage()
     for passed in (0, 0, 10, 1800, 1801):
         clock["now"] = AT - AT % 1800 + passed
@@ -156,30 +174,30 @@ HOSTS = {
 def test_region_and_key_are_those_of_an_address_of_amazons_in_the_same_bucket(
     url: str, expected: tuple[str, str]
 ) -> None:
-    made = urlsplit(storage().shown(file(url=url))["file_url"])
+    made = urlsplit(address(storage(), file(url=url)))
     assert (made.netloc, made.path) == (f"videos.s3.{expected[0]}.amazonaws.com", expected[1])
 
 
 def test_bucket_of_the_row_comes_before_the_one_of_the_settings_and_that_of_the_address_last() -> None:
-    assert storage().shown(file(s3_bucket="own"))["file_url"].startswith("https://own.s3.eu-west-3.amazonaws.com/k/")
+    assert address(storage(), file(s3_bucket="own")).startswith("https://own.s3.eu-west-3.amazonaws.com/k/")
     url = "https://theirs.s3.us-west-2.amazonaws.com/x.mp4"
-    assert storage(bucket=None).shown(file(url=url))["file_url"].startswith(f"{url}?")
-    assert storage(bucket=None).shown(file(url="https://x/y"))["file_url"] == "https://x/y"
-    assert storage(bucket="a.b").shown(file())["file_url"].startswith("https://s3.eu-west-3.amazonaws.com/a.b/k/1.mp4?")
-    assert "amazonaws.com.cn/" in storage(region="cn-north-1").shown(file())["file_url"]
+    assert address(storage(bucket=None), file(url=url)).startswith(f"{url}?")
+    assert address(storage(bucket=None), file(url="https://x/y")) == "https://x/y"
+    assert address(storage(bucket="a.b"), file()).startswith("https://s3.eu-west-3.amazonaws.com/a.b/k/1.mp4?")
+    assert "amazonaws.com.cn/" in address(storage(region="cn-north-1"), file())
 
 
 def test_compatible_service_is_reached_by_its_own_address_and_path() -> None:
     ours = storage(endpoint="http://127.0.0.1:9000/base/", region=None)
-    assert ours.shown(file())["file_url"].startswith("http://127.0.0.1:9000/base/videos/k/1.mp4?")
+    assert address(ours, file()).startswith("http://127.0.0.1:9000/base/videos/k/1.mp4?")
     there = "http://127.0.0.1:9000/base/videos/own%20key"
-    assert ours.shown(file(url=there))["file_url"].startswith(f"{there}?")
+    assert address(ours, file(url=there)).startswith(f"{there}?")
 
 
 @pytest.mark.parametrize("fields", [{"s3_provider": "LOCAL"}, {"s3_provider": "GOOGLE_CLOUD"}, {"s3_key": ""}])
 def test_what_lies_elsewhere_keeps_its_address(fields: dict[str, str]) -> None:
-    assert storage().shown(file(url="https://x/y", **fields))["file_url"] == "https://x/y"
-    assert storage(who=None).shown(file(url="https://x/y"))["file_url"] == "https://x/y"
+    assert address(storage(), file(url="https://x/y", **fields)) == "https://x/y"
+    assert address(storage(who=None), file(url="https://x/y")) == "https://x/y"
 
 
 def test_nothing_of_where_a_file_lies_is_told() -> None:
@@ -200,7 +218,7 @@ def test_browser_is_sent_to_no_address_that_is_not_of_the_web(url: str | None) -
         ("../x\\y%.mp4", "attachment; filename=\".._x_y_.mp4\"; filename*=UTF-8''..%2Fx%5Cy%25.mp4"),
     ],
 )  # fmt: skip
-def test_name_under_which_a_file_is_saved_can_break_out_of_nothing(filename: str, expected: tuple[str, str]) -> None:
+def test_name_under_which_a_file_is_saved_can_break_out_of_nothing(filename: str, expected: str) -> None:
     assert disposition(filename) == expected
 
 

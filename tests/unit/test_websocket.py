@@ -1,7 +1,5 @@
 """What WebSocket clients send, in whatever pieces it comes."""
 
-from collections.abc import Iterable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +43,7 @@ def test_control_frames_are_heard_among_messages_however_the_bytes_are_split(
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=8))
 def test_any_bytes_are_frames_or_a_known_fault_however_they_are_split(data: bytes, cuts: list[int]) -> None:
-    def outcome(pieces: Iterable[int]) -> object:
+    def outcome(pieces: list[int]) -> object:
         try:
             return feed_in_pieces(data, pieces)
         except (NotWebSocketError, MessageTooLongError) as error:
