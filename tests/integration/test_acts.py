@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.appkeys import POOL
+from app.appkeys import LEADER, POOL
+from app.domain.forms import StoredFile
 from app.upkeep.deleted import DeletedJobs
 from app.upkeep.retention import Retention
 from tests.backend import Backend
@@ -42,7 +43,7 @@ async def act(
         return answer.status, await answer.json()
 
 
-async def made(server: Client, job_id: str, *steps: str | dict[str, Any], **owner: str | None) -> None:
+async def made(server: Client, job_id: str, *steps: str | dict[str, Any], **owner: Any) -> None:
     """A job of "author" at the end of these steps: statuses, or a whole webhook."""
     headers = {"X-Webhook-Secret": SENDERS}
     order = {"job_id": job_id, "prompt": "the sea", "user_id": "author", "organization_id": "org"} | owner
@@ -268,10 +269,10 @@ async def test_deleted_jobs_go_once_nobody_may_restore_them_and_no_sooner(
     sql("UPDATE rushes_jobs SET deleted_at = NOW(6) - INTERVAL 30 DAY + INTERVAL 1 MINUTE WHERE job_id = 'young'")
     removed = []
 
-    async def remove(file: dict[str, Any]) -> None:
+    async def remove(file: StoredFile) -> None:
         removed.append(file["s3_key"])
 
-    assert (await Retention(site.app[POOL], None, days=30, remove=remove).purge())["deleted"] == 1
+    assert (await Retention(site.app[POOL], site.app[LEADER], days=30, remove=remove).purge())["deleted"] == 1
     assert removed == ["old"]
     assert sql("SELECT id FROM video_generations ORDER BY id") == (("kept",), ("young",))
     assert sql("SELECT s3Key FROM video_files ORDER BY s3Key") == (("kept",), ("young",))
@@ -290,7 +291,7 @@ async def test_deleted_job_that_cannot_go_keeps_no_other_and_is_tried_again(site
     sql("INSERT INTO likes VALUES ('j0')")
     away = {"k1"}
 
-    async def remove(file: dict[str, Any]) -> None:
+    async def remove(file: StoredFile) -> None:
         if file["s3_key"] in away:
             raise OSError("bucket away")
 
@@ -307,7 +308,12 @@ async def test_deleted_job_that_cannot_go_keeps_no_other_and_is_tried_again(site
 async def test_retry_is_a_new_job_with_the_same_order_and_its_image(
     database_url: str, sql: Sql, backend: Backend
 ) -> None:
-    order = {"aspect_ratio": "9:16", "number_of_videos": 2, "duration_seconds": 5, "person_generation": "DONT_ALLOW"}
+    order: dict[str, Any] = {
+        "aspect_ratio": "9:16",
+        "number_of_videos": 2,
+        "duration_seconds": 5,
+        "person_generation": "DONT_ALLOW",
+    }
     async with running(database_url, generator_url=backend.url, **SIGNED) as server:
         await made(server, "j1", "failed", **order, input_image_base64="aGVsbG8=")
         status, answer = await act(server, "j1", "retry", USERS["author"], **{"Idempotency-Key": "once"})

@@ -103,6 +103,7 @@ async def test_sessions_that_ended_while_they_were_idle_are_not_used_again(
         await server.register("j1")
         assert (await server.send(webhook("j1", "processing")))[0] == 200
         session = server.app[WRITER]._connection
+        assert session is not None
         end(gate)
         while not session.closed:  # the news are on their way
             await asyncio.sleep(0.01)

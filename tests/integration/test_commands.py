@@ -7,7 +7,7 @@ import shlex
 import signal
 import socket
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -18,7 +18,7 @@ from pytest_aiohttp.plugin import AiohttpServer
 
 from tests.client import running
 from tests.databases import Sql
-from tests.processes import databases_of, free_port, run, serving
+from tests.processes import databases_of, free_port, run, serving, stderr
 from tests.streams import events
 from tests.waiting import until
 from tests.webhooks import webhook
@@ -85,10 +85,11 @@ async def test_killed_database_is_started_again_and_what_came_meanwhile_is_appli
 async def told(process: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
     """The log's next line of that event; no traceback before it."""
     async with asyncio.timeout(20):
-        while line := await process.stderr.readline():
+        while line := await stderr(process).readline():
             assert b"Traceback" not in line
             if f'"{event}"'.encode() in line:
-                return json.loads(line)
+                said: dict[str, Any] = json.loads(line)
+                return said
     raise AssertionError(f"it ended before {event}")
 
 
@@ -126,7 +127,7 @@ async def test_printed_curl_works_when_pasted_and_moves_the_bar(tmp_path: Path) 
             await source.next()
             curl = await asyncio.create_subprocess_exec(*shlex.split(line), "-sf", stdout=asyncio.subprocess.DEVNULL)
             assert await curl.wait() == 0
-            seen = []
+            seen: list[int] = []
             while not seen or seen[-1] < 100:
                 seen.append((await source.next()).data["progress"])
         assert seen == [0, 25, 50, 75, 100]
@@ -281,9 +282,10 @@ async def test_send_proves_who_it_is(tmp_path: Path, database_url: str, secret: 
 
 
 async def test_end_comes_in_time_whatever_still_hangs(tmp_path: Path, database_url: str) -> None:
-    async def hang(_request: web.Request) -> NoReturn:
+    async def hang(_request: web.Request) -> web.Response:
         reached.set()
         await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
 
     reached = asyncio.Event()
     backend = web.Application()

@@ -284,7 +284,8 @@ def rows_read(sql: Sql) -> int:
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case.who}: {case.what}")
 def case(request: pytest.FixtureRequest) -> Case:
-    return request.param
+    given: Case = request.param
+    return given
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from app.push.websocket import PING
 from tests.client import Client, running
 from tests.crowd import Listener, gather, listen
 from tests.frames import TEXT, frame
+from tests.matching import found
 from tests.processes import serving
 from tests.streams import events
 from tests.webhooks import webhook
@@ -227,7 +228,7 @@ print("done")
 async def come_and_go(server: Client, count: int) -> None:
     address = urlsplit(server.url)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", COMERS, address.hostname, str(address.port), str(count)),
+        *(sys.executable, "-c", COMERS, str(address.hostname), str(address.port), str(count)),
         stdout=asyncio.subprocess.PIPE,
     )
     assert (await process.communicate())[0] == b"done\n"
@@ -238,7 +239,7 @@ def held() -> tuple[int, int]:
     """(file descriptors, KiB of memory) of this process."""
     gc.collect()
     status = Path("/proc/self/status").read_text()
-    return len(list(Path("/proc/self/fd").iterdir())), int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+    return len(list(Path("/proc/self/fd").iterdir())), int(found(r"VmRSS:\s+(\d+)", status)[1])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -283,7 +284,7 @@ async def test_stop_with_five_thousand_open_streams_is_over_in_ten_seconds(tmp_p
             await asyncio.gather(*(listener.ended.wait() for listener in listeners))
             assert await process.wait() == 0
     assert all(listener.received.endswith(b"\r\n0\r\n\r\n") for listener in listeners)
-    retries = [int(re.search(rb"retry: (\d+)", listener.received)[1]) for listener in listeners]
+    retries = [int(found(rb"retry: (\d+)", bytes(listener.received))[1]) for listener in listeners]
     assert 2000 <= min(retries) < 2100
     assert 4900 < max(retries) <= 5000
     in_half_a_second = [sum(start <= retry < start + 500 for retry in retries) for start in range(2000, 5000, 500)]

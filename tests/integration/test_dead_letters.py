@@ -20,7 +20,7 @@ from app.routes import admin
 from app.upkeep.leader import Leader
 from tests.client import Client, running
 from tests.databases import Rows, Sql
-from tests.processes import environment, run
+from tests.processes import environment, run, stdout
 from tests.rows import store
 from tests.webhooks import completion, video, webhook
 from tests.writing import holding
@@ -39,7 +39,7 @@ async def server(database_url: str) -> AsyncIterator[Client]:
     another.close()
 
 
-async def act(server: Client, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+async def act(server: Client, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
     async with server.session.post(server.url + WEBHOOKS + path, json=body) as answer:
         return answer.status, await answer.json()
 
@@ -62,7 +62,7 @@ async def conflict(server: Client, sql: Sql) -> str:
     code, body = await server.send(completion("j2", video("k/1"), video("k/2")))
     assert code == 409
     sql("DELETE FROM video_files WHERE generationId = 'owner'")
-    return body["webhook_id"]
+    return str(body["webhook_id"])
 
 
 async def test_parked_webhook_is_listed_and_applied_by_a_replay_once_its_job_is_there(server: Client, sql: Sql) -> None:
@@ -212,6 +212,7 @@ async def test_replay_of_a_webhook_purged_meanwhile_keeps_when_it_was_received(s
     (webhook_id,) = store(sql, webhook("nowhere", "pending"))
     ((received_at,),) = sql("SELECT received_at FROM rushes_webhooks")
     found = await server.app[RECEIVED].get(webhook_id)
+    assert found is not None
     sql("DELETE FROM rushes_webhooks")
     await server.app[RECEIVED].replay(found, server.app[WRITER])
     assert sql("SELECT received_at, outcome FROM rushes_webhooks") == ((received_at, "parked"),)
@@ -421,7 +422,8 @@ async def test_replay_of_many_stops_in_time_and_is_gone_on_with(
 ) -> None:
     monkeypatch.setattr(admin, "_REPLAY_SECONDS", 0.0)
     store(sql, *(b"%d" % n for n in range(120)))
-    replayed, answers, body = 0, 0, {"outcome": "dead"}
+    replayed, answers = 0, 0
+    body: dict[str, str] | None = {"outcome": "dead"}
     while body:
         code, answer = await act(server, "/replay", body)
         assert code == 200
@@ -504,7 +506,7 @@ async def test_dead_replay_all_passes_over_none_of_300_dead_and_parked_and_shows
         stderr=theirs, env=environment(DATABASE_URL=database_url, TERM="xterm", COLUMNS="100"),
     )  # fmt: skip
     os.close(theirs)
-    out, drawn = await asyncio.gather(process.stdout.read(), asyncio.to_thread(drain, ours))
+    out, drawn = await asyncio.gather(stdout(process).read(), asyncio.to_thread(drain, ours))
     assert (await process.wait(), out) == (0, b"300 replayed: 300 applied\n"), drawn
     assert "replaying" in drawn
     assert "300/300" in drawn

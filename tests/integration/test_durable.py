@@ -2,11 +2,14 @@
 
 import os
 import stat
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.db.local import private_database
+from app.db.spool.files import File
 from app.db.spool.spool import Spool
 
 MUCH = 1 << 30
@@ -27,13 +30,19 @@ def flushed(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
     return found
 
 
+def _read(file: File, pragma: str) -> Any:
+    return file.db.execute(f"PRAGMA {pragma}").fetchone()
+
+
 async def test_folders_above_a_spool_are_durable_before_it_takes_a_webhook(tmp_path: Path, flushed: set[Path]) -> None:
     folder = tmp_path / "new" / "data" / "spool"
     spool = Spool(folder, MUCH)
     await spool.open()
-    assert {folder, folder.parent, folder.parent.parent, spool._own.path} <= flushed
+    own = spool._own
+    assert own is not None
+    assert {folder, folder.parent, folder.parent.parent, own.path} <= flushed
     for pragma, value in (("synchronous", 2), ("journal_mode", "wal")):  # FULL: a commit returns once it is on the disk
-        assert await spool._run(lambda p=pragma: spool._own.db.execute(f"PRAGMA {p}").fetchone()) == (value,)
+        assert await spool._run(partial(_read, own, pragma)) == (value,)
     await spool.close()
 
 

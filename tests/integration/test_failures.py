@@ -1,5 +1,6 @@
 """Failed jobs and partial results, as users are told of them."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -145,7 +146,7 @@ async def test_code_that_the_table_does_not_know_is_told_to_the_operator_once(
 ) -> None:
     told = LogCapture()
     log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[told], wrapper_class=structlog.BoundLogger)
-    monkeypatch.setattr(logs, "_unknown", logs.Counter())
+    monkeypatch.setattr(logs, "_unknown", Counter())
     monkeypatch.setattr(structlog, "get_logger", lambda *_: log)
     for number in range(3):
         await failed(server, f"j{number}", "Refused. Support codes: 11112222")

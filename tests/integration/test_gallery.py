@@ -246,7 +246,7 @@ async def test_whatever_another_program_does_shows_at_once(server: Client, sql: 
 async def test_tag_is_for_one_caller_one_language_and_one_question(database_url: str, sql: Sql) -> None:
     fill(sql, 2, author="ada")
     async with running(database_url, auth_jwt_secret=SECRET, webhook_secret=SENDERS) as server:
-        asked = [
+        asked: list[tuple[dict[str, str], dict[str, Any]]] = [
             (bearer("ada"), {}), (bearer("bob"), {}), (bearer("eve"), {}), (bearer("ada"), {"limit": 1}),
             (bearer("ada") | {"Accept-Language": "en"}, {}),
         ]  # fmt: skip

@@ -23,7 +23,7 @@ PAGE = (ROOT / "docs/integrate.md").read_text()
 
 def fence(language: str) -> str:
     (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[:1]
-    return found
+    return str(found)
 
 
 SETTINGS = dict(line.split("=", 1) for line in fence("env").splitlines())
@@ -106,6 +106,6 @@ def test_modules_that_the_page_imports_export_what_it_uses() -> None:
     (imported,) = re.findall(r'import \{ (\w+) \} from "(/static/js/[\w/.-]+)"', "".join(scripts))
     assert re.search(rf"export (async )?function {imported[0]}\b", (ROOT / imported[1].lstrip("/")).read_text())
     for script in scripts:
-        command = [ROOT / "scripts/node", "--check", "--input-type=module", "-"]
+        command: list[str | Path] = [ROOT / "scripts/node", "--check", "--input-type=module", "-"]
         checked = subprocess.run(command, input=script, text=True, capture_output=True, check=False)
         assert "SyntaxError" not in checked.stderr

@@ -19,6 +19,7 @@ from app.server import _Connection
 from app.shares import Shares
 from tests.client import Client, running
 from tests.databases import Sql
+from tests.matching import found
 from tests.sign_in import SECRET, bearer
 from tests.webhooks import webhook
 
@@ -146,7 +147,7 @@ async def test_stream_beyond_the_limit_of_connections_is_told_to_come_later(
 
 async def test_webhook_of_too_many_values_is_refused_and_kept_and_an_order_is_refused(server: Client, sql: Sql) -> None:
     await server.register("j1")
-    many = {"x": [{}] * 200_000}
+    many: dict[str, Any] = {"x": [{}] * 200_000}
     code, body = await server.send(webhook("j1", "generating") | many)
     assert (code, body["code"], "50000 values" in body["error"]) == (400, "invalid_payload", True)
     assert sql("SELECT job_id, outcome FROM rushes_webhooks WHERE id = %s", body["webhook_id"]) == (("j1", "dead"),)
@@ -162,7 +163,7 @@ SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 async def begun(
-    server: Client, path: str, headers: dict[str, Any], sent: int = LONG
+    server: Client, path: str, headers: dict[str, str], sent: int = LONG
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A request whose body lacks its last byte."""
     reader, writer = await connected(server)
@@ -173,7 +174,7 @@ async def begun(
     return reader, writer
 
 
-def made_up() -> dict:
+def made_up() -> dict[str, str]:
     return {"webhook-id": "m", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,bm9uZQ=="}
 
 
@@ -181,7 +182,7 @@ async def answered(reader: asyncio.StreamReader) -> tuple[int, str]:
     """The same of an answer after which the connection stays: the rest of the body may still come."""
     async with asyncio.timeout(10):
         head = await reader.readuntil(b"\r\n\r\n")
-        body = await reader.readexactly(int(re.search(rb"Content-Length: (\d+)", head)[1]))
+        body = await reader.readexactly(int(found(rb"Content-Length: (\d+)", head)[1]))
     return int(head.split()[1]), orjson.loads(body)["code"]
 
 
@@ -295,7 +296,7 @@ async def test_client_that_takes_nothing_of_its_answers_is_cut_off(database_url:
     async with running(database_url, response_stall=0.3) as server:
         _, writer = await unread(server)
         async with asyncio.timeout(10):
-            while not any(found.transport.get_write_buffer_size() for found in connections()):
+            while not any(one.transport and one.transport.get_write_buffer_size() for one in connections()):
                 await asyncio.sleep(0.01)
             while connections():
                 await asyncio.sleep(0.01)
@@ -327,7 +328,7 @@ async def test_kernel_keeps_little_for_any_connection_and_gives_up_those_whose_m
         async with asyncio.timeout(5):
             while not connections():
                 await asyncio.sleep(0.01)
-        (sock,) = [found.transport.get_extra_info("socket") for found in connections()]
+        (sock,) = [one.transport.get_extra_info("socket") for one in connections() if one.transport]
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * 64 * 1024  # Linux doubles it
         if sys.platform == "linux":
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
@@ -352,6 +353,7 @@ async def test_connections_of_one_address_are_bounded_unless_it_is_a_trusted_pro
     settings = {"max_http_connections_per_address": 3} | ({"trusted_proxies": f"{address}/32"} if proxy else {})
     async with running(database_url, at=address, **settings) as server:
         port = urlsplit(server.url).port
+        assert port is not None
         idle = [await asyncio.open_connection(address, port) for _ in range(3)]
         late, late_writer = await asyncio.open_connection(address, port)
         late_writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")

@@ -159,6 +159,7 @@ async def test_streams_read_no_prompts(pool: Pool, sql: Sql) -> None:
     snapshots = Snapshots(pool, 1000, 2_000_000)
     before = await cost(pool, "Bytes_sent")
     (_, jobs, *_), (_, job) = await asyncio.gather(snapshots.of_user("dev"), snapshots.of_job("j00001"))
+    assert job is not None
     assert (len(jobs), job.id) == (400, "j00001")
     assert await cost(pool, "Bytes_sent") - before < 400 * 300
 

@@ -23,7 +23,8 @@ async def complete(server: Client, job_id: str, keys: list[str], **fields: Any) 
 
 async def all_files(server: Client, job_id: str) -> list[str]:
     """Their paths, page by page."""
-    seen, path = [], f"/api/videos/{job_id}"
+    seen: list[str] = []
+    path = f"/api/videos/{job_id}"
     while True:
         code, job = await server.read(path)
         assert code == 200

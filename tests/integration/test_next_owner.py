@@ -40,7 +40,7 @@ async def ends(socket_: ClientWebSocketResponse) -> int:
     """The close code; until then nothing may come."""
     message = await socket_.receive(timeout=5)
     assert message.type is WSMsgType.CLOSE, message.data
-    return message.data
+    return int(message.data)
 
 
 async def inserted_again(server: Client, sql: Sql) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import databases_of, environment, free_port, run, serving
+from tests.processes import databases_of, environment, free_port, run, serving, stdout
 
 
 async def test_second_server_on_a_private_database_says_whose_it_is_and_leaves_it_alone(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ async def test_server_under_nohup_outlives_its_terminal(tmp_path: Path, database
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     async with asyncio.timeout(60):
-        while b"Webhooks go to" not in await process.stdout.readline():
+        while b"Webhooks go to" not in await stdout(process).readline():
             assert process.returncode is None
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable
 from itertools import permutations
+from typing import Any
 
 import orjson
 import pytest
@@ -68,7 +69,8 @@ async def test_job_inserted_again_a_microsecond_later_is_another_one(database_ur
 
 async def pages(server: Client) -> list[str]:
     """The ids of the gallery, one page each."""
-    shown, cursor = [], ""
+    shown: list[str] = []
+    cursor = ""
     while cursor is not None:
         code, page = await server.read(f"/api/videos/user?limit=1{cursor and '&cursor=' + cursor}")
         assert code == 200, page
@@ -103,7 +105,7 @@ async def test_cursor_that_nobody_gave_out_is_refused(server: Client, at: object
     assert (code, told.get("code")) == ((200, None) if at == 5 else (400, "invalid_request"))
 
 
-ODD = {
+ODD: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "DECIMAL": (
         (
             "MODIFY progress DECIMAL(5,2) NULL, MODIFY processingTime DECIMAL(10,3),"

@@ -15,6 +15,7 @@ from aiohttp import ClientSession
 
 from app.appkeys import HUB
 from tests.client import Client, running
+from tests.matching import found
 from tests.processes import free_port
 from tests.sign_in import SECRET, bearer
 from tests.streams import events, number_of
@@ -43,10 +44,10 @@ def client(server: Client, headers: dict[str, str] = PLAIN) -> ClientSession:
 
 
 def documented(language: str, port: int, server_url: str) -> str:
-    example = re.search(rf"```{language}\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)[1]
+    example = found(rf"```{language}\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)[1]
     assert "127.0.0.1:8080" in example
     example = example.replace("127.0.0.1:8080", server_url.removeprefix("http://"))
-    return re.sub(r"(listen |bind :)80\b", lambda found: f"{found[1]}{port}", example)
+    return re.sub(r"(listen |bind :)80\b", lambda match: f"{match[1]}{port}", example)
 
 
 def nginx(folder: Path, servers: str) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ async def test_what_a_newcomer_pastes_from_the_readme_does_what_it_says(server: 
         curl = await asyncio.create_subprocess_shell(command + " -s", stdout=asyncio.subprocess.PIPE)
         out, _ = await curl.communicate()
         assert curl.returncode == 0
-        return json.loads(out)
+        answer: dict[str, Any] = json.loads(out)
+        return answer
 
     blocks = re.findall(r"```sh\n(curl .*?)```", README, flags=re.DOTALL)
     generate, register, move, finish = (block.strip() for block in blocks)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from functools import partial
 from typing import Any
 
 import orjson
@@ -90,6 +91,10 @@ async def test_job_inserted_again_is_not_taken_to_stand_where_the_deleted_one_st
         await until(lambda: job(sql) == ("PROCESSING", 50, None))
 
 
+def asked_so_often(backend: Backend, count: int) -> bool:
+    return len(backend.asked) >= count
+
+
 async def test_answer_that_changes_nothing_is_asked_for_after_longer_and_longer_pauses(
     database_url: str, sql: Sql, backend: Backend
 ) -> None:
@@ -99,7 +104,7 @@ async def test_answer_that_changes_nothing_is_asked_for_after_longer_and_longer_
         await add_moved(harness, sql, "j1", "generating")
         times = []
         for n in range(1, 5):
-            await until(lambda n=n: len(backend.asked) >= n)
+            await until(partial(asked_so_often, backend, n))
             times.append(at())
         pauses = [b - a for a, b in itertools.pairwise(times)]
         assert pauses[0] > 0.15
@@ -244,6 +249,7 @@ async def test_simulated_backend_tells_what_it_knows() -> None:
     async with asyncio.timeout(10):
         while ((known := await simulated.status("j1")) or {}).get("status") != "completed":
             await asyncio.sleep(0.005)
+    assert known is not None
     assert len(payload.parse(webhook_of("j1", known)).files) == 2
     assert await simulated.status("other") is None
     await simulated.close()

@@ -52,7 +52,13 @@ async def test_key_of_another_order_is_refused_and_the_order_is_not_taken_for_th
 
 
 async def test_same_order_in_other_words_is_the_same(server: Client) -> None:
-    spelled = [{}, {"aspect_ratio": "16:9"}, {"duration_seconds": 8.0}, {"duration_seconds": None}, {"unknown": 1}]
+    spelled: list[dict[str, Any]] = [
+        {},
+        {"aspect_ratio": "16:9"},
+        {"duration_seconds": 8.0},
+        {"duration_seconds": None},
+        {"unknown": 1},
+    ]
     answers = [await order(server, GENERATE, KEY, **fields) for fields in spelled]
     assert [code for code, _ in answers] == [202] * len(spelled)
     assert len({body["job_id"] for _, body in answers}) == 1

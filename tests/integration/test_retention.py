@@ -152,7 +152,7 @@ async def test_rows_with_long_bodies_are_deleted_few_at_a_time(
     monkeypatch.setattr("app.upkeep.retention._LONG", 0.0)  # as if the disk were slow
     sizes, run = [], retention._pool.run
 
-    async def counted(*statements: Statement) -> list[list[Row]]:
+    async def counted(*statements: Statement) -> list[tuple[Row, ...]]:
         results = await run(*statements)
         if b"DELETE FROM rushes_webhooks" in (statements[0] if isinstance(statements[0], bytes) else b""):
             sizes.append(results[1][0][0])

@@ -49,7 +49,8 @@ async def test_no_secret_is_told_whatever_happens(tmp_path: Path, database_url: 
                     if answer.content_type == "text/event-stream":
                         return {}
                     told.append(await answer.text())
-                    return await answer.json()
+                    body: dict[str, Any] = await answer.json()
+                    return body
 
             bearer = {"Authorization": f"Bearer {good}"}
             for headers in (bearer, {"Authorization": f"Bearer {forged}"}, {"Authorization": f"Bearer {expired}"},

@@ -20,6 +20,7 @@ from app.deliver import NotDeliveredError, deliver
 from app.settings import Settings, SettingsError, load, refuse_unsafe
 from tests.client import Client, running
 from tests.databases import Sql
+from tests.matching import found
 from tests.processes import run
 from tests.streams import events
 from tests.webhooks import WHSEC, completion, signed, video, webhook
@@ -211,11 +212,11 @@ def test_duration_that_can_never_pass_does_not_start(name: str, monkeypatch: pyt
 
 async def test_documented_way_to_send_from_python_works(database_url: str) -> None:
     text = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
-    example = re.search(r"```python\n(from app.deliver import.*?)```", text, re.DOTALL)[1]
+    example = found(r"```python\n(from app.deliver import.*?)```", text, re.DOTALL)[1]
     async with running(database_url, webhook_secret=WHSEC, webhook_require_signature=True) as server:
         await server.register("demo-1")
         code = example.replace("http://127.0.0.1:8080", server.url).replace("secret=None", f"secret={WHSEC!r}")
-        told = {}
+        told: dict[str, Any] = {}
         await asyncio.to_thread(exec, code, told)
         assert told["status"] == 200
         assert (await server.read("/api/videos/demo-1"))[1]["progress"] == 50
@@ -223,7 +224,7 @@ async def test_documented_way_to_send_from_python_works(database_url: str) -> No
 
 @pytest.mark.parametrize("to", ["{elsewhere}/here", "/relative", "http://[::1", None])
 async def test_redirect_is_a_refusal_and_takes_the_secret_nowhere(tmp_path: Path, to: str | None) -> None:
-    asked = []
+    asked: list[str | dict[str, str]] = []
 
     async def redirect(request: web.Request) -> web.Response:
         asked.append(request.path)

@@ -174,7 +174,7 @@ async def replay(server: Client, webhook_id: str) -> tuple[int, dict[str, Any]]:
 async def the_dead_one(server: Client) -> str:
     _, listed = await server.read("/api/admin/webhooks?outcome=dead")
     (found,) = listed["webhooks"]
-    return found["id"]
+    return str(found["id"])
 
 
 async def test_when_its_server_is_gone_with_its_disk_it_is_applied_from_the_payload_in_the_database(

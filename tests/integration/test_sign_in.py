@@ -55,7 +55,7 @@ async def test_job_that_a_user_registers_is_his_organisations_and_one_for_anothe
         url = f"{signed.url}/api/videos"
         async with signed.session.post(url, json={"prompt": "the sea"} | fields, headers=headers) as answer:
             assert answer.status == 201, await answer.text()
-            return (await answer.json())["job_id"]
+            return str((await answer.json())["job_id"])
 
     member, admin = bearer("u2", org_id="o1"), bearer("boss", org_id="o1", role="admin")
     colleague = bearer("u3", org_id="o1")
@@ -383,7 +383,7 @@ async def test_keys_are_not_taken_from_where_somebody_on_the_way_could_change_th
 
 async def test_issuers_claim_makes_admins_only_where_it_is_named(database_url: str, issuer: Issuer) -> None:
     issuer.add("a")
-    claims = {"role": "admin", "metadata": {"role": "admin"}}
+    claims: dict[str, Any] = {"role": "admin", "metadata": {"role": "admin"}}
     for settings, status in (
         ({}, 403),
         ({"auth_admin_claim": "role=boss"}, 403),
@@ -398,12 +398,13 @@ async def test_tokens_for_other_parties_are_refused_where_parties_are_named(data
     issuer.add("a")
     parties = "https://app.example, https://admin.example"
     async with by_jwks(database_url, issuer, auth_authorized_parties=parties) as server:
-        for claims, status in (
+        told: tuple[tuple[dict[str, Any], int], ...] = (
             ({"azp": "https://app.example"}, 200),
             ({"azp": "https://admin.example"}, 200),
             ({"azp": "https://evil.example"}, 401),
             ({}, 401),
-        ):
+        )
+        for claims, status in told:
             assert await gallery(server, issuer.token("a", **claims)) == status
 
 

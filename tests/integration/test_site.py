@@ -84,7 +84,8 @@ async def test_job_that_a_webhook_makes_is_its_owners_as_the_table_has_him(site:
 
 
 def made(job_id: str, owner: str) -> dict[str, Any]:
-    return completion(job_id, video(job_id))["data"] | {"user_id": owner}
+    data: dict[str, Any] = completion(job_id, video(job_id))["data"]
+    return data | {"user_id": owner}
 
 
 async def test_table_of_members_alone_says_whose_jobs_a_user_sees(site: Site) -> None:
@@ -220,7 +221,7 @@ async def test_start_is_refused_where_the_schema_lacks_what_is_looked_up(
         {"auth_admin_lookup": "users.role='x'"},
     ],
 )  # fmt: skip
-def test_look_up_is_of_names_alone(settings: dict[str, str]) -> None:
+def test_look_up_is_of_names_alone(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="it must look like"):
         Settings(_env_file=None, **settings)
 
@@ -229,7 +230,7 @@ def test_look_up_is_of_names_alone(settings: dict[str, str]) -> None:
     "settings",
     [{"auth_admin_lookup": "users.role=ADMIN"}, {"auth_admin_lookup": "a.b=c", "auth_user_lookup": "users.x:id"}],
 )
-def test_admins_are_looked_up_in_the_row_of_the_user(settings: dict[str, str]) -> None:
+def test_admins_are_looked_up_in_the_row_of_the_user(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="AUTH_ADMIN_LOOKUP"):
         refuse_unsafe(Settings(_env_file=None, auth_jwt_secret="x" * 40, **settings))
 
@@ -242,6 +243,7 @@ async def test_many_who_ask_at_once_are_read_together_and_remembered_in_bounded_
     pool = Pool(database_url, 2, 10)
     asked = People(pool, users=Reference("users", "clerkId", "id"))
     found = await asyncio.gather(*(asked.find(f"user_{number}") for number in range(300)), asked.find("user_Ada"))
+    assert found[-1] is not None
     assert (found[-1].author_id, found[0]) == ("user-1", None)
     assert len(asked._known) == 50
     pool.close()

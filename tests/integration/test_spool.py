@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -80,11 +81,18 @@ async def test_an_invalid_webhook_still_names_its_job_after_its_time_on_disk(spo
     assert (back.named, back.version, back.failure) == (("inv", "exploded", "v1"), "v1", failure)
 
 
+def own_path(spool: Spool) -> Path:
+    assert spool._own is not None
+    return spool._own.path
+
+
 async def test_a_body_that_no_longer_parses_becomes_a_dead_letter_and_holds_up_nothing(spool: Spool) -> None:
     await spool.put([Delivery("1", "key1", 1, b"{}", b'{"an": "older form"}', "v0"), delivery("job", 2)])
     first, second = await spool.oldest(10, MUCH)
     assert first.update is None
+    assert first.failure is not None
     assert first.failure[0] == "invalid_payload"
+    assert second.update is not None
     assert second.update.job_id == "job"
 
 
@@ -120,7 +128,7 @@ async def test_a_row_stays_until_it_is_removed(spool: Spool) -> None:
 async def test_a_put_is_all_or_nothing(spool: Spool) -> None:
     before, first, second = delivery("job", 1), delivery("job", 2), delivery("job", 3)
     await spool.put([before])
-    second.dedup_key = None  # what the table refuses
+    second.dedup_key = cast("str", None)  # what the table refuses
     with pytest.raises(SpoolError):
         await spool.put([first, second])
     assert await everything(spool) == [before.id]
@@ -336,13 +344,13 @@ def test_a_lock_has_one_holder_at_a_time_while_it_is_removed_and_made_anew(tmp_p
 
 async def test_a_row_that_is_in_two_files_after_a_crash_comes_once(spool: Spool) -> None:
     (put, *_) = killed(spool._folder, rows=1)
-    (dead,) = [p for p in files(spool._folder, ".sqlite3") if p != spool._own.path]
+    (dead,) = [p for p in files(spool._folder, ".sqlite3") if p != own_path(spool)]
     copy = spool._folder / "copy.sqlite3"
     for suffix in ("", "-wal"):
         copy.with_name(copy.name + suffix).write_bytes(dead.with_name(dead.name + suffix).read_bytes())
     assert await spool.adopt() == 1
     assert await everything(spool) == [put]
-    assert files(spool._folder, ".sqlite3") == [spool._own.path]
+    assert files(spool._folder, ".sqlite3") == [own_path(spool)]
 
 
 @pytest.mark.parametrize("left", [0, 100, 5000])
@@ -364,7 +372,7 @@ async def test_what_can_still_be_read_of_a_damaged_spool_is_salvaged(tmp_path: P
     await spool.open()
     put = [delivery("job", n, padding=n % 7 * 1000) for n in range(400)]
     await spool.put(put)
-    path = spool._own.path
+    path = own_path(spool)
     await spool.close()
     content = bytearray(path.read_bytes())
     pages = len(content) // 4096
@@ -387,7 +395,7 @@ async def test_a_row_of_another_type_does_not_hold_up_the_rows_beside_it(tmp_pat
     await spool.open()
     put = [delivery("job", n) for n in range(3)]
     await spool.put(put)
-    path = spool._own.path
+    path = own_path(spool)
     await spool.close()
     with sqlite3.connect(path) as db:
         db.execute("UPDATE deliveries SET body = 7 WHERE id = ?", (put[1].id,))

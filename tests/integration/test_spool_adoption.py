@@ -51,5 +51,6 @@ async def test_step_of_an_adoption_takes_500_webhooks_or_4_mebibytes(
     await spool.close()
     (path,) = files(tmp_path, ".sqlite3")
     dead = take_over(path)
+    assert dead is not None
     assert [step.row.id for step in following(dead)] == [d.id for d in put[:step]]
     dead.close()

@@ -3,16 +3,17 @@
 import asyncio
 import json
 import select
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.db.connection import Connection, Row, Statement, connect
+from app.db.connection import Connection, Statement, connect
 from app.db.errors import RetryableError, ValuesRefusedError
 from app.db.pool import Pool
+from app.db.resultsets import TextRow
 from app.db.sql import bind, literal, update_rows
 from tests.databases import Sql
 from tests.servers import is_mysql
@@ -98,6 +99,7 @@ async def test_rows_updated_together_each_get_their_own_values(database_url: str
     connection.close()
     for name, row in wanted.items():
         if len(row) > 1:
+            assert isinstance(row["at"], datetime)
             assert sql("SELECT d, s, at, same FROM t WHERE id = %s", name) == (
                 (row["d"], row["s"], row["at"].replace(tzinfo=None), 5),
             )
@@ -135,7 +137,7 @@ async def test_statements_longer_than_a_packet_arrive_whole(connection: Connecti
 async def test_what_comes_next_is_sent_by_who_reads_the_answer(connection: Connection) -> None:
     seen = []
 
-    def then(results: list[list[Row]]) -> list[Statement]:
+    def then(results: list[list[TextRow]]) -> list[Statement]:
         seen.append(results)
         return [] if results == [[("1",)]] else ["SELECT 3", "SELECT 4"]
 
@@ -145,8 +147,13 @@ async def test_what_comes_next_is_sent_by_who_reads_the_answer(connection: Conne
 
 
 async def test_answer_that_has_arrived_is_taken_when_looked_for(connection: Connection) -> None:
-    seen = []
-    asked = asyncio.create_task(connection.run_text("SELECT 1", then=lambda results: seen.extend(results) or []))
+    seen: list[Sequence[TextRow]] = []
+
+    def then(results: Sequence[Sequence[TextRow]]) -> Sequence[Statement]:
+        seen.extend(results)
+        return []
+
+    asked = asyncio.create_task(connection.run_text("SELECT 1", then=then))
     await asyncio.sleep(0)
     answer = connection._raw._writer.get_extra_info("socket").fileno()
     select.select([answer], [], [])  # the loop stands still meanwhile

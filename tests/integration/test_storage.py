@@ -9,7 +9,7 @@ from multidict import CIMultiDictProxy
 from redis.asyncio import Redis
 from yarl import URL
 
-from app.appkeys import POOL, STORAGE
+from app.appkeys import LEADER, POOL, STORAGE
 from app.lifecycle import _retention
 from app.upkeep.retention import Retention
 from tests.client import Client, running
@@ -94,6 +94,7 @@ async def test_every_way_to_hear_of_a_video_tells_an_address_and_keeps_none(
             told += [first.data, (await socket.receive_json())["data"]]
         async with server.events("/events/j1") as snapshot:
             told.append((await snapshot.next()).data)
+        assert first.id is not None
         async with server.events("/events", last_id=first.id - 1) as replay:
             told.append((await replay.next()).data)
         told += [(await server.read("/api/videos/user"))[1]["generations"][0], (await server.read("/api/videos/j1"))[1]]
@@ -175,7 +176,7 @@ async def test_bucket_that_is_away_keeps_the_mark_until_it_is_back(database_url:
         async with server.session.delete(f"{server.url}/api/videos/j1") as answer:
             assert answer.status == 200
         sql("UPDATE rushes_jobs SET deleted_at = NOW(6) - INTERVAL 31 DAY")
-        retention = Retention(server.app[POOL], None, days=30, remove=server.app[STORAGE].remove)
+        retention = Retention(server.app[POOL], server.app[LEADER], days=30, remove=server.app[STORAGE].remove)
         assert (await retention.purge())["deleted"] == 0
     assert sql("SELECT COUNT(*) FROM video_files") == ((1,),)
 

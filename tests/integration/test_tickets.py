@@ -174,7 +174,7 @@ async def test_flood_of_forged_tickets_asks_the_database_once_a_second_at_most(d
     asked = []
 
     class Counting(Pool):
-        async def rows(self, statement: Statement) -> list[Row]:
+        async def rows(self, statement: Statement) -> tuple[Row, ...]:
             asked.append(statement)
             return await super().rows(statement)
 

@@ -52,4 +52,4 @@ async def test_1000_webhooks_each_sent_to_two_processes_at_once_are_applied_once
 async def post(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> str:
     async with session.post(f"{url}/api/webhooks/video-completion", json=body) as answer:
         assert answer.status == 200, await answer.text()
-        return (await answer.json())["status"]
+        return str((await answer.json())["status"])

@@ -83,7 +83,9 @@ async def test_id_of_a_row_that_cannot_be_shown_is_known_again(database_url: str
             assert (await source.next()).id == 3
 
 
-async def test_purge_during_a_replay_ends_in_a_reset_and_not_in_a_gap(database_url: str, sql: Sql) -> None:
+async def test_purge_during_a_replay_ends_in_a_reset_and_not_in_a_gap(
+    database_url: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running(database_url, ring_size=1) as server:
         await server.register("j1")
         await asyncio.gather(*(server.send(webhook("j1", "failed") | {"error": str(n)}) for n in range(500)))
@@ -98,7 +100,7 @@ async def test_purge_during_a_replay_ends_in_a_reset_and_not_in_a_gap(database_u
                 sql("DELETE FROM rushes_events WHERE id < %s", head - 5)
             return part
 
-        server.app[LOG].after = overtaken
+        monkeypatch.setattr(server.app[LOG], "after", overtaken)
         assert server.app[STREAMS]._reader is server.app[LOG]
         async with events(server.session, f"{server.url}/events/j1", 1) as source:
             assert [e.id for e in await source.take(200)] == list(range(2, 202))

@@ -10,7 +10,7 @@ import pytest
 
 from app import times
 from app.db import health
-from app.db.connection import Connection, Row, Statement, connect
+from app.db.connection import Connection, Statement, connect
 from app.db.log import Log
 from app.db.pool import Pool
 from app.db.samples import Samples
@@ -86,8 +86,10 @@ def largest(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     for name in ("run", "run_text"):
         original = getattr(Connection, name)
 
-        async def counted(self, *statements: Statement, _original: Any = original, **options: Any) -> list[list[Row]]:
-            results = await _original(self, *statements, **options)
+        async def counted(
+            self: Connection, *statements: Statement, _original: Any = original, **options: Any
+        ) -> list[Any]:
+            results: list[Any] = await _original(self, *statements, **options)
             sizes.extend(map(len, results))
             return results
 
@@ -114,8 +116,8 @@ async def reconciler(
     url: str, backend: Backend, harness: Harness, pool: Pool, leader: Leader, **options: Any
 ) -> AsyncIterator[Reconciler]:
     generator = HttpGenerator(backend.url, 5.0, "en")
-    options = {"language": "fr", "stall_after": 600.0, "give_up_after": 864_000.0} | options
-    yield Reconciler(pool, harness.writer, generator, leader, **options)
+    given: dict[str, Any] = {"language": "fr", "stall_after": 600.0, "give_up_after": 864_000.0} | options
+    yield Reconciler(pool, harness.writer, generator, leader, **given)
     await generator.close()
 
 
@@ -190,7 +192,7 @@ async def test_jobs_of_long_ago_are_found_a_page_at_a_time_until_all_are(
     monkeypatch.setattr("app.db.asked._BY_ID", 1000)
     monkeypatch.setattr("app.db.asked._STRETCH", 500)
     add_heap(sql, 2400)
-    known = []
+    known: list[tuple[int]] = []
     async with writing(database_url) as harness:
         for _ in range(4):  # each in another process, as after a change of leader
             async with reconciler(database_url, backend, harness, pool, leader) as made:

@@ -378,7 +378,9 @@ async def test_user_who_sends_the_webhook_secret_too_registers_for_himself_and_m
 
 
 async def test_optional_fields_that_are_null_count_as_missing(server: Client) -> None:
-    nulls = dict.fromkeys(["aspect_ratio", "number_of_videos", "duration_seconds", "person_generation", "job_id"])
+    nulls: dict[str, Any] = dict.fromkeys(
+        ["aspect_ratio", "number_of_videos", "duration_seconds", "person_generation", "job_id"]
+    )
     code, job = await order(server, **nulls)
     assert (code, job["aspect_ratio"]) == (201, "16:9")
     code, body = await order(server, prompt=None)

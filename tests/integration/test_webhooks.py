@@ -259,7 +259,8 @@ async def test_many_webhooks_at_once_are_each_applied_once(server: Client, sql: 
     answers = await asyncio.gather(*(server.send(body) for body in sent * 2))
     assert all(code == 200 for code, _ in answers)
     assert sql("SELECT DISTINCT progress FROM video_generations") == ((75,),)
-    outcomes = dict(sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome"))
+    counts = sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome")
+    outcomes: dict[str, int] = {str(outcome): count for outcome, count in counts}
     assert outcomes["duplicate"] == len(sent)
     assert sum(outcomes.values()) == 2 * len(sent)
 

@@ -16,7 +16,18 @@ from aiohttp import ClientSession
 from tests.databases import Sql
 from tests.gate import Gate
 from tests.hopping import Choose, Hopper, send, verify
-from tests.processes import databases_of, environment, free_port, run, serving, start, workers_of
+from tests.processes import (
+    databases_of,
+    environment,
+    free_port,
+    let_go,
+    run,
+    serving,
+    start,
+    stderr,
+    stdout,
+    workers_of,
+)
 from tests.redis import RedisServer, redis_server
 from tests.streams import events
 from tests.waiting import until
@@ -50,7 +61,7 @@ def ended(pid: int) -> Callable[[], bool]:
 
 
 @asynccontextmanager
-async def connecting(url: str) -> AsyncIterator:
+async def connecting(url: str) -> AsyncIterator[Choose]:
     """Chooses the server's address each time. No connection is used twice: each request may meet another worker."""
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30)) as session:
@@ -229,7 +240,7 @@ async def test_worker_that_hangs_does_not_hold_up_the_end_for_long(tmp_path: Pat
         process.terminate()
         async with asyncio.timeout(14):
             assert await process.wait() == 0
-        assert b"workers_killed" in await process.stderr.read()
+        assert b"workers_killed" in await stderr(process).read()
 
 
 async def test_workers_that_end_as_soon_as_they_start_end_the_server_with_a_reason(
@@ -242,12 +253,12 @@ async def test_workers_that_end_as_soon_as_they_start_end_the_server_with_a_reas
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             await asyncio.sleep(0.01)
-        err = (await process.stderr.read()).decode()
+        err = (await stderr(process).read()).decode()
     assert process.returncode == 1
     assert "rushes: workers end as soon as they start (" in err
     assert "SIGKILL" in err
     assert "Traceback" not in err
-    process._transport.close()
+    let_go(process)
 
 
 async def test_one_worker_that_keeps_dying_does_not_end_the_others(tmp_path: Path, database_url: str) -> None:
@@ -312,11 +323,11 @@ async def test_workers_serve_the_code_of_their_supervisor_wherever_it_was_starte
         Path(sys.executable).with_name("rushes"), "serve", cwd=tmp_path, env=settings, stdout=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(30):
-        while b"Rushes is at" not in (line := await process.stdout.readline()):
+        while b"Rushes is at" not in (line := await stdout(process).readline()):
             assert line, "it ended before it served"
         process.terminate()
         assert await process.wait() == 0
-    process._transport.close()
+    let_go(process)
 
 
 async def test_second_server_on_the_port_of_workers_is_told_that_it_is_taken(tmp_path: Path, database_url: str) -> None:

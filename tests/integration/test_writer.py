@@ -106,7 +106,9 @@ async def test_webhook_that_comes_has_the_batch_before_it_sent_and_meets_none_of
     add_jobs(sql, "j0", "j1", "j2")
     await harness.submit(webhook("j0", "generating"))
     session = harness.writer._connection
-    decided_in, apply = {}, rules.apply
+    assert session is not None
+    decided_in: dict[str, asyncio.Task[Any] | None] = {}
+    apply = rules.apply
 
     def watched(job: Job, update: StatusUpdate, *rest: Any) -> Change | None:
         decided_in.setdefault(update.job_id, asyncio.current_task())

@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from app.db.connection import connect
 from app.db.errors import UnreachableError
 from tests.client import running
 from tests.databases import Sql
-from tests.processes import free_port, run, start
+from tests.processes import free_port, run, start, stdout
 
 COMMANDS = (("migrate",), ("purge",), ("dead", "list"), ("dead", "replay", "--all"), ("dead", "discard", "--all"))
 OTHERS = {"silent": b"", "ssh": b"SSH-2.0-OpenSSH_9.2\r\n", "packet": b"\x05\x00\x00\x00hello", "bye": None}
@@ -54,7 +54,7 @@ def other_server(said: bytes | None) -> Iterator[int]:
 async def refusals(url: str) -> list[str]:
     """What both of our clients say of an address."""
     found = []
-    attempts = [connect(url, 10, patience=0.5)]
+    attempts: list[Awaitable[object]] = [connect(url, 10, patience=0.5)]
     if "socket" not in url:  # PyMySQL leaves one that it cannot connect for the garbage collector to warn of
         attempts.append(asyncio.to_thread(migrate.apply, url, patience=0.5))
     for attempt in attempts:
@@ -109,7 +109,7 @@ async def test_server_whose_database_does_not_answer_says_so_instead_of_asking_t
         said = ""
         async with asyncio.timeout(30):
             while "Webhooks" not in said:
-                said += (await process.stdout.readline()).decode()
+                said += (await stdout(process).readline()).decode()
         process.terminate()
         await process.communicate()
     assert f"cannot connect to the database at 127.0.0.1:{port}: no answer in time" in said
