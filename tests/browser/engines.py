@@ -92,10 +92,18 @@ def _find(program: str, *others: str) -> str:
 class _ChromiumTab:
     def __init__(self, page: Page) -> None:
         self._page = page
-        self.goto = page.goto
-        self.evaluate = page.evaluate
-        self.click = page.click
-        self.type = page.type
+
+    async def goto(self, url: str) -> None:
+        await self._page.goto(url)
+
+    async def evaluate(self, script: str, arg: Any = None) -> Any:
+        return await self._page.evaluate(script, arg)
+
+    async def click(self, selector: str) -> None:
+        await self._page.click(selector)
+
+    async def type(self, selector: str, text: str) -> None:
+        await self._page.type(selector, text)
 
     async def close(self) -> None:
         await self._page.close(run_before_unload=False)
@@ -316,7 +324,7 @@ class _WebkitTab:
         found = await self._session(
             "POST", "/element", {"using": "css selector", "value": selector}, window=self._window
         )
-        return found[_ELEMENT]
+        return str(found[_ELEMENT])
 
     async def click(self, selector: str) -> None:
         await self._session("POST", f"/element/{await self._element(selector)}/click", {}, window=self._window)
@@ -339,7 +347,7 @@ class _WebkitBrowser:
 
     async def first(self) -> str:
         """The window that is never used, so that closing others does not end the browser."""
-        return (await self._session("GET", "/window/handles"))[0]
+        return str((await self._session("GET", "/window/handles"))[0])
 
     async def close_all(self) -> None:
         first = await self.first()

@@ -15,7 +15,7 @@ def until(look: Callable[[], Any], process: subprocess.Popen[str], log: Path) ->
     late = time.monotonic() + START
     while not (found := look()):
         if process.poll() is not None or time.monotonic() > late:
-            raise RuntimeError(f"{process.args} did not start:\n{log.read_text()}")
+            raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text()}")
         time.sleep(0.02)
     return found
 

@@ -53,7 +53,8 @@ async def until(tab: Tab, condition: str, seconds: float = 20) -> None:
 async def ids(tab: Tab, last: int) -> list[int]:
     """The ids of all it was told, once it has been told the last."""
     await until(tab, f"seen.some(event => parseInt(event.id) >= {last})")
-    return await tab.evaluate("seen.map(event => parseInt(event.id))")
+    seen: list[int] = await tab.evaluate("seen.map(event => parseInt(event.id))")
+    return seen
 
 
 async def moved(server: Client, job_id: str, times: int = 1) -> None:

@@ -183,7 +183,7 @@ async def test_deleted_video_leaves_both_tabs_and_undo_brings_it_back_to_its_pla
         await completed(page, server, f"job-{number}", f"Take {number}")
     other = await other_tab(page, server)
     await page.reload()
-    order = [await card.get_attribute("job-id") for card in await other.locator("rushes-job").all()]
+    order = [str(await card.get_attribute("job-id")) for card in await other.locator("rushes-job").all()]
     await job(page, order[1]).locator("[data-act=delete]").press("Enter")
     for tab in (page, other):
         await expect(job(tab, order[1])).to_have_count(0)
@@ -276,7 +276,7 @@ async def test_video_of_another_site_does_not_replace_the_page(page: Page, serve
     data["videos"][0]["file_url"] = "https://files.example/job-1.mp4"
     card = await completed(page, server, "job-1", videos=data["videos"])
     link = card.locator("[data-slot=download]")
-    assert (await link.get_attribute("href")).startswith("/api/videos/job-1/files/")
+    assert str(await link.get_attribute("href")).startswith("/api/videos/job-1/files/")
     assert await link.get_attribute("target") == "_blank"
 
 
@@ -290,6 +290,7 @@ async def test_every_act_has_a_name_and_a_place_for_a_finger(page: Page, server:
     await expect(bar(job(page, "job-3"))).to_have_attribute("aria-valuenow", "50")
     for act in await page.locator(".actions > :is(a, button)").filter(visible=True).all():
         box = await act.bounding_box()
+        assert box is not None
         assert min(box["width"], box["height"]) >= 40
         assert await act.evaluate("node => node.ariaLabel || node.textContent.trim()")
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360

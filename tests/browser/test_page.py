@@ -26,18 +26,22 @@ STORY = 30_000
 
 async def plays(video: Locator) -> float:
     """Plays it until the picture moves; seconds into the video."""
-    return await video.evaluate(
+    seconds: float = await video.evaluate(
         """video => new Promise((done, fail) => {
           video.muted = true;
           video.addEventListener("timeupdate", () => video.currentTime > 0.2 && done(video.currentTime));
           video.play().catch(fail);
         })"""
     )
+    return seconds
 
 
 async def place(card: Locator) -> list[int]:
     """Where it stands and how large it is, whatever is moving in it."""
-    return await card.evaluate("card => [card.offsetLeft, card.offsetTop, card.offsetWidth, card.offsetHeight]")
+    found: list[int] = await card.evaluate(
+        "card => [card.offsetLeft, card.offsetTop, card.offsetWidth, card.offsetHeight]"
+    )
+    return found
 
 
 async def test_card_takes_the_tenth_event_of_the_log_after_the_ninth(page: Page, server: Client) -> None:
@@ -247,8 +251,8 @@ async def test_signed_out_page_says_so_calmly_and_opens_after_the_sign_in(databa
         await expect(page.locator(".signed-out")).to_be_visible()
         await expect(page.locator("rushes-prompt")).to_be_hidden()
         await expect(page.locator(".problem").filter(visible=True)).to_have_count(0)
-        cookie = {"name": server.app[SETTINGS].auth_cookie, "value": token("u1"), "url": server.url}
-        await page.context.add_cookies([cookie])
+        name = server.app[SETTINGS].auth_cookie
+        await page.context.add_cookies([{"name": name, "value": token("u1"), "url": server.url}])
         await page.evaluate("window.dispatchEvent(new Event('focus'))")
         await expect(page.locator("rushes-connection")).to_have_attribute("state", "live")
         await expect(page.locator("rushes-prompt")).to_be_visible()
@@ -259,6 +263,7 @@ async def test_no_console_errors_under_the_content_security_policy(page: Page, s
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     response = await page.goto(server.url)
+    assert response is not None
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy

@@ -23,7 +23,7 @@ import pytest
 from aiohttp import AddrInfoType, ClientSession
 
 from tests.hopping import Hopper, send, verify
-from tests.processes import environment
+from tests.processes import environment, let_go, stdout
 from tests.redis import redis_server
 from tests.sign_in import SECRET, token
 
@@ -87,7 +87,7 @@ class Machine:
     def remove(self) -> None:
         subprocess.run(["ip", "netns", "delete", self.name], check=False, capture_output=True)
 
-    def socket(self, address: AddrInfoType) -> socket.socket:
+    def socket(self, address: AddrInfoType | tuple[int, int, int]) -> socket.socket:
         """A socket of that machine: it stays in the namespace in which it was made."""
         family, kind, protocol, *_ = address
         with inside(f"/run/netns/{self.name}"):
@@ -137,14 +137,14 @@ async def process(*command: str, ready: bytes, **options: Any) -> AsyncIterator[
     started = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, **options)
     try:
         async with asyncio.timeout(60):
-            while ready not in (line := await started.stdout.readline()):
+            while ready not in (line := await stdout(started).readline()):
                 assert line, f"{command} ended"
         yield line
     finally:
         with contextlib.suppress(ProcessLookupError):
             started.terminate()
         await started.wait()
-        started._transport.close()
+        let_go(started)
 
 
 def serving(
@@ -199,7 +199,7 @@ async def test_cut_link_between_two_machines_loses_and_repeats_nothing(
 
 async def test_client_whose_machine_has_vanished_is_let_go(tmp_path: Path, machines: tuple[Machine, Machine]) -> None:
     a, b = machines
-    chosen = {"HOST": "0.0.0.0", "AUTH_JWT_SECRET": SECRET, "WEBHOOK_SECRET": "hush hush hush hush",
+    chosen: dict[str, Any] = {"HOST": "0.0.0.0", "AUTH_JWT_SECRET": SECRET, "WEBHOOK_SECRET": "hush hush hush hush",
               "MAX_CONNECTIONS": 1, "STREAM_HEARTBEAT": 0.3, "STREAM_DEAD_AFTER": 1}  # fmt: skip
     request = f"GET /events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token('u1')}\r\n\r\n".encode()
 

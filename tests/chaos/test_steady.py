@@ -4,7 +4,7 @@ A short run is part of the suite; `make chaos` sends more (RUSHES_CHAOS=1).
 """
 
 import asyncio
-import re
+import signal
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ import pytest
 
 from app.db.local import private_database
 from tests.load import LONG, Killable, Load, prepare, report, verify
+from tests.matching import found
 
 WARM, COUNT = (25_000, 40_000) if LONG else (300, 1000)
 # First the ring of events fills. Bytes: some are the allocator's; if each webhook of a long run left 1 KB behind, it
@@ -44,7 +45,7 @@ print(count, longest)
 
 def memory(pid: int) -> int:
     """Bytes that a process has."""
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+    return int(found(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -60,7 +61,7 @@ async def test_memory_does_not_grow_and_health_is_told_at_once_under_load(tmp_pa
         await acknowledged(load, WARM)
         before = memory(pid)
         probe = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", PROBE, address.hostname, str(address.port), str(pid)),
+            *(sys.executable, "-c", PROBE, str(address.hostname), str(address.port), str(pid)),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         await acknowledged(load, COUNT)
@@ -68,7 +69,7 @@ async def test_memory_does_not_grow_and_health_is_told_at_once_under_load(tmp_pa
         growth = memory(pid) - before
         load.stop = True
         await sending
-        await server.end(15)
+        await server.end(signal.SIGTERM)
         verify(url, load)
     report("nothing killed", 0, load)
     wait = float(longest) * 1000
