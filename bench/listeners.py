@@ -26,7 +26,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
+from typing import Any
 
 _BUFFER = bytearray(256 * 1024)
 _CONNECTING_AT_ONCE = 200
@@ -52,6 +54,10 @@ class Stream:
         self.since = self.waited = 0.0
         self.half = False
         self.last_id = b""
+
+
+def _have_blocks(streams: list[Stream], count: int) -> bool:
+    return all(stream.blocks >= count for stream in streams)
 
 
 class Listeners:
@@ -146,7 +152,7 @@ class Listeners:
         stream.half = False
         self.gone += 1
 
-    def open(self, command: dict) -> dict:
+    def open(self, command: dict[str, Any]) -> dict[str, Any]:
         self.address = (command["host"], command["port"])
         new = [Stream(path) for path in command["open"]]
         began = time.monotonic()
@@ -158,12 +164,12 @@ class Listeners:
             some = new[start : start + _CONNECTING_AT_ONCE]
             for stream in some:
                 self.connect(stream)
-            if not self.run(lambda some=some: all(s.blocks >= blocks for s in some), 30):
+            if not self.run(partial(_have_blocks, some, blocks), 30):
                 return {"error": f"only {sum(s.blocks >= blocks for s in new)} of {len(new)} streams opened"}
         self.streams += new
         return {"seconds": time.monotonic() - began}
 
-    def expect(self, command: dict) -> dict:
+    def expect(self, command: dict[str, Any]) -> dict[str, Any]:
         self.first = self.last = 0.0
         goal, self.blocks, self.gone = command["expect"], 0, 0
         self.times = [] if command.get("times") else None
@@ -171,11 +177,11 @@ class Listeners:
         answer = {"blocks": self.blocks, "first": self.first, "last": self.last, "gone": self.gone}
         return answer if self.times is None else answer | {"times": self.times}
 
-    def lose(self, command: dict) -> dict:
+    def lose(self, command: dict[str, Any]) -> dict[str, Any]:
         self.run(lambda: not self._by_fd, command["lose"])
         return {"open": len(self._by_fd)}
 
-    def come_back(self, command: dict) -> dict:
+    def come_back(self, command: dict[str, Any]) -> dict[str, Any]:
         began, goal = time.monotonic(), command["return"]
         for stream in self.streams:
             stream.blocks = 0
@@ -186,11 +192,11 @@ class Listeners:
         waits = sorted(s.waited for s in self.streams if s.blocks >= goal)
         return {"seconds": time.monotonic() - began, "waits": waits, "late": len(self.streams) - len(waits)}
 
-    def say_nothing(self, command: dict) -> dict:
+    def say_nothing(self, command: dict[str, Any]) -> dict[str, Any]:
         self.silent += [socket.create_connection(self.address) for _ in range(command["say_nothing"])]
         return {}
 
-    def close(self, _: dict) -> dict:
+    def close(self, _: dict[str, Any]) -> dict[str, Any]:
         for fd in self._by_fd:
             self._poll.unregister(fd)
         for sock in [*self.silent, *(stream.sock for stream in self.streams)]:
