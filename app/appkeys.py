@@ -1,6 +1,7 @@
 """What the application holds, by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -28,10 +29,11 @@ from app.push.follower import Follower
 from app.push.hub import Hub
 from app.push.stream import Streams
 from app.readiness import Readiness
+from app.rendered import Rendered
 from app.settings import Settings
 from app.shares import Shares
 from app.storage import Storage
-from app.turns import Turns
+from app.turns import Together, Turns
 from app.upkeep.leader import Leader
 from app.upkeep.parked import Parked
 
@@ -57,6 +59,9 @@ UPLOADS = web.AppKey("uploads", Shares)
 ORDERS = web.AppKey("orders", Shares)
 ANSWERS = web.AppKey("answers", Shares)
 READING = web.AppKey("reading", Turns)
+LISTINGS = web.AppKey("listings", Together[Any])
+"""Of pages that are being made: routes.listing.Listing."""
+RENDERED = web.AppKey("rendered", Rendered)
 HUB = web.AppKey("hub", Hub)
 STREAMS = web.AppKey("streams", Streams)
 FOLLOWER = web.AppKey("follower", Follower)

@@ -19,6 +19,7 @@ from app.appkeys import (
     GALLERY,
     HUB,
     LEADER,
+    LISTINGS,
     LOG,
     ORDERS,
     PARKED,
@@ -29,6 +30,7 @@ from app.appkeys import (
     RECEIVED,
     REFUSALS,
     REGISTRAR,
+    RENDERED,
     SAMPLES,
     SETTINGS,
     SNAPSHOTS,
@@ -68,6 +70,7 @@ from app.push.hub import Hub
 from app.push.stream import Streams
 from app.push.subscriber import Limits
 from app.readiness import Readiness
+from app.rendered import Rendered
 from app.routes import acts, admin, openapi, ops, orders, pages, polling, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
@@ -77,7 +80,7 @@ from app.shares import Shares
 from app.sigv4 import Credentials
 from app.snapshot import snapshot
 from app.storage import Storage
-from app.turns import Turns
+from app.turns import Together, Turns
 from app.upkeep.leader import Leader
 from app.upkeep.parked import Parked
 
@@ -115,7 +118,8 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[REFUSALS] = Refusals()
     app[FAILURES] = FailureLimit(settings.auth_failures_per_minute)
     _share(app, settings)
-    app[READING] = Turns()
+    app[READING], app[LISTINGS] = Turns(), Together()
+    app[RENDERED] = Rendered(settings.list_cache_bytes)
     app[STORAGE] = _storage(settings)
     app[HUB] = _hub(settings, app[STORAGE])
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.

@@ -164,6 +164,7 @@ class Settings(BaseSettings):
     snapshot_max: Count = 1_000
     snapshot_max_bytes: Size = ByteSize(2 * 1024 * 1024)
     list_max_bytes: Size = ByteSize(4 * 1024 * 1024)
+    list_cache_bytes: Size = ByteSize(32 * 1024 * 1024)
 
     @field_validator("database_url")
     @classmethod

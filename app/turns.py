@@ -1,9 +1,12 @@
 """Turns: of each user one at a time, so that nobody's many take the place of others' few."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
+
+V = TypeVar("V")
 
 
 class Turns:
@@ -27,3 +30,28 @@ class Turns:
             yield
         finally:
             end()
+
+
+class Together(Generic[V]):
+    """What several ask for while they wait for their turn: made once for all of them, after each has asked."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Hashable, asyncio.Future[V | None]] = {}
+
+    async def get(self, key: Hashable, turn: AbstractAsyncContextManager[None], make: Callable[[], Awaitable[V]]) -> V:
+        """What `make` gives in its turn. Raises what it raises, to who makes it: the others try themselves."""
+        while (made_for_all := self._waiting.get(key)) is not None:
+            made = await asyncio.shield(made_for_all)
+            if made is not None:
+                return made
+        mine = self._waiting[key] = asyncio.get_running_loop().create_future()
+        made = None
+        try:
+            async with turn:
+                del self._waiting[key]  # who asks from now on may have seen what was committed after this begins
+                made = await make()
+                return made
+        finally:
+            if self._waiting.get(key) is mine:
+                del self._waiting[key]
+            mine.set_result(made)

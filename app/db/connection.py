@@ -24,7 +24,7 @@ from app.db.errors import (
     judged,
     not_connected,
 )
-from app.db.resultsets import Reading, TextRow
+from app.db.resultsets import Reading, TextRow, as_sent
 from app.db.url import parameters
 
 Row = tuple[Any, ...]
@@ -76,10 +76,22 @@ class Connection:
         `then` makes of the results what is to be sent next, and is called as soon as they are there; the results are
         then those of that, unless it is nothing. It must not raise.
         """
+        return await self._run_reading(statements, then, None)
+
+    async def run_unread(self, *statements: Statement) -> list[list[bytes]]:
+        """As `run_text`, with each row as it was sent, for `resultsets.row_of`."""
+        return await self._run_reading(statements, None, as_sent)
+
+    async def _run_reading(
+        self,
+        statements: Sequence[Statement],
+        then: Callable[[list[list[TextRow]]], Sequence[Statement]] | None,
+        row: Callable[[bytearray, int, int], Any] | None,
+    ) -> list[list[Any]]:
         try:
             self._refuse_if_closed()
             transport = self._raw._writer.transport  # noqa: SLF001
-            with Reading(transport, then and (lambda results: _command(then(results)))) as reading:
+            with Reading(transport, then and (lambda results: _command(then(results))), row) as reading:
                 self._reading = reading
                 async with asyncio.timeout(self.patience):
                     transport.write(_command(statements))

@@ -1,7 +1,7 @@
 """A job's files as the pages read them: the first of them by their keys, and how many there are."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.db.connection import Row
 from app.db.sql import Raw, bind, json_bytes
@@ -25,10 +25,36 @@ class Counted(NamedTuple):
     size: int
 
 
-_COLUMNS = """
-SELECT f.generationId, f.id, f.filename, f.fileUrl, f.filePath, f.fileSize, f.format, f.durationSeconds, f.aspectRatio,
+def columns(text: str = "{}") -> str:
+    """What is read of a file: a `FileRow`. `text` is for those that may be long."""
+    url, path = (text.format(name) for name in ("f.fileUrl", "f.filePath"))
+    return f"""
+f.generationId, f.id, f.filename, {url}, {path}, f.fileSize, f.format, f.durationSeconds, f.aspectRatio,
   f.width, f.height, f.createdAt, f.s3Key, g.s3Bucket, g.storageProvider
 """
+
+
+class FileRow(NamedTuple):
+    """A row of `columns`. Other programs' may hold anything."""
+
+    job_id: str
+    id: str
+    filename: Any
+    url: Any
+    path: Any
+    size: Any
+    format: Any
+    seconds: Any
+    aspect_ratio: Any
+    width: Any
+    height: Any
+    created_at: Any
+    key: str
+    bucket: Any
+    provider: Any
+
+
+_COLUMNS = f"SELECT {columns()}"
 
 _JOB = "JOIN video_generations g ON g.id = f.generationId"
 

@@ -2,20 +2,22 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 import orjson
 
-from app.db import files, log
+from app.db import files, log, unread
 from app.db.connection import Connection
 from app.db.pool import Pool
+from app.db.resultsets import TextRow, row_of
 from app.db.rows import EXACTLY, KEY, LISTED, UNFINISHED, Sized, newest_unfinished, that_fit
 from app.db.sql import Raw, bind, exact, json_bytes
+from app.db.unread import Unread
 from app.db.videos import COLUMNS, VIEW, BadCursorError, Generation, generations, read_files
 from app.domain.event import EVENT_MAX, EventId
-from app.times import microseconds, now, sql, sql6, stored
+from app.times import now, sql, sql6, stored
 
 ListedState = Literal["completed", "failed", "active"]
 
@@ -39,6 +41,7 @@ _OF_ORGANIZATIONS = "g.organizationId IN %s AND CAST(CONVERT(g.organizationId US
 
 # Each state by itself: an index gives them in order only then.
 _NEWEST = "(SELECT g.id, %s AS size, g.createdAt FROM %s WHERE %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s)"
+_IDS = "SELECT g.id, g.createdAt FROM %s WHERE %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s OFFSET %s"
 _PAGE = "%s ORDER BY createdAt DESC, id DESC LIMIT %s OFFSET %s"
 _WINDOW = """
 (SELECT g.id AS window_id FROM video_generations g WHERE %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s) w
@@ -47,7 +50,7 @@ JOIN video_generations g ON g.id = w.window_id
 _SAYS = "CONVERT(g.prompt USING utf8mb4) COLLATE utf8mb4_unicode_ci LIKE %s ESCAPE '!'"
 _COUNT = "(SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %s) AS counted)"
 
-_NOTHING = b"SELECT NULL LIMIT 0"
+_ANY = "EXISTS (SELECT 1 FROM video_generations g WHERE g.authorId = %s AND g.status IN %s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Page:
     where prompts are looked through."""
 
     head: EventId
-    jobs: list[Generation]
+    jobs: Sequence[Unread | Generation]
     next_cursor: str | None
     total: int | None
     searched: int | None
@@ -100,32 +103,52 @@ class Gallery:
 
         Raises BadCursorError.
         """
-        first = wanted.is_first
-        active = newest_unfinished(wanted.author_id, _WHOLE_SIZE, _ACTIVE_MAX + 1) if first else _NOTHING
-        failed = self._failed(wanted.author_id) if first else _NOTHING
-        counts = bind("SELECT %s, %s", *map(Raw, _counts(wanted)))
         async with self._pool.connection() as connection:
-            *_view, head, found, going_on, lost, ((total, searched),) = await connection.run(
-                *VIEW, log.HEAD, _listed(wanted), active, failed, counts
-            )
-            rows = [*map(Sized._make, found)]
-            shown = self._fitting(rows, wanted.limit)
-            going, unread = [*map(Sized._make, going_on)], [*map(Sized._make, lost)]
-            others = [self._fitting(going, _ACTIVE_MAX), self._fitting(unread, _FAILED_MAX)]
-            shown, whole = await self._whole(connection, shown, [row.id for each in others for row in each])
+            if wanted.state == "completed":
+                page = await self._finished(connection, wanted)
+                if page is not None:
+                    return page
+            *_view, head, found, told = await connection.run_text(*VIEW, log.HEAD, _listed(wanted), _told(wanted))
+            rest = await self._rest(connection, wanted, log.head_of(head), told)
+            listed = [*map(_sized, found)]
+            shown, whole = await self._whole(connection, self._fitting(listed, wanted.limit), rest.ids)
         at = {generation.id: generation for generation in whole}
-        jobs, of_active, of_failed = ([at[row.id] for row in each if row.id in at] for each in (shown, *others))
-        more = len(rows) > len(shown)
-        return Page(
-            head=log.head_of(head),
-            jobs=jobs,
-            next_cursor=_encode(shown[-1]) if more and wanted.page is None else None,
-            total=None if total is None else int(total),
-            searched=None if searched is None else int(searched),
-            active=sorted(of_active, key=lambda g: (g.created_at, g.id)),
-            active_more=len(going) > len(others[0]),
-            failed=of_failed,
-            failed_more=len(unread) > len(others[1]),
+        more = len(listed) > len(shown) and wanted.page is None
+        return rest.page([at[row.id] for row in shown if row.id in at], _encode(shown[-1]) if more else None, at)
+
+    async def _finished(self, connection: Connection, wanted: Wanted) -> Page | None:
+        """A page of finished jobs, left as they were sent; None where they, or some of them, are too much for that."""
+        most = wanted.limit + 1
+        *_view, head, sent, told = await connection.run_unread(
+            *VIEW, log.HEAD, unread.statement(_finished(wanted), most), _told(wanted)
+        )
+        found = unread.jobs(sent, most)
+        if found is None or sum(_room(job) for job in found) > self._most_bytes:
+            await connection.run("COMMIT")
+            return None
+        rest = await self._rest(connection, wanted, log.head_of([*map(row_of, head)]), [*map(row_of, told)])
+        _, whole = await self._whole(connection, [], rest.ids)
+        shown = found[: wanted.limit]
+        more = len(found) > len(shown) and wanted.page is None
+        return rest.page(shown, _encode(shown[-1]) if more else None, {job.id: job for job in whole})
+
+    async def _rest(self, connection: Connection, wanted: Wanted, head: EventId, told: list[TextRow]) -> "_Rest":
+        """What stands beside the jobs, by what `_told` gave: mostly nothing does, which is cheap to tell."""
+        ((total, searched, any_beside),) = told
+        active: list[TextRow] = []
+        failed: list[TextRow] = []
+        if any_beside == "1":
+            active, failed = await connection.run_text(
+                newest_unfinished(wanted.author_id, _WHOLE_SIZE, _ACTIVE_MAX + 1), self._failed(wanted.author_id)
+            )
+        return _Rest(
+            head,
+            self._fitting([*map(_sized, active)], _ACTIVE_MAX),
+            len(active),
+            self._fitting([*map(_sized, failed)], _FAILED_MAX),
+            len(failed),
+            None if total is None else int(total),
+            None if searched is None else int(searched),
         )
 
     def _fitting(self, rows: list[Sized], most: int) -> list[Sized]:
@@ -158,6 +181,48 @@ class Gallery:
         shown = shown[: that_fit([row.size + of_files.get(row.id, 0) for row in shown], self._most_bytes)]
         listed = {row.id for row in shown}
         return shown, generations(rows, await read_files(connection, [job for job in counted if job.id in listed]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """Of a page all but its jobs: those beside them, which are to be read, and how many there would be."""
+
+    head: EventId
+    active: list[Sized]
+    active_found: int
+    failed: list[Sized]
+    failed_found: int
+    total: int | None
+    searched: int | None
+
+    @property
+    def ids(self) -> list[str]:
+        return [row.id for row in (*self.active, *self.failed)]
+
+    def page(self, jobs: Sequence[Unread | Generation], next_cursor: str | None, at: dict[str, Generation]) -> Page:
+        """The whole; `at` has the jobs beside by their ids, as far as they were there."""
+        active, failed = ([at[row.id] for row in rows if row.id in at] for rows in (self.active, self.failed))
+        return Page(
+            head=self.head,
+            jobs=jobs,
+            next_cursor=next_cursor,
+            total=self.total,
+            searched=self.searched,
+            active=sorted(active, key=lambda g: (g.created_at, g.id)),
+            active_more=self.active_found > len(self.active),
+            failed=failed,
+            failed_more=self.failed_found > len(self.failed),
+        )
+
+
+def _sized(row: TextRow) -> Sized:
+    job_id, size, created_at = row
+    return Sized(job_id or "", int(size or 0), created_at)
+
+
+def _room(job: Unread) -> int:
+    """Bytes that it takes in an answer, at most: a control character takes six, names and signed addresses more."""
+    return 500 + 6 * job.size + 1500 * len(job.sent)
 
 
 _JOBS = Raw(f"video_generations g {KEY}".encode())
@@ -195,8 +260,21 @@ def _listed(wanted: Wanted) -> bytes:
     return bind(_PAGE, Raw(b" UNION ALL ".join(each)), wanted.limit + 1, offset)
 
 
+def _finished(wanted: Wanted) -> bytes:
+    """The same of finished jobs, by their ids alone."""
+    after = b"TRUE" if wanted.cursor is None else _after(wanted.cursor)
+    offset = 0 if wanted.page is None else (wanted.page - 1) * wanted.limit
+    place, which = _of_state(wanted, "COMPLETED")
+    return bind(_IDS, place, Raw(b"%b AND %b" % (which, after)), wanted.limit + 1, offset)
+
+
+def _told(wanted: Wanted) -> bytes:
+    """How many are meant, and how many searched, NULL where that is not told; and whether any may stand beside."""
+    beside = bind(_ANY, wanted.author_id, (*UNFINISHED, "FAILED")) if wanted.is_first else b"0"
+    return bind("SELECT %s, %s, %s", *map(Raw, (*_counts(wanted), beside)))
+
+
 def _counts(wanted: Wanted) -> tuple[bytes, bytes]:
-    """What counts all that is meant, and all that is searched; NULL where that is not told."""
     total = searched = b"NULL"
     states = _STATES[wanted.state]
     if wanted.page is not None:
@@ -221,10 +299,9 @@ def _after(cursor: str) -> bytes:
 _DATETIME = re.compile(r"\d{4}-(?:0\d|1[0-2])-[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d(?:\.\d{1,6})?", re.ASCII)
 
 
-def _encode(last: Sized) -> str:
+def _encode(last: Sized | Unread) -> str:
     """Where a page ends, as the database has it: NULL comes last."""
-    at = sql6(microseconds(last.created_at)) if isinstance(last.created_at, datetime) else last.created_at
-    return base64.urlsafe_b64encode(orjson.dumps([at, last.id])).decode()
+    return base64.urlsafe_b64encode(orjson.dumps([last.created_at, last.id])).decode()
 
 
 def _decode(cursor: str) -> tuple[str | None, str]:

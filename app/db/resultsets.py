@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pymysql.constants.CR import CR_SERVER_LOST
 from pymysql.err import InternalError, OperationalError, raise_mysql_exception
@@ -25,18 +25,62 @@ _PACKET_HEAD = 4  # bytes: a length in three, then a sequence number
 _READ_MAX = 65_536
 
 
+def _integer(buffer: bytes | bytearray, at: int) -> tuple[int, int]:
+    """A length-encoded integer, and where what follows it starts."""
+    first = buffer[at]
+    if first < _NULL:
+        return first, at + 1
+    size = 2 if first == 0xFC else 3 if first == 0xFD else 8  # noqa: PLR2004 - the protocol's marks
+    return int.from_bytes(buffer[at + 1 : at + 1 + size], "little"), at + 1 + size
+
+
+def _row(buffer: bytes | bytearray, at: int, end: int) -> TextRow:
+    values: list[str | None] = []
+    while at < end:
+        size = buffer[at]
+        if size < _NULL:
+            at += 1
+        elif size == _NULL:
+            values.append(None)
+            at += 1
+            continue
+        else:
+            size, at = _integer(buffer, at)
+        values.append(buffer[at : at + size].decode())
+        at += size
+    return tuple(values)
+
+
+def as_sent(buffer: bytearray, at: int, end: int) -> bytes:
+    """A row that is not read yet."""
+    return bytes(buffer[at:end])
+
+
+def row_of(sent: bytes) -> TextRow:
+    """The values of a row that was left `as_sent`."""
+    return _row(sent, 0, len(sent))
+
+
+def first_value(sent: bytes) -> str:
+    """The first value of such a row, which is not NULL."""
+    size, at = _integer(sent, 0)
+    return sent[at : at + size].decode()
+
+
 class ResultSets:
     """Takes bytes as they come; `results` has the rows of each statement once `feed` says that all are there.
 
-    A statement that has no rows gives one: its LAST_INSERT_ID, as text.
+    A statement that has no rows gives one: its LAST_INSERT_ID, as text. `row` makes a row of what lies in the buffer
+    between two places.
     """
 
-    def __init__(self) -> None:
-        self.results: list[list[TextRow]] = []
+    def __init__(self, row: Callable[[bytearray, int, int], Any] = _row) -> None:
+        self.results: list[list[Any]] = []
+        self._row = row
         self._buffer = bytearray()
         self._columns_left = 0
         self._described = False
-        self._rows: list[TextRow] | None = None
+        self._rows: list[Any] | None = None
 
     def feed(self, data: bytes) -> bool:
         """Whether the last answer is complete. Raises pymysql's error when a statement failed."""
@@ -75,7 +119,7 @@ class ResultSets:
             self._rows = None
             return not (buffer[start + 3] | buffer[start + 4] << 8) & _MORE_RESULTS
         else:
-            self._rows.append(_row(buffer, start, end))
+            self._rows.append(self._row(buffer, start, end))
         return False
 
     def _first(self, buffer: bytearray, start: int, kind: int) -> bool:
@@ -119,11 +163,17 @@ class Reading(asyncio.Protocol):
     results, and the bytes that it returns are sent; if there are any, `done` gives the results of those.
     """
 
-    def __init__(self, transport: asyncio.Transport, then: Callable[[list[list[TextRow]]], bytes] | None) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        then: Callable[[list[list[TextRow]]], bytes] | None,
+        row: Callable[[bytearray, int, int], Any] | None = None,
+    ) -> None:
         self._transport = transport
         self._then = then
         self._usual = transport.get_protocol()
-        self._answers = ResultSets()
+        self._row = row or _row
+        self._answers = ResultSets(self._row)
         # Under TLS what arrives is not yet what was said.
         self._socket = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
         self.done: asyncio.Future[list[list[TextRow]]] = asyncio.get_running_loop().create_future()
@@ -164,7 +214,7 @@ class Reading(asyncio.Protocol):
         then, self._then = self._then, None
         packet = then(results) if then else b""
         if packet:
-            self._answers = ResultSets()
+            self._answers = ResultSets(self._row)
             self._transport.write(packet)
         else:
             self.done.set_result(results)
@@ -186,29 +236,3 @@ class Reading(asyncio.Protocol):
     def _lost(self) -> None:
         if not self.done.done():
             self.done.set_exception(OperationalError(CR_SERVER_LOST, "the server closed the connection"))
-
-
-def _integer(buffer: bytearray, at: int) -> tuple[int, int]:
-    """A length-encoded integer, and where what follows it starts."""
-    first = buffer[at]
-    if first < _NULL:
-        return first, at + 1
-    size = 2 if first == 0xFC else 3 if first == 0xFD else 8  # noqa: PLR2004 - the protocol's marks
-    return int.from_bytes(buffer[at + 1 : at + 1 + size], "little"), at + 1 + size
-
-
-def _row(buffer: bytearray, at: int, end: int) -> TextRow:
-    values: list[str | None] = []
-    while at < end:
-        size = buffer[at]
-        if size < _NULL:
-            at += 1
-        elif size == _NULL:
-            values.append(None)
-            at += 1
-            continue
-        else:
-            size, at = _integer(buffer, at)
-        values.append(buffer[at : at + size].decode())
-        at += size
-    return tuple(values)

@@ -19,16 +19,22 @@ from app.domain.job import State
 from app.domain.partial import Partial, partial_of
 from app.times import stored
 
-COLUMNS = f"""
-SELECT g.id, g.prompt, g.status, g.progress, g.message, g.error, g.model, g.modelVersion, g.processingTime,
+
+def columns(text: str = "{}") -> str:
+    """What is read of a job: a `JobRow`. `text` is for those that may be long."""
+    prompt, message, error = (text.format(name) for name in ("g.prompt", "g.message", "g.error"))
+    return f"""
+g.id, {prompt}, g.status, g.progress, {message}, {error}, g.model, g.modelVersion, g.processingTime,
   g.generationTime, g.downloadTime, g.aspectRatio, g.authorId, g.organizationId, g.createdAt, g.updatedAt,
   g.completedAt, g.durationSeconds, g.numberOfVideos, k.status, k.at, k.updated_at, k.since, k.partial
-FROM video_generations g {KEY}
 """
 
 
-class _Row(NamedTuple):
-    """A row of COLUMNS. Other programs' may hold anything."""
+COLUMNS = f"SELECT {columns()} FROM video_generations g {KEY}"
+
+
+class JobRow(NamedTuple):
+    """A row of `columns`. Other programs' may hold anything."""
 
     id: str
     prompt: Any
@@ -167,11 +173,11 @@ async def read_files(connection: Connection, counted: Iterable[Row]) -> Files:
     return {job.id: (shown.get(job.id, []), int(job.number)) for job in jobs}
 
 
-def generations(rows: tuple[Row, ...], videos: Files) -> list[Generation]:
-    return [_generation(row, *videos.get(row.id, ([], 0))) for row in map(_Row._make, rows)]
+def generations(rows: Sequence[Row | JobRow], videos: Files) -> list[Generation]:
+    return [_generation(row, *videos.get(row.id, ([], 0))) for row in map(JobRow._make, rows)]
 
 
-def _generation(row: _Row, videos: list[StoredFile], num_videos: int) -> Generation:
+def _generation(row: JobRow, videos: list[StoredFile], num_videos: int) -> Generation:
     now = present(row)
     return Generation(
         id=row.id, prompt=words(row.prompt), state=now.state, status=now.status, progress=now.progress,

@@ -8,17 +8,20 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from app import errors, times
-from app.appkeys import ANSWERS, GALLERY, LOG, READING, SETTINGS, STORAGE, VIDEOS
+from app.appkeys import ANSWERS, GALLERY, LISTINGS, LOG, READING, RENDERED, SETTINGS, STORAGE, VIDEOS
 from app.auth.tokens import Identity
 from app.db.gallery import ListedState, Wanted
 from app.db.rows import text
+from app.db.unread import Unread
 from app.db.videos import BadCursorError, Generation
 from app.domain.event import EventId, LogEvent, whole
 from app.errors import ApiError
+from app.rendered import Piece
 from app.routes import schemas
 from app.routes.callers import identify
 from app.routes.describe import SIGNED_IN, describes
 from app.routes.http import JSON_HEADERS, VARY, TooMuch, hand_out, holding, language_of, read_query
+from app.routes.listing import Listing
 from app.routes.shown import generation_of, job_of
 from app.settings import Settings
 
@@ -67,34 +70,33 @@ async def gallery(request: web.Request) -> web.StreamResponse:
     """A page, of one read view of the log. It returns once the client has taken it, and until then counts against what
     he may leave unread: as the longest there may be while it is made."""
     who = await identify(request)
-    wanted = read_query(request, GalleryPage)
+    wanted = _wanted(who, read_query(request, GalleryPage))
     longest = longest_answer(request.app[SETTINGS])
     with holding(request.app[ANSWERS], who.user_id, _UNREAD) as take:
-        async with request.app[READING].of(who.user_id):
+
+        async def make() -> Listing:
             take(longest)
-            page = await _gallery(request, who, wanted)
-            body, tag = orjson.dumps(page), _tag_of(request, who, page)
-            take(min(len(body), longest) - longest)
-        if tag in request.headers.get("If-None-Match", ""):
-            return web.Response(status=304, headers=JSON_HEADERS | {"ETag": tag})
-        return await hand_out(request, body, {"ETag": tag})
+            try:
+                return await _listing(request, who, wanted)
+            finally:
+                take(-longest)
+
+        turn = request.app[READING].of(who.user_id)
+        listing = await request.app[LISTINGS].get((wanted, language_of(request)), turn, make)
+        if listing.tag in request.headers.get("If-None-Match", ""):
+            return web.Response(status=304, headers=JSON_HEADERS | {"ETag": listing.tag})
+        body = listing.body
+        take(min(len(body), longest))
+        return await hand_out(request, body, {"ETag": listing.tag})
 
 
-def _tag_of(request: web.Request, who: Identity, page: schemas.Gallery) -> str:
-    """Of all that the page shows, whoever wrote it, but for what is of the moment: where the log is, which only moves
-    on, and the time that is left. Addresses are among it, and so is the half of their life that it is."""
-    active = [{**job, "eta_seconds": None, "eta_p90_seconds": None} for job in page["active"]]
-    shown = orjson.dumps([who.user_id, language_of(request), {**page, "last_event_id": "", "active": active}])
-    return f'"{hashlib.blake2b(shown, digest_size=16).hexdigest()}"'
-
-
-async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> schemas.Gallery:
+async def _listing(request: web.Request, who: Identity, wanted: Wanted) -> Listing:
     try:
-        page = await request.app[GALLERY].page(_wanted(who, wanted))
+        page = await request.app[GALLERY].page(wanted)
     except BadCursorError as error:
         raise ApiError(400, "invalid_request", f"{error}.") from None
     body: schemas.Gallery = {
-        "generations": [_listed(request, job) for job in page.jobs],
+        "generations": [],
         "next_cursor": page.next_cursor,
         "active": [job_of(request, job) for job in page.active],
         "failed": [job_of(request, job) for job in page.failed],
@@ -109,7 +111,15 @@ async def _gallery(request: web.Request, who: Identity, wanted: GalleryPage) -> 
         body["total"] = page.total
     if page.searched is not None:
         body["searched"] = page.searched
-    return body
+    return Listing([_piece(request, job) for job in page.jobs], body, f"{who.user_id}/{language_of(request)}")
+
+
+def _piece(request: web.Request, job: Unread | Generation) -> Piece:
+    """A job as JSON, made anew only when something of it has changed, or the time that its addresses are good for."""
+    if isinstance(job, Generation):
+        return Piece.of(orjson.dumps(_listed(request, job)))
+    key = (job.sent, language_of(request), request.app[STORAGE].window)
+    return request.app[RENDERED].of(key, job.size, lambda: orjson.dumps(_listed(request, job.read())))
 
 
 def _wanted(who: Identity, wanted: GalleryPage) -> Wanted:

@@ -181,6 +181,7 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "snapshot_max": Reaches(33, lambda app: app[appkeys.SNAPSHOTS]._most),
     "snapshot_max_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.SNAPSHOTS]._most_bytes),
     "list_max_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.GALLERY]._most_bytes),
+    "list_cache_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.RENDERED]._left),
     "max_files_per_job": Reaches(33, files_of_a_job, {33}),
     "max_unfinished_per_user": Reaches(33, lambda app: app[appkeys.REGISTRAR]._max_unfinished),
     "max_orders": share(appkeys.ORDERS, "_whole", 33),
