@@ -26,8 +26,9 @@ from app.db.durable import make_folder
 from app.deliver import PATH
 from app.main import create_app
 from app.push.bus import check_url
+from app.refusals import refuse_unsafe
 from app.server import Runner
-from app.settings import Settings, SettingsError, refuse_unsafe
+from app.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 

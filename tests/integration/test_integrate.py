@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.settings import Settings, refuse_unsafe
+from app.refusals import refuse_unsafe
+from app.settings import Settings
 from tests.client import WEBHOOKS, Client, running
 from tests.databases import Sql, empty
 from tests.sign_in import Issuer

@@ -17,7 +17,8 @@ from aiohttp.test_utils import TestServer
 from pytest_aiohttp.plugin import AiohttpServer
 
 from app.deliver import NotDeliveredError, deliver
-from app.settings import Settings, SettingsError, load, refuse_unsafe
+from app.refusals import refuse_unsafe
+from app.settings import Settings, SettingsError, load
 from tests.client import Client, running
 from tests.databases import Sql
 from tests.matching import found

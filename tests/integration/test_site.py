@@ -11,7 +11,8 @@ from app.db import people as module
 from app.db.errors import UnfitError
 from app.db.people import People, Reference
 from app.db.pool import Pool
-from app.settings import Settings, SettingsError, refuse_unsafe
+from app.refusals import refuse_unsafe
+from app.settings import Settings, SettingsError
 from tests.backend import Backend
 from tests.client import Client, OwnServer, running
 from tests.databases import Sql

@@ -3,8 +3,9 @@
 import pytest
 from aiohttp import WSServerHandshakeError
 
+from app.refusals import refuse_unsafe
 from app.routes.describe import operations
-from app.settings import Settings, SettingsError, refuse_unsafe
+from app.settings import Settings, SettingsError
 from tests.client import Client, running
 from tests.databases import Sql
 from tests.sign_in import SECRET, bearer, buy, token

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ByteSize
 
-from app.settings import Settings, SettingsError, load, refuse_unsafe
+from app.refusals import refuse_unsafe
+from app.settings import Settings, SettingsError, load
 
 _DOCUMENT = Path(__file__).parents[2] / "docs/reliability.md"
 _ROWS = re.findall(
