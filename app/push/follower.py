@@ -118,7 +118,7 @@ class Follower:
                 full = len(self._ahead) >= _AHEAD_MAX or self._ahead_bytes >= _AHEAD_BYTES
                 if not full or event.id == self.last_id + 1:
                     self._keep(event)
-            elif (sent := self._ring.get(event.id)) is not None and sent.digits != event.digits:
+            elif self.digits_of(event.id) != event.digits:  # also where memory does not reach as far back
                 self._contradicted = True
         self._wake.set()
 
@@ -140,7 +140,7 @@ class Follower:
 
     def expect(self, last_id: int) -> None:
         """The log holds events up to this one."""
-        if last_id > self.last_id:
+        if last_id > self.last_id or self.digits_of(last_id) is None:
             self.look()
 
     def rely_on_bus(self, connected: bool) -> None:

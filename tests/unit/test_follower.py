@@ -450,3 +450,35 @@ async def test_log_whose_last_sent_event_was_purged_goes_on_without_a_reset(monk
     await until(lambda: follower.last_id == 2)
     running.cancel()
     assert (hub.seen, hub.resets) == ([2], 0)
+
+
+@pytest.mark.parametrize("tell", ["offer", "expect"])
+async def test_news_older_than_memory_reaches_are_looked_up_before_any_other_is_sent(tell: str) -> None:
+    """A restore may go back further than that, and news need never cease."""
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600, ring_size=5)
+    follower.offer([table.commit() for _ in range(20)])
+    await until(lambda: follower.last_id == 20)
+    del table.events[2:]
+    newest = table.commit()
+    if tell == "offer":
+        follower.offer([newest])
+    else:
+        follower.expect(newest.id)
+    await until(lambda: hub.resets)
+    running.cancel()
+    assert follower.last_id == 3
+
+
+async def test_news_older_than_memory_reaches_that_the_log_still_has_change_nothing() -> None:
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600, ring_size=5)
+    events = [table.commit() for _ in range(20)]
+    follower.offer(events)
+    await until(lambda: follower.last_id == 20)
+    follower.offer(events[:3])
+    follower.offer([table.commit()])
+    await until(lambda: follower.last_id == 21)
+    running.cancel()
+    assert hub.resets == 0
+    assert hub.seen == list(range(1, 22))
