@@ -70,6 +70,8 @@ def deliver(
 def endpoint(url: str) -> str:
     """The webhook address of a server's address; a longer address is taken as it is. Raises ValueError."""
     trimmed = url.rstrip("/")
+    if "@" in trimmed.partition("://")[2].partition("/")[0]:
+        raise ValueError("the address names a user or a password, which is sent to nobody: leave that out")
     if not trimmed.startswith(("http://", "https://")):
         raise ValueError(f"{url} is no address: it must begin with http:// or https://")
     return trimmed if trimmed.count("/") > 2 else trimmed + PATH  # noqa: PLR2004 - https://host has two

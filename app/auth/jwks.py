@@ -79,10 +79,11 @@ class KeySet:
 
     async def _renew_known(self) -> None:
         """Waits, since a key may have been withdrawn; but not for an address that did not answer last time."""
-        if not self._failed:
-            await self._renew()
-        elif self._renewal is None or self._renewal.done():
+        if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(), name="jwks")
+        if not self._failed:
+            # Others may be fetching for what strangers send, one after the other: who has a good token waits for one.
+            await asyncio.wait([self._renewal], timeout=_SECONDS)
 
     async def _renew(self) -> None:
         async with self._fetching:  # whoever waited here finds it fetched

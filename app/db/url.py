@@ -9,6 +9,7 @@ from app.db import tls
 _FORM = "DATABASE_URL must look like mysql://user:password@host:port/database."
 
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[\w.-]+)?")
+_BEGINNING = re.compile(r"(?:mysql|mariadb)://[^/]*/[^/]*(?:[?#]|$)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -23,7 +24,7 @@ def parameters(url: str) -> dict[str, Any]:
         database, user, password = (unquote(text, errors="strict") for text in named)
     except ValueError:
         raise ValueError(_FORM) from None
-    if parts.scheme not in ("mysql", "mariadb") or not database or _CONTROL.search(database + user):
+    if not _BEGINNING.match(url) or not database or _CONTROL.search(database + user):
         raise ValueError(_FORM)
     if not _HOST.fullmatch(parts.hostname or "localhost"):
         raise ValueError("DATABASE_URL has a host that can be none; a socket is named by ?socket=….")

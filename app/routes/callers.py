@@ -1,5 +1,6 @@
 """Who is asking, and what they may see. Fails closed: nobody is somebody only where a rule says so."""
 
+import re
 from functools import lru_cache
 
 from aiohttp import web
@@ -18,7 +19,14 @@ _COOKIES_MAX = 5
 _PROXIES = (
     "x-forwarded", "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-original-", "x-envoy-",
     "true-client-ip", "fastly-client-ip", "cf-", "cdn-loop", "x-amzn-trace-id", "x-azure-", "x-arr-", "tailscale-",
+    "client-ip", "wl-proxy-client-ip", "x-scheme", "x-proxy", "proxy-", "x-vercel-", "x-appengine-", "x-cloud-trace-",
+    "x-nf-", "x-varnish", "fly-", "x-railway-", "x-akamai-", "akamai-", "x-sucuri-", "x-request-start",
+    "front-end-https",
 )  # fmt: skip
+
+
+# RFC 9110, 7.2: nothing else is a name or an address and its port.
+_HOST = re.compile(r"(?:(?P<name>[a-z0-9.-]+)|\[(?P<address>[0-9a-f:.]+)\])(?::[0-9]*)?")
 
 
 class NotSignedInError(Exception):
@@ -158,5 +166,5 @@ def _is_of_proxy(header: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _is_local(host: str) -> bool:
-    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    return is_loopback(name.strip("[]"))
+    found = _HOST.fullmatch(host)
+    return found is not None and is_loopback(found["name"] or found["address"])

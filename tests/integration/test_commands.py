@@ -259,6 +259,17 @@ async def test_smoke_of_what_is_no_address_says_so_once(tmp_path: Path, url: str
     assert err == f"rushes: {url} is no address: it must begin with http:// or https://\n"
 
 
+@pytest.mark.parametrize("command", [["smoke"], ["send", "--job-id", "j", "--status", "pending"]])
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+async def test_password_in_an_address_is_neither_sent_nor_printed(
+    tmp_path: Path, command: list[str], scheme: str
+) -> None:
+    code, out, err = await run(tmp_path, *command, f"{scheme}://ada:hush@127.0.0.1:1/")
+    assert code == 1
+    assert "leave that out" in err
+    assert "hush" not in out + err
+
+
 async def test_server_here_is_the_one_that_is_meant_where_no_address_is_given(
     tmp_path: Path, database_url: str
 ) -> None:

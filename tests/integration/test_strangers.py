@@ -15,6 +15,8 @@ PROXIES = [
     {"X-Forwarded-For": "203.0.113.9"}, {"X-Forwarded-Proto": "https"}, {"X-Forwarded-Host": "rushes.example"},
     {"x-forwarded-anything": "1"}, {"Forwarded": "for=203.0.113.9"}, {"Via": "1.1 proxy"}, {"X-Real-IP": "203.0.113.9"},
     {"CF-Connecting-IP": "203.0.113.9"}, {"True-Client-IP": "203.0.113.9"}, {"X-Forwarded-For": ""},
+    {"X-Scheme": "https"}, {"Client-IP": "203.0.113.9"}, {"Fly-Client-IP": "203.0.113.9"}, {"X-Vercel-Id": "cdg1::x"},
+    {"X-Appengine-User-IP": "203.0.113.9"}, {"X-Nf-Client-Connection-Ip": "203.0.113.9"}, {"X-Varnish": "1"},
 ]  # fmt: skip
 EVIL = {"Host": "evil.example:8080"}
 OPEN = ("/healthz", "/readyz", "/openapi.json", "/api/webhooks/video-completion", "/", "/docs", "/static/js/live.js")
@@ -78,8 +80,17 @@ async def test_name_that_points_here_from_elsewhere_posts_no_webhook(
         code, body = await server.send(webhook("j1", "generating"), EVIL)
         assert (code, body["code"]) == (401, "unauthorized")
         assert sql("SELECT COUNT(*) FROM rushes_webhooks") == ((0,),)
-        for host in ("localhost:8080", "[::1]:8080", "127.0.0.1"):
+        for host in ("localhost:8080", "[::1]:8080", "127.0.0.1", "LOCALHOST:"):
             assert (await server.send(webhook("j1", "generating"), {"Host": host}))[0] == 404
+        for host in (
+            "localhost:80@evil.com",
+            "localhost:evil.com",
+            "[localhost]",
+            "::1",
+            "[127.0.0.1",
+            "localhost:8:0",
+        ):
+            assert (await server.send(webhook("j1", "generating"), {"Host": host}))[0] in (400, 401), host
 
 
 async def test_neighbour_in_the_network_posts_no_webhook_under_this_machines_name(database_url: str) -> None:

@@ -147,6 +147,8 @@ def test_parameter_about_tls_that_is_not_known_never_goes_unnoticed(
         ("mysql://u:hush%ff@h/x", "must look like"),
         ("mysql://u%00:hush@h/x", "must look like"),
         ("mysql://u:hush@h/x%0A", "must look like"),
+        ("mysql://u:hush@h/x/y", "must look like"),
+        ("mysql:/h/x", "must look like"),
         ("mysql://u:hush@h", "must look like"),
         ("mysql://u:hush@h/", "must look like"),
         ("mysql+pymysql://u:hush@h/x", "must look like"),
