@@ -1,13 +1,14 @@
 """`rushes dead`: webhooks that were not applied, from a terminal, straight on the database."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Any
 
 import click
 import orjson
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +27,9 @@ from app.settings import Settings
 from app.times import rfc3339
 
 _LISTED = 100
+
+# Columns that a row of the list takes with what was wrong beside it; in fewer that comes below.
+_WIDE = 160
 
 # Outcomes of a replay that are told also among many.
 _NOT_DONE = ("dead", "busy", "queued")
@@ -99,7 +103,9 @@ async def _list_webhooks(database: Database, settings: Settings, outcomes: Seque
     if not found:
         click.echo("nothing is dead or parked" if job_id is None else "nothing of that job is dead or parked")
         return 0
-    _console().print(_table(found))
+    console = _console()
+    for part in [_table(found)] if console.width >= _WIDE else _pairs(found):
+        console.print(part)
     if more is not None:
         click.echo(f"These are the newest {_LISTED}; there are more.")
     return 0
@@ -275,6 +281,15 @@ def _table(webhooks: list[Webhook]) -> Table:
         )
         table.add_row(*(Text(_plain(cell)) for cell in cells))
     return table
+
+
+def _pairs(webhooks: list[Webhook]) -> Iterator[RenderableType]:
+    """What came and what became of it, in 70 columns; then whose it was and what was wrong, in as many as there are."""
+    for webhook in webhooks:
+        received = f"{rfc3339(webhook.received_at)[:19]}Z"
+        yield Text(_plain(f"{webhook.id}  {received}  {webhook.outcome:9}  tries {webhook.attempts}"))
+        said = (webhook.job_id or "", webhook.status or "", _shortened(f"{webhook.error_code}: {webhook.error}"))
+        yield Padding(Text(_plain("  ".join(filter(None, said)))), (0, 0, 0, 2))
 
 
 def _console() -> Console:

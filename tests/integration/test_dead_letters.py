@@ -457,6 +457,23 @@ async def test_dead_list_shows_what_was_wrong_and_steers_no_terminal(
     assert (code, out) == (0, "nothing of that job is dead or parked\n")
 
 
+async def test_dead_list_tells_all_of_it_in_a_terminal_of_80_columns(
+    tmp_path: Path, sql: Sql, database_url: str
+) -> None:
+    (webhook_id,) = store(sql, webhook("a-job-of-a-usual-length-2w3e4r", "generating"))
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app", "dead", "list", cwd=tmp_path, stdout=theirs,
+        env=environment(DATABASE_URL=database_url, TERM="xterm", COLUMNS="80"),
+    )  # fmt: skip
+    os.close(theirs)
+    drawn = await asyncio.to_thread(drain, ours)
+    assert await process.wait() == 0
+    first, second = [line.rstrip() for line in drawn.splitlines()]
+    assert re.fullmatch(rf"{webhook_id}  \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ  dead       tries 1", first)
+    assert second == "  a-job-of-a-usual-length-2w3e4r  apply_failed: for a test"
+
+
 async def test_dead_show_tells_payload_headers_error_and_what_a_replay_would_change(
     server: Client, tmp_path: Path, sql: Sql, database_url: str
 ) -> None:
