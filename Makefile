@@ -58,3 +58,4 @@ chaos: ## Kill server and database under load, again and again, and count what i
 
 clean: ## Remove what set-up made; the data in .data stays
 	rm -rf .venv .local build node_modules ./*.egg-info static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(patsubst %,bench/peers/site/%,node_modules .next src/generated next-env.d.ts)
