@@ -17,9 +17,20 @@ from app.db.local import LocalDatabaseError
 from bench.crowd import crowds
 from bench.estimate import replay
 from bench.fanout import fan_out
+from bench.gallery import GalleryError, gallery
 from bench.ingest import Options, ingest
 from bench.load import LoadError
-from bench.report import crowd_table, estimate_table, fan_out_table, faults, ingest_table, storm_table
+from bench.report import (
+    crowd_table,
+    estimate_table,
+    fan_out_table,
+    faults,
+    gallery_faults,
+    gallery_table,
+    growth_table,
+    ingest_table,
+    storm_table,
+)
 from bench.servers import ServerError
 from bench.storm import storms
 
@@ -37,9 +48,25 @@ async def run_ingest(options: Options, console: Console) -> bool:
         highlight=False,
     )
     _keep("ingest", [run.as_json() for run in runs])
-    for fault in faults(runs):
+    return _none(faults(runs), console)
+
+
+async def run_gallery(options: Options, console: Console) -> bool:
+    """Read a user's gallery and print how fast that was; return whether every run counts."""
+    with console.status("starting") as status:
+        runs = await gallery(options, status.update)
+    console.print(gallery_table(runs))
+    console.print(f"Median of {options.rounds} rounds of {options.seconds} s.", highlight=False)
+    if len({run.rows for run in runs}) > 1:
+        console.print(growth_table(runs))
+    _keep("gallery", [run.as_json() for run in runs])
+    return _none(gallery_faults(runs), console)
+
+
+def _none(found: list[str], console: Console) -> bool:
+    for fault in found:
         console.print(f"DOES NOT COUNT: {fault}", style="bold red", highlight=False)
-    return not faults(runs)
+    return not found
 
 
 async def run_streams(name: str, options: Options, console: Console) -> bool:
@@ -71,7 +98,12 @@ STREAMS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "storm": (storms, storm_table),
     "crowd": (crowds, crowd_table),
 }
-BENCHMARKS = {"ingest": run_ingest, "estimate": run_estimate} | {name: partial(run_streams, name) for name in STREAMS}
+BENCHMARKS: dict[str, Callable[[Options, Console], Any]] = {
+    "ingest": run_ingest,
+    "estimate": run_estimate,
+    **{name: partial(run_streams, name) for name in STREAMS},
+    "gallery": run_gallery,
+}
 
 
 async def run_all(names: list[str], options: Options) -> bool:
@@ -84,13 +116,21 @@ async def run_all(names: list[str], options: Options) -> bool:
     return all([await BENCHMARKS[name](options, console) for name in names])
 
 
+def _rows(given: str) -> int:
+    rows = int(given)
+    if rows < 200 or rows % 100:
+        raise argparse.ArgumentTypeError("a multiple of 100, at least 200")
+    return rows
+
+
 def main() -> int:
     """Run what the command line names, everything without a name; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks, side by side with peers.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--seconds", type=int, default=5, help="each run's length (5)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each run is repeated (3)")
-    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--connections", type=int, nargs="+", default=[], help="1 16 64; of the gallery 1 16")
+    parser.add_argument("--rows", type=_rows, nargs="+", default=[], help="generations in the gallery's table (20000)")
     parser.add_argument("--quick", action="store_true", help="one round of 2 s runs: a rough look")
     args = parser.parse_args()
     names = args.names or list(BENCHMARKS)
@@ -99,8 +139,9 @@ def main() -> int:
     seconds, rounds = (2, 1) if args.quick else (args.seconds, args.rounds)
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
         try:
-            return 0 if asyncio.run(run_all(names, Options(seconds, rounds, tuple(args.connections)))) else 1
-        except (LoadError, LocalDatabaseError, ServerError) as error:
+            options = Options(seconds, rounds, tuple(args.connections), tuple(args.rows))
+            return 0 if asyncio.run(run_all(names, options)) else 1
+        except (GalleryError, LoadError, LocalDatabaseError, ServerError) as error:
             print(error, file=sys.stderr)
             return 2
     return 130

@@ -16,6 +16,7 @@ from bench.load import Load, Outcome, send
 from bench.seed import seed_jobs
 
 JOBS = 2000
+CONNECTIONS = (1, 16, 64)
 WARM_UP_SECONDS = 1
 
 
@@ -37,11 +38,13 @@ CASES = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How long each run lasts, how often each is repeated, and at how many connections."""
+    """How long each run lasts, how often each is repeated, at how many connections and over tables of how many rows;
+    as the benchmark itself has it where there are none."""
 
     seconds: int
     rounds: int
-    connections: tuple[int, ...]
+    connections: tuple[int, ...] = ()
+    rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ async def ingest(options: Options, tell: Callable[[str], None]) -> list[Run]:
         for server in peers:
             await _prepare(server)
         for number in range(options.rounds):
-            for case, connections in product(CASES, options.connections):
+            for case, connections in product(CASES, options.connections or CONNECTIONS):
                 for server in _rotated(peers, number):
                     tell(f"round {number + 1}/{options.rounds}: {case.name}, {connections}, {server.name}")
                     if case.fresh and server.database_url is None:

@@ -1,4 +1,4 @@
-"""Posts distinct webhooks to a running server with wrk, over connections kept open.
+"""Puts a running server under load with wrk, over connections kept open: posts distinct webhooks, or reads.
 
 Alone, against any server that has the jobs:
 
@@ -14,16 +14,18 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from bench import payload
 from bench.seed import seed_jobs
 
 SCRIPT = Path(__file__).with_name("webhooks.lua")
+READING_SCRIPT = Path(__file__).with_name("gallery.lua")
 
 # From one webhook's timestamp to the next one's: at less than 100,000 a second none is ahead of the clock, and
 # those of the next load are later.
@@ -72,6 +74,24 @@ class Outcome:
         return self.accepted / self.seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What reading brought. Times in seconds, as in `Outcome`; `bytes` with those of the headers."""
+
+    answers: int
+    refused: int
+    broken: int
+    bytes: int
+    seconds: float
+    p50: float
+    p99: float
+
+    @property
+    def rate(self) -> float:
+        """Answers a second, 2xx or 3xx."""
+        return (self.answers - self.refused) / self.seconds
+
+
 async def send(url: str, load: Load) -> Outcome:
     """Send `load` to the server at `url` (scheme and authority) and return what came back.
 
@@ -79,9 +99,6 @@ async def send(url: str, load: Load) -> Outcome:
     corrected for coordinated omission: an answer slower than twice the mean counts for those that
     its connection could not ask for meanwhile. Raises LoadError.
     """
-    program = shutil.which("wrk")
-    if program is None:
-        raise LoadError("wrk is not installed: on Debian or Ubuntu, apt-get install wrk")
     if load.jobs < 4 * load.connections:
         raise LoadError(
             f"{load.jobs} jobs are too few for {load.connections} connections: updates of one job would meet"
@@ -90,23 +107,40 @@ async def send(url: str, load: Load) -> Outcome:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as body:
         body.write(payload.template(load.status))
         body.flush()
-        command = [program, "--threads=1", f"--connections={load.connections}", f"--duration={load.seconds}s"]
-        command += ["--timeout=10s", f"--script={SCRIPT}", url, "--", body.name, load.prefix]
+        command = [f"--script={SCRIPT}", url, "--", body.name, load.prefix]
         command += [str(load.jobs), str(int(start.timestamp())), str(start.microsecond), str(STEP.microseconds)]
         command += [urlsplit(url).netloc, payload.PATH]
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-        )
-        try:
-            out = (await process.communicate())[0].decode()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        return Outcome(start=start, **await _wrk(load.connections, load.seconds, command))
+
+
+async def read(url: str, headers: Mapping[str, str], connections: int, seconds: int) -> Answers:
+    """Ask for `url` again and again and return what came back. Raises LoadError."""
+    given = [f"--header={name}: {value}" for name, value in headers.items()]
+    return Answers(**await _wrk(connections, seconds, [*given, f"--script={READING_SCRIPT}", url]))
+
+
+async def _wrk(connections: int, seconds: int, arguments: list[str]) -> dict[str, Any]:
+    """What the script's `done` prints at the end. Raises LoadError."""
+    program = shutil.which("wrk")
+    if program is None:
+        raise LoadError("wrk is not installed: on Debian or Ubuntu, apt-get install wrk")
+    process = await asyncio.create_subprocess_exec(
+        *(program, "--threads=1", f"--connections={connections}", f"--duration={seconds}s", "--timeout=10s"),
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        out = (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     last = out.rstrip().rpartition("\n")[2]
     if process.returncode or not last.startswith("{"):
         raise LoadError(f"wrk failed: {out.strip()}")
-    return Outcome(start=start, **json.loads(last))
+    found: dict[str, Any] = json.loads(last)
+    return found
 
 
 def main() -> int:

@@ -1,7 +1,9 @@
 """The table at the end: medians over the rounds, and ratios of runs that stood side by side."""
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from statistics import median
+from typing import TypeVar
 
 from rich import box
 from rich.table import Table
@@ -11,9 +13,13 @@ from bench.crowd import READERS, Crowd
 from bench.estimate import Accuracy
 from bench.fanout import CASES as FAN_OUTS
 from bench.fanout import FanOut
+from bench.gallery import CASES as READINGS
+from bench.gallery import Read
 from bench.ingest import CASES, Case, Run
 from bench.storm import CASES as STORMS
 from bench.storm import Storm
+
+Measured = TypeVar("Measured", Run, Read)
 
 # Webhooks a second and p50 in ms of the site that rushes replaces: recorded elsewhere, not measured here.
 # There is no figure for 64 connections; its rate did not grow with them, so the one for 16 stands in.
@@ -138,6 +144,67 @@ def _waits(runs: Sequence[Storm | Crowd]) -> tuple[str, str]:
     return f"{p50:,.1f} / {p99:,.1f}", f"{longest:.0f}"
 
 
+def gallery_table(runs: list[Read]) -> Table:
+    """One row for each case, size of the table and number of connections. What the site has no answer to, a 304, is
+    beside its answers to the same question at rest."""
+    table = Table(box=box.MARKDOWN, header_style="")
+    table.add_column("a gallery of 100", no_wrap=True)
+    for name in ("rows", "conn.", "site /s", "p50 / p99 ms", "rushes /s", "p50 / p99 ms", "÷ site", "p50 ÷ site"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for rows, case, connections in product(_rows(runs), READINGS, sorted({run.connections for run in runs})):
+        beside = "at rest" if case == "304" else case
+        site, rushes = (
+            [r for r in runs if (r.server, r.case, r.rows, r.connections) == (server, which, rows, connections)]
+            for server, which in (("site", beside), ("rushes", case))
+        )
+        # Beside a 304 the site's figures are those of another row.
+        cells = ("", "") if case == "304" else _read_figures(site)
+        ratios = _ratio(rushes, site, lambda run: run.answers.rate), _ratio(rushes, site, lambda run: run.answers.p50)
+        table.add_row(case, f"{rows:,}", str(connections), *cells, *_read_figures(rushes), *ratios)
+    return table
+
+
+def growth_table(runs: list[Read]) -> Table:
+    """p50 over each size of the table, and what it is at the largest in parts of that at the smallest."""
+    sizes = _rows(runs)
+    table = Table(box=box.MARKDOWN, header_style="")
+    table.add_column("p50 ms of a gallery", no_wrap=True)
+    for name in ("conn.", "server", *(f"{size:,} rows" for size in sizes), "largest ÷ smallest"):
+        table.add_column(name, justify="right", no_wrap=True)
+    connections = sorted({run.connections for run in runs})
+    for case, number, server in product(READINGS, connections, ("site", "rushes")):
+        groups = [
+            [r for r in runs if (r.server, r.case, r.rows, r.connections) == (server, case, size, number)]
+            for size in sizes
+        ]
+        if all(groups):
+            p50s = [median(run.answers.p50 for run in group) * 1000 for group in groups]
+            figures = [f"{p50:.2f}" for p50 in p50s]
+            table.add_row(case, str(number), server, *figures, f"{p50s[-1] / p50s[0]:.2f}")
+    return table
+
+
+def _rows(runs: list[Read]) -> list[int]:
+    return sorted({run.rows for run in runs})
+
+
+def _read_figures(runs: list[Read]) -> tuple[str, str]:
+    if not runs or any(run.fault for run in runs):
+        return ("ERROR" if runs else "–"), "–"
+    p50, p99 = (median(getattr(run.answers, name) for run in runs) * 1000 for name in ("p50", "p99"))
+    return f"{median(run.answers.rate for run in runs):,.0f}", f"{p50:.2f} / {p99:.2f}"
+
+
+def gallery_faults(runs: list[Read]) -> list[str]:
+    """A sentence for each run that does not count."""
+    return [
+        f"{run.server}, {run.case}, {run.rows:,} rows, {run.connections} connections, round {run.round + 1}:"
+        f" {run.fault}"
+        for run in runs
+        if run.fault
+    ]
+
+
 def faults(runs: list[Run]) -> list[str]:
     """A sentence for each run that does not count."""
     return [
@@ -171,7 +238,7 @@ def _figures(runs: list[Run]) -> tuple[str, str]:
     return f"{median(run.outcome.rate for run in runs):,.0f}", f"{p50:.2f} / {p99:.2f}"
 
 
-def _ratio(ours: list[Run], theirs: list[Run], figure: Callable[[Run], float]) -> str:
+def _ratio(ours: list[Measured], theirs: list[Measured], figure: Callable[[Measured], float]) -> str:
     """The median of the rounds' ratios: a machine that slows down for a round slows down both."""
     if not ours or not theirs or any(run.fault for run in ours + theirs):
         return "–"

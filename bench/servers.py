@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 20
 STOP_SECONDS = 15
 
+SITE = ROOT / "bench/peers/site"
+
 BARE_DATABASE = "bench_bare"
 
 # As many as rushes may have. With 4 and 16 it was some 10 % slower: the counter's lock, held over three round
@@ -66,7 +68,7 @@ async def rushes(
     folder: Path, database_url: str, python: Sequence[str] = (), settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[Server]:
     """Rushes as a user starts it, its tables in place; `python` are more arguments to the interpreter."""
-    await _migrate(folder, database_url)
+    await migrate(folder, database_url)
     environment = {
         "DATABASE_URL": database_url,
         "DATA_DIR": str(folder / "rushes"),
@@ -87,7 +89,7 @@ async def bare(folder: Path, database_url: str) -> AsyncIterator[Server]:
     async with connected(database_url) as cursor:
         await cursor.execute(f"CREATE DATABASE {BARE_DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
     url = urlsplit(database_url)._replace(path=f"/{BARE_DATABASE}").geturl()
-    await _migrate(folder, url)
+    await migrate(folder, url)
     environment = {"DATABASE_URL": url, "BENCH_POOL_SIZE": str(BARE_POOL_SIZE)}
     async with _serving("bare", ["-m", "bench.peers.bare"], environment, folder) as server:
         yield server
@@ -98,6 +100,30 @@ async def noop(folder: Path) -> AsyncIterator[Server]:
     """The peer that stores nothing."""
     async with _serving("no-op", ["-m", "bench.peers.noop"], {}, folder) as server:
         yield server
+
+
+@asynccontextmanager
+async def site(folder: Path, database_url: str, settings: Mapping[str, str]) -> AsyncIterator[Server]:
+    """The site that rushes was made for, as far as bench/peers/site goes; brought and built if it is not there."""
+    await _set_up_site()
+    environment = {
+        "DATABASE_URL": database_url,
+        "NODE_ENV": "production",
+        "NEXT_TELEMETRY_DISABLED": "1",
+        **settings,
+    }
+    arguments = [str(SITE / "node_modules/next/dist/bin/next"), "start", str(SITE), "--hostname", "127.0.0.1"]
+    async with _serving("site", arguments, environment, folder, program=ROOT / "scripts/node") as server:
+        yield server
+
+
+async def _set_up_site() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(str(ROOT / "scripts/setup"), "site"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    out = (await process.communicate())[0].decode()
+    if process.returncode:
+        raise ServerError(f"scripts/setup site failed:\n{out.strip()}")
 
 
 @asynccontextmanager
@@ -170,7 +196,7 @@ def _first_child(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
-async def _migrate(folder: Path, database_url: str) -> None:
+async def migrate(folder: Path, database_url: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app", "migrate"),
         env=_environment({"DATABASE_URL": database_url}),
@@ -191,7 +217,11 @@ def _environment(settings: dict[str, str]) -> dict[str, str]:
 
 @asynccontextmanager
 async def _serving(
-    name: str, arguments: Sequence[str], settings: dict[str, str], folder: Path
+    name: str,
+    arguments: Sequence[str],
+    settings: Mapping[str, str],
+    folder: Path,
+    program: str | Path = sys.executable,
 ) -> AsyncIterator[Server]:
     """Run a server on 127.0.0.1, on its settings' port or a free one; stop it with SIGTERM. Raises ServerError."""
     port = settings.get("PORT") or str(_free_port())
@@ -199,8 +229,8 @@ async def _serving(
     log = folder / f"{name}.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *arguments),
-            env=_environment(settings | {"HOST": "127.0.0.1", "PORT": port}),
+            *(str(program), *arguments),
+            env=_environment({**settings, "HOST": "127.0.0.1", "PORT": port}),
             cwd=folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=out,
