@@ -32,7 +32,7 @@ CASES: tuple[CaseName, ...] = ("at rest", "304", "another program inserts")
 _WARM_UP_SECONDS = 3
 _INSERT_EVERY = 0.05  # seconds
 _ASK_EVERY = 1.0  # seconds, while the other program inserts
-_SECRET = "of-the-benchmark-and-nobody-else"
+SECRET = "of-the-benchmark-and-nobody-else"
 
 # What a video has in both servers' answers.
 _FIELDS = (
@@ -89,7 +89,7 @@ class Reader:
         self._url, self._database_url = server.url, server.database_url
         self._session = session
         claims = {"sub": library.READER, "iat": int(time.time()), "exp": int(time.time()) + 86_400}
-        self._headers = {"Authorization": f"Bearer {jwt.encode(claims, _SECRET, algorithm='HS256')}"}
+        self._headers = {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
 
     async def ask(self, tag: str | None = None) -> tuple[int, str | None, bytes]:
         """(status, `ETag`, body); what comes is wanted only if it is not what has that tag."""
@@ -127,17 +127,21 @@ class Reader:
         self, tag: str | None, expected: int, connections: int, seconds: int
     ) -> tuple[load.Answers, str | None]:
         async with other_program(self._database_url, _INSERT_EVERY) as other:
-            asking = asyncio.create_task(self._ask_meanwhile(other))
+            asking = asyncio.create_task(self.ask_meanwhile(other))
             answers = await load.read(self._url + PATH, self._headers, connections, seconds)
             other.stopping.set()
-            fault = await asking or unfit(answers, connections, expected)
-            if list(await self.videos()) != list(await library.newest(self._database_url)):
-                fault = fault or "afterwards it did not show the newest videos"
-            if tag is not None and (await self.ask(tag))[0] != 200:
-                fault = fault or "it said that nothing had changed"
+            fault = await asking or await self.stale(tag) or unfit(answers, connections, expected)
         return answers, fault
 
-    async def _ask_meanwhile(self, other: OtherProgram) -> str | None:
+    async def stale(self, tag: str | None) -> str | None:
+        """How what it shows is not what the database has by now, if so. `tag` is of what it showed before."""
+        if list(await self.videos()) != list(await library.newest(self._database_url)):
+            return "it did not show the newest videos"
+        if tag is not None and (await self.ask(tag))[0] == 304:
+            return "it said that nothing had changed"
+        return None
+
+    async def ask_meanwhile(self, other: OtherProgram) -> str | None:
         """Whether an answer lacked what was committed before it was asked for; told in words."""
         while not other.stopping.is_set():
             newest = other.written[-1]
@@ -154,13 +158,13 @@ async def _servers(rows: int) -> AsyncIterator[tuple[Reader, Reader]]:
         folder, database_url = await stack.enter_async_context(servers.fresh_database())
         await servers.migrate(folder, database_url)
         await library.fill(database_url, rows)
-        secrets = {"AUTH_JWT_SECRET": _SECRET, "WEBHOOK_SECRET": _SECRET}
+        secrets = {"AUTH_JWT_SECRET": SECRET, "WEBHOOK_SECRET": SECRET}
         site = await stack.enter_async_context(servers.site(folder, database_url, secrets))
         rushes = await stack.enter_async_context(servers.rushes(folder, database_url, settings=secrets))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         await _complete_one(site, session)
         peers = Reader(site, session), Reader(rushes, session)
-        await _agree(database_url, *peers)
+        await agree(database_url, *peers)
         for peer in peers:
             await peer.warm_up()
         yield peers
@@ -173,20 +177,20 @@ async def _complete_one(site: servers.Server, session: aiohttp.ClientSession) ->
     await library.reopen(site.database_url, job_id)
     body = payload.template("completed").replace(payload.JOB, job_id)
     body = body.replace(payload.AT, datetime.now().astimezone().isoformat())
-    headers = {"Content-Type": "application/json", "X-Webhook-Secret": _SECRET}
+    headers = {"Content-Type": "application/json", "X-Webhook-Secret": SECRET}
     async with session.post(site.url + payload.PATH, data=body.encode(), headers=headers) as answer:
         if answer.status != 200:
             raise GalleryError(f"the site's webhook answers {answer.status}: {(await answer.text())[:200]}")
 
 
-async def _agree(database_url: str, *readers: Reader) -> None:
+async def agree(database_url: str, *readers: Reader) -> None:
     """Raises GalleryError unless all show what the database has: 100 videos, each with a file."""
     expected = await library.newest(database_url)
     if len(expected) != library.VIDEOS or not all(expected.values()):
         raise GalleryError(f"the database does not hold {library.VIDEOS} videos with files")
     shown = [await reader.videos() for reader in readers]
     for reader, videos in zip(readers, shown, strict=True):
-        if {job_id: list(video["files"]) for job_id, video in videos.items()} != expected:
+        if {job_id: sorted(video["files"]) for job_id, video in videos.items()} != expected:
             raise GalleryError(f"{reader.name} does not show the videos that the database holds")
         if list(videos) != list(expected):
             raise GalleryError(f"{reader.name} does not show the newest first")
@@ -198,7 +202,7 @@ def compared(page: Mapping[str, Any]) -> dict[str, Any]:
     """A page's videos by id, in its order: what both servers tell of them, times as times, files by id."""
     return {
         video["id"]: {name: _value(name, video[name]) for name in _FIELDS}
-        | {"files": {file["id"]: _file(file) for file in sorted(video["videos"], key=lambda file: file["id"])}}
+        | {"files": {file["id"]: _file(file) for file in video["videos"]}}
         for video in page["generations"]
     }
 

@@ -68,7 +68,7 @@ SELECT id, LOWER(status), status = 'COMPLETED', TIMESTAMPDIFF(MICROSECOND, '1970
 
 _NEWEST = """
 SELECT g.id, f.id FROM video_generations g LEFT JOIN video_files f ON f.generationId = g.id
-WHERE g.authorId = %s AND g.status = 'COMPLETED' ORDER BY g.createdAt DESC, f.id
+WHERE g.authorId = %s AND g.status = 'COMPLETED' ORDER BY g.createdAt DESC
 """
 
 _REOPEN = "UPDATE video_generations SET status = 'PROCESSING', progress = 50, completedAt = NULL WHERE id = %s"
@@ -94,7 +94,7 @@ async def newest(database_url: str) -> dict[str, list[str]]:
         await cursor.execute(_NEWEST, READER)
         for job_id, file_id in await cursor.fetchall():
             found.setdefault(job_id, []).extend([] if file_id is None else [file_id])
-    return dict(list(found.items())[:VIDEOS])
+    return {job_id: sorted(files) for job_id, files in list(found.items())[:VIDEOS]}
 
 
 async def reopen(database_url: str, job_id: str) -> None:

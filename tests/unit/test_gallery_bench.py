@@ -1,0 +1,118 @@
+"""What the benchmark of galleries believes, and what it does not."""
+
+import copy
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench.gallery import Read, compared, difference, unfit
+from bench.load import Answers
+from bench.report import gallery_faults, gallery_table, growth_table
+
+ROOT = Path(__file__).parents[2]
+
+FILE = {
+    "id": "f1", "filename": "a.mp4", "file_url": None, "file_path": "/a.mp4", "file_size": 5, "format": "mp4",
+    "duration_seconds": 8, "aspect_ratio": "16:9", "dimensions": {"width": 1, "height": 2},
+    "created_at": "2026-01-01T00:00:00Z",
+}  # fmt: skip
+VIDEO = {
+    "id": "j1", "prompt": "the sea", "status": "completed", "created_at": "2026-01-01T00:00:00Z", "completed_at": None,
+    "model": "veo", "model_version": "2", "processing_time": 1.5, "generation_time": None, "download_time": None,
+    "aspect_ratio": "16:9", "num_videos": 2, "videos": [FILE, FILE | {"id": "f2"}],
+}  # fmt: skip
+
+
+def page(**changes):
+    return {"generations": [copy.deepcopy(VIDEO) | changes]}
+
+
+def answers(**changes):
+    return Answers(**{"answers": 100, "refused": 0, "broken": 0, "bytes": 90_000_00, "seconds": 2.0, "p50": 0.02,
+                      "p99": 0.05} | changes)  # fmt: skip
+
+
+def run(server="rushes", case="at rest", rows=20_000, fault=None, **changes):
+    return Read(0, server, case, rows, 1, answers(**changes), fault)
+
+
+def printed(table):
+    console = Console(width=200, file=StringIO())
+    console.print(table)
+    return [line for line in console.file.getvalue().splitlines() if "|" in line]
+
+
+def test_two_servers_that_show_the_same_in_their_own_way_do_not_differ():
+    other = page(created_at="2026-01-01T01:00:00.000+01:00", videos=[FILE | {"id": "f2"}, FILE], failure=None)
+    assert difference(compared(page()), compared(other)) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        page(prompt="the see"),
+        page(created_at="2026-01-01T00:00:01Z"),
+        page(videos=[FILE]),
+        page(videos=[FILE, FILE | {"id": "f2", "file_size": 6}]),
+        page(id="j2"),
+        {"generations": []},
+    ],
+)
+def test_whatever_two_servers_do_not_both_show_is_told(other):
+    assert difference(compared(page()), compared(other)) is not None
+    assert difference(compared(other), compared(page())) is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "reason"),
+    [
+        ({}, 90_000, None),
+        ({"refused": 1}, 90_000, "1 refused"),
+        ({"broken": 1}, 90_000, "1 broken"),
+        ({"answers": 0, "bytes": 0}, 90_000, "0 answers"),
+        ({"bytes": 30_000}, 90_000, "300 bytes an answer"),  # 304s
+        ({"bytes": 30_000}, 0, None),
+        ({}, 0, "90,000 bytes an answer"),
+    ],
+)
+def test_answers_count_only_if_all_came_and_were_of_the_size_of_what_was_asked_for(changes, expected, reason):
+    found = unfit(answers(**changes), 1, expected)
+    assert found is None if reason is None else reason in found
+
+
+def test_rates_are_compared_with_the_sites_and_those_of_304s_with_the_sites_full_answers():
+    runs = [run("site"), run(answers=600), run(case="304", answers=3000)]
+    at_rest, unchanged, inserted = printed(gallery_table(runs))[2:]
+    assert [cell.strip() for cell in at_rest.split("|")[4:9]] == ["50", "20.00 / 50.00", "300", "20.00 / 50.00", "6.00"]
+    assert [cell.strip() for cell in unchanged.split("|")[4:9]] == ["", "", "1,500", "20.00 / 50.00", "30.00"]
+    assert [cell.strip() for cell in inserted.split("|")[4:9]] == ["–"] * 5
+
+
+def test_figures_of_a_run_that_does_not_count_are_not_shown():
+    runs = [run("site"), run(fault="it did not show the newest videos")]
+    row = printed(gallery_table(runs))[2]
+    assert "ERROR" in row
+    assert row.count("–") == 3
+    assert gallery_faults(runs) == [
+        "rushes, at rest, 20,000 rows, 1 connections, round 1: it did not show the newest videos"
+    ]
+
+
+def test_growth_is_that_of_the_largest_table_to_the_smallest():
+    runs = [run(rows=1_000_000, p50=0.03), run(rows=20_000, p50=0.02)]
+    assert [cell.strip() for cell in printed(growth_table(runs))[2].split("|")[3:7]] == [
+        "rushes", "20.00", "30.00", "1.50",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", [".", "bench/peers/site"])
+def test_lock_file_pins_what_is_wanted_and_names_no_registry(folder):
+    wanted = json.loads((ROOT / folder / "package.json").read_text())
+    locked = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
+    for name, version in (wanted["dependencies"] | wanted["devDependencies"]).items():
+        assert locked[f"node_modules/{name}"]["version"] == version
+    assert [name for name, package in locked.items() if "resolved" in package] == []
+    assert [name for name, package in locked.items() if name and not package.get("integrity")] == []
