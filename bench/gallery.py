@@ -47,7 +47,8 @@ class GalleryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One server under one load, over a table of so many rows. `fault` says why the figures do not count, if so."""
+    """One server under one load, over a table of so many rows. `cpu` is what its process used of the processor for
+    each answer, in seconds; `fault` says why the figures do not count, if so."""
 
     round: int
     server: str
@@ -55,6 +56,7 @@ class Read:
     rows: int
     connections: int
     answers: load.Answers
+    cpu: float
     fault: str | None
 
     def as_json(self) -> dict[str, Any]:
@@ -75,8 +77,10 @@ async def gallery(options: Options, tell: Callable[[str], None]) -> list[Read]:
                     for reader in peers[:: -1 if number % 2 else 1]:
                         part = f"{rows:,} rows, round {number + 1}/{options.rounds}"
                         tell(f"{part}: {case}, {connections}, {reader.name}")
+                        before = servers.cpu_seconds(reader.pid)
                         answers, fault = await reader.measure(case, connections, options.seconds)
-                        runs.append(Read(number, reader.name, case, rows, connections, answers, fault))
+                        cpu = (servers.cpu_seconds(reader.pid) - before) / max(1, answers.answers)
+                        runs.append(Read(number, reader.name, case, rows, connections, answers, cpu, fault))
     return runs
 
 
@@ -85,7 +89,7 @@ class Reader:
 
     def __init__(self, server: servers.Server, session: aiohttp.ClientSession) -> None:
         assert server.database_url is not None
-        self.name = server.name
+        self.name, self.pid = server.name, server.pid
         self._url, self._database_url = server.url, server.database_url
         self._session = session
         claims = {"sub": library.READER, "iat": int(time.time()), "exp": int(time.time()) + 86_400}

@@ -144,12 +144,16 @@ def _waits(runs: Sequence[Storm | Crowd]) -> tuple[str, str]:
     return f"{p50:,.1f} / {p99:,.1f}", f"{longest:.0f}"
 
 
+# Of a server that galleries are read from, behind how many it answers.
+_WAITED = ("p50 / p99 ms", "CPU ms")
+
+
 def gallery_table(runs: list[Read]) -> Table:
     """One row for each case, size of the table and number of connections. What the site has no answer to, a 304, is
     beside its answers to the same question at rest."""
     table = Table(box=box.MARKDOWN, header_style="")
     table.add_column("a gallery of 100", no_wrap=True)
-    for name in ("rows", "conn.", "site /s", "p50 / p99 ms", "rushes /s", "p50 / p99 ms", "÷ site", "p50 ÷ site"):
+    for name in ("rows", "conn.", "site /s", *_WAITED, "rushes /s", *_WAITED, "÷ site", "p50 ÷ site", "CPU ÷ site"):
         table.add_column(name, justify="right", no_wrap=True)
     for rows, case, connections in product(_rows(runs), READINGS, sorted({run.connections for run in runs})):
         beside = "at rest" if case == "304" else case
@@ -158,8 +162,13 @@ def gallery_table(runs: list[Read]) -> Table:
             for server, which in (("site", beside), ("rushes", case))
         )
         # Beside a 304 the site's figures are those of another row.
-        cells = ("", "") if case == "304" else _read_figures(site)
-        ratios = _ratio(rushes, site, lambda run: run.answers.rate), _ratio(rushes, site, lambda run: run.answers.p50)
+        cells = ("", "", "") if case == "304" else _read_figures(site)
+        figures: tuple[Callable[[Read], float], ...] = (
+            lambda run: run.answers.rate,
+            lambda run: run.answers.p50,
+            lambda run: run.cpu,
+        )
+        ratios = [_ratio(rushes, site, figure) for figure in figures]
         table.add_row(case, f"{rows:,}", str(connections), *cells, *_read_figures(rushes), *ratios)
     return table
 
@@ -188,11 +197,12 @@ def _rows(runs: list[Read]) -> list[int]:
     return sorted({run.rows for run in runs})
 
 
-def _read_figures(runs: list[Read]) -> tuple[str, str]:
+def _read_figures(runs: list[Read]) -> tuple[str, str, str]:
     if not runs or any(run.fault for run in runs):
-        return ("ERROR" if runs else "–"), "–"
+        return ("ERROR" if runs else "–"), "–", "–"
     p50, p99 = (median(getattr(run.answers, name) for run in runs) * 1000 for name in ("p50", "p99"))
-    return f"{median(run.answers.rate for run in runs):,.0f}", f"{p50:.2f} / {p99:.2f}"
+    rate, cpu = median(run.answers.rate for run in runs), median(run.cpu for run in runs) * 1000
+    return f"{rate:,.0f}", f"{p50:.2f} / {p99:.2f}", f"{cpu:.2f}"
 
 
 def gallery_faults(runs: list[Read]) -> list[str]:

@@ -196,6 +196,12 @@ def _first_child(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process has used of the processor so far, all its threads together; Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def migrate(folder: Path, database_url: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app", "migrate"),
