@@ -1,5 +1,9 @@
 """What the benchmark of galleries reads, and what it finds out about servers that do not show it."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -8,30 +12,33 @@ from bench.gallery import SECRET, GalleryError, Reader, agree
 from bench.other_program import other_program
 from bench.servers import Server
 from tests.client import running
+from tests.databases import Sql
+
+Make = Callable[[bytes], Awaitable[Reader]]
 
 
-def reader(name, url, database_url, session):
+def reader(name: str, url: str, database_url: str, session: aiohttp.ClientSession) -> Reader:
     return Reader(Server(name, url, 0, database_url, lambda: None), session)
 
 
 @pytest.fixture
-async def filled(database_url):
+async def filled(database_url: str) -> str:
     await library.fill(database_url, 2000)
     return database_url
 
 
 @pytest.fixture
-async def rushes(filled):
+async def rushes(filled: str) -> AsyncIterator[Reader]:
     async with running(filled, auth_jwt_secret=SECRET) as server:
         yield reader("rushes", server.url, filled, server.session)
 
 
 @pytest.fixture
-async def answering(rushes, filled, aiohttp_client):
+async def answering(rushes: Reader, filled: str, aiohttp_client: Callable[..., Any]) -> Make:
     """Makes a server that always answers what is given, with a tag."""
 
-    async def make(body):
-        async def answer(request):
+    async def make(body: bytes) -> Reader:
+        async def answer(request: web.Request) -> web.Response:
             if "If-None-Match" in request.headers:
                 return web.Response(status=304)
             return web.Response(body=body, headers={"ETag": '"always"'})
@@ -44,7 +51,7 @@ async def answering(rushes, filled, aiohttp_client):
     return make
 
 
-async def test_reader_has_100_videos_with_files_spread_among_all_others(filled, sql):
+async def test_reader_has_100_videos_with_files_spread_among_all_others(filled: str, sql: Sql) -> None:
     newest = await library.newest(filled)
     assert [len(files) for files in newest.values()] == [1] * 100
     assert sql("SELECT COUNT(*), COUNT(DISTINCT authorId) FROM video_generations") == ((2000, 11),)
@@ -56,7 +63,7 @@ async def test_reader_has_100_videos_with_files_spread_among_all_others(filled, 
     assert numbers == list(range(19, 2000, 20))
 
 
-async def test_every_finished_job_of_the_table_has_its_file_and_its_position(filled, sql):
+async def test_every_finished_job_of_the_table_has_its_file_and_its_position(filled: str, sql: Sql) -> None:
     assert sql("SELECT COUNT(*) FROM video_generations WHERE status = 'FAILED'")[0][0] > 100
     assert sql(
         "SELECT g.status, COUNT(*) = COUNT(k.job_id), COUNT(f.id) / COUNT(*) FROM video_generations g"
@@ -65,11 +72,13 @@ async def test_every_finished_job_of_the_table_has_its_file_and_its_position(fil
     ) == (("COMPLETED", 1, 1), ("FAILED", 1, 0))
 
 
-async def test_rushes_shows_what_was_filled_in(rushes, filled):
+async def test_rushes_shows_what_was_filled_in(rushes: Reader, filled: str) -> None:
     await agree(filled, rushes)
 
 
-async def test_server_that_leaves_out_a_video_or_shows_another_prompt_is_not_measured(rushes, filled, answering):
+async def test_server_that_leaves_out_a_video_or_shows_another_prompt_is_not_measured(
+    rushes: Reader, filled: str, answering: Make
+) -> None:
     _, _, body = await rushes.ask()
     await agree(filled, rushes, await answering(body))
     with pytest.raises(GalleryError, match="does not show the videos"):
@@ -78,7 +87,7 @@ async def test_server_that_leaves_out_a_video_or_shows_another_prompt_is_not_mea
         await agree(filled, rushes, await answering(body.replace(b"Un coucher", b"Un lever", 1)))
 
 
-async def test_other_programs_rows_are_shown_and_then_gone(rushes, filled, sql):
+async def test_other_programs_rows_are_shown_and_then_gone(rushes: Reader, filled: str, sql: Sql) -> None:
     before = await library.newest(filled)
     _, tag, _ = await rushes.ask()
     async with other_program(filled, 0.001) as other:
@@ -95,7 +104,9 @@ async def test_other_programs_rows_are_shown_and_then_gone(rushes, filled, sql):
                " WHERE g.id IS NULL") == ((0,),)  # fmt: skip
 
 
-async def test_server_that_still_shows_what_was_before_is_found_out(rushes, filled, answering):
+async def test_server_that_still_shows_what_was_before_is_found_out(
+    rushes: Reader, filled: str, answering: Make
+) -> None:
     _, _, body = await rushes.ask()
     old = await answering(body)
     assert await old.stale(None) is None
