@@ -1,5 +1,6 @@
 """The `rushes` command. Each of its commands is a file of its own, imported when that one is asked for."""
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -36,6 +37,7 @@ class _Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """What the machine refuses us, as room for our output, is a sentence too. (Of a reader who has gone, click ends
         without a word.)"""
+        _fill_standard_streams()
         try:
             return super().main(*args, **kwargs)
         except OSError as error:
@@ -43,6 +45,16 @@ class _Commands(click.Group):
             Failure(f"{named}{error.strerror or error}").show()
             drop_output()
             raise SystemExit(1) from None
+
+
+def _fill_standard_streams() -> None:
+    """Where one is closed, the next file or socket would get its number, and what is printed would go there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free
+            os.set_inheritable(number, True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,8 +4,10 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.processes import databases_of, environment, free_port, run, serving, stdout
@@ -86,3 +88,27 @@ async def test_server_whose_greeting_nobody_reads_serves_all_the_same(tmp_path: 
     process.terminate()
     _, err = await process.communicate()
     assert (process.returncode, err) == (0, b"rushes: stopping\n")
+
+
+async def test_server_without_standard_streams_works_and_ends_as_others_do(database_url: str, tmp_path: Path) -> None:
+    """As a supervisor may start it: what is opened first would else be taken for one of them."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", 'exec "$0" -m app serve <&- >&- 2>"$1"', sys.executable, str(tmp_path / "said"),
+        cwd=tmp_path, env=environment(DATABASE_URL=database_url, PORT=port),
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+            while True:
+                with suppress(aiohttp.ClientConnectionError):
+                    async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+                        assert answer.status == 200
+                        break
+                await asyncio.sleep(0.05)
+        process.terminate()
+        assert await process.wait() == 0, (tmp_path / "said").read_text()
+        assert "Assertion" not in (tmp_path / "said").read_text()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
