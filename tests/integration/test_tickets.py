@@ -7,11 +7,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
 import pytest
 
+from app.auth import tickets as module
 from app.auth.tickets import Tickets
 from app.auth.tokens import Identity, TokenError
 from app.db import migrate, ticket_key
@@ -63,6 +65,19 @@ async def test_ticket_is_good_for_a_while_and_for_nothing_else(database_url: str
         assert await refusal(ours, token()) == "bad signature"
         for rubbish in ("", "a.b.c", "é.é.é", (await ours.make(who))[0] + "=", "A" * 5000 + ".e30.x"):
             assert await refusal(ours, rubbish) in ("malformed", "bad signature")
+
+
+async def test_tickets_that_were_bought_before_the_clock_was_set_back_are_refused_until_it_is_right(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with tickets(database_url) as ours:
+        who = Identity("u1", expires_at=time.time() + 7200)
+        before, _ = await ours.make(who)
+        back = time.time() - 3600
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: back))
+        assert await refusal(ours, before) == "valid for too long"
+        monkeypatch.undo()
+        assert await ours.verify(before)
 
 
 async def test_ticket_of_the_right_key_is_refused_if_anything_about_it_is_not_as_we_make_them(

@@ -44,6 +44,7 @@ HELD_BY = {
             "test_a_signature_of_the_last_or_next_five_minutes_is_accepted",
             "test_a_signature_older_or_newer_than_five_minutes_is_refused",
         ],
+        "stream tickets": ["test_tickets_that_were_bought_before_the_clock_was_set_back_are_refused_until_it_is_right"],
         "`STALL_AFTER`": ["test_job_with_news_is_not_asked_for"],
         "`GIVE_UP_AFTER`, `RETENTION_DAYS`": [
             "test_job_that_the_backend_does_not_know_fails_in_time_and_not_before",
