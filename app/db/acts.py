@@ -139,7 +139,7 @@ class Acts:
         return await self._act(job_id, deleted)
 
     async def restore(self, job_id: str) -> list[LogEvent]:
-        """Takes a deletion back."""
+        """Takes a deletion back, unless what is left of the job is being deleted."""
         return await self._act(job_id, lambda _: ("restored", [bind(_DELETE, None, None, job_id)]), of_deleted=True)
 
     def _cancelled(self, doing: _Doing) -> tuple[str, list[bytes]] | None:
@@ -172,11 +172,9 @@ class Acts:
     async def _try(self, connection: Connection, job_id: str, decide: _Decide, *, of_deleted: bool) -> list[LogEvent]:
         _, found = await connection.run("START TRANSACTION", bind(f"{_READ} FOR UPDATE", job_id))
         row = next((row for row in map(_Row._make, found) if row.id == job_id), None)
-        if row is None or (of_deleted and row.deleted_at is None):
+        if row is None or of_deleted != (row.deleted_at is not None) or row.rank == rules.DELETED:
             raise RefusedActError("not_found")
         doing = _Doing(row, present(row), now())
-        if row.deleted_at is not None and not of_deleted:
-            raise RefusedActError("not_found")
         decided = decide(doing)
         if decided is None:
             await connection.run("ROLLBACK")

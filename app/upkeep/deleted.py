@@ -1,17 +1,19 @@
 """Jobs that users deleted: what is left of them goes when nobody may restore them any more."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import structlog
 
 from app.db import files
 from app.db.connection import Connection
-from app.db.errors import DatabaseAwayError, DatabaseError
+from app.db.errors import DatabaseAwayError
 from app.db.pool import Pool
 from app.db.sql import bind, exact
 from app.domain.forms import StoredFile
+from app.domain.job import DELETED
 from app.times import sql6, stored
 
 log = structlog.get_logger(__name__)
@@ -24,9 +26,13 @@ SELECT job_id, CAST(created_at AS CHAR), CAST(deleted_at AS CHAR) FROM rushes_jo
 WHERE deleted_at < %s AND (deleted_at > %s OR (deleted_at = %s AND job_id > %s)) ORDER BY deleted_at, job_id LIMIT %s
 """
 _HOLD = "SELECT CAST(createdAt AS CHAR) FROM video_generations WHERE id = %s AND CAST(id AS BINARY) = %s FOR UPDATE"
+_HOLD_MARK = "SELECT job_id FROM rushes_jobs WHERE job_id = %s AND deleted_at = %s FOR UPDATE"
 _DELETE_FILES = "DELETE FROM video_files WHERE generationId = %s AND CAST(generationId AS BINARY) = %s"
 _DELETE_JOB = "DELETE FROM video_generations WHERE id = %s AND CAST(id AS BINARY) = %s"
 _DELETE_MARK = "DELETE FROM rushes_jobs WHERE job_id = %s AND deleted_at = %s"
+
+# What Acts.restore looks for.
+_CONDEMN = "UPDATE rushes_jobs SET has_files = %s WHERE job_id = %s AND deleted_at = %s"
 
 
 Remove = Callable[[StoredFile], Awaitable[None]]
@@ -42,9 +48,13 @@ class _Gone(NamedTuple):
 
 
 class DeletedJobs:
-    """The site's rows go first, files and then the job, and the mark that it was deleted last, in one transaction.
-    Before them the files themselves, where `remove` is given: a process that is killed in between leaves the mark, and
-    what is left is deleted the next time."""
+    """Each job goes in a transaction that holds its row and the mark that it was deleted, and looks whether it is still
+    that deletion: files, job and mark.
+
+    Where `remove` is given, the files themselves go before that, since the rows alone tell which they are, and keep
+    others from their keys. Before the first of them, such a transaction has tried to delete the rows, and left a mark
+    that nobody takes back: a process that is killed in between leaves nothing to restore, and what is left is deleted
+    the next time."""
 
     def __init__(self, pool: Pool, remove: Remove | None) -> None:
         self._pool = pool
@@ -65,12 +75,15 @@ class DeletedJobs:
             last = found[-1]
 
     async def _delete(self, gone: _Gone) -> bool:
+        """Whether it was deleted still."""
         try:
             if self._remove is not None:
-                for file in await self._files(gone.job_id):
+                for file in await self._condemn(gone):
                     await self._remove(file)
-            async with self._pool.connection() as connection:
-                await self._delete_rows(connection, gone)
+            async with self._holding(gone) as (connection, rows):
+                if rows is None:
+                    return False
+                await connection.run(*rows, bind(_DELETE_MARK, gone.job_id, gone.deleted_at), "COMMIT")
         except DatabaseAwayError:
             raise
         except Exception as error:  # noqa: BLE001 - another table's foreign key, a bucket that is away: others go on
@@ -78,19 +91,33 @@ class DeletedJobs:
             return False
         return True
 
-    async def _files(self, job_id: str) -> list[StoredFile]:
-        return files.shown(await self._pool.rows(files.every(job_id)), whole=True).get(job_id, [])
+    async def _condemn(self, gone: _Gone) -> list[StoredFile]:
+        """The files of a job that nobody can restore from now on; none where there is no such job any more. Raises what
+        would keep its rows from going."""
+        async with self._holding(gone) as (connection, rows):
+            if not rows:
+                return []
+            *_, found = await connection.run(
+                "SAVEPOINT whole", *rows, "ROLLBACK TO SAVEPOINT whole", files.every(gone.job_id)
+            )
+            await connection.run(bind(_CONDEMN, DELETED, gone.job_id, gone.deleted_at), "COMMIT")
+        return files.shown(found, whole=True).get(gone.job_id, [])
 
-    async def _delete_rows(self, connection: Connection, gone: _Gone) -> None:
+    @asynccontextmanager
+    async def _holding(self, gone: _Gone) -> AsyncIterator[tuple[Connection, list[bytes] | None]]:
+        """A transaction that holds the job, and is taken back unless it is committed within: beside it what deletes the
+        job's rows, nothing where they are another job's, and None where it was restored meanwhile."""
         job = (gone.job_id, exact(gone.job_id))
-        try:
-            _, held = await connection.run("START TRANSACTION", bind(_HOLD, *job))
-            # Another program may have made a job of that id since: the mark is not that one's.
-            made_at = [stored(created_at) for (created_at,) in held]
-            same = made_at and (gone.created_at is None or made_at == [stored(gone.created_at)])
-            rows = [bind(_DELETE_FILES, *job), bind(_DELETE_JOB, *job)] if same else []
-            await connection.run(*rows, bind(_DELETE_MARK, gone.job_id, gone.deleted_at), "COMMIT")
-        except DatabaseError:
-            if not connection.closed:
-                await connection.run("ROLLBACK")
-            raise
+        async with self._pool.connection() as connection:
+            try:
+                _, held, marks = await connection.run(
+                    "START TRANSACTION", bind(_HOLD, *job), bind(_HOLD_MARK, gone.job_id, gone.deleted_at)
+                )
+                # Another program may have made a job of that id since: the mark is not that one's.
+                made_at = [stored(created_at) for (created_at,) in held]
+                same = made_at and (gone.created_at is None or made_at == [stored(gone.created_at)])
+                rows = [bind(_DELETE_FILES, *job), bind(_DELETE_JOB, *job)] if same else []
+                yield connection, rows if marks else None
+            finally:
+                if not connection.closed:
+                    await connection.run("ROLLBACK")
