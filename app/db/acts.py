@@ -15,6 +15,7 @@ from app.db.errors import RetryableError
 from app.db.pool import Pool
 from app.db.rows import KEY, Present, present, text
 from app.db.sql import Raw, bind
+from app.db.writer import inbox
 from app.db.writer.write_set import SET_POSITIONS
 from app.domain import job as rules
 from app.domain.estimate import UNKNOWN
@@ -139,8 +140,10 @@ class Acts:
         return await self._act(job_id, deleted)
 
     async def restore(self, job_id: str) -> list[LogEvent]:
-        """Takes a deletion back, unless what is left of the job is being deleted."""
-        return await self._act(job_id, lambda _: ("restored", [bind(_DELETE, None, None, job_id)]), of_deleted=True)
+        """Takes a deletion back, unless what is left of the job is being deleted. Webhooks that came meanwhile are
+        parked from then on: they are to be applied now."""
+        statements = [bind(_DELETE, None, None, job_id), inbox.park_missed(job_id)]
+        return await self._act(job_id, lambda _: ("restored", statements), of_deleted=True)
 
     def _cancelled(self, doing: _Doing) -> tuple[str, list[bytes]] | None:
         if doing.row.rank == CANCELLED and doing.now.state == "FAILED":

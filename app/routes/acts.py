@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from aiohttp import web
 
 from app import errors
-from app.appkeys import ACTS, COMMITTED
+from app.appkeys import ACTS, COMMITTED, PARKED
 from app.auth.tokens import Identity
 from app.db.acts import Refusal, RefusedActError
 from app.domain.event import LogEvent
@@ -71,6 +71,8 @@ async def delete(request: web.Request) -> web.Response:
 
 @describes("Restore a deleted job", {200: schemas.Acted}, _FAILURES, who=SIGNED_IN)
 async def restore(request: web.Request) -> web.Response:
-    """As long as its rows are there."""
+    """As long as its rows are there. What was told of it meanwhile is applied before the answer."""
     _, job_id = await to_act(request, on_deleted=True)
-    return await _done(request, job_id, request.app[ACTS].restore(job_id))
+    answer = await _done(request, job_id, request.app[ACTS].restore(job_id))
+    await request.app[PARKED].apply_for(job_id)
+    return answer

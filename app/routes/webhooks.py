@@ -112,7 +112,7 @@ def _answer(outcome: Outcome, delivery: Delivery, started: float) -> web.Respons
             "status": "queued",
         }
         return reply(queued, 202)
-    if outcome.code is not None:
+    if outcome.code is not None and outcome.kind != "stale":
         return _refusal(outcome, outcome.code, delivery)
     body: schemas.Received = {
         "success": True,

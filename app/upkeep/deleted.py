@@ -12,6 +12,7 @@ from app.db.connection import Connection
 from app.db.errors import DatabaseAwayError
 from app.db.pool import Pool
 from app.db.sql import bind, exact
+from app.db.writer.inbox import forget_missed
 from app.domain.forms import StoredFile
 from app.domain.job import DELETED
 from app.times import sql6, stored
@@ -83,7 +84,8 @@ class DeletedJobs:
             async with self._holding(gone) as (connection, rows):
                 if rows is None:
                     return False
-                await connection.run(*rows, bind(_DELETE_MARK, gone.job_id, gone.deleted_at), "COMMIT")
+                mark = bind(_DELETE_MARK, gone.job_id, gone.deleted_at)
+                await connection.run(*rows, mark, forget_missed(gone.job_id), "COMMIT")
         except DatabaseAwayError:
             raise
         except Exception as error:  # noqa: BLE001 - another table's foreign key, a bucket that is away: others go on

@@ -108,7 +108,7 @@ async def test_deleted_job_is_gone_for_everybody_and_comes_back_as_it_was(site: 
     assert (await site.read("/api/videos/user", headers=USERS["author"]))[1]["generations"] == []
     async with site.session.get(f"{site.url}/events/j1", headers=USERS["author"]) as answer:
         assert answer.status == 404
-    assert await tell(site, completion("j1", video("k2"), at="2035-10-23T14:30:00Z")) == ["stale"]
+    assert await tell(site, webhook("j1", "failed", at="2035-10-23T14:30:00Z")) == ["stale"]
     order = {"job_id": "j1", "prompt": "p", "user_id": "author"}
     async with site.session.post(f"{site.url}/api/videos", json=order, headers={"X-Webhook-Secret": SENDERS}) as answer:
         assert (answer.status, (await answer.json())["code"]) == (409, "deleted")

@@ -9,7 +9,7 @@ from app.db.connection import Connection, Statement
 from app.db.errors import DatabaseAwayError, PacketTooLargeError, PassingError, RetryableError, UnknownOutcomeError
 from app.db.people import Reference
 from app.db.sql import bind
-from app.db.writer.inbox import SETTLED, Received, Record
+from app.db.writer.inbox import MISSED, SETTLED, Received, Record
 from app.db.writer.read_set import JobRow, ReadSet
 from app.db.writer.write_set import WriteSet
 from app.domain import job as rules
@@ -168,7 +168,7 @@ class Batch:
         self._settle(delivery, row, outcome, delivery.dedup_key)
 
     def _settle(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
-        if delivery.payload_omitted and outcome.kind in ("parked", "dead"):
+        if delivery.payload_omitted and (outcome.kind in ("parked", "dead") or outcome.code == MISSED):
             # It is to be tried again one day: what is not kept there stays on disk.
             raise PacketTooLargeError(f"a payload of {len(delivery.body)} bytes is more than max_allowed_packet takes")
         self.outcomes[delivery.id] = outcome
@@ -190,7 +190,8 @@ class Batch:
         before = job_row.job.status
         change = rules.apply(job_row.job, update, row.received_at, self._language)
         if change is None:
-            return Outcome("stale", row.id, status=job_row.job.status, state=job_row.job.state)
+            missed = MISSED if _is_deleted(job_row) else None
+            return Outcome("stale", row.id, missed, status=job_row.job.status, state=job_row.job.state)
         if job_row.job.status != before or not job_row.since:
             job_row.since = sql6(row.received_at)
         self._apply(job_row, update, change)
@@ -278,6 +279,10 @@ class Batch:
         at = now()
         statements = self._write_set.statements(self._read_set.jobs.values(), at) + self._record.statements()
         return statements + log.append(self.events, at) if self.events else statements
+
+
+def _is_deleted(row: JobRow) -> bool:
+    return row.job.position is not None and row.job.position.rank == rules.DELETED
 
 
 async def undo(connection: Connection) -> None:

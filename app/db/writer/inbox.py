@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from app.db.sql import bind
+from app.db.sql import bind, exact
 from app.domain.delivery import Delivery, Outcome
 from app.times import now, sql6
 
@@ -15,6 +15,23 @@ _ERROR_MAX = 16_000
 
 SETTLED = ("applied", "stale")
 """Outcomes that make a later webhook of the same key a duplicate. Any other is tried again in its own row."""
+
+MISSED = "deleted"
+"""The code of a stale webhook that is so because its job was deleted when it came."""
+
+_OF_JOB = "job_id = %s AND CAST(job_id AS BINARY) = %s AND outcome = 'stale' AND error_code = %s"
+_PARK_MISSED = f"UPDATE rushes_webhooks FORCE INDEX (rushes_webhooks_job) SET outcome = 'parked' WHERE {_OF_JOB}"
+_FORGET_MISSED = f"UPDATE rushes_webhooks FORCE INDEX (rushes_webhooks_job) SET error_code = NULL WHERE {_OF_JOB}"
+
+
+def park_missed(job_id: str) -> bytes:
+    """What has those that a deleted job missed wait for it, which is restored: beside that, in one transaction."""
+    return bind(_PARK_MISSED, job_id, exact(job_id), MISSED)
+
+
+def forget_missed(job_id: str) -> bytes:
+    """What keeps them from a later job of that id."""
+    return bind(_FORGET_MISSED, job_id, exact(job_id), MISSED)
 
 
 _ROW_BYTES = 600
