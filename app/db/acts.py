@@ -16,20 +16,21 @@ from app.db.pool import Pool
 from app.db.rows import KEY, Present, present, text
 from app.db.sql import Raw, bind
 from app.db.writer import inbox
+from app.db.writer.read_set import file_keys_json
 from app.db.writer.write_set import SET_POSITIONS
 from app.domain import job as rules
 from app.domain.estimate import UNKNOWN
-from app.domain.event import LogEvent, event_data, words
+from app.domain.event import LogEvent, event_data, whole, words
 from app.domain.job import CANCELLED, Position
 from app.texts import MESSAGES, Language
-from app.times import moment, now, sql6
+from app.times import moment, now, sql6, stored
 
 Refusal = Literal["not_found", "finished", "not_finished", "not_failed"]
 
 _READ = f"""
 SELECT g.id, g.status, g.progress, g.message, g.error, g.authorId, g.organizationId, g.createdAt, g.updatedAt,
   g.completedAt, k.status, k.at, k.updated_at, k.since, k.has_files, k.dismissed_at, k.deleted_at,
-  EXISTS (SELECT 1 FROM video_files f WHERE f.generationId = g.id), CAST(g.createdAt AS CHAR)
+  CAST(g.createdAt AS CHAR)
 FROM video_generations g {KEY} WHERE g.id = %s
 """
 
@@ -40,6 +41,9 @@ WHERE id = %s
 
 _DISMISS = "UPDATE rushes_jobs SET dismissed_at = %s WHERE job_id = %s"
 _DELETE = "UPDATE rushes_jobs SET deleted_at = %s, deleted_by = %s WHERE job_id = %s"
+
+# Of a job that no webhook of ours has moved.
+_FILES = "SELECT generationId, s3Key, fileUrl IS NOT NULL, fileSize FROM video_files WHERE generationId = %s"
 
 _TRIES = 12
 
@@ -64,7 +68,6 @@ class _Row(NamedTuple):
     rank: int | None
     dismissed_at: Any
     deleted_at: Any
-    has_files: int
     created_text: str | None
 
 
@@ -86,11 +89,13 @@ class RefusedActError(Exception):
 
 
 class _Doing(NamedTuple):
-    """A job as it stands, held, and the moment of the act."""
+    """A job as it stands, held, and the moment of the act. `files` are those of one that no webhook of ours has moved:
+    key, whether it has an address, and size."""
 
     row: _Row
     now: Present
     at: int
+    files: list[tuple[str, int, Any]]
 
     @property
     def finished(self) -> bool:
@@ -177,7 +182,8 @@ class Acts:
         row = next((row for row in map(_Row._make, found) if row.id == job_id), None)
         if row is None or of_deleted != (row.deleted_at is not None) or row.rank == rules.DELETED:
             raise RefusedActError("not_found")
-        doing = _Doing(row, present(row), now())
+        files = await connection.rows(bind(_FILES, job_id)) if row.word is None else ()
+        doing = _Doing(row, present(row), now(), [(key, url, size) for of, key, url, size in files if of == job_id])
         decided = decide(doing)
         if decided is None:
             await connection.run("ROLLBACK")
@@ -213,14 +219,20 @@ def _known(doing: _Doing) -> list[bytes]:
     """What gives a job a row of ours that has none, since no webhook of ours has moved it yet."""
     if doing.row.word is not None:
         return []
-    stood = rules.known_position(doing.now.state, doing.now.at, has_files=bool(doing.row.has_files))
-    return [] if stood is None else [_position(doing, doing.now.status, stood)]
+    state, row = doing.now.state, doing.row
+    finished_at = rules.finished_at(state, completed_at=doing.now.completed_at, updated_at=stored(row.updated_at))
+    stood = rules.known_position(state, finished_at, has_files=bool(doing.files))
+    file_keys = {
+        key: rules.known_file_key(stood, has_url=bool(has_url), has_size=bool(whole(size)))
+        for key, has_url, size in doing.files
+    }
+    return [] if stood is None else [_position(doing, doing.now.status, stood, file_keys_json(file_keys))]
 
 
-def _position(doing: _Doing, status: str, position: Position) -> bytes:
+def _position(doing: _Doing, status: str, position: Position, file_keys: bytes | None = None) -> bytes:
     at = Raw(bind("%s", sql6(doing.at)))
     made = [
-        doing.row.id, status, position.rank, position.at, position.stage, position.tie, None, at,
+        doing.row.id, status, position.rank, position.at, position.stage, position.tie, file_keys, at,
         doing.row.created_text, at, None,
     ]  # fmt: skip
     return bind(SET_POSITIONS, [made])

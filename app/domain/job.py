@@ -317,6 +317,18 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
+def finished_at(state: str, *, completed_at: int | None, updated_at: int | None) -> int:
+    """When such a row was finished, by what it says; 0 where it was not, or does not say."""
+    return (completed_at or updated_at or 0) if state in FINISHED else 0
+
+
+def known_file_key(position: Position | None, *, has_url: bool, has_size: bool) -> FileKey:
+    """Of a file of such a row, which stands there: what comes later must find the file no older than it was."""
+    if position is None:
+        return OLDEST
+    return position.at, "", "" if has_url else NOBODY, "" if has_size else NOBODY
+
+
 def known_position(state: str, finished_at: int, *, has_files: bool) -> Position | None:
     """The position of a row that no webhook of ours has moved yet: one another program inserted.
 

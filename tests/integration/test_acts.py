@@ -306,3 +306,36 @@ async def test_page_of_another_site_cannot_act_by_a_users_cookie(site: Client) -
     status, answer = await act(site, "j1", "", cookie, Origin="https://evil.example")
     assert (status, answer["code"]) == (403, "origin_not_allowed")
     assert (await act(site, "j1", "", cookie))[0] == 200
+
+
+FILE = "id, s3Key, generationId, filename, fileUrl, fileSize, durationSeconds, aspectRatio, width, height"
+UPDATES = {"older": "2025-10-23T13:30:00Z", "between": "2025-10-23T15:00:00Z", "newer": "2025-10-23T17:00:00Z"}
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("with_file", [True, False])
+@pytest.mark.parametrize("ended", ["2025-10-23 14:00:00", None])
+@pytest.mark.parametrize("status", ["FAILED", "COMPLETED"])
+async def test_acts_do_not_change_which_update_of_another_programs_job_wins(
+    site: Client, sql: Sql, status: str, ended: str | None, with_file: bool, update: str
+) -> None:
+    ways: dict[str, list[str]] = {"plain": [], "undone": ["", "restore"]}
+    if status == "FAILED":
+        ways["dismissed"] = ["dismiss"]
+    found = set()
+    for way, names in ways.items():
+        add(
+            sql, way, "2025-10-23 13:00:00", authorId="author", status=status, completedAt=ended,
+            updatedAt="2025-10-23 16:00:00",
+        )  # fmt: skip
+        if with_file:
+            sql(f"INSERT INTO video_files ({FILE}) VALUES (%s, %s, %s, 'new.mp4', 'https://new', 0, 8, '1:1', 1, 1)",
+                way, way, way)  # fmt: skip
+        for name in names:
+            assert (await act(site, way, name, USERS["author"]))[0] == 200
+        at = UPDATES[update]
+        answers = await tell(site, webhook(way, "generating", at=at), completion(way, video(way, filename="f"), at=at))
+        left = sql("SELECT status FROM video_generations WHERE id = %s", way)
+        shown = "filename, fileSize, REPLACE(fileUrl, s3Key, '')"
+        found.add((*answers, left, sql(f"SELECT {shown} FROM video_files WHERE generationId = %s", way)))
+    assert len(found) == 1

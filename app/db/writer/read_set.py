@@ -196,9 +196,7 @@ class ReadSet:
             ended = times.stored(completed_at) if completed_at else None
             state, at = rules.state_of(state, ended=ended is not None), whole(progress)
             job = rules.Job(state, rules.status_word(state, at), at)
-            finished_at = 0
-            if state in rules.FINISHED:
-                finished_at = ended or times.stored(updated_at) or 0
+            updated = times.stored(updated_at) if updated_at else None
             self.jobs[job_id] = JobRow(
                 job_id,
                 author or "",
@@ -206,7 +204,7 @@ class ReadSet:
                 job,
                 created_at,
                 (model, seconds, number),
-                finished_at=finished_at,
+                finished_at=rules.finished_at(state, completed_at=ended, updated_at=updated),
                 bucket=bucket,
                 provider=provider,
                 without_position=True,
@@ -252,9 +250,8 @@ class ReadSet:
             shown = row.gallery[key] = stored_file(fields, at, key, row.bucket, row.provider)
             file = row.job.files[key] = _file(key, shown, at)
             if row.without_position:
-                # Kept from now on, so that what comes later finds the file no older than it was.
-                row.job.file_keys[key] = (
-                    rules.file_key(row.job.position.at, "", file) if row.job.position else rules.OLDEST
+                row.job.file_keys[key] = rules.known_file_key(  # kept from now on
+                    row.job.position, has_url=file.url is not None, has_size=bool(file.size)
                 )
 
     def _load_owners(self, rows: list[Any]) -> None:
