@@ -1,9 +1,10 @@
 """The log: one row for each committed change, with ids that are dense and in the order of commits."""
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -58,6 +59,21 @@ WHERE part.before_it < {_PART_BYTES} ORDER BY e.id
 _SIZES = "SELECT id, LENGTH(data) FROM rushes_events WHERE id > %s AND id <= %s ORDER BY id DESC"
 _SIZES_AT_ONCE = 500
 
+# The newest of a job. Of a long event the beginning is read, up to where `event_data` goes on with what may be long:
+# within a text the quotes would have backslashes.
+_SHORT, _BEGINNING = 4096, 20_000
+_TIMELINE = f"""
+SELECT id, event, {_DIGITS}, created_at, CASE
+  WHEN LENGTH(data) > {EVENT_MAX} THEN NULL
+  WHEN LENGTH(data) <= {_SHORT} THEN data
+  ELSE SUBSTRING_INDEX(LEFT(data, {_BEGINNING}), ',"error":', 1) END
+FROM rushes_events e FORCE INDEX (rushes_events_job)
+WHERE %s AND created_at >= %s ORDER BY id DESC LIMIT %s
+"""
+
+# Microseconds that another program's clock may be ahead of ours; and that a column may round the time of our own up.
+_CLOCKS_US, _ROUNDED_US = 5 * 60 * 1_000_000, 1000
+
 _NAME_OF_EVENT = re.compile(r"[a-z]{1,16}")
 
 # Parts of the log, or digits of events, that are read in one packet.
@@ -72,6 +88,14 @@ class _Asked(NamedTuple):
     limit: int
     job_id: str | None
     author_id: str | None
+
+
+class Step(NamedTuple):
+    """An event of a job's timeline, and what it `said`, without its error and its files."""
+
+    event_id: EventId
+    event: str
+    said: dict[str, Any]
 
 
 class _EventRow(NamedTuple):
@@ -177,6 +201,18 @@ class Log:
         floor = _floor(last, oldest)
         return {part: _read(part, rows, floor) for part, rows in zip(parts, answers, strict=True)}
 
+    async def timeline(self, job_id: str, author_id: str, made_at: int, changed_at: int, most: int) -> list[Step]:
+        """The newest events of a job, oldest first, as far as they can be shown. Those of an earlier job of its id are
+        older than the row, which was made and last changed then, in microseconds since 1970."""
+        # Changed before it was made: a clock that is far ahead tells nothing.
+        since = made_at - _CLOCKS_US if made_at <= changed_at else 0
+        which = _which(job_id=job_id, author_id=author_id)
+        rows = await self._pool.rows(bind(_TIMELINE, Raw(which), times.sql(max(since, _CLOCKS_US)), most))
+        with_it = [number for number, _, _, at, _ in rows if 0 <= made_at - (times.stored(at) or 0) <= _ROUNDED_US]
+        first = min(with_it, default=0)
+        steps = [_step(number, event, digits, said) for number, event, digits, _, said in reversed(rows)]
+        return [step for step in steps if step is not None and step.event_id.number >= first]
+
     async def beginning(self, head: int, count: int, size: int) -> int:
         """The id after which the newest events up to `head` begin: `count`, or as many as have about `size` bytes."""
         last_id = head
@@ -200,12 +236,20 @@ def _floor(last: Sequence[TextRow], oldest: Sequence[TextRow]) -> int:
 
 
 def _select(asked: _Asked) -> bytes:
-    where = bind("id > %s", asked.last_id)
-    for column, value in (("job_id", asked.job_id), ("author_id", asked.author_id)):
-        if value is not None:
-            # Exact here, not in code: events of another spelling must not use up the limit.
-            where += bind(f" AND {column} = %s AND CAST({column} AS BINARY) = %s", value, exact(value))
+    where = bind("id > %s AND ", asked.last_id) + _which(job_id=asked.job_id, author_id=asked.author_id)
     return bind(_PART, Raw(where), asked.limit)
+
+
+def _which(**columns: str | None) -> bytes:
+    # Exact here, not in code: events of another spelling must not use up the limit.
+    return (
+        b" AND ".join(
+            bind(f"{column} = %s AND CAST({column} AS BINARY) = %s", value, exact(value))
+            for column, value in columns.items()
+            if value is not None
+        )
+        or b"TRUE"
+    )
 
 
 def _read(asked: _Asked, found: list[TextRow], floor: int) -> Part:
@@ -221,6 +265,15 @@ def _event(row: _EventRow) -> LogEvent:
     if not _can_be_shown(event):
         event.data = b""
     return event
+
+
+def _step(number: int, event: str, digits: str, data: str | None) -> Step | None:
+    for text in (data or "", f"{data}}}"):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            said = orjson.loads(text)
+            shown = _NAME_OF_EVENT.fullmatch(event) and isinstance(said, dict)
+            return Step(EventId(number, digits), event, said) if shown else None
+    return None
 
 
 def _can_be_shown(event: LogEvent) -> bool:

@@ -11,10 +11,11 @@ from app import errors, times
 from app.appkeys import ANSWERS, GALLERY, LISTINGS, LOG, READING, RENDERED, SETTINGS, STORAGE, VIDEOS
 from app.auth.tokens import Identity
 from app.db.gallery import ListedState, Wanted
+from app.db.log import Step
 from app.db.rows import text
 from app.db.unread import Unread
 from app.db.videos import BadCursorError, Generation
-from app.domain.event import EventId, LogEvent, whole
+from app.domain.event import EventId, whole
 from app.errors import ApiError
 from app.rendered import Piece
 from app.routes import schemas
@@ -152,10 +153,10 @@ async def detail(request: web.Request) -> web.StreamResponse:
             job = await request.app[VIDEOS].with_files_after(job, wanted.files_after)
         except BadCursorError as error:
             raise ApiError(400, "invalid_request", f"{error}.") from None
-    steps = await request.app[LOG].after(0, _STEPS_MAX, job_id=job.id, author_id=job.author_id)
+    steps = await request.app[LOG].timeline(job.id, job.author_id, job.created_at, job.updated_at, _STEPS_MAX)
     seen: schemas.JobAsSeen = {
         **job_of(request, job),
-        "events": [step for event in steps.events if (step := _step(event)) is not None],
+        "events": [step for one in steps if (step := _step(one)) is not None],
         "last_event_id": str(head),
         "channel": _channel(who),
         "own": job.author_id == who.user_id,
@@ -166,9 +167,9 @@ async def detail(request: web.Request) -> web.StreamResponse:
         return await hand_out(request, body)
 
 
-def _step(event: LogEvent) -> schemas.Step | None:
+def _step(one: Step) -> schemas.Step | None:
     """None of an event that another program wrote, if it does not say when it occurred."""
-    said = orjson.loads(event.data or b"{}")
+    said = one.said
     try:
         occurred_at = times.read(said.get("occurred_at"))
     except ValueError:
@@ -176,8 +177,8 @@ def _step(event: LogEvent) -> schemas.Step | None:
     if occurred_at is None:
         return None
     return {
-        "id": str(event.event_id),
-        "event": event.event,
+        "id": str(one.event_id),
+        "event": one.event,
         "status": str(said.get("status", "")),
         "state": str(said.get("state", "")),
         "progress": whole(said.get("progress")),
