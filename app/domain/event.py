@@ -118,7 +118,8 @@ def event_data(
         "eta_seconds": estimate.seconds,
         "eta_p90_seconds": estimate.p90,
     }
-    shown |= _outcome(failure_of(state, error, partial, max(num_videos, len(videos or ()))), partial)
+    there = max(num_videos, len(videos or ()))
+    shown |= _outcome(failure_of(state, error, partial, there), partial, there)
     if videos is None:
         return _tight(orjson.dumps(shown | {"videos": []}))
     if len(videos) <= FILES_MAX:
@@ -136,10 +137,10 @@ def failure_of(state: str, error: str | None, partial: Partial | None, num_video
     return partial.failure if state == "COMPLETED" and partial and num_videos < partial.requested else None
 
 
-def _outcome(failure: Failure | None, partial: Partial | None) -> dict[str, Any]:
+def _outcome(failure: Failure | None, partial: Partial | None, there: int) -> dict[str, Any]:
     if failure is None:
         return {"failure": None}
-    counts = {} if partial is None else {"requested": partial.requested, "generated": partial.generated}
+    counts = {} if partial is None else {"requested": partial.requested, "generated": there}
     return {"failure": failure._asdict(), **counts}
 
 

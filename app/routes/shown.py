@@ -33,7 +33,7 @@ def generation_of(request: web.Request, job: Generation) -> schemas.Generation:
     if failure is not None:
         shown["failure"] = told(failure, language_of(request))
         if job.partial is not None:
-            shown["requested"], shown["generated"] = job.partial.requested, job.partial.generated
+            shown["requested"], shown["generated"] = job.partial.requested, job.num_videos
     return shown
 
 

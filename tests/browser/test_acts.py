@@ -221,11 +221,13 @@ async def test_partial_result_says_how_many_came_and_what_became_of_the_others(p
     await open_page(page, server)
     data = completion("job-1")
     data["metadata"] |= {"num_videos_requested": 4, "num_videos_generated": 2, "generateVideoResponse": FILTERED}
-    card = await completed(page, server, "job-1", metadata=data["metadata"])
+    (first,) = data["videos"]
+    videos = [first, first | {"filename": "second.mp4", "file_path": "second.mp4"}]
+    card = await completed(page, server, "job-1", metadata=data["metadata"], videos=videos)
     partial = card.locator(".partial")
     await expect(partial).to_contain_text("2 sur 4 ; 2 ont été filtrées.")
     await expect(partial).to_contain_text("Un nouvel essai peut passer")
-    await expect(card.locator("video")).to_be_visible()
+    await expect(card.locator("video").first).to_be_visible()
 
 
 async def test_settings_of_a_finished_video_are_reused(page: Page, server: Client) -> None:

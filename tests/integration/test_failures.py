@@ -112,6 +112,20 @@ async def test_result_is_whole_once_another_completion_brings_the_rest_in_any_or
     assert "requested" not in job
 
 
+async def test_partial_result_counts_the_videos_that_are_there_whatever_its_sender_said(server: Client) -> None:
+    await server.register("j1")
+    async with server.events("/events/j1") as source:
+        await source.next()
+        await server.send(asking_for("j1", 4, video("k1"), video("k2"), at="2025-10-23T14:30:05Z"))
+        await server.send(asking_for("j1", 4, video("k3"), at="2025-10-23T14:30:00Z", num_videos_generated=0))
+        events = [(await source.next()).data, (await source.next()).data]
+    (listed,) = (await server.read("/api/videos/user"))[1]["generations"]
+    async with server.events("/events/j1") as source:
+        now = (await source.next()).data
+    for told, number in zip([*events, listed, await read(server, "j1"), now], [2, 3, 3, 3, 3], strict=True):
+        assert (told["requested"], told["generated"], told["num_videos"]) == (4, number, number)
+
+
 @pytest.mark.parametrize("number", [None, "4", -1, 2.5, True, 10**30, [], 0])
 async def test_what_is_no_number_of_videos_refuses_nothing(server: Client, number: object) -> None:
     await server.register("j1")
