@@ -30,6 +30,9 @@ _FILE = 300
 
 _ACTIVE_MAX, _FAILED_MAX = 200, 50
 
+# The newest failed jobs of those that were made as long ago as what is purged: these are looked at, some went on long.
+_OLD_FAILED_MAX = 200
+
 # Jobs whose prompts are searched, the newest; and jobs that are counted at most.
 _SEARCHED_MAX = 5000
 _COUNTED_MAX = 100_000
@@ -155,13 +158,20 @@ class Gallery:
         return rows[: that_fit([row.size for row in rows[:most]], self._most_bytes)]
 
     def _failed(self, author_id: str) -> bytes:
-        """The newest that failed, were not dismissed, and are not as old as what is purged."""
-        since = sql(now() - int(self._days * _DAY_US))
-        where = bind(
-            f"{_OF_AUTHOR} AND g.status = 'FAILED' AND g.createdAt >= %s AND {LISTED} AND k.dismissed_at IS NULL",
-            author_id, exact(author_id), since,
-        )  # fmt: skip
-        return bind(_NEWEST, Raw(_WHOLE_SIZE.encode()), _JOBS, Raw(where), _FAILED_MAX + 1)
+        """The newest that were not dismissed, and did not fail as long ago as what is purged: all that were made since
+        then, and of those made before some, since no index tells when they failed."""
+        since, size = sql(now() - int(self._days * _DAY_US)), Raw(_WHOLE_SIZE.encode())
+        of_author = Raw(bind(f"{_OF_AUTHOR} AND g.status = 'FAILED'", author_id, exact(author_id)))
+        shown = Raw(f"{LISTED} AND k.dismissed_at IS NULL".encode())
+        made_since = bind("%s AND g.createdAt >= %s AND %s", of_author, since, shown)
+        made_before = Raw(bind("%s AND g.createdAt < %s", of_author, since))
+        old = Raw(bind(_WINDOW, made_before, _OLD_FAILED_MAX) + KEY.encode())
+        failed_since = bind("COALESCE(g.completedAt, g.updatedAt) >= %s AND %s", since, shown)
+        each = [
+            bind(_NEWEST, size, place, Raw(which), _FAILED_MAX + 1)
+            for place, which in ((_JOBS, made_since), (old, failed_since))
+        ]
+        return bind(_PAGE, Raw(b" UNION ALL ".join(each)), _FAILED_MAX + 1, 0)
 
     async def _whole(
         self, connection: Connection, shown: list[Sized], others: list[str]

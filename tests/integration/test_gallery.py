@@ -71,7 +71,8 @@ async def test_fifty_failed_jobs_are_listed_none_that_is_old_nor_anybody_elses(s
     body = await page(server)
     assert (len(body["failed"]), body["failed_more"]) == (50, True)
     assert ids(body["failed"])[0] == "j00051"
-    sql("UPDATE video_generations SET createdAt = createdAt - INTERVAL 30 DAY WHERE id > 'j00010'")
+    older = "createdAt = createdAt - INTERVAL 30 DAY, updatedAt = createdAt"
+    sql(f"UPDATE video_generations SET {older} WHERE id > 'j00010'")
     body = await page(server)
     assert (ids(body["failed"])[0], len(body["failed"]), "failed_more" in body) == ("j00010", 10, False)
 

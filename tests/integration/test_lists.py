@@ -115,6 +115,37 @@ async def test_gallery_of_a_user_with_twenty_thousand_unfinished_jobs_reads_some
     assert await cost(pool, "Handler_read%") - before < 4000
 
 
+@pytest.mark.parametrize(
+    ("completed_at", "listed"),
+    [("UTC_TIMESTAMP() - INTERVAL 1 HOUR", True), ("UTC_TIMESTAMP() - INTERVAL 25 HOUR", False)],
+)
+async def test_job_that_failed_today_is_listed_however_long_it_went_on(
+    database_url: str, sql: Sql, completed_at: str, listed: bool
+) -> None:
+    """As one is that was given up after a day, where a day is also how long what failed is listed."""
+    fill(sql, 1, status="'FAILED'")
+    sql(
+        "UPDATE video_generations SET createdAt = UTC_TIMESTAMP() - INTERVAL 26 HOUR, updatedAt = UTC_TIMESTAMP(),"
+        f" completedAt = {completed_at}"
+    )
+    async with running(database_url, retention_days=1) as server:
+        _, body = await server.read("/api/videos/user")
+    assert [job["id"] for job in body["failed"]] == (["j00001"] if listed else [])
+
+
+@pytest.mark.parametrize("hours", [1, 100])
+async def test_gallery_of_a_user_with_twenty_thousand_failed_jobs_reads_some_hundreds(
+    pool: Pool, sql: Sql, hours: int
+) -> None:
+    fill(sql, 20_000, status="'FAILED'")
+    sql(f"UPDATE video_generations SET createdAt = UTC_TIMESTAMP() - INTERVAL {hours} HOUR, completedAt = createdAt")
+    gallery = Gallery(pool, 4_000_000, 1)
+    before = await cost(pool, "Handler_read%")
+    page = await gallery.page(Wanted("dev", 12))
+    assert (len(page.failed), page.failed_more) == ((50, True) if hours == 1 else (0, False))
+    assert await cost(pool, "Handler_read%") - before < 1500
+
+
 # -- Snapshots
 
 
