@@ -33,6 +33,23 @@ async def test_older_webhook_is_stale_whatever_the_precision_of_the_row_it_is_fo
     assert sql("SELECT progress FROM video_generations") == ((75,),)
 
 
+async def test_job_in_a_state_of_the_site_s_own_is_at_its_address_in_no_list_and_moved_by_webhooks(
+    database_url: str, sql: Sql
+) -> None:
+    states = "'QUEUED','PENDING','PROCESSING','GENERATING','DOWNLOADING','COMPLETED','FAILED','REJECTED'"
+    alter(sql, "video_generations", f"MODIFY status ENUM({states}) NOT NULL DEFAULT 'PENDING'")
+    add(sql, "queued", status="QUEUED")
+    add(sql, "rejected", status="REJECTED", completedAt="2099-11-20 00:00:00")
+    async with running(database_url, **UNASKED) as server:
+        for job_id, state in (("queued", "PENDING"), ("rejected", "FAILED")):
+            assert (await server.read(f"/api/videos/{job_id}"))[1]["state"] == state
+        _, body = await server.read("/api/videos/user")
+        assert (body["active"], body["failed"], body["generations"]) == ([], [], [])
+        assert (await server.send(webhook("queued", "generating")))[1]["status"] == "generating"
+        _, body = await server.read("/api/videos/user")
+        assert [(job["id"], job["state"]) for job in body["active"]] == [("queued", "PROCESSING")]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_sender_s_last_word_is_told_whatever_the_precision(database_url: str, sql: Sql, kind: str) -> None:
     alter(sql, "video_generations", f"MODIFY createdAt {kind}")
