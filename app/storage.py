@@ -7,9 +7,10 @@ needs.
 import re
 from collections import OrderedDict
 from typing import NamedTuple, NotRequired
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_plus
 
 import orjson
+import structlog
 from aiohttp import ClientSession, ClientTimeout
 from typing_extensions import TypedDict
 from yarl import URL
@@ -17,6 +18,9 @@ from yarl import URL
 from app.domain.forms import File, StoredFile
 from app.sigv4 import Credentials, Place, path_of, presigned, signed_headers
 from app.times import now
+from app.values import is_bucket, is_region, is_web_address
+
+log = structlog.get_logger(__name__)
 
 _REMEMBERED = 16 * 1024 * 1024  # bytes of addresses
 _TIMEOUT = 10.0  # seconds
@@ -27,6 +31,11 @@ _AMAZON = re.compile(
     r"(?:\.dualstack)?\.amazonaws\.com(?:\.cn)?"
 )
 _GLOBAL = "us-east-1"
+_HTTP = re.compile(r"(?i:https?)://(?P<host>[a-z0-9.-]+)(?::\d+)?/(?P<rest>.*)", re.DOTALL | re.IGNORECASE)
+_QUERY = re.compile(r"(?:\?(?:[^=&]+=[^&]*(?:&|$))+)?", re.DOTALL)
+
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 # In an event's data, as orjson writes it: within a text the quotes would have backslashes.
 _PLACE = re.compile(rb',"s3_[a-z]+":"(?:[^"\\]|\\.)*"')
@@ -36,6 +45,20 @@ class _Object(NamedTuple):
     bucket: str
     key: str
     region: str | None
+
+    @property
+    def can_be_asked_for(self) -> bool:
+        """Whether there may be such a bucket, and a browser asks for the key as it is: it takes `.` and `..` out of a
+        path, and the signature would be that of another one."""
+        return is_bucket(self.bucket) and {".", ".."}.isdisjoint(self.key.split("/"))
+
+
+class _Read(NamedTuple):
+    """An address of the storage: its bucket and region, and the key with all that follows it, as they were written."""
+
+    bucket: str
+    region: str | None
+    rest: str
 
 
 class Event(TypedDict):
@@ -81,34 +104,54 @@ class Storage:
         return shown if found is None else shown | {"file_url": self._address(found, "")}
 
     def outgoing(self, data: bytes) -> bytes:
-        """An event's data as it is sent."""
+        """An event's data as it is sent; empty where it cannot be shown, since another program wrote what is no event
+        with files."""
         if b'"s3_key":' not in data:
             return data
         if self._credentials is None:
             return _PLACE.sub(b"", data)
-        event: Event = orjson.loads(data)
-        event["videos"] = [self.shown(file) for file in event["videos"]]  # type: ignore[misc]
-        made = orjson.dumps(event)
-        while len(made) > self._event_max:  # addresses that were signed are longer; the rest is to be asked for
-            event["videos"] = event["videos"][: len(event["videos"]) * self._event_max // (len(made) + 1)]
-            made = orjson.dumps(event)
-        return made
+        try:
+            return self._with_addresses(orjson.loads(data))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return b""
+
+    def _with_addresses(self, event: Event) -> bytes:
+        """Raises AttributeError, KeyError, TypeError or ValueError where it is no event with files."""
+        videos: list[File] = [self.shown(file) for file in event["videos"]]
+        while True:
+            made = orjson.dumps({**event, "videos": videos})
+            if len(made) <= self._event_max:
+                return made
+            if not videos:
+                raise ValueError
+            # Addresses that were signed are longer; the rest is to be asked for.
+            videos = videos[: len(videos) * self._event_max // (len(made) + 1)]
 
     def download(self, file: StoredFile) -> str | None:
         """An address that saves the file under its name; the stored one where it is no object of ours, and None where
         that is none that a browser may be sent to."""
-        found = self._find(file)
-        if found is not None:
-            return self._address(found, file["filename"])
+        named = self._named(file)
+        if named is not None:
+            return self._address(named, file["filename"]) if named.can_be_asked_for else None
         url = file["file_url"] or ""
-        return url if url.lower().startswith(("https://", "http://")) else None
+        # A header takes ASCII; what is not, a browser would write so too.
+        return quote(url, safe=_ASCII) if is_web_address(url) and _CONTROL.search(url) is None else None
+
+    def lies_at(self, file: StoredFile) -> tuple[str, str] | None:
+        """Bucket and key of the object that is told as this file, None where there is none."""
+        found = self._find(file)
+        return None if found is None else (found.bucket, found.key)
 
     async def remove(self, file: StoredFile) -> None:
-        """Deletes the object; one that is not there is deleted. Raises OSError or aiohttp's ClientError."""
-        found = self._find(file)
-        if found is None or self._credentials is None:
+        """Deletes the object of the file's own key; one that is not there is deleted. An object that an address alone
+        names, or that cannot be asked for, is left. Raises OSError or aiohttp's ClientError."""
+        named = self._named(file)
+        if named is None or self._credentials is None:
             return
-        place = self._place(found)
+        if named.key != file["s3_key"] or not named.can_be_asked_for:
+            log.warning("object_left", file_id=file["id"])
+            return
+        place = self._place(named)
         headers = signed_headers(self._credentials, place, "DELETE", at=now())
         address = URL(f"{place.scheme}://{place.host}{place.path}", encoded=True)
         async with (
@@ -119,14 +162,22 @@ class Storage:
                 raise OSError(f"the object was not deleted: HTTP {answer.status}")
 
     def _find(self, file: StoredFile) -> _Object | None:
-        """The object that a file is; None for one that lies elsewhere, or where nothing can be signed."""
+        """The object that is told as a file; None where there is none, or none that can be asked for."""
+        named = self._named(file)
+        return named if named is not None and named.can_be_asked_for else None
+
+    def _named(self, file: StoredFile) -> _Object | None:
+        """The object that a file is said to be; None for one that lies elsewhere, or where nothing can be signed."""
         if self._credentials is None or file.get("s3_provider", "AWS_S3") != "AWS_S3" or not file.get("s3_key"):
             return None
-        bucket, url = file.get("s3_bucket") or self._bucket, file["file_url"]
+        url = file["file_url"] or ""
         there = _in_amazon(url) if self._endpoint is None else _at(self._endpoint, url)
-        if there is not None and bucket in (None, there.bucket):
-            return there
-        return None if bucket is None else _Object(bucket, file["s3_key"], None)
+        bucket = file.get("s3_bucket") or self._bucket or (there and there.bucket)
+        if bucket is None:
+            return None
+        if there is None or there.bucket != bucket:
+            return _Object(bucket, file["s3_key"], None)
+        return _Object(bucket, _key_of(file, there.rest), there.region)
 
     def _place(self, found: _Object) -> Place:
         region = found.region or self._region or _GLOBAL
@@ -161,23 +212,31 @@ def disposition(filename: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
-def _in_amazon(url: str | None) -> _Object | None:
-    """What an address of Amazon's says: bucket, key and region, in any of its forms."""
-    try:
-        parts = urlsplit(url or "")
-        found = _AMAZON.fullmatch(parts.hostname or "")
-    except ValueError:
+def _in_amazon(url: str) -> _Read | None:
+    """What an address of Amazon's says, in any of its forms."""
+    parts = _HTTP.fullmatch(url)
+    found = _AMAZON.fullmatch(parts["host"].lower()) if parts else None
+    if parts is None or found is None or not is_region(found["region"] or _GLOBAL):
         return None
-    if found is None or parts.scheme not in ("http", "https"):
-        return None
-    path = parts.path.removeprefix("/")
-    bucket, key = (found["bucket"], path) if found["bucket"] else path.partition("/")[::2]
-    return _Object(unquote(bucket), unquote(key), found["region"]) if bucket and key else None
+    bucket, rest = (found["bucket"], parts["rest"]) if found["bucket"] else parts["rest"].partition("/")[::2]
+    return _Read(bucket, found["region"], rest) if is_bucket(bucket) else None
 
 
-def _at(endpoint: URL, url: str | None) -> _Object | None:
+def _at(endpoint: URL, url: str) -> _Read | None:
     base = str(endpoint).rstrip("/") + "/"
-    if not (url or "").startswith(base):
+    if not url.startswith(base):
         return None
-    bucket, _, key = (url or "").removeprefix(base).partition("?")[0].partition("/")
-    return _Object(unquote(bucket), unquote(key), None) if bucket and key else None
+    bucket, _, rest = url.removeprefix(base).partition("/")
+    return _Read(bucket, None, rest) if is_bucket(bucket) else None
+
+
+def _key_of(file: StoredFile, rest: str) -> str:
+    """The row's own key. But one that is its path too may be no key, but a path where the sender wrote the file: then
+    it is what the address says, unless that means the row's key in some way in which senders write them."""
+    key, written = file["s3_key"], rest.partition("?")[0]
+    ways = {way(text) for text in (rest, written) for way in (str, unquote, unquote_plus)}
+    if key != file.get("file_path") or key in ways:
+        return key
+    # What follows the key is a query, or else a key that was not encoded: nobody knows then where that ends.
+    is_clear = _QUERY.fullmatch(rest[len(written) :]) and "#" not in rest
+    return (unquote(written) if is_clear else "") or key

@@ -1,8 +1,10 @@
 """Addresses of videos in S3: signed as botocore signs, for as long as they should be, and of nothing else."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import Any, Self, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 import botocore.auth
 import botocore.session
@@ -87,14 +89,16 @@ def by_botocore(
     return str(client.generate_presigned_url("get_object", Params=asked, ExpiresIn=3600))
 
 
-KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40).filter(
+    lambda key: {".", ".."}.isdisjoint(key.split("/"))
+)
 
 
 @given(
     KEYS, KEYS | st.just(""), st.sampled_from([None, "lent/token+="]), st.sampled_from([None, "http://127.0.0.1:9000"])
 )
 @example("a b+c%20/é~(1)!*'.mp4", "", None, None)
-@example("//videos/./x", 'L\'été "1".mp4', None, None)
+@example("//videos/..x./k/", 'L\'été "1".mp4', None, None)
 def test_every_key_and_name_is_signed_as_botocore_signs_it(
     key: str, filename: str, token: str | None, endpoint: str | None
 ) -> None:
@@ -171,11 +175,86 @@ HOSTS = {
 
 
 @pytest.mark.parametrize(("url", "expected"), HOSTS.items())
-def test_region_and_key_are_those_of_an_address_of_amazons_in_the_same_bucket(
+def test_region_is_that_of_an_address_of_amazons_in_the_same_bucket_and_key_where_the_row_has_but_a_path(
     url: str, expected: tuple[str, str]
 ) -> None:
-    made = urlsplit(address(storage(), file(url=url)))
-    assert (made.netloc, made.path) == (f"videos.s3.{expected[0]}.amazonaws.com", expected[1])
+    region, path = expected
+    host = f"videos.s3.{region}.amazonaws.com"
+    for own, key in ((file(url=url), path), (file(url=url, file_path="/other/path.mp4"), "/k/1.mp4")):
+        made = urlsplit(address(storage(), own))
+        assert (made.netloc, made.path) == (host, key)
+
+
+ODD = ["what?.mp4", "what?a=b.mp4", "a#1.mp4", "100%20sure.mp4", "my video.mp4", "l'été.mp4", "a+b.mp4", "%2e%2e/x.mp4",
+       "a&b=c.mp4", "a b%.mp4", "a/b?c#d%3F", "/j1/what?.mp4", "%C3%A9?x=1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("endpoint", [None, "https://s3.example/base"])
+@pytest.mark.parametrize("write", [str, quote, quote_plus, partial(quote, safe="")], ids=["raw", "url", "plus", "all"])
+@given(KEYS | st.sampled_from(ODD), st.sampled_from(["", "?X-Amz-Date=1&X-Amz-Signature=2"]), st.booleans())
+def test_object_is_that_of_the_rows_key_however_the_sender_wrote_its_address(
+    endpoint: str | None, write: Callable[[str], str], key: str, query: str, has_path: bool
+) -> None:
+    start = "https://videos.s3.us-west-2.amazonaws.com" if endpoint is None else f"{endpoint}/videos"
+    fields = {"file_path": "/some/where"} if has_path else {}
+    query = "" if "?" in write(key) else query  # nobody presigns what he does not encode
+    ours = storage(endpoint=endpoint)
+    of = file(key, f"{start}/{write(key)}{query}", **fields)
+    made = urlsplit(address(ours, of))
+    assert made.hostname == ("videos.s3.us-west-2.amazonaws.com" if endpoint is None else "s3.example")
+    assert unquote(made.path) == ("/" if endpoint is None else "/base/videos/") + key
+    assert ours.lies_at(of) == ("videos", key)
+
+
+@pytest.mark.parametrize("rest", ["what?.mp4", "what?a.mp4&b", "a#1.mp4?x=1", "?x=1", ""])
+def test_address_whose_key_has_no_certain_end_names_no_other_object_than_the_row(rest: str) -> None:
+    url = f"https://videos.s3.us-west-2.amazonaws.com/{rest}"
+    assert storage().lies_at(file("/k/1.mp4", url)) == ("videos", "/k/1.mp4")
+
+
+NO_BUCKETS = [
+    "evil/", "evil.com/", "2130706433/", "evil\u3002com/", "a@evil", "evil:80/", "evil?", "evil#", "evil\\", "..",
+    "a..b", "Evil", "e v", "-evil", "x" * 64, "é", "%65vil", "evil\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("endpoint", [None, "https://s3.example"])
+@pytest.mark.parametrize("bucket", NO_BUCKETS)
+async def test_name_that_no_bucket_can_have_signs_nothing(bucket: str, endpoint: str | None) -> None:
+    ours = storage(endpoint=endpoint)
+    of = file(s3_bucket=bucket, url="https://x/y")
+    assert (ours.download(of), ours.lies_at(of), address(ours, of)) == (None, None, "https://x/y")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(module, "ClientSession")
+        await ours.remove(of)
+
+
+@pytest.mark.parametrize(
+    "bucket", [*(name for name in NO_BUCKETS if "/" not in name), "evil%2F", "a%40evil", "evil%E3%80%82com%2F"]
+)
+def test_address_of_a_sender_whose_bucket_can_be_none_leads_to_no_other_host(bucket: str) -> None:
+    for ours in (storage(bucket=None), storage(bucket=None, endpoint="https://s3.example")):
+        for start in ("https://s3.eu-west-3.amazonaws.com", "https://s3.amazonaws.com", "https://s3.example"):
+            of = file(url=f"{start}/{bucket}/k")
+            assert ours.shown(of)["file_url"] == of["file_url"]
+
+
+@pytest.mark.parametrize("key", ["a/../b", "../other/k", "a/./b", "..", ".", "k/.", "/../k"])
+async def test_key_that_a_browser_does_not_ask_for_as_it_is_is_not_signed(key: str) -> None:
+    ours, of = storage(), file(key, file_path="/p", url="https://x/y")
+    assert (ours.download(of), ours.lies_at(of), address(ours, of)) == (None, None, "https://x/y")
+    assert ours.shown(file(key))["file_url"] is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(module, "ClientSession")
+        await ours.remove(of)
+
+
+async def test_object_that_an_address_alone_names_is_not_deleted() -> None:
+    of = file("/k/1.mp4", "https://videos.s3.us-west-2.amazonaws.com/others.mp4")
+    assert storage().lies_at(of) == ("videos", "others.mp4")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(module, "ClientSession")
+        await storage().remove(of)
 
 
 def test_bucket_of_the_row_comes_before_the_one_of_the_settings_and_that_of_the_address_last() -> None:
@@ -205,9 +284,28 @@ def test_nothing_of_where_a_file_lies_is_told() -> None:
         assert not [name for name in ours.shown(file(s3_bucket="own", s3_provider="AWS_S3")) if name.startswith("s3")]
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "/local/path", "", None, "ftp://x"])
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "data:text/html,x", "/local/path", "", None, "ftp://x", " javascript:alert(1)", "//x/y",
+     "https://ok.example/x\r\nSet-Cookie: a=b", "https://ok.example/\0x", "https://ok.example/\x01", "https://", "http://\1",
+     "http://[::1", "https:evil", "https:///evil.example", "https://ok.example/\x7f", "https://ok.example/a b",
+     "https://ok.example:99999/", "https://ok.example:0/"],
+)  # fmt: skip
 def test_browser_is_sent_to_no_address_that_is_not_of_the_web(url: str | None) -> None:
     assert storage(who=None).download(file(url=url)) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "sent_to"),
+    [
+        ("HTTPS://OK.example/x?a=%20+b#c", "HTTPS://OK.example/x?a=%20+b#c"),
+        ("https://user:pw@ok.example:8443/", "https://user:pw@ok.example:8443/"),
+        ("http://[::1]:8080/x", "http://[::1]:8080/x"),
+        ("https://ok.example/é\u202e", "https://ok.example/%C3%A9%E2%80%AE"),
+    ],
+)
+def test_browser_is_sent_to_the_stored_address_as_it_would_write_it(url: str, sent_to: str) -> None:
+    assert storage(who=None).download(file(url=url)) == sent_to
 
 
 @pytest.mark.parametrize(
