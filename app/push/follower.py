@@ -209,8 +209,12 @@ class Follower:
         self._last = event.event_id
         if not event.is_readable:
             log.warning("event_unreadable", event_id=event.id, job_id=event.job_id)
-        self._on_event(event)
-        await self._hub.publish(event)
+        try:
+            self._on_event(event)
+            await self._hub.publish(event)
+        except Exception as error:  # noqa: BLE001 - it does not come again: nobody goes on as if he had it
+            log.warning("event_not_published", event_id=event.id, job_id=event.job_id, error=str(error))
+            self._hub.reset()
 
     async def _read_log(self) -> None:
         self._must_read = False

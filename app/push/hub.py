@@ -53,9 +53,9 @@ class Hub:
     `max_connections` and `max_per_user` count streams; `max_buffer` is in bytes, `max_lag` and the intervals are in
     seconds; `limits` are those that each stream keeps by itself.
 
-    `outgoing` makes what is sent of an event's data. A client has `last_words` to take what waits for it when its
-    stream ends. `epoch` counts how often the log was taken back; `restart` is called with those who were live then, or
-    who miss what cannot be shown.
+    `outgoing` makes what is sent of an event's data, nothing of what cannot be shown. A client has `last_words` to take
+    what waits for it when its stream ends. `epoch` counts how often the log was taken back; `restart` is called with
+    those who were live then, or who miss what cannot be shown.
     """
 
     def __init__(
@@ -168,7 +168,12 @@ class Hub:
             self._part_with_strangers(channel, event.owner)
         if self._channels.keys().isdisjoint((channel, of_author)):
             return
-        frames = Frames(event, self.outgoing(event.data))
+        data = self.outgoing(event.data)
+        if not data:
+            log.warning("event_unreadable", event_id=event.id, job_id=event.job_id)
+            self._start_over(event.id, [channel, of_author])
+            return
+        frames = Frames(event, data)
         of_job = self._channels.get(channel)
         if of_job:
             left = self.grace_left(event, 0)

@@ -156,9 +156,9 @@ class Streams:
             for event in events:
                 if not _is_his(subscriber, event, news=event.id > head):
                     continue
-                if not event.is_readable:
+                data = self._hub.outgoing(event.data) if event.is_readable else b""
+                if not data:
                     return False
-                data = self._hub.outgoing(event.data)
                 await subscriber.send(event_frame(subscriber.wire, event.event, data, event.event_id))
                 if event.id > head:
                     self._hub.note_end(subscriber, event)

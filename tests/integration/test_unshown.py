@@ -25,6 +25,18 @@ UNSHOWN = [
     ("progress", "'{\"a\":\n1}'"),
     ("x\ndata: y", "'{}'"),
 ]
+STORAGE: dict[str, Any] = {
+    "s3_bucket": "videos", "aws_region": "eu-west-3", "aws_access_key_id": "A", "aws_secret_access_key": "s",
+}  # fmt: skip
+# What only an event with files can be, and is none.
+UNSIGNED = [
+    '{"x":[{"s3_key":"k"}]}',
+    '{"videos":[{"s3_key":"k"}]}',
+    '{"videos":[{"s3_key":"k","file_url":1}]}',
+    '{"videos":"s","x":{"s3_key":1}}',
+    '{"videos":null,"x":{"s3_key":1}}',
+    '{"videos":[],"x":{"s3_key":[' + "1e15," * 30_000 + "1]}}",  # written out it is larger than an event may be
+]
 
 
 def write(sql: Sql, event: str, data: str) -> None:
@@ -37,11 +49,15 @@ def write(sql: Sql, event: str, data: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("event", "data"), UNSHOWN)
+@pytest.mark.parametrize(
+    ("event", "data", "settings"),
+    [*((*row, {}) for row in UNSHOWN), *(("progress", f"'{data}'", STORAGE) for data in UNSIGNED)],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
 async def test_row_that_cannot_be_shown_is_told_to_those_it_concerns_and_stops_nobody(
-    database_url: str, sql: Sql, event: str, data: str
+    database_url: str, sql: Sql, event: str, data: str, settings: dict[str, Any]
 ) -> None:
-    async with running(database_url, log_poll=0.02) as server:
+    async with running(database_url, log_poll=0.02, **settings) as server:
         await server.register("j1")
         await server.register("j2")
         async with (
@@ -60,7 +76,7 @@ async def test_row_that_cannot_be_shown_is_told_to_those_it_concerns_and_stops_n
             assert [(e.id, e.data["progress"]) for e in (await job.next(), await other.next())] == [(4, 50), (5, 50)]
     # Nor does it stop the next start, nor a client that comes back.
     for ring_size in (1, 1000):
-        async with running(database_url, ring_size=ring_size) as server:
+        async with running(database_url, ring_size=ring_size, **settings) as server:
             assert server.app[FOLLOWER].last_id == 5
             async with events(server.session, f"{server.url}/events/j1", 1) as source:
                 assert [e.event for e in await source.take(2)] == ["reset", "progress"]

@@ -482,3 +482,18 @@ async def test_news_older_than_memory_reaches_that_the_log_still_has_change_noth
     running.cancel()
     assert hub.resets == 0
     assert hub.seen == list(range(1, 22))
+
+
+async def test_event_that_could_not_be_published_resets_the_streams_and_those_after_it_go_on() -> None:
+    class Failing(Recorder):
+        async def publish(self, one: LogEvent) -> None:
+            await super().publish(one)
+            if one.id == 2:
+                raise ValueError
+
+    table, hub = Table(), Failing()
+    follower, running = await follow(table, hub)
+    follower.offer([table.commit() for _ in range(3)])
+    await until(lambda: follower.last_id == 3)
+    running.cancel()
+    assert (hub.seen, hub.resets) == ([1, 2, 3], 1)
