@@ -27,13 +27,19 @@ from app.appkeys import (
     WRITER,
 )
 from app.db.errors import PassingError
+from app.db.pool import Pool
 from app.db.spool.spool import SpoolError
 from app.deliver import PATH
+from app.domain.event import EVENT_MAX
 from app.generator import Generator, HttpGenerator, NoGenerator
 from app.push.bus import Bus
 from app.routes import pages
 from app.settings import Settings
+from app.sigv4 import Credentials
 from app.simulator import SimulatedGenerator
+from app.storage import Storage
+from app.upkeep.leader import Leader
+from app.upkeep.objects import Objects
 from app.upkeep.reconcile import Reconciler
 from app.upkeep.retention import Retention
 
@@ -156,8 +162,28 @@ def _reconciler(app: web.Application) -> Reconciler:
 
 
 def _retention(app: web.Application) -> Retention:
-    remove = app[STORAGE].remove if app[SETTINGS].s3_delete else None
-    return Retention(app[POOL], app[LEADER], days=app[SETTINGS].retention_days, remove=remove)
+    return retention_of(app[SETTINGS], app[POOL], app[LEADER], app[STORAGE])
+
+
+def retention_of(settings: Settings, pool: Pool, leader: Leader, storage: Storage) -> Retention:
+    """The same for the server and for `rushes purge`."""
+    remove = Objects(pool, storage).remove if settings.s3_delete else None
+    return Retention(pool, leader, days=settings.retention_days, remove=remove)
+
+
+def storage_of(settings: Settings) -> Storage:
+    key_id, secret, token = settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token
+    credentials = None
+    if key_id is not None and secret is not None:
+        credentials = Credentials(key_id, secret.get_secret_value(), token.get_secret_value() if token else None)
+    return Storage(
+        bucket=settings.s3_bucket,
+        endpoint=settings.s3_endpoint_url,
+        region=settings.aws_region,
+        credentials=credentials,
+        ttl=settings.s3_url_ttl,
+        event_max=EVENT_MAX,
+    )
 
 
 def _generator(settings: Settings) -> Generator:

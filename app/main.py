@@ -63,7 +63,7 @@ from app.db.videos import Videos
 from app.db.writer.writer import Writer
 from app.deliver import PATH as WEBHOOKS
 from app.domain.estimate import Estimates
-from app.domain.event import EVENT_MAX, LogEvent
+from app.domain.event import LogEvent
 from app.push.bus import Bus
 from app.push.follower import Follower
 from app.push.hub import Hub
@@ -77,7 +77,6 @@ from app.routes.errors import errors_as_json
 from app.routes.http import name_server
 from app.settings import Settings
 from app.shares import Shares
-from app.sigv4 import Credentials
 from app.snapshot import snapshot
 from app.storage import Storage
 from app.turns import Together, Turns
@@ -120,7 +119,7 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     _share(app, settings)
     app[READING], app[LISTINGS] = Turns(), Together()
     app[RENDERED] = Rendered(settings.list_cache_bytes)
-    app[STORAGE] = _storage(settings)
+    app[STORAGE] = lifecycle.storage_of(settings)
     app[HUB] = _hub(settings, app[STORAGE])
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
     app[FOLLOWING] = Pool(database_url, 1, settings.db_timeout)
@@ -195,21 +194,6 @@ def _routes() -> list[web.RouteDef]:
         web.get("/", pages.index),
         web.get("/static/{path:.+}", pages.static),
     ]
-
-
-def _storage(settings: Settings) -> Storage:
-    key_id, secret, token = settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token
-    credentials = None
-    if key_id is not None and secret is not None:
-        credentials = Credentials(key_id, secret.get_secret_value(), token.get_secret_value() if token else None)
-    return Storage(
-        bucket=settings.s3_bucket,
-        endpoint=settings.s3_endpoint_url,
-        region=settings.aws_region,
-        credentials=credentials,
-        ttl=settings.s3_url_ttl,
-        event_max=EVENT_MAX,
-    )
 
 
 def _hub(settings: Settings, storage: Storage) -> Hub:

@@ -7,9 +7,9 @@ import click
 from app.commands.console import run_async, settings_or_failure
 from app.commands.database import database
 from app.db.pool import Pool
+from app.lifecycle import retention_of, storage_of
 from app.settings import Settings
 from app.upkeep.leader import Leader
-from app.upkeep.retention import Retention
 
 
 @click.command()
@@ -21,7 +21,7 @@ def purge() -> None:
 async def _purge(settings: Settings) -> int:
     async with database(settings) as url:
         with closing(Pool(url, 1, settings.db_timeout)) as pool:
-            deleted = await Retention(pool, Leader(url), days=settings.retention_days).purge()
+            deleted = await retention_of(settings, pool, Leader(url), storage_of(settings)).purge()
     for what, count in deleted.items():
         click.echo(f"{count:>9,}  {what}")
     return 0

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from app.db.connection import Row
-from app.db.sql import Raw, bind, json_bytes
+from app.db.sql import Raw, bind, exact, json_bytes
 from app.domain.event import EVENT_MAX, FILES_MAX, fitting, stored_file
 from app.domain.forms import StoredFile
 from app.times import stored
@@ -72,6 +72,25 @@ _FIRST = f"""
 WHERE found.nth = 1 OR (found.nth <= {FILES_MAX} AND found.size <= {EVENT_MAX}) ORDER BY found.place
 """
 
+_OF_OTHERS = f"""
+{_COLUMNS} FROM video_files f {_JOB} WHERE CAST(CONVERT(f.generationId USING utf8mb4) AS BINARY) <>
+  COALESCE((SELECT CAST(CONVERT(generationId USING utf8mb4) AS BINARY) FROM video_files WHERE id = %s), '') AND
+"""
+
+_OF_KEY = f"{_OF_OTHERS} f.s3Key = %s"
+
+_PAGE_END = "SELECT MAX(id) FROM (SELECT id FROM video_files WHERE id > %s ORDER BY id LIMIT %s) page"
+
+# Of an address the last part, in which every way to write a key leaves it as it is, or writes % or +.
+_LAST_PART = "CAST(CONVERT(SUBSTRING_INDEX(SUBSTRING_INDEX(f.fileUrl, '?', 1), '/', -1) USING utf8mb4) AS BINARY)"
+
+# Only where the key is a path too, the address may say another.
+_BY_ADDRESS = f"""
+{_OF_OTHERS} f.id > %s AND f.id <= %s
+  AND CAST(CONVERT(f.s3Key USING utf8mb4) AS BINARY) = CAST(CONVERT(f.filePath USING utf8mb4) AS BINARY)
+  AND ({_LAST_PART} = %s OR LOCATE(CHAR(37), {_LAST_PART}) OR LOCATE('+', {_LAST_PART}))
+"""
+
 _IS_FILE = "SELECT id FROM video_files WHERE id = %s AND generationId = %s"
 
 _AFTER = f"generationId = %s AND {_PLACE} > (SELECT {_PLACE} FROM video_files WHERE id = %s)"
@@ -102,6 +121,23 @@ def after(job_id: str, file_id: str) -> list[bytes]:
 def every(job_id: str) -> bytes:
     """The statement that reads all files of a job; for `shown`."""
     return bind(_ALL, [job_id])
+
+
+def others_of_key(file_id: str, key: str) -> bytes:
+    """The statement that reads files of that key, or of one that the site's collation takes for it, of other jobs than
+    the file's; for `shown`."""
+    return bind(_OF_KEY, file_id, key)
+
+
+def page_end(last: str, most: int) -> bytes:
+    """The statement that gives the last id of so many files after that one, NULL where there are none."""
+    return bind(_PAGE_END, last, most)
+
+
+def others_by_address(file_id: str, key: str, last: str, until: str) -> bytes:
+    """The statement that reads, of the files between those ids, those of other jobs than the file's whose address may
+    name that key, though their own is another; for `shown`."""
+    return bind(_BY_ADDRESS, file_id, last, until, exact(key.rpartition("/")[2]))
 
 
 def of_file(job_id: str, file_id: str | None) -> bytes:

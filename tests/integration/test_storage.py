@@ -11,9 +11,11 @@ from yarl import URL
 
 from app.appkeys import LEADER, POOL, STORAGE
 from app.lifecycle import _retention
+from app.upkeep import objects
 from app.upkeep.retention import Retention
 from tests.client import Client, running
 from tests.databases import Sql
+from tests.processes import run
 from tests.redis import RedisServer
 from tests.s3 import S3, SECRET, s3_server
 from tests.sign_in import SECRET as TOKENS
@@ -143,6 +145,19 @@ async def test_without_a_bucket_a_download_leads_to_the_stored_address_where_tha
     assert (await get(server, f"{server.url}/api/videos/j2/download"))[0] == 404
 
 
+async def test_stored_address_that_no_browser_may_be_sent_to_is_answered_404(server: Client, sql: Sql) -> None:
+    await finished(server, "k1")
+    for url in (
+        "https://ok.example/x\r\nSet-Cookie: a=b",
+        "https://ok.example/\0x",
+        "http://\1",
+        "http://[::1",
+        "https://",
+    ):
+        sql("UPDATE video_files SET fileUrl = %s", url)
+        assert (await get(server, f"{server.url}/api/videos/j1/download"))[0] == 404
+
+
 async def test_only_who_may_see_a_job_may_save_its_files(database_url: str, s3: S3) -> None:
     async with running(database_url, auth_jwt_secret=TOKENS, webhook_secret=SENDERS, **s3.settings) as server:
         headers = {"X-Webhook-Secret": SENDERS}
@@ -167,6 +182,98 @@ async def test_files_of_a_deleted_job_go_from_the_bucket_only_where_that_is_want
         assert (await _retention(server.app).purge())["deleted"] == 1
     assert s3.has("k1") is not wanted
     assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)
+
+
+async def test_rushes_purge_deletes_files_as_the_server_does(
+    database_url: str, sql: Sql, s3: S3, tmp_path: Path
+) -> None:
+    s3.put("k1", b"video")
+    async with running(database_url, **s3.settings) as server:
+        await finished(server, "k1")
+        await deleted(server, sql, "j1")
+    given = {name.upper(): value for name, value in s3.settings.items()}
+    code, _, err = await run(tmp_path, "purge", DATABASE_URL=database_url, S3_DELETE="true", **given)
+    assert code == 0, err
+    assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)
+    assert not s3.has("k1")
+
+
+async def deleted(server: Client, sql: Sql, job_id: str) -> None:
+    """Long ago."""
+    async with server.session.delete(f"{server.url}/api/videos/{job_id}") as answer:
+        assert answer.status == 200
+    sql("UPDATE rushes_jobs SET deleted_at = NOW(6) - INTERVAL 31 DAY WHERE job_id = %s", job_id)
+
+
+async def test_object_of_a_key_is_shown_and_deleted_however_its_address_was_written_and_no_other_is(
+    database_url: str, sql: Sql, s3: S3
+) -> None:
+    s3.put("j1/what?.mp4", b"own")
+    s3.put("j1/what", b"of somebody else")
+    async with running(database_url, s3_delete=True, **s3.settings) as server:
+        await server.register("j1")
+        await server.send(completion("j1", video("j1/what?.mp4", file_url=f"{s3.url}/videos/j1/what?.mp4")))
+        address = (await server.read("/api/videos/j1"))[1]["videos"][0]["file_url"]
+        assert (await get(server, address))[:2] == (200, b"own")
+        await deleted(server, sql, "j1")
+        assert (await _retention(server.app).purge())["deleted"] == 1
+    assert (s3.has("j1/what?.mp4"), s3.has("j1/what")) == (False, True)
+
+
+@pytest.mark.parametrize("written", ["my%20video.mp4", "my+video.mp4?x=1", "my%20vide%6F.mp4", None])
+async def test_object_that_is_another_jobs_too_is_left(
+    database_url: str, sql: Sql, s3: S3, written: str | None
+) -> None:
+    key = "both/my+video.mp4" if written and "+" in written else "both/my video.mp4"
+    s3.put(key, b"video")
+    s3.put("j1", b"alone")
+    async with running(database_url, s3_delete=True, **s3.settings) as server:
+        await finished(server, key, "j1")
+        await finished(server, "k2", job_id="j2")
+        if written is None:
+            sql("ALTER TABLE video_files DROP INDEX video_files_s3Key_key")
+            sql("UPDATE video_files SET s3Key = %s WHERE generationId = 'j2'", key)
+        else:
+            sql("UPDATE video_files SET fileUrl = %s WHERE s3Key = 'k2'", f"{s3.url}/videos/both/{written}")
+        await deleted(server, sql, "j1")
+        assert (await _retention(server.app).purge())["deleted"] == 1
+        assert (s3.has(key), s3.has("j1")) == (True, False)
+        address = (await server.read("/api/videos/j2"))[1]["videos"][0]["file_url"]
+        assert (await get(server, address))[:2] == (200, b"video")
+        await deleted(server, sql, "j2")
+        assert (await _retention(server.app).purge())["deleted"] == 1
+        assert s3.has(key) is (written is not None)  # that an address alone names
+
+
+async def test_object_that_is_named_twice_by_one_job_or_in_another_bucket_by_another_goes(
+    database_url: str, sql: Sql, s3: S3
+) -> None:
+    s3.put("k1", b"video")
+    async with running(database_url, s3_delete=True, **s3.settings) as server:
+        await finished(server, "k1", "a/path")
+        await finished(server, "k2", job_id="j2")
+        sql("UPDATE video_files SET fileUrl = %s WHERE s3Key = 'a/path'", f"{s3.url}/videos/k1")
+        sql("UPDATE video_files SET fileUrl = %s WHERE s3Key = 'k2'", f"{s3.url}/others/k1")
+        await deleted(server, sql, "j1")
+        assert (await _retention(server.app).purge())["deleted"] == 1
+    assert not s3.has("k1")
+
+
+async def test_look_for_other_jobs_of_an_object_passes_all_files_some_at_a_time(
+    database_url: str, sql: Sql, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "_PASSED", 2)
+    s3.put("k1", b"video")
+    async with running(database_url, s3_delete=True, **s3.settings) as server:
+        await finished(server, "k1")
+        await finished(server, *(f"other/{number}" for number in range(7)), job_id="j2")
+        await deleted(server, sql, "j1")
+        sql(
+            "UPDATE video_files SET fileUrl = %s WHERE generationId = 'j2' ORDER BY id DESC LIMIT 1",
+            f"{s3.url}/videos/k1",
+        )
+        assert (await _retention(server.app).purge())["deleted"] == 1
+    assert s3.has("k1")
 
 
 async def test_bucket_that_is_away_keeps_the_mark_until_it_is_back(database_url: str, sql: Sql, s3: S3) -> None:

@@ -17,7 +17,8 @@ from app.db.samples import Samples
 from app.db.writer import set_aside
 from app.domain.estimate import Estimates, Kind
 from app.generator import HttpGenerator
-from app.main import _hub, _storage
+from app.lifecycle import storage_of
+from app.main import _hub
 from app.push.follower import Follower
 from app.settings import Settings
 from app.upkeep.leader import Leader
@@ -391,7 +392,7 @@ async def test_start_of_the_follower_costs_what_its_ring_holds(
     sql: Sql, counting: Counting, largest: Callable[[], int], pool: Pool
 ) -> None:
     settings = Settings(_env_file=None)
-    hub = _hub(settings, _storage(settings))
+    hub = _hub(settings, storage_of(settings))
     follower = Follower(Log(pool), hub, poll=1.0, poll_with_bus=1.0, ring_size=1000, ring_max_bytes=64 << 20)
     add_events(sql, 1000, 1)
     before = await counting.cost(follower.start)
