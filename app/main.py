@@ -100,7 +100,8 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     app[LOG] = Log(app[POOL])
     app[ESTIMATES] = Estimates()
     app[VIDEOS] = Videos(app[POOL])
-    app[GALLERY] = Gallery(app[POOL], settings.list_max_bytes, settings.retention_days)
+    app[STORAGE] = lifecycle.storage_of(settings)
+    app[GALLERY] = Gallery(app[POOL], settings.list_max_bytes, settings.retention_days, app[STORAGE].longest)
     app[SNAPSHOTS] = Snapshots(app[POOL], settings.snapshot_max, settings.snapshot_max_bytes)
     app[REGISTRAR] = Registrar(app[POOL], settings.app_language, settings.max_unfinished_per_user, app[ESTIMATES])
     app[ACTS] = Acts(app[POOL], settings.app_language)
@@ -119,7 +120,6 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
     _share(app, settings)
     app[READING], app[LISTINGS] = Turns(), Together()
     app[RENDERED] = Rendered(settings.list_cache_bytes)
-    app[STORAGE] = lifecycle.storage_of(settings)
     app[HUB] = _hub(settings, app[STORAGE])
     # A session of its own: it starts before the pool opens, and pages that are slow do not hold it up.
     app[FOLLOWING] = Pool(database_url, 1, settings.db_timeout)

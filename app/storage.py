@@ -34,6 +34,9 @@ _GLOBAL = "us-east-1"
 _HTTP = re.compile(r"(?i:https?)://(?P<host>[a-z0-9.-]+)(?::\d+)?/(?P<rest>.*)", re.DOTALL | re.IGNORECASE)
 _QUERY = re.compile(r"(?:\?(?:[^=&]+=[^&]*(?:&|$))+)?", re.DOTALL)
 
+# By values.is_bucket and values.is_region.
+_BUCKET_MAX, _REGION_MAX = 63, 32
+
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
@@ -96,6 +99,16 @@ class Storage:
     def window(self) -> int:
         """The half of the addresses' life that it is: while it lasts they are the same."""
         return 0 if self._credentials is None else int(now() / 1e6 // (self._ttl / 2))
+
+    @property
+    def longest(self) -> int:
+        """Bytes of an address at most, beside those of its key as it is written there; 0 where none is signed."""
+        if self._credentials is None:
+            return 0
+        found = _Object("b" * _BUCKET_MAX, "", None)
+        region = "r" * _REGION_MAX
+        place = self._place(found._replace(region=region))
+        return len(presigned(self._credentials, place, at=now(), seconds=int(self._ttl)))
 
     def shown(self, file: StoredFile) -> File:
         """As it is told: with an address that works now, and nothing of where it lies."""

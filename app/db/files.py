@@ -14,15 +14,31 @@ _PLACE = "CAST(CONVERT(s3Key USING utf8mb4) AS BINARY)"
 
 _SIZE = f"{json_bytes('fileUrl')} + {json_bytes('filePath')}"
 
-_COUNT = f"SELECT generationId, COUNT(*), SUM({_SIZE}) FROM video_files WHERE generationId IN %s GROUP BY generationId"
+# Where the key is a path too, the address may say another.
+_IS_PATH = "CAST(CONVERT(s3Key USING utf8mb4) AS BINARY) = CAST(CONVERT(filePath USING utf8mb4) AS BINARY)"
+_KEY_SIZE = f"GREATEST(LENGTH(s3Key), IF({_IS_PATH}, COALESCE(LENGTH(fileUrl), 0), 0))"
+
+_COUNT = f"""
+SELECT generationId, COUNT(*), SUM({_SIZE}), SUM({_KEY_SIZE}) FROM video_files WHERE generationId IN %s
+GROUP BY generationId
+"""
 
 
 class Counted(NamedTuple):
-    """A row of `count`; the size may be a Decimal."""
+    """A row of `count`: how many files a job has, and the bytes of their addresses and paths, and of their keys. Those
+    may be Decimals."""
 
     id: str
     number: int
     size: int
+    keys: int
+
+    def room(self, each: int, address: int) -> int:
+        """Bytes that the files have in an answer, as many as it tells: `each` for the names of fields and all else, and
+        `address` for one that is signed, beside its key."""
+        number = min(self.number, FILES_MAX)
+        stored = min(int(self.size) + each * number, EVENT_MAX)
+        return stored + ((address * number + 3 * int(self.keys)) if address else 0)
 
 
 def columns(text: str = "{}") -> str:
@@ -84,10 +100,8 @@ _PAGE_END = "SELECT MAX(id) FROM (SELECT id FROM video_files WHERE id > %s ORDER
 # Of an address the last part, in which every way to write a key leaves it as it is, or writes % or +.
 _LAST_PART = "CAST(CONVERT(SUBSTRING_INDEX(SUBSTRING_INDEX(f.fileUrl, '?', 1), '/', -1) USING utf8mb4) AS BINARY)"
 
-# Only where the key is a path too, the address may say another.
 _BY_ADDRESS = f"""
-{_OF_OTHERS} f.id > %s AND f.id <= %s
-  AND CAST(CONVERT(f.s3Key USING utf8mb4) AS BINARY) = CAST(CONVERT(f.filePath USING utf8mb4) AS BINARY)
+{_OF_OTHERS} f.id > %s AND f.id <= %s AND {_IS_PATH}
   AND ({_LAST_PART} = %s OR LOCATE(CHAR(37), {_LAST_PART}) OR LOCATE('+', {_LAST_PART}))
 """
 

@@ -16,7 +16,7 @@ from app.db.rows import EXACTLY, KEY, LISTED, UNFINISHED, Sized, newest_unfinish
 from app.db.sql import Raw, bind, exact, json_bytes
 from app.db.unread import Unread
 from app.db.videos import COLUMNS, VIEW, BadCursorError, Generation, generations, read_files
-from app.domain.event import EVENT_MAX, EventId
+from app.domain.event import EventId
 from app.times import now, sql, sql6, stored
 
 ListedState = Literal["completed", "failed", "active"]
@@ -94,12 +94,14 @@ class Page:
 
 
 class Gallery:
-    """Reads lists, each of `most_bytes` at most; failed jobs are listed for `days`. Raises DatabaseAwayError."""
+    """Reads lists, each of `most_bytes` at most; failed jobs are listed for `days`. `address` is how many bytes the
+    signed address of a file has at most, beside its key; 0 where none is signed. Raises DatabaseAwayError."""
 
-    def __init__(self, pool: Pool, most_bytes: int, days: float) -> None:
+    def __init__(self, pool: Pool, most_bytes: int, days: float, address: int = 0) -> None:
         self._pool = pool
         self._most_bytes = most_bytes
         self._days = days
+        self._address = address
 
     async def page(self, wanted: Wanted) -> Page:
         """One page, in one read view. Each list ends early where it would have more bytes than it may.
@@ -126,7 +128,7 @@ class Gallery:
             *VIEW, log.HEAD, unread.statement(_finished(wanted), most), _told(wanted)
         )
         found = unread.jobs(sent, most)
-        if found is None or sum(_room(job) for job in found) > self._most_bytes:
+        if found is None or sum(_room(job, self._address) for job in found) > self._most_bytes:
             await connection.run("COMMIT")
             return None
         rest = await self._rest(connection, wanted, log.head_of([*map(row_of, head)]), [*map(row_of, told)])
@@ -187,7 +189,7 @@ class Gallery:
             return shown, generations(rows, {})
         rows, found = await connection.run(jobs, files.count(ids))
         counted = [*map(files.Counted._make, found)]
-        of_files = {job.id: min(int(job.size) + _FILE * job.number, EVENT_MAX) for job in counted}
+        of_files = {job.id: job.room(_FILE, self._address) for job in counted}
         shown = shown[: that_fit([row.size + of_files.get(row.id, 0) for row in shown], self._most_bytes)]
         listed = {row.id for row in shown}
         return shown, generations(rows, await read_files(connection, [job for job in counted if job.id in listed]))
@@ -230,9 +232,9 @@ def _sized(row: TextRow) -> Sized:
     return Sized(job_id or "", int(size or 0), created_at)
 
 
-def _room(job: Unread) -> int:
-    """Bytes that it takes in an answer, at most: a control character takes six, names and signed addresses more."""
-    return 500 + 6 * job.size + 1500 * len(job.sent)
+def _room(job: Unread, address: int) -> int:
+    """Bytes that it takes in an answer, at most: a control character takes six, a signed address and names more."""
+    return 500 + 6 * job.size + (_FILE + address) * len(job.sent)
 
 
 _JOBS = Raw(f"video_generations g {KEY}".encode())

@@ -1,5 +1,6 @@
 """Jobs as the pages read them."""
 
+import asyncio
 import hashlib
 from typing import Annotated, Literal
 
@@ -28,6 +29,9 @@ from app.settings import Settings
 
 # Of a job's timeline.
 _STEPS_MAX = 200
+
+# So many addresses of files are signed in some milliseconds; then others get their turn.
+_SIGNED_IN_A_ROW = 200
 
 _UNREAD = TooMuch(
     "too_much_unread",
@@ -112,7 +116,14 @@ async def _listing(request: web.Request, who: Identity, wanted: Wanted) -> Listi
         body["total"] = page.total
     if page.searched is not None:
         body["searched"] = page.searched
-    return Listing([_piece(request, job) for job in page.jobs], body, f"{who.user_id}/{language_of(request)}")
+    pieces, signed = [], 0
+    for job in page.jobs:
+        signed += len(job.sent) if isinstance(job, Unread) else len(job.videos)
+        if signed > _SIGNED_IN_A_ROW:
+            signed = 0
+            await asyncio.sleep(0)
+        pieces.append(_piece(request, job))
+    return Listing(pieces, body, f"{who.user_id}/{language_of(request)}")
 
 
 def _piece(request: web.Request, job: Unread | Generation) -> Piece:

@@ -10,8 +10,8 @@ import itertools
 import sys
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
@@ -58,6 +58,7 @@ class Case:
     rows: int = 0
     given: tuple[str, ...] = ()
     upto: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def made_up() -> dict[str, str]:
@@ -120,6 +121,23 @@ LONG_ERRORS = (
 )
 
 
+# A page of jobs with as many files as are told of one.
+FILES = (
+    (
+        "INSERT INTO video_generations (id, prompt, authorId, status, createdAt, updatedAt)"
+        " SELECT CONCAT('b', seq), 'the sea', 'busy', 'COMPLETED', NOW(3), NOW(3) FROM seq_1_to_100"
+    ),
+    (
+        "INSERT INTO video_files (id, filename, s3Key, filePath, fileSize, durationSeconds, aspectRatio, width, height,"
+        " generationId) SELECT CONCAT(g.id, '-', seq), 'f', CONCAT(g.id, '/', seq), CONCAT(g.id, '/', seq), 1, 8,"
+        " '16:9', 1, 1, g.id FROM video_generations g, seq_1_to_100 WHERE g.authorId = 'busy'"
+    ),
+)
+SIGNED = {
+    "s3_bucket": "videos", "aws_region": "eu-west-3", "aws_access_key_id": "AKIATEST", "aws_secret_access_key": "s",
+}  # fmt: skip
+
+
 def late() -> dict[str, str]:
     return bearer("late") | {"Last-Event-ID": "0-0"}
 
@@ -180,6 +198,15 @@ CASES = [
          memory=16 * MIB, rows=15_000, given=LONG_ERRORS, upto="500-"),
     Case("user", "gallery page of 100, of 1,000 videos", 200, path="/api/videos/user?limit=100", headers=bearer,
          answer=200_000, memory=8 * MIB, rows=2500),
+    *(
+        Case("user", f"list of 100 videos with 100 files each, {name}", 200, path="/api/videos/user?limit=100",
+             headers=busy, answer=5 * MIB, memory=40 * MIB, rows=45_000, given=FILES, settings=settings)
+        for name, settings in (
+            ("not signed", {}),
+            ("signed", SIGNED),
+            ("signed by a long token", SIGNED | {"aws_session_token": "t" * 1500}),
+        )
+    ),
     Case("user", "job with 100 files", 200, path="/api/videos/many", headers=bearer, answer=100_000,
          rows=400),
     Case("user", "cursor of 7 kB", 400, path="/api/videos/user?cursor=" + "A" * 7000, headers=bearer),
@@ -308,7 +335,7 @@ async def furnished(database_url: str, sql: Sql, case: Case) -> AsyncIterator[Cl
     upkeep = {"stall_after": 86_400, "give_up_after": 86_400, "parked_poll": 3600, "log_poll": 3600}
     upkeep["ring_max_bytes"] = MIB  # what a stream resumes from is read from the log
     signed = {"webhook_secret": SIGNING, "auth_jwt_secret": SECRET, "generator_url": "http://127.0.0.1:9"}
-    async with running(database_url, **upkeep, **signed) as server:
+    async with running(database_url, **upkeep, **signed, **case.settings) as server:
         for path in ("/readyz", "/openapi.json"):  # the description is made once
             async with server.session.get(server.url + path) as ready:
                 assert ready.status == 200

@@ -94,6 +94,30 @@ async def test_jobs_with_many_files_end_the_page_early(database_url: str, sql: S
         assert body["generations"][0]["id"] == "j00003"
 
 
+@pytest.mark.parametrize("files", [1, 20])
+@pytest.mark.parametrize("key", ["'k'", "REPEAT('é', 150)"])
+async def test_signed_addresses_count_among_the_bytes_of_a_list(
+    database_url: str, sql: Sql, files: int, key: str
+) -> None:
+    fill(sql, 60, status="'COMPLETED'")
+    sql(
+        "INSERT INTO video_files (id, filename, s3Key, fileSize, durationSeconds, aspectRatio, width, height,"
+        f" generationId) SELECT CONCAT(g.id, '/', seq), 'f', CONCAT(g.id, '/', seq, {key}), 1, 1, '1:1', 1, 1, g.id"
+        f" FROM video_generations g, seq_1_to_{files}"
+    )
+    signed = {
+        "s3_bucket": "videos",
+        "aws_access_key_id": "A",
+        "aws_secret_access_key": "s",
+        "aws_session_token": "t" * 1000,
+    }
+    async with running(database_url, list_max_bytes=100_000, **signed) as server:
+        async with server.get("/api/videos/user", params={"limit": 60}) as answer:
+            body = await answer.read()
+        assert 40_000 < len(body) <= 105_000
+        assert b"X-Amz-Signature" in body
+
+
 async def test_job_that_is_too_large_for_a_page_has_one_of_its_own(database_url: str, sql: Sql) -> None:
     fill(sql, 2, prompt="REPEAT('x', 60000)", status="'COMPLETED'")
     fill(sql, 2, name="k", prompt="REPEAT('x', 60000)")

@@ -320,6 +320,21 @@ def test_name_under_which_a_file_is_saved_can_break_out_of_nothing(filename: str
     assert disposition(filename) == expected
 
 
+@given(
+    KEYS, st.sampled_from([None, "lent/token+=" * 80]),
+    st.sampled_from([None, "http://127.0.0.1:9000", "https://s3.example/a/long/base"]),
+    st.sampled_from(["videos", "a.b", "b" * 63]), st.sampled_from(["", "us-gov-west-1", "cn-northwest-1"]),
+)  # fmt: skip
+def test_no_address_is_longer_than_is_said_beside_its_key(
+    key: str, token: str | None, endpoint: str | None, bucket: str, region: str
+) -> None:
+    ours = storage(Credentials(WHO.key_id, WHO.secret, token), endpoint=endpoint, bucket=bucket, region="eu-west-3")
+    url = f"https://s3.{region}.amazonaws.com/{bucket}/{quote(key)}" if region else None
+    made = address(ours, file(key, url))
+    assert ours.longest - 400 < len(made) - len(quote(key, safe="/~")) <= ours.longest
+    assert storage(None).longest == 0
+
+
 def test_event_goes_out_signed_and_no_larger_than_it_may_be() -> None:
     videos = [file(f"k/{'x' * 150}/{number}", id=str(number)) for number in range(100)]
     data = orjson.dumps({"job_id": "j", "videos": videos, "num_videos": 100})
