@@ -11,6 +11,7 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, T
 from yarl import URL
 
 from app import lenient
+from app.redaction import beginning
 from app.texts import NOT_STARTED
 
 log = structlog.get_logger(__name__)
@@ -63,7 +64,7 @@ class HttpGenerator:
             ) as answer:
                 if answer.status not in _DONE:
                     began = await _begin(answer)
-                    said = began[:_REASON_MAX].decode(errors="replace")
+                    said = beginning(began[: 3 * _REASON_MAX].decode(errors="replace"), _REASON_MAX)
                     log.warning("generation_refused", job_id=order["job_id"], status=answer.status, said=said)
                     reason = _reason(began)
                     text = self._texts["refused" if reason else "unexplained"]
@@ -109,13 +110,14 @@ async def _begin(answer: ClientResponse) -> bytes:
 
 
 def _reason(body: bytes) -> str | None:
-    """The backend's own words, by the names that its webhooks have for them; None if there are none."""
+    """The backend's own words without secrets, by the names that its webhooks have for them; None if there are none."""
     try:
         said = None if lenient.has_more_values(body, _VALUES_MAX) else lenient.read(body)
     except orjson.JSONDecodeError:
         return None
     words = [said.get("error"), said.get("message")] if isinstance(said, dict) else []
-    return next((word.strip()[:_REASON_MAX] for word in words if isinstance(word, str) and word.strip()), None)
+    reasons = (word.strip() for word in words if isinstance(word, str))
+    return next((beginning(reason, _REASON_MAX) for reason in reasons if reason), None)
 
 
 class NoGenerator:

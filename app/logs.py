@@ -7,6 +7,10 @@ from typing import Any
 
 import structlog
 
+from app.redaction import without_secrets_within
+
+_JSON = (str, int, float, bool, type(None), dict, list, tuple)
+
 
 def configure(level: str, **always: Any) -> None:
     """From `level` up; each line has what `always` says."""
@@ -25,6 +29,7 @@ def configure(level: str, **always: Any) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _without_secrets,
             rendered,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -34,6 +39,16 @@ def configure(level: str, **always: Any) -> None:
     logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
     # It warns of nothing but `Sec-WebSocket-Protocol`, whole: some clients carry their token there.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+
+
+def _without_secrets(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Texts of backends, databases and libraries are logged at many places, and any may hold one. What is logged as an
+    object is its text then: nothing else would look into it."""
+    return {name: without_secrets_within(_plain(value)) for name, value in event.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, _JSON) else str(value)
 
 
 class _Libraries(logging.Handler):

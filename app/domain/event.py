@@ -112,7 +112,7 @@ def event_data(
         "status": status,
         "state": state,
         "progress": progress,
-        "message": _clipped(message, _MESSAGE_MAX),
+        "message": _clipped(redacted(message), _MESSAGE_MAX),
         "occurred_at": rfc3339(occurred_at),
         "error": _clipped(redacted(error), _ERROR_MAX),
         "eta_seconds": estimate.seconds,

@@ -31,7 +31,7 @@ DEFAULT_MODEL = "veo-2.0-generate-001"
 DEFAULT_MODEL_VERSION = "2.0"
 MAX_AHEAD_US = 5 * 60 * 1_000_000
 # Characters; what a TEXT column holds whatever they are.
-_ERROR_MAX = 16_000
+ERROR_MAX = 16_000
 
 _STAGES = {"pending": 0, "processing": 1, "generating": 2, "downloading": 3}
 _FILES_AWAITED, FAILED, _COMPLETED = 4, 5, 6
@@ -283,7 +283,7 @@ def _without_files(update: StatusUpdate, at: int, language: str) -> tuple[str, i
         "status": "FAILED",
         "progress": 0,
         "message": texts["failed"],
-        "error": _failure(update, texts)[:_ERROR_MAX],
+        "error": _failure(update, texts)[:ERROR_MAX],
         "completedAt": moment(at),
     }
     return "failed", FAILED, columns

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.domain.failure import OTHER, PARTIAL, Failure, recognise
+from app.redaction import beginning
 
 _COUNT_MAX = 10_000
 _REASON_MAX = 4000  # characters
@@ -61,4 +62,4 @@ def withheld(data: dict[str, Any]) -> str:
     places = [data, metadata if isinstance(metadata, dict) else {}]
     places += [inner for place in places if isinstance(inner := place.get("generateVideoResponse"), dict)]
     found = {name: value for place in places for name, value in place.items() if _WITHHELD.fullmatch(name)}
-    return orjson.dumps(found).decode()[:_REASON_MAX] if any(found.values()) else ""
+    return beginning(orjson.dumps(found).decode(), _REASON_MAX) if any(found.values()) else ""

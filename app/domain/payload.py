@@ -34,8 +34,9 @@ from app.domain.fields import (
     without_nulls,
     words,
 )
-from app.domain.job import StatusUpdate, VideoFile
+from app.domain.job import ERROR_MAX, StatusUpdate, VideoFile
 from app.domain.named import COLUMN_MAX
+from app.redaction import beginning
 
 
 class Named(NamedTuple):
@@ -308,7 +309,7 @@ def _upgrade(document: dict[str, Any]) -> StatusUpdate:
         version,
         timestamp=envelope.timestamp,
         has_data=_has_data(envelope),
-        error=_text(envelope.error) or _text(envelope.message),
+        error=_reason(envelope.error) or _reason(envelope.message),
     )
     if data:
         update.user_id = _owner(data.get("user_id"))
@@ -397,6 +398,12 @@ def _file(video: VideoV1) -> VideoFile:
         height=video.dimensions.height,
         created_at=video.created_at,
     )
+
+
+def _reason(value: object) -> str | None:
+    """As long as it is stored, and without the secrets that libraries tell in their errors."""
+    text = _text(value)
+    return text and beginning(text, ERROR_MAX)
 
 
 def _text(value: object) -> str | None:
