@@ -1,19 +1,20 @@
 """Why a generation failed, recognised by what providers, the backend and this service say. Pure.
 
 `RULES` is a table in the order in which it is asked. Safety comes first, since refusals also carry INVALID_ARGUMENT.
-Access comes before what passes, since "internal" can hide a model that is not enabled. Codes and fragments that have
-been stable are matched, and nothing looser: a guess that is wrong sends a user the wrong way, and `other` only tells
-him less.
+Access comes before what passes, since "internal" can hide a model that is not enabled, and so does storage: that a
+video was made says more than why it could not be fetched. Codes and fragments that have been stable are matched, and
+nothing looser: a guess that is wrong sends a user the wrong way, and `other` only tells him less.
 """
 
 import re
 from functools import lru_cache
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
+from app.redaction import MARK, names_secret, without_secrets
 from app.texts import GIVEN_UP, MESSAGES, NOT_STARTED
 
 Kind = Literal[
-    "safety", "audio", "quota", "access", "parameter", "cancelled", "timeout", "transient", "storage", "no_video",
+    "safety", "audio", "quota", "access", "parameter", "cancelled", "timeout", "storage", "transient", "no_video",
     "unreachable", "other",
 ]  # fmt: skip
 Side = Literal["image", "prompt", "output", "rate", "day", "persons"]
@@ -158,22 +159,23 @@ RULES: tuple[Rule, ...] = (
         r"(?i:\btimeout\b)[^\n]{0,40}(?i:génération|generation|polling|opération|operation)",
     ),
     _rule(
-        Failure("transient", retryable=True),
-        _grpc(13, "INTERNAL"),
-        _grpc(14, "UNAVAILABLE"),
-        r"(?i:internal error encountered)",
-        _http(500),
-        _http(503),
-        r"(?i:(?:model|service|server) is (?:currently )?overloaded)",
-        r"(?i:service (?:is )?(?:currently |temporarily )?unavailable)",
-    ),
-    _rule(
         Failure("storage", retryable=True),
         r"\bAccessDenied\b",
         r"\bNoSuchBucket\b",
         r"(?i:(?:download|upload)(?:ing)? (?:of the video |to s3 )?(?:has )?failed)",
         r"(?i:failed to (?:download|upload))",
         r"(?i:échec du téléchargement)",
+    ),
+    _rule(
+        Failure("transient", retryable=True),
+        # Not: internal affairs, in capitals.
+        _grpc(13, r"INTERNAL(?!\s+(?!error\b)[a-z])"),
+        _grpc(14, "UNAVAILABLE"),
+        r"(?i:internal error encountered)",
+        _http(500),
+        _http(503),
+        r"(?i:(?:model|service|server) is (?:currently )?overloaded)",
+        r"(?i:service (?:is )?(?:currently |temporarily )?unavailable)",
     ),
     _rule(Failure("no_video", retryable=True), r"(?i:no videos? (?:was|were) (?:produced|generated|returned))"),
     _rule(
@@ -256,23 +258,86 @@ def unknown_codes(text: str) -> list[str]:
     return [code for code in support_codes(text) if code not in SUPPORT_CODES]
 
 
-# What providers put into their messages that is for their support and our operator alone.
+# What providers put into their messages that is for their support and our operator alone: what names a project, an
+# operation or a request. What such a word is only said of ("the project manager") has no digit, dash or quote.
+_QUOTE = r"\\{0,3}[\"'`]"
+_SLASH = r"(?:/|%2[fF]|\\/)"
+_SET = r"(?:\s{0,3}(?:[:=>]|%3[aAdD])\s{0,3})"
 _PRIVATE = re.compile(
-    r"(?P<path>\b(?i:projects|operations|locations|endpoints|organizations|folders)/)[^\s\"'`,;)<>/]+"
-    r"|(?P<label>(?i:\b(?:x-[\w-]{1,40}-)?(?:request|trace|correlation|host)[ _-]?id)[\"']?\s{0,3}[:=>]?\s{0,3}[\"'(]?)"
-    r"[\w.:/+=-]{6,}"
-    r"|(?P<project>(?i:\bproject(?:[ _-]?(?:id|number|name))?)[\"']?\s{0,3}[:=]?\s{0,3}[\"'`(]?)"
-    r"(?:(?=[\w-]*[\d-])[a-zA-Z0-9][\w-]{4,}|(?<=[\"'`])[\w-]+)"
-    r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"
-    r"|\b(?=[0-9a-f]*\d)[0-9a-f]{32}\b"
-    r"|[\w.+-]{1,64}@[\w.-]{1,200}gserviceaccount\.com"
+    rf"""
+      (?P<path>\b(?i:projects|operations|locations|endpoints|organizations|folders){_SLASH}|\b(?:gs|s3)://)
+      [^\s"'`,;)<>/%\\…]+
+    | (?P<label>\b(?i:(?:x-[\w-]{{1,40}}-)?(?:request|trace|correlation|host)[ _-]?id|id[ ]de[ ](?:la[ ])?requ[êe]te)
+      (?![^\W_])(?:{_QUOTE})?
+      (?:{_SET}(?:{_QUOTE}|\()?|\s{{1,3}}(?i:(?:is|was|est)\s{{1,3}})?(?:{_QUOTE}|\()?(?=[\w.:/+=-]{{0,64}}\d)))[\w.:/+=-]{{6,}}
+    | (?P<named>\b(?i:request|requ[êe]te|trace|operation|opération)\s{{1,3}}(?:{_QUOTE})?)
+      (?=[\w-]{{0,64}}\d)(?=[\w-]{{0,64}}[a-zA-Z])[a-zA-Z0-9][\w-]{{5,}}
+    | (?P<project>\b(?i:project)(?i:[ _-]?(?:id|number|name))?(?:{_QUOTE})?
+      (?:{_SET}|\s{{1,3}}|\s{{0,3}}\()(?P<quote>{_QUOTE})?)
+      (?:(?=[\w-]{{0,64}}[\d-])[a-zA-Z0-9][\w-]{{4,}}|(?(quote)[\w-]+|(?!)))
+    | (?P<projet>\b(?i:projet)(?:{_SET}|\s{{1,3}})(?:{_QUOTE})?)(?=[\w-]{{0,64}}\d)[a-zA-Z0-9][\w-]{{4,}}
+    | \breq_[a-zA-Z0-9]{{8,}}
+    | \b[0-9a-fA-F]{{8}}-[0-9a-fA-F]{{4}}-[0-9a-fA-F]{{4}}-[0-9a-fA-F]{{4}}-[0-9a-fA-F]{{12}}\b
+    | \b[0-9a-fA-F]{{2}}-[0-9a-fA-F]{{32}}-[0-9a-fA-F]{{16}}-[0-9a-fA-F]{{2}}\b
+    | \b(?=[a-fA-F]*\d)[0-9a-fA-F]{{32,}}\b(?:/\d+)?
+    | [\w.+-]{{1,64}}@[\w.-]{{1,200}}gserviceaccount\.com
+    """,
+    re.VERBOSE,
 )
+_KEPT = ("path", "label", "named", "project", "projet")
+_PRIVATE_NAME = re.compile(
+    r"(?:x[_-].{0,40}[_-])?(?:(?:request|trace|correlation|host)[_-]?id"
+    r"|(?:operation|project)(?:[_-]?(?:id|name|number))?|traceparent)",
+    re.IGNORECASE,
+)
+# Characters.
+_WITHIN_MAX = 32 * 1024
+_PROMPTS = ("prompt", "prompt_used")
+
+# What quotes a prompt is its user's own words.
+_QUOTES_PROMPT = tuple(texts["failed_for"].partition("{")[0] for texts in MESSAGES.values())
 
 
 def redacted(error: str | None) -> str | None:
-    """What a user is shown of an error: request ids and names of projects are `…`."""
-    return None if error is None else _PRIVATE.sub(_keep_label, error)
+    """What a user is shown of an error: secrets, request ids and names of projects are `…`."""
+    if error is None or len(error) > _SHORT:
+        return None if error is None else _redacted(error)
+    return _redacted_short(error)
+
+
+@lru_cache(maxsize=2048)
+def _redacted_short(error: str) -> str:
+    return _redacted(error)
+
+
+def _redacted(error: str) -> str:
+    if error.startswith(_QUOTES_PROMPT):
+        return error
+    return _PRIVATE.sub(_keep_label, without_secrets(error))
 
 
 def _keep_label(found: re.Match[str]) -> str:
-    return (found["path"] or found["label"] or found["project"] or "") + "…"
+    return next((found[name] for name in _KEPT if found[name]), "") + MARK
+
+
+def redacted_within(value: Any) -> Any:
+    """Likewise of all texts in a JSON value, and of what is named so; prompts stay. Where the texts have more than
+    `_WITHIN_MAX` characters together, those that are beyond are `…`: a search takes its time."""
+    room = _WITHIN_MAX
+
+    def shown(name: str, inner: Any) -> Any:
+        nonlocal room
+        if isinstance(inner, dict):
+            return {key: shown(key, under) for key, under in inner.items()}
+        if isinstance(inner, list):
+            return [shown(name, under) for under in inner]
+        if not isinstance(inner, str | int) or isinstance(inner, bool) or name in _PROMPTS:
+            return inner
+        if _PRIVATE_NAME.fullmatch(name) or (isinstance(inner, str) and names_secret(name)):
+            return MARK
+        if isinstance(inner, int):
+            return inner
+        room -= len(inner)
+        return redacted(inner) if room >= 0 else MARK
+
+    return shown("", value)

@@ -153,11 +153,12 @@ async def _start(request: web.Request, who: Identity, order: Order, new: NewJob)
     if made:
         await _hand_over(request, job, order)
     elif job.state == "FAILED":
-        raise ApiError(502, "generation_failed", redacted(job.error) or job.message or "It failed.", job_id=job_id)
+        reason = redacted(job.error or job.message) or "It failed."
+        raise ApiError(502, "generation_failed", reason, job_id=job_id)
     body: schemas.Started = {
         "job_id": job_id,
         "status": "pending" if made else job.status,
-        "message": job.message,
+        "message": redacted(job.message),
         "created_at": times.rfc3339(job.created_at),
     }
     return reply(body, 202)

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from app.appkeys import STORAGE, VIDEOS
-from app.domain.failure import redacted
+from app.domain.failure import redacted, redacted_within
 from app.domain.job import FINISHED
 from app.errors import ApiError
 from app.routes import schemas
@@ -35,10 +35,10 @@ async def _polled(request: web.Request, *, finished: bool = False) -> schemas.Po
     return {
         "job_id": job.id,
         "status": "completed" if done else job.status,
-        "message": job.message,
+        "message": redacted(job.message),
         "progress": job.progress,
         "videos": [request.app[STORAGE].shown(file) for file in job.videos] if done else [],
-        "generation_metadata": await request.app[VIDEOS].metadata(job.id) if done else None,
+        "generation_metadata": redacted_within(await request.app[VIDEOS].metadata(job.id)) if done else None,
         "error": redacted(job.error),
         "created_at": rfc3339(job.created_at),
         "updated_at": rfc3339(job.updated_at),

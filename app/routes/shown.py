@@ -60,6 +60,6 @@ def job_of(request: web.Request, job: Generation) -> schemas.Job:
         "eta_p90_seconds": estimate.p90,
         "state": job.state,
         "progress": job.progress,
-        "message": job.message,
+        "message": redacted(job.message),
         "error": redacted(job.error),
     }

@@ -20,6 +20,7 @@ from app.domain.failure import (
     Side,
     recognise,
     redacted,
+    redacted_within,
     unknown_codes,
 )
 from app.texts import ADVICE, GIVEN_UP, MESSAGES, NOT_STARTED, Language, advice
@@ -91,6 +92,10 @@ SEEN = [
     ("[Errno -2] Name or service not known", "unreachable", None, None, True, False),
     ("SSL: CERTIFICATE_VERIFY_FAILED, certificate verify failed", "unreachable", None, None, True, False),
     ("HTTP 502", "unreachable", None, None, True, False),
+    ("download failed: the film about INTERNAL affairs", "storage", None, None, True, False),
+    ("Failed to download: 503 UNAVAILABLE", "storage", None, None, True, False),
+    ("INTERNAL error", "transient", None, None, True, False),
+    ("{'status': 'INTERNAL', 'details': []}", "transient", None, None, True, False),
 ]  # fmt: skip
 
 # Three a kind, which speak of the same and are not it.
@@ -103,7 +108,7 @@ PARAPHRASES = [
     "an argument about invalid parking", "personGeneration", "a long operation",
     "The flight was cancelled", "code: 11", "a cancelled stamp, macro shot",
     "The children had a time out after lunch", "the deadline of a newspaper", "code: 42",
-    "internal organs of a clock", "an unavailable taxi", "code: 130",
+    "internal organs of a clock", "a film about INTERNAL affairs", "an unavailable taxi", "code: 130",
     "a folder to which access is denied", "a man downloads a film", "an upload bar at 50 %",
     "no video was ever as good", "A video was produced", "nothing was shown",
     "a connection that she refused to end", "502 sheep", "an unknown host of a party",
@@ -182,7 +187,24 @@ def test_whatever_is_said_is_of_one_kind_and_what_is_shown_of_it_stays_the_same(
 
 
 @pytest.mark.parametrize(
-    "piece", ["could not be submitted ", "image ", "Support codes: ", "code ", "project ", "request id: ", "a-"]
+    "piece",
+    [
+        "could not be submitted ",
+        "image ",
+        "Support codes: ",
+        "code ",
+        "project ",
+        "request id: ",
+        "a-",
+        "operation ",
+        "request id is ",
+        "x-a-request-id",
+        "projet a",
+        "projects/",
+        "gs://",
+        "0",
+        "a0",
+    ],
 )
 def test_long_text_takes_time_in_proportion_to_its_length(piece: str) -> None:
     def seconds(size: int) -> float:
@@ -213,11 +235,63 @@ def test_long_text_takes_time_in_proportion_to_its_length(piece: str) -> None:
         ("operations/abcdef0123 is gone", "operations/… is gone"),
         ("Support codes: 42237218", "Support codes: 42237218"),
         ("La scène demandée n'est pas possible", "La scène demandée n'est pas possible"),
+        ("500 Internal (request 4442587FB7D0A2F9)", "500 Internal (request …)"),
+        ("<RequestId>4442587F</RequestId><HostId>a/bc12=</HostId>", "<RequestId>…</RequestId><HostId>…</HostId>"),
+        ("request_id='req_011CSHoEeqs5C35K2UUqR7Fy'", "request_id='…'"),
+        ("req_011CSHoEeqs5C35K2UUqR7Fy failed", "… failed"),
+        ("Request id is 9f86d081884c7d65", "Request id is …"),
+        ("requestId%3D9f86d081884c7d65", "requestId%3D…"),
+        ("requestId:\n9f86d081884c7d65", "requestId:\n…"),
+        ("id de requête : 9f86d081884c7d65", "id de requête : …"),
+        ("X-Cloud-Trace-Context: 105445aa7843bc8bf206b12000100000/1", "X-Cloud-Trace-Context: …"),
+        ("traceparent 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "traceparent …"),
+        ("TRACE 0AF7651916CD43DD8448EB211C80319C", "TRACE …"),
+        ("le projet my-startup-123 est inconnu", "le projet … est inconnu"),
+        ("resource project my-startup (or it may not exist)", "resource project … (or it may not exist)"),
+        ("Project `startup` is not allowed", "Project `…` is not allowed"),
+        (r'{\"project\":\"startup\"}', r'{\"project\":\"…\"}'),
+        (r'project=\"my-startup\"', r'project=\"…\"'),
+        ("overview?project=1048576 then retry", "overview?project=… then retry"),
+        ("gs://my-startup-videos/out", "gs://…/out"),
+        ("projects%2Fmy-startup%2Flocations", "projects%2F…%2Flocations"),
+        (r"projects\/my-startup\/x", r"projects\/…\/x"),
+        ("Operation abc123 failed", "Operation … failed"),
+        ("L'opération abc123 a échoué", "L'opération … a échoué"),
+        ("url: /v1?key=AIzaSyA1234567890abcdefghijkl for projects/p1", "url: /v1?key=… for projects/…"),
         (None, None),
     ],
 )  # fmt: skip
 def test_request_ids_and_names_of_projects_are_not_shown(error: str | None, shown: str | None) -> None:
     assert redacted(error) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The project manager said no", "This project-wide quota is used up", "project: a film about the sea",
+        "request identity", "the request idea that failed", "host idle timeout 30s", "1 sur 2 projet(s)",
+        "folders/ and operations/ are words", "The operation timed out", "request 2 of 4", "operation 404 failed",
+        "ce projet peut-être refusé", "a trace of gold", *PARAPHRASES,
+    ],
+)  # fmt: skip
+def test_plain_words_are_shown_as_they_are(text: str) -> None:
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_prompt_is_shown_as_its_user_wrote_it(language: str) -> None:
+    error = MESSAGES[language]["failed_for"].format(prompt="project apollo-11, key=gold")
+    assert redacted(error) == error
+
+
+def test_metadata_is_shown_without_what_is_private_and_of_much_the_rest_not_at_all() -> None:
+    assert redacted_within({"a": ["gs://b1/x", 1], "traceId": "x", "jwt": "y", "prompt": "project a-1"}) == {
+        "a": ["gs://…/x", 1],
+        "traceId": "…",
+        "jwt": "…",
+        "prompt": "project a-1",
+    }
+    assert redacted_within(["g" * 20_000, "h" * 20_000, "i"]) == ["g" * 20_000, "…", "…"]
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
