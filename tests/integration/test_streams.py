@@ -575,13 +575,23 @@ async def test_page_of_an_allowed_origin_may_call_and_listen_and_no_other(databa
         for path in ("/events/j1", "/api/videos/user", "/api/videos/nobody"):
             async with server.session.get(server.url + path, headers=friend) as answer:
                 assert answer.headers["Access-Control-Allow-Origin"] == "https://friend.example"
-                assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"
+                assert answer.headers["Access-Control-Expose-Headers"] == "ETag, Retry-After"
             async with server.session.get(server.url + path, headers=stranger) as answer:
                 assert "Access-Control-Allow-Origin" not in answer.headers
         asks = {"Access-Control-Request-Method": "POST"}
         async with server.session.options(f"{server.url}/api/videos", headers=friend | asks) as preflight:
             assert preflight.status == 204
-            assert "Idempotency-Key" in preflight.headers["Access-Control-Allow-Headers"]
+            allowed = preflight.headers["Access-Control-Allow-Headers"].split(", ")
+        document = (await server.read("/openapi.json"))[1]
+        read = {
+            parameter["name"]
+            for path in document["paths"].values()
+            for operation in path.values()
+            for parameter in operation.get("parameters", [])
+            if parameter["in"] == "header"
+        }
+        assert "If-None-Match" in read
+        assert read | {"Authorization", "Content-Type"} <= set(allowed)
         async with server.session.options(f"{server.url}/api/videos", headers=stranger | asks) as preflight:
             assert preflight.status == 405
         async with server.session.ws_connect(f"{server.url}/ws", origin="https://friend.example") as socket_:
