@@ -9,7 +9,7 @@ _OVERHEAD = 400  # bytes, of an entry beside what it holds
 
 
 class Piece(NamedTuple):
-    """Bytes, and a digest of them."""
+    """Bytes, and a digest of them, or of what counts of them."""
 
     made: bytes
     digest: bytes

@@ -10,6 +10,18 @@ from app.rendered import Piece
 from app.routes import schemas
 
 
+def piece_of(job: schemas.Generation | schemas.Job) -> Piece:
+    """A job as JSON, with a digest of what of it is not of the moment."""
+    made = orjson.dumps(job)
+    if "eta_seconds" not in job:
+        return Piece.of(made)
+    return Piece(made, Piece.of(orjson.dumps(_lasting(job))).digest)
+
+
+def _lasting(job: schemas.Generation | schemas.Job) -> dict[str, object]:
+    return {**job, "eta_seconds": None, "eta_p90_seconds": None}
+
+
 class Listing:
     """`shown` is the page but for its jobs, which are `jobs`. `whose` tells two that say the same to different readers
     apart."""
@@ -23,7 +35,7 @@ class Listing:
     def tag(self) -> str:
         """Of all that the page shows, whoever wrote it, but for what is of the moment: where the log is, which only
         moves on, and the time that is left. Addresses are among it, and so is the half of their life that it is."""
-        active = [{**job, "eta_seconds": None, "eta_p90_seconds": None} for job in self._shown["active"]]
+        active = [_lasting(job) for job in self._shown["active"]]
         beside = orjson.dumps([self._whose, {**self._shown, "last_event_id": "", "active": active}])
         digests = b"".join(job.digest for job in self._jobs)
         return f'"{hashlib.blake2b(digests + beside, digest_size=16).hexdigest()}"'

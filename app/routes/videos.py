@@ -23,7 +23,7 @@ from app.routes import schemas
 from app.routes.callers import identify
 from app.routes.describe import SIGNED_IN, describes
 from app.routes.http import JSON_HEADERS, VARY, TooMuch, hand_out, holding, language_of, read_query
-from app.routes.listing import Listing
+from app.routes.listing import Listing, piece_of
 from app.routes.shown import generation_of, job_of
 from app.settings import Settings
 
@@ -129,7 +129,7 @@ async def _listing(request: web.Request, who: Identity, wanted: Wanted) -> Listi
 def _piece(request: web.Request, job: Unread | Generation) -> Piece:
     """A job as JSON, made anew only when something of it has changed, or the time that its addresses are good for."""
     if isinstance(job, Generation):
-        return Piece.of(orjson.dumps(_listed(request, job)))
+        return piece_of(_listed(request, job))
     key = (job.sent, language_of(request), request.app[STORAGE].window)
     return request.app[RENDERED].of(key, job.size, lambda: orjson.dumps(_listed(request, job.read())))
 

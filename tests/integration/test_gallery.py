@@ -4,10 +4,13 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 
+from app.appkeys import ESTIMATES
 from app.db.gallery import Gallery, Wanted
 from app.db.pool import Pool
+from app.domain.estimate import Kind
 from tests.client import Client, running
 from tests.databases import Sql
 from tests.sign_in import SECRET, SENDERS, bearer
@@ -222,6 +225,30 @@ async def test_page_that_is_as_the_client_has_it_is_not_sent_again(server: Clien
     assert await tagged(server, tag) == (304, tag, b"")
     assert (await tagged(server, f'W/"x", {tag}'))[0] == 304
     assert (await tagged(server, '"other"'))[0] == 200
+
+
+@pytest.mark.parametrize("query", [{}, {"state": "active"}])
+async def test_page_of_jobs_that_go_on_is_not_sent_again_for_the_time_that_is_left(
+    server: Client, sql: Sql, query: dict[str, Any]
+) -> None:
+    for _ in range(10):
+        server.app[ESTIMATES].observe(Kind("veo-2.0-generate-001", 8, 1), [100.0] * 5)
+    await server.register("j1")
+    await server.send(webhook("j1", "generating"))
+    _, tag, body = await tagged(server, **query)
+    sql("UPDATE rushes_jobs SET since = COALESCE(since, updated_at) - INTERVAL 30 SECOND")
+    _, other, later = await tagged(server, **query)
+    assert left(body) > left(later) > 0
+    assert tag == other
+    await server.send(webhook("j1", "downloading"))
+    assert (await tagged(server, tag, **query))[0] == 200
+
+
+def left(body: bytes) -> int:
+    page = orjson.loads(body)
+    (job,) = page["active"] or page["generations"]
+    seconds: int = job["eta_seconds"]
+    return seconds
 
 
 @pytest.mark.parametrize(
