@@ -8,6 +8,7 @@ from app.db.sql import bind, exact
 from app.domain import job as rules
 from app.domain.estimate import Kind
 from app.domain.event import whole, words
+from app.domain.fields import SECONDS_MAX
 from app.times import stored
 
 KEY = """
@@ -87,7 +88,8 @@ class JobColumns(Protocol):
 
 def present(row: JobColumns) -> Present:
     created_at, updated_at, completed_at = stored(row.created_at), stored(row.updated_at), stored(row.completed_at)
-    state, number = rules.state_of(row.state, ended=completed_at is not None), whole(row.progress)
+    state = rules.state_of(row.state, ended=completed_at is not None)
+    number = min(max(whole(row.progress), 0), 100)
     word, at, moved_at, since = row.word, row.at, stored(row.moved_at), stored(row.since)
     if word is None or _contradicts(word, state):
         word, at, moved_at, since = rules.status_word(state, number), None, completed_at or updated_at, None
@@ -120,11 +122,13 @@ def text(value: object) -> str | None:
     return None if value is None else words(value)
 
 
-def number(value: object) -> float | None:
+def seconds(value: object) -> float | None:
+    """None where a webhook may not bring so many either."""
     try:
-        return value if value is None or isinstance(value, float) else float(str(value))
+        found = value if value is None or isinstance(value, float) else float(str(value))
     except ValueError:
         return None
+    return found if found is not None and 0 <= found <= SECONDS_MAX else None
 
 
 def that_fit(sizes: Sequence[int], most: int) -> int:

@@ -10,7 +10,7 @@ from app.db import files, log
 from app.db.connection import Connection, Row
 from app.db.loader import Loader
 from app.db.pool import Pool
-from app.db.rows import KEY, LISTED, kind_of, number, present, text
+from app.db.rows import KEY, LISTED, kind_of, present, seconds, text
 from app.db.sql import bind, exact
 from app.domain.estimate import Kind
 from app.domain.event import EventId, words
@@ -183,8 +183,8 @@ def _generation(row: JobRow, videos: list[StoredFile], num_videos: int) -> Gener
         id=row.id, prompt=words(row.prompt), state=now.state, status=now.status, progress=now.progress,
         message=text(row.message), error=text(row.error),
         model=words(row.model), model_version=words(row.model_version),
-        processing_time=number(row.processing_time), generation_time=number(row.generation_time),
-        download_time=number(row.download_time),
+        processing_time=seconds(row.processing_time), generation_time=seconds(row.generation_time),
+        download_time=seconds(row.download_time),
         aspect_ratio=words(row.aspect_ratio), author_id=words(row.author_id), organization_id=row.organization_id,
         created_at=now.created_at, updated_at=stored(row.updated_at) or now.created_at,
         completed_at=now.completed_at,

@@ -8,6 +8,7 @@ import orjson
 
 from app.domain.estimate import Estimate
 from app.domain.failure import Failure, recognise, redacted
+from app.domain.fields import SECONDS_MAX
 from app.domain.forms import StoredFile
 from app.domain.job import FINISHED
 from app.domain.partial import Partial
@@ -84,6 +85,9 @@ FILES_MAX = 100
 
 _ERROR_MAX = 64 * 1024  # bytes, as JSON
 _MESSAGE_MAX = 16 * 1024
+# Of a file in another program's row: what webhooks may bring, too.
+_BYTES_MAX = 2**63 - 1
+_PIXELS_MAX = 2**31 - 1
 _FRAME = 512  # bytes, of all else around the files, and some more
 
 
@@ -188,9 +192,11 @@ def words(value: object) -> str:
 def stored_file(
     fields: Sequence[Any], created_at: int | None, key: object, bucket: object, provider: object
 ) -> StoredFile:
-    """As `gallery_file`, of a row that another program may have written, as the database gave it."""
+    """As `gallery_file`, of a row that another program may have written, as the database gave it. Numbers beyond what a
+    webhook may bring are the nearest that it may."""
     file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields
-    numbers = [whole(number) for number in (size, seconds, width, height)]
+    bounds = ((size, _BYTES_MAX), (seconds, SECONDS_MAX), (width, _PIXELS_MAX), (height, _PIXELS_MAX))
+    numbers = [min(max(whole(number), 0), most) for number, most in bounds]
     texts = [words(text) for text in (file_id, filename, file_format, aspect_ratio)]
     return gallery_file(
         [*texts[:2], url, path, numbers[0], texts[2], numbers[1], texts[3], *numbers[2:]],

@@ -268,3 +268,23 @@ async def test_address_of_a_file_is_stored_whichever_completion_of_one_time_came
             assert (shown["file_url"], shown["file_size"]) == ("https://u", 7)
     # The metadata are those of the completion that gave the file the rest.
     assert [row[:2] for row in found] == [("https://u", 7)]
+
+
+async def test_numbers_that_no_webhook_may_bring_are_shown_within_what_one_may(server: Client, sql: Sql) -> None:
+    columns: dict[str, Any] = {"processingTime": 1e300, "generationTime": -1.0, "downloadTime": 2.5, "progress": 300}
+    add(sql, "j1", status="COMPLETED", completedAt="2025-10-23 13:01:00", **columns)
+    sql(
+        "INSERT INTO video_files (id, filename, s3Key, fileUrl, fileSize, durationSeconds, aspectRatio, width, height,"
+        " generationId) VALUES ('f', 'f', 'k', NULL, -1, -8, '16:9', 1280, -720, 'j1')"
+    )
+    _, job = await server.read("/api/videos/j1")
+    (listed,) = (await server.read("/api/videos/user"))[1]["generations"]
+    async with server.events("/events/j1") as source:
+        event = (await source.next()).data
+    for told in (job, listed, event):
+        (file,) = told["videos"]
+        assert (file["file_size"], file["duration_seconds"]) == (0, 0)
+        assert file["dimensions"] == {"width": 1280, "height": 0}
+    for told in (job, listed):
+        assert (told["processing_time"], told["generation_time"], told["download_time"]) == (None, None, 2.5)
+    assert (job["progress"], event["progress"]) == (100, 100)
