@@ -5,8 +5,9 @@
 /** @import { LiveState } from "./live/connection.js" */
 /** @import { LiveEvent } from "./live/state.js" */
 
-import { cancelJob, deleteJob, dismissJob, getGallery, getJob, newKey, restoreJob, retryJob } from "./api.js";
+import { cancelJob, deleteJob, dismissJob, getGallery, getJob, restoreJob, retryJob } from "./api.js";
 import { applyDetails, applyEvent, applyItem, isUnfinished, newJob, settingsOf } from "./jobs.js";
+import { keyOfTry, forgetTries, tryWasRefused } from "./keys.js";
 import { Backoff } from "./live/backoff.js";
 import { isNewer, NONE } from "./live/ids.js";
 import { subscribe } from "./live.js";
@@ -48,8 +49,6 @@ export class Gallery {
   #backoff = new Backoff(CALM);
   /** @type {number | undefined} */
   #retry;
-  /** @type {Map<string, string>} */
-  #keys = new Map(); // of new tries of which one cannot tell yet whether they were made
 
   /** @param {View} view */
   constructor(view) {
@@ -323,6 +322,7 @@ export class Gallery {
    */
   async dismiss(job) {
     await goneAnyway(dismissJob(job.id));
+    forgetTries(job.id);
     this.#remove(job);
   }
 
@@ -343,20 +343,20 @@ export class Gallery {
   }
 
   /**
-   * Has the same video made again in a new job, which takes the place of a failed one. Pressed again after no answer,
-   * it makes no second one.
+   * Has the same video made again in a new job, which takes the place of a failed one. Pressed in several tabs, or again
+   * after no answer, also after a reload, it makes no second one.
    *
    * @param {Job} job
    */
   async again(job) {
-    const key = this.#keys.get(job.id) ?? newKey();
-    this.#keys.set(job.id, key);
+    if (job.completed_at === undefined) applyDetails(job, await getJob(job.id)); // when it failed is part of the key
+    const key = keyOfTry(job);
     try {
       const started = await retryJob(job.id, key);
-      this.#keys.delete(job.id);
+      forgetTries(job.id);
       return this.add({ ...settingsOf(job), ...started });
     } catch (error) {
-      if (error instanceof Refusal && isSettled(error)) this.#keys.delete(job.id);
+      if (error instanceof Refusal && isSettled(error)) tryWasRefused(job, key);
       throw error;
     }
   }

@@ -169,6 +169,7 @@ export function applyEvent(job, { id, event, data }) {
   hear(job, data);
   job.created_at ??= data.occurred_at ?? null;
   if (data.videos?.length) job.videos = data.videos;
+  if (isUnfinished(job)) delete job.completed_at;
   applyOutcome(job, data);
   return true;
 }

@@ -40,11 +40,11 @@ export async function refusalOf(response, otherwise = `HTTP ${response.status}`)
 const UNSURE = [0, 408, 409, 425, 429, 500, 503, 504];
 
 /**
- * Whether the server has decided: asked for again, it is something new.
+ * Whether the server has decided: asked for again, it is something new. So it is where what that key made is deleted.
  *
  * @param {Refusal} refusal
  */
-export const isSettled = ({ status, code }) => code !== null && !UNSURE.includes(status);
+export const isSettled = ({ status, code }) => code === "deleted" || (code !== null && !UNSURE.includes(status));
 
 /**
  * Whether this says that what was asked for is not there.

@@ -1,5 +1,6 @@
 """What somebody does to videos on the page: cancel, try again, dismiss, delete and undo; and what a failure says."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from tests.webhooks import webhook
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+# As browsers do that are told to keep nothing.
+DENIED = """for (const name of ["localStorage", "sessionStorage"]) {
+  Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });
+}"""
 BUSY = "429 RESOURCE_EXHAUSTED. Resource exhausted. Please try again later."
 NO_ACCESS = "403 PERMISSION_DENIED: the caller does not have permission"
 FILTERED = {"raiMediaFilteredCount": 2, "raiMediaFilteredReasons": ["Support codes: 42237218"]}
@@ -111,6 +116,64 @@ async def test_failure_says_what_to_do_and_its_reason_and_can_be_tried_again(pag
     await expect(again).to_have_count(1)
     await expect(again.locator(".prompt")).to_be_focused()
     await expect(again).to_have_attribute("state", "COMPLETED", timeout=30_000)
+
+
+async def lose_answer(route: Route) -> None:
+    await route.fetch()
+    await route.abort()
+
+
+async def test_pressing_again_in_two_tabs_makes_one_new_video(page: Page, server: Client, sql: Sql) -> None:
+    await open_page(page, server)
+    card = await failed(page, server, "job-1", BUSY)
+    other = await other_tab(page, server)
+    both = asyncio.Barrier(2)
+
+    async def wait_for_the_other(route: Route) -> None:
+        async with asyncio.timeout(20):
+            await both.wait()
+        await route.continue_()
+
+    await page.context.route("**/retry", wait_for_the_other)
+    for of in (card, job(other, "job-1")):
+        await button(of, "Réessayer").click()
+    for tab in (page, other):
+        await expect(job(tab, "job-1")).to_have_count(0)
+        await expect(tab.locator("rushes-job")).to_have_count(1)
+    assert sql("SELECT COUNT(*) FROM video_generations") == ((2,),)
+
+
+@pytest.mark.parametrize("storage", ["kept", "denied"])
+async def test_pressing_again_after_no_answer_and_a_reload_makes_one_new_video(
+    page: Page, server: Client, sql: Sql, storage: str
+) -> None:
+    if storage == "denied":
+        await page.add_init_script(DENIED)
+    await open_page(page, server)
+    card = await failed(page, server, "job-1", BUSY)
+    await page.route("**/retry", lose_answer, times=1)
+    await button(card, "Réessayer").click()
+    await expect(page.locator(".toast", has_text="n’a pas abouti")).to_be_visible()
+    await page.reload()
+    await button(card, "Réessayer").click()
+    await expect(card).to_have_count(0)
+    await expect(page.locator("rushes-job")).to_have_count(1)
+    assert sql("SELECT COUNT(*) FROM video_generations") == ((2,),)
+
+
+async def test_try_that_was_refused_is_followed_by_a_new_one_in_every_tab(
+    page: Page, database_url: str, sql: Sql
+) -> None:
+    async with running(database_url, generator_url="http://127.0.0.1:9") as server:
+        await open_page(page, server)
+        card = await failed(page, server, "job-1", BUSY)
+        other = await other_tab(page, server)
+        for tries, of in enumerate((card, job(other, "job-1"), card), 1):
+            async with of.page.expect_response("**/retry") as answered:
+                await button(of, "Réessayer").click()
+            assert (await answered.value).status == 502
+            assert sql("SELECT COUNT(*) FROM video_generations") == ((1 + tries,),)
+            await expect(of.page.locator(".toast", has_text="n’a pas abouti").first).to_be_visible()
 
 
 async def test_pressing_again_after_no_answer_makes_one_new_video(page: Page, server: Client) -> None:

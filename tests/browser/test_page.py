@@ -245,6 +245,29 @@ async def test_pressing_again_after_no_answer_does_not_make_a_second_video(page:
     await expect(page.locator("rushes-job", has_text="A tram in Lisbon")).to_have_count(1)
 
 
+async def test_pressing_again_after_no_answer_and_a_reload_does_not_make_a_second_video(
+    page: Page, server: Client, sql: Sql
+) -> None:
+    await open_page(page, server)
+
+    async def lose_the_answer(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/api/videos/generate", lose_the_answer, times=1)
+    await page.locator("[name=prompt]").fill("A tram in Lisbon")
+    await page.locator("rushes-prompt [type=submit]").click()
+    await expect(page.locator("#prompt-problem")).to_be_visible()
+    await page.reload()
+    for number in (1, 2):  # once it was answered, the same prompt is a new order
+        await page.locator("[name=prompt]").fill("A tram in Lisbon")
+        async with page.expect_response("**/api/videos/generate") as answered:
+            await page.locator("rushes-prompt [type=submit]").click()
+        assert (await answered.value).status == 202
+        await expect(page.locator("[name=prompt]")).to_have_value("")
+        assert sql("SELECT COUNT(*) FROM video_generations") == ((number,),)
+
+
 async def test_signed_out_page_says_so_calmly_and_opens_after_the_sign_in(database_url: str, page: Page) -> None:
     async with running(database_url, auth_jwt_secret=SECRET, webhook_secret="s" * 20) as server:
         await page.goto(server.url)

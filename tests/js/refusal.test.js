@@ -42,5 +42,6 @@ test("only an answer of the API that decides lets the next press be a new reques
   const refused = (status, code) => isSettled(new Refusal("No.", { status, code }));
   for (const status of [400, 403, 404, 422, 502]) assert.equal(refused(status, "no"), true, String(status));
   for (const status of [0, 409, 429, 500, 503, 504]) assert.equal(refused(status, "no"), false, String(status));
+  assert.equal(refused(409, "deleted"), true); // what that key made is gone, and comes back by no repetition
   assert.equal(refused(502, null), false); // a proxy's
 });

@@ -1,8 +1,9 @@
 /** @import { Order } from "../api.js" */
 
-import { generate, newKey } from "../api.js";
+import { generate } from "../api.js";
 import { duration } from "../format.js";
 import { t } from "../i18n.js";
+import { keyOfOrder, orderIsSettled } from "../keys.js";
 import { isSettled, Refusal } from "../refusal.js";
 import { part } from "../slots.js";
 
@@ -27,8 +28,6 @@ export class RushesPrompt extends HTMLElement {
   /** @type {HTMLFormElement} */
   #form;
   #sending = false;
-  /** @type {{ body: string, key: string } | null} */
-  #last = null;
 
   connectedCallback() {
     this.#form = part(this, "form");
@@ -105,7 +104,7 @@ export class RushesPrompt extends HTMLElement {
     }
     this.#busy(true);
     try {
-      const answer = await generate(asked, this.#keyFor(asked));
+      const answer = await generate(asked, keyOfOrder(JSON.stringify(asked)));
       this.#onSent({ ...asked, ...answer });
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -115,16 +114,9 @@ export class RushesPrompt extends HTMLElement {
     }
   }
 
-  /** @param {Order} asked */
-  #keyFor(asked) {
-    const body = JSON.stringify(asked);
-    if (this.#last?.body !== body) this.#last = { body, key: newKey() };
-    return this.#last.key;
-  }
-
   /** @param {HTMLElementEventMap["rushes:generated"]["detail"]} detail */
   #onSent(detail) {
-    this.#last = null;
+    orderIsSettled();
     if (this.#prompt.value.trim() === detail.prompt) this.#prompt.value = "";
     this.#showProblem(null);
     this.#hint(t("prompt.sent"));
@@ -134,7 +126,7 @@ export class RushesPrompt extends HTMLElement {
   /** @param {Refusal} refusal */
   #onRefused(refusal) {
     const { message: reason, details, retryAfter } = refusal;
-    if (isSettled(refusal)) this.#last = null;
+    if (isSettled(refusal)) orderIsSettled();
     const lines = [reason, ...details.map(({ field, message }) => `${field} – ${message}`)];
     if (retryAfter) lines.push(t("prompt.wait", { time: duration(retryAfter) }));
     this.#showProblem(lines.join("\n"));
