@@ -16,6 +16,7 @@ from tests.browser.pages import bar, completion, generate, job, open_page, post_
 from tests.client import Client, running
 from tests.databases import Sql
 from tests.sign_in import SECRET, token
+from tests.tables import UNASKED, add
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -313,6 +314,29 @@ async def test_the_page_fits_a_phone(page: Page, server: Client) -> None:
     await expect(job(page, "job-0")).to_have_attribute("state", "COMPLETED")
     await expect(job(page, "job-1")).to_have_attribute("state", "FAILED")
     await assert_fits(page)
+
+
+@pytest.mark.parametrize("state", ["PROCESSING", "FAILED", "COMPLETED"])
+async def test_no_long_word_of_a_row_widens_a_phone_s_page(page: Page, database_url: str, sql: Sql, state: str) -> None:
+    word = "x" * 190
+    columns = {"prompt": "x" * 9000, "aspectRatio": word, "model": word, "modelVersion": word, "message": word}
+    ended = "2026-11-20 13:01:00" if state != "PROCESSING" else None
+    add(sql, word, "2026-11-20 13:00:00", status=state, completedAt=ended, error="x" * 16_000, **columns)
+    sql(
+        "INSERT INTO video_files (id, filename, s3Key, fileUrl, fileSize, durationSeconds, aspectRatio, width, height,"
+        " generationId) VALUES ('f', %s, 'k', '/static/simulated.mp4', 1, 8, %s, 1, 1, %s)",
+        word,
+        word,
+        word,
+    )
+    await page.set_viewport_size({"width": 360, "height": 800})
+    async with running(database_url, **UNASKED) as server:
+        await open_page(page, server)
+        card = job(page, word)
+        await expect(card).to_have_attribute("state", state)
+        await assert_fits(page)
+        outside = "node => [...node.querySelectorAll('.facts > *')].some(e => e.getBoundingClientRect().right > 360)"
+        assert not await card.evaluate(outside)
 
 
 async def assert_fits(page: Page) -> None:
