@@ -55,22 +55,29 @@ _MARKS = (
     "akia", "asia", "aiza", "ya29.", "gocspx-", "pypi-", "private key",
 )  # fmt: skip
 _ASSIGNED = ("=", "%3d", "\\u003d", "&#61;", '"', "'", "`")
-_MARKS_WITH = {
-    "key": (*_ASSIGNED, "api", "access", "account", "private", "shared", "subscription", "_"),
-    "pwd": _ASSIGNED,
-    "sig": _ASSIGNED,
-    "_": ("gho_", "ghp_", "ghr_", "ghs_", "ghu_", "github_pat_", "k_live_", "k_test_", "hf_", "r8_", "npm_"),
-    ".": ("sg.",),
-}
+_MARKS_WITH = (
+    ("key", (*_ASSIGNED, "api", "access", "account", "private", "shared", "subscription", "_")),
+    ("pwd", _ASSIGNED),
+    ("sig", _ASSIGNED),
+    ("_", ("gho_", "ghp_", "ghr_", "ghs_", "ghu_", "github_pat_", "k_live_", "k_test_", "hf_", "r8_", "npm_")),
+    (".", ("sg.",)),
+)
 
 _SECRET_NAMES = re.compile(rf"{_STRONG}(?!s)|(?i:\bpwd\b|authorization|bearer|cookie)")
 
 
 def may_hold_secret(lower: str) -> bool:
-    """Whether a text in lower case is worth being looked through; takes a hundredth of the time."""
-    return any(mark in lower for mark in _MARKS) or any(
-        character in lower and any(mark in lower for mark in marks) for character, marks in _MARKS_WITH.items()
-    )
+    """Whether a text in lower case is worth being looked through. Loops, which take half the time of any(): this is for
+    every webhook."""
+    for mark in _MARKS:
+        if mark in lower:
+            return True
+    for word, marks in _MARKS_WITH:
+        if word in lower:
+            for mark in marks:
+                if mark in lower:
+                    return True
+    return False
 
 
 def holds_secret(text: str) -> bool:
