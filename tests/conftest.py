@@ -3,12 +3,14 @@
 import asyncio
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO, cast
 
 import hypothesis
 import pymysql
 import pytest
+import structlog
 from pytest_aiohttp.plugin import AiohttpClient
 
 from app import logs
@@ -16,7 +18,19 @@ from app.db.url import parameters
 from tests.client import Client, OwnServer
 from tests.databases import Databases, Rows, Sql, database_server
 
+
+class _Stderr:
+    """What is stderr when something is written: loggers are made once, and pytest captures each test anew."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 logs.configure("error")
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())))
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("suite")
