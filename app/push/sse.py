@@ -38,7 +38,9 @@ class EventStream(EventSourceResponse):
 
 
 async def open_stream(request: web.Request, headers: dict[str, str], dead_after: float) -> None:
-    """Sends the headers, a comment and a jittered `retry:`."""
+    """Sends the headers, a comment and a jittered `retry:`. Raises ConnectionResetError when the client has gone."""
+    if request.transport is None:  # aiohttp-sse takes it for granted
+        raise ConnectionResetError
     response = EventStream(headers, dead_after)
     await response.prepare(request)
     await response.write(_greeting("rushes"))
