@@ -46,10 +46,10 @@ async def cancel_asked(page: Page, server: Client) -> None:
     await expect(job(page, "job-1").get_by_role("status")).not_to_be_empty()
 
 
-async def undo_offered(page: Page, server: Client) -> None:
-    await register(page, server, "job-1", PROMPT)
-    await post_webhook(page, server, "job-1", "completed", has_data=True, data=completion("job-1"))
-    await job(page, "job-1").locator("[data-act=delete]").press("Enter")
+async def undo_offered(page: Page, server: Client, job_id: str = "job-1") -> None:
+    await register(page, server, job_id, PROMPT)
+    await post_webhook(page, server, job_id, "completed", has_data=True, data=completion(job_id))
+    await job(page, job_id).locator("[data-act=delete]").press("Enter")
     await expect(page.locator(".toast[data-kind=notice] [data-action=show]")).to_be_focused()
 
 
@@ -111,3 +111,21 @@ async def test_nobody_is_shut_out_from_any_state_of_the_page(
                 if await page.evaluate("document.documentElement.scrollWidth") > width:
                     wrong[width, scheme].append("wider than the screen")
         assert {where: what for where, what in wrong.items() if what} == {}
+
+
+async def test_what_gets_the_focus_is_not_hidden_behind_an_announcement(page: Page, server: Client) -> None:
+    await page.set_viewport_size({"width": 390, "height": 700})
+    await page.emulate_media(reduced_motion="reduce")
+    await open_page(page, server)
+    for number in range(6):
+        await register(page, server, f"job-{number}", PROMPT)
+    await undo_offered(page, server, "job-6")  # with the focus in it, it stays
+    toast = page.locator(".toast[data-kind=notice]")
+    for number in range(6):
+        cancel = job(page, f"job-{number}").locator("[data-slot=cancel]")
+        await toast.hover()
+        await cancel.focus()
+        under, over = await cancel.bounding_box(), await toast.bounding_box()
+        assert under is not None
+        assert over is not None
+        assert under["y"] + under["height"] <= over["y"]

@@ -80,7 +80,7 @@ async def test_second_press_cancels_a_generation_and_the_first_one_alone_does_no
     assert await state_of(page, server, "job-1") == "PENDING"
     await button(card, "Confirmer l’annulation").click()
     await expect(card).to_have_attribute("state", "FAILED")
-    await expect(card).to_contain_text("Génération annulée")
+    await expect(card.get_by_text("Génération annulée").filter(visible=True)).to_have_count(1)
     assert await state_of(page, server, "job-1") == "FAILED"
     await expect(card.locator(".prompt")).to_be_focused()
     await expect(page.locator(".toast")).to_have_count(0)  # who cancelled knows

@@ -95,7 +95,8 @@ export class RushesJob extends HTMLElement {
     this.#slots.failure.hidden = state !== "FAILED";
     this.#slots.failed.textContent = t(cancelled ? "job.cancelled" : "job.failed");
     this.#slots.advice.textContent = advice;
-    this.#slots.reason.textContent = error || (advice ? "" : t("job.no-reason"));
+    const reason = cancelled ? "" : error; // it says what the title does
+    this.#slots.reason.textContent = reason || (advice ? "" : t("job.no-reason"));
   }
 
   #renderPartial() {
