@@ -15,6 +15,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 from app import logs
 from app.db.url import parameters
+from tests import forks
 from tests.client import Client, OwnServer
 from tests.databases import Databases, Rows, Sql, database_server
 
@@ -43,6 +44,10 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     import uvloop
 
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_sessionfinish() -> None:
+    forks.end()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from tests import forks
 from tests.matching import found
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +31,13 @@ def environment(**settings: Any) -> dict[str, str]:
 
 
 async def start(folder: Path, *arguments: str, **settings: Any) -> Process:
+    """By a fork of a process that has imported all of it: `tests.forks`."""
+    if forks.AVAILABLE:
+        return await forks.start(folder, *arguments, environment=environment(**settings))
+    return await really_start(folder, *arguments, **settings)
+
+
+async def really_start(folder: Path, *arguments: str, **settings: Any) -> Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app", *arguments, cwd=folder, env=environment(**settings),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -53,7 +61,7 @@ def let_go(process: Process) -> None:
     process._transport.close()  # type: ignore[attr-defined]  # it has no public name
 
 
-async def run(folder: Path, *arguments: str, **settings: Any) -> tuple[int, str, str]:
+async def run(folder: Path, *arguments: str, start: Any = start, **settings: Any) -> tuple[int, str, str]:
     process = await start(folder, *arguments, **settings)
     async with asyncio.timeout(60):
         out, err = await process.communicate()
@@ -62,7 +70,7 @@ async def run(folder: Path, *arguments: str, **settings: Any) -> tuple[int, str,
 
 
 @asynccontextmanager
-async def serving(folder: Path, **settings: Any) -> AsyncIterator[tuple[Process, str, str]]:
+async def serving(folder: Path, *, start: Any = start, **settings: Any) -> AsyncIterator[tuple[Process, str, str]]:
     """(process, its address, what it printed until it was ready); its private database can be used, if that is what it
     serves."""
     process = await start(folder, "serve", **({"PORT": free_port()} | settings))

@@ -18,7 +18,7 @@ from pytest_aiohttp.plugin import AiohttpServer
 
 from tests.client import running
 from tests.databases import Sql
-from tests.processes import databases_of, free_port, run, serving, stderr
+from tests.processes import databases_of, free_port, really_start, run, serving, stderr
 from tests.streams import events
 from tests.waiting import until
 from tests.webhooks import webhook
@@ -26,7 +26,7 @@ from tests.webhooks import webhook
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_signal_stops_server_and_database_cleanly_and_data_is_kept(tmp_path: Path, how: signal.Signals) -> None:
-    async with serving(tmp_path) as (process, url, _):
+    async with serving(tmp_path, start=really_start) as (process, url, _):
         async with aiohttp.ClientSession() as session:
             async with session.post(f"{url}/api/videos", json={"job_id": "kept", "prompt": "p"}) as answer:
                 assert answer.status == 201
@@ -135,7 +135,7 @@ async def test_printed_curl_works_when_pasted_and_moves_the_bar(tmp_path: Path) 
 
 async def test_smoke_passes_its_nine_checks_and_send_moves_a_job(tmp_path: Path, database_url: str) -> None:
     async with serving(tmp_path, DATABASE_URL=database_url) as (_, url, _):
-        code, out, err = await run(tmp_path, "smoke", url)
+        code, out, err = await run(tmp_path, "smoke", url, start=really_start)
         assert (code, out.splitlines()[-2]) == (0, "9 of 9"), out + err
         async with aiohttp.ClientSession() as session:
             async with session.post(f"{url}/api/videos", json={"job_id": "j1", "prompt": "p"}):
