@@ -1,9 +1,11 @@
 """The real parts that tests run on: a MariaDB for the session, a database of its own for each test, a server."""
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, cast
 
@@ -17,7 +19,9 @@ from app import logs
 from app.db.url import parameters
 from tests import forks
 from tests.client import Client, OwnServer
-from tests.databases import Databases, Rows, Sql, database_server
+from tests.databases import Databases, Rows, Sql, database_server, quick_folder
+
+_FOLDER = pytest.StashKey[contextlib.ExitStack]()
 
 
 class _Stderr:
@@ -46,8 +50,19 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
-def pytest_sessionfinish() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Puts temporary files where they are quick; for all processes of tests, and for those that they start."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    folder = config.stash[_FOLDER] = contextlib.ExitStack()
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder.enter_context(quick_folder()))
+    config.option.basetemp = config.option.basetemp or f"{tempfile.tempdir}/t"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
     forks.end()
+    if _FOLDER in config.stash:
+        config.stash[_FOLDER].close()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from app.db.url import parameters
 
 MIGRATIONS = sorted((Path(__file__).parents[1] / "app/db/migrations").glob("*.sql"))
 
-_ROOM = 2 << 30  # bytes; the databases of the tests that run at a time take some 300 MiB
+_ROOM = 4 << 30  # bytes; each process of tests has a database or two at a time, of some 150 MiB
 _PREFIX = "rushes-tests-"
 _numbers = itertools.count(1)
 
@@ -36,7 +36,8 @@ class Sql(Protocol):
 
 @contextmanager
 def quick_folder() -> Iterator[Path]:
-    """In memory, where there is room: making and dropping a test's database is flushes, and no test cuts the power."""
+    """For all that tests write. In memory, where there is room: most of the time that a database, a spool or a browser
+    takes to begin is flushes, and no test cuts the power."""
     memory = Path("/dev/shm")
     in_memory = memory.is_dir() and os.access(memory, os.W_OK)
     if in_memory:
@@ -114,9 +115,9 @@ class Databases:
 
 @contextmanager
 def database_server() -> Iterator[Databases]:
-    with quick_folder() as folder, asyncio.Runner() as runner:
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        url = runner.run(stack.enter_async_context(private_database(folder / "data")))
+        url = runner.run(stack.enter_async_context(private_database(Path(folder))))
         try:
             yield Databases(url)
         finally:

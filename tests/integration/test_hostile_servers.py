@@ -19,7 +19,6 @@ from app.db.errors import UnfitError
 from app.db.sql import bind
 from app.db.url import parameters
 from tests.client import Client, running
-from tests.databases import quick_folder
 from tests.flow import TRICKY, flow
 from tests.processes import free_port, run
 from tests.servers import Admin, is_mysql, private_server
@@ -103,10 +102,10 @@ def serving(folder: Path, *options: str) -> Iterator[Admin]:
 
 
 @pytest.fixture(scope="module")
-def admin() -> Iterator[Admin]:
+def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
     """Of a server that takes no notice of the character set that a client asks for, and has a binary log."""
     options = ("--loose-skip-character-set-client-handshake", "--log-bin=binlog")
-    with quick_folder() as folder, serving(folder / "data", *options) as admin:
+    with serving(tmp_path_factory.mktemp("hostile"), *options) as admin:
         yield admin
 
 
