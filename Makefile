@@ -1,4 +1,6 @@
 .DEFAULT_GOAL := help
+# Each process of tests would compile all of them, and what it imports, anew.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help install run test test-browsers test-mysql test-mariadb check mutants bench chaos clean
 
 # Arguments for the last command of a target, as in: make test ARGS="-k resume"
