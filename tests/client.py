@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestClient, get_port_socket
+from pydantic_settings import PydanticBaseSettingsSource
 
 from app.main import create_app
 from app.server import Runner
@@ -18,6 +19,14 @@ from tests.streams import Source, events
 from tests.webhooks import webhook
 
 WEBHOOKS = "/api/webhooks/video-completion"
+
+
+class GivenSettings(Settings):
+    """By arguments alone: what the environment and a `.env` here say is no matter of tests, and takes 10 ms to ask."""
+
+    @classmethod
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (sources["init_settings"],)
 
 
 class OwnServer(BaseTestServer):
@@ -33,7 +42,7 @@ class OwnServer(BaseTestServer):
         self.socket_factory = lambda *_: self._listening
         defaults = {"port": self._listening.getsockname()[1], "log_level": "error", "data_dir": Path(self._folder.name)}
         try:
-            self.app = create_app(Settings(_env_file=None, **(defaults | settings)), database_url)
+            self.app = create_app(GivenSettings(**(defaults | settings)), database_url)
         except BaseException:
             self._let_go()
             raise

@@ -14,6 +14,7 @@ from pydantic import ByteSize, SecretStr
 
 from app import appkeys, lifecycle, main
 from app.settings import Settings
+from tests.client import GivenSettings
 
 ROOT = Path(__file__).parents[2]
 URL = "mysql://root@localhost/never-connected-to"
@@ -198,7 +199,7 @@ TABLE: dict[str, Reaches | AskedIn] = {
 
 
 async def seen(reaches: Reaches, changed: dict[str, Any]) -> Any:
-    app = main.create_app(Settings(_env_file=None, **((reaches.others or {}) | changed)), URL)
+    app = main.create_app(GivenSettings(**((reaches.others or {}) | changed)), URL)
     app[appkeys.GENERATOR] = generator = lifecycle._generator(app[appkeys.SETTINGS])
     try:
         return reaches.seen(app)
