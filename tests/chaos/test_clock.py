@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tests.databases import Sql
-from tests.processes import serving
+from tests.processes import really_start, serving
 from tests.streams import events
 from tests.webhooks import completion, video, webhook
 
@@ -85,7 +85,7 @@ async def test_clock_that_is_set_forward_and_back_by_hours_loses_nothing_and_tur
         sql("INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES (%s, 'p', 'dev', NOW(3))", name)
     clock = Clock(tmp_path)
     settings = {"DATABASE_URL": database_url, "STREAM_HEARTBEAT": "0.2"} | clock.settings
-    async with serving(tmp_path, **settings) as (_, url, _), aiohttp.ClientSession() as session:
+    async with serving(tmp_path, start=really_start, **settings) as (_, url, _), aiohttp.ClientSession() as session:
         load = Load(session, url)
         await load.post(completion("done", video("done/1")))
         async with events(session, f"{url}/events") as gallery, events(session, f"{url}/events/watched") as quiet:
