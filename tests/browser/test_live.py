@@ -153,11 +153,11 @@ async def test_job_of_ones_own_is_over_after_its_completion_and_leaves_the_share
 
 async def test_failed_job_of_ones_own_is_over_only_when_no_new_try_followed(browser: Browser, server: Client) -> None:
     await server.register("j1")
-    tab = await following(browser, server.url, "j1", timing={"endFailed": 3_000})
+    tab = await following(browser, server.url, "j1", timing={"endFailed": 1_500})
     await server.send(webhook("j1", "failed"))
     await moved(server, "j1")
     assert await ids(tab, 3) == [1, 2, 3]
-    await tab.evaluate("new Promise((done) => setTimeout(done, 3_100))")
+    await tab.evaluate("new Promise((done) => setTimeout(done, 1_600))")
     assert not await tab.evaluate("states.some(({ state }) => state === 'over')")
     await server.send(webhook("j1", "failed"))
     assert await ids(tab, 4) == [1, 2, 3, 4]
@@ -269,8 +269,8 @@ async def test_job_that_was_deleted_while_followed_promises_no_new_try(
     assert await tab.evaluate("[states.at(-1).error.status, states.at(-1).retryIn]") == [404, None]
 
 
-# A way that is kept back is given up after 5 s, which tests need not wait for.
-QUICK = {"opening": 2_000}
+# A way that is kept back is given up after 5 s, and who polls does so every 5 s, which tests need not wait for.
+QUICK = {"opening": 2_000, "poll": 500}
 
 
 @pytest.mark.parametrize(("upgrades", "via"), [(True, "websocket"), (False, "polling")])

@@ -185,9 +185,10 @@ async def test_stream_that_is_silent_for_two_heartbeats_is_not_live_in_any_tab_u
 ) -> None:
     async with running(database_url, stream_heartbeat=0.2) as server, proxy(server.url) as host:
         await server.register("j1")
-        tabs = [await following(browser, host.url, timing={"silence": 4_000}) for _ in range(2)]
+        timing = {"silence": 3_000, "opening": 2_000}
+        tabs = [await following(browser, host.url, timing=timing) for _ in range(2)]
         began = time.monotonic()
-        while time.monotonic() - began < 5:  # heartbeats alone keep it live
+        while time.monotonic() - began < 4:  # heartbeats alone keep it live
             async with asyncio.timeout(3):
                 await host.passed.wait()
             host.passed.clear()
@@ -207,7 +208,7 @@ async def test_stream_that_is_silent_for_two_heartbeats_is_not_live_in_any_tab_u
 async def test_polling_that_gets_no_answer_is_not_live(browser: Browser, server: Client) -> None:
     await server.register("j1")
     async with proxy(server.url, buffers=True, upgrades=False) as host:
-        timing = {"opening": 1_000, "silence": 4_000, "poll": 100}
+        timing = {"opening": 1_000, "silence": 2_000, "poll": 100}
         tab = await following(browser, host.url, timing=timing)
         assert (await tab.evaluate("states.at(-1)"))["via"] == "polling"
         host.late["/api/videos/user"] = asyncio.Event()

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.appkeys import READINESS
-from app.db import migrate
+from app.db import health, migrate
 from app.db.connection import connect
 from app.db.errors import UnfitError
 from app.db.sql import bind
@@ -189,6 +189,12 @@ async def until_told(server: Client, told: str) -> None:
 
 
 @pytest.fixture
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That all is well holds for 0.2 s instead of 10."""
+    monkeypatch.setattr(health, "_GOOD", 0.2)
+
+
+@pytest.fixture
 def statements_logged(admin: Admin) -> Iterator[None]:
     with admin.set({"binlog_format": "STATEMENT"}):
         yield
@@ -220,6 +226,7 @@ async def test_binary_log_of_statements_is_no_matter_to_a_user_who_may_choose(
         admin.sql(f"REVOKE {right} ON *.* FROM 'site'@'localhost'")
 
 
+@pytest.mark.usefixtures("looks_often")
 async def test_binary_log_of_statements_is_told_while_we_serve_and_webhooks_wait_on_disk(
     admin: Admin, plain: str
 ) -> None:
@@ -303,6 +310,7 @@ async def test_tables_that_were_dropped_while_we_serve_are_not_ready(admin: Admi
         assert told.startswith(f"the table {table} is gone, although its migration was applied: ")
 
 
+@pytest.mark.usefixtures("looks_often")
 async def test_read_only_database_is_not_ready_and_still_read(admin: Admin, plain: str) -> None:
     async with running(plain) as server:
         await server.register("j1")

@@ -172,7 +172,7 @@ async def test_job_that_the_backend_answers_for_is_not_given_up_whatever_it_says
 ) -> None:
     backend.jobs["j1"] = answer("j1", "queued")
     add_stalled(sql, "j1")
-    async with reconciling(database_url, backend, give_up_after=0.1):
+    async with reconciling(database_url, backend, stall_after=0.2, give_up_after=0.1):
         await until(lambda: len(backend.asked) >= 4, seconds=20)
     assert job(sql) == ("PENDING", 0, None)
 

@@ -235,10 +235,11 @@ async def is_listening(port: int) -> bool:
 
 
 async def test_worker_that_hangs_does_not_hold_up_the_end_for_long(tmp_path: Path, database_url: str) -> None:
-    async with serving(tmp_path, DATABASE_URL=database_url, WORKERS=2) as (process, _, _):
+    settings = {"DATABASE_URL": database_url, "WORKERS": 2, "SHUTDOWN_GRACE": 1}
+    async with serving(tmp_path, **settings) as (process, _, _):
         os.kill(workers_of(process)[0], signal.SIGSTOP)
         process.terminate()
-        async with asyncio.timeout(14):
+        async with asyncio.timeout(7):  # 2 s more than the grace
             assert await process.wait() == 0
         assert b"workers_killed" in await stderr(process).read()
 
