@@ -5,10 +5,11 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Arguments for the last command of a target, as in: make test ARGS="-k resume"
 ARGS ?=
-# The suite runs in as many processes as there are cores, four at most; each starts its own database.
 # What is done at a tenth of its size in the suite.
 LARGE = $(patsubst %,tests/integration/test_%.py,openapi parked retention upkeep)
-SPREAD = -n auto --maxprocesses 4 --dist worksteal
+# Half of the suite's time is waiting, so two processes share a core; eight at most, as each starts its own database.
+CORES = $(shell getconf _NPROCESSORS_ONLN)
+SPREAD = -n $(shell expr $(CORES) \* 2) --maxprocesses 8 --dist worksteal
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' Makefile
