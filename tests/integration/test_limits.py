@@ -60,6 +60,8 @@ async def test_headers_a_byte_at_a_time_do_not_buy_time_and_who_goes_on_sending_
     async with running(database_url, header_timeout=0.2) as server:
         reader, writer = await connected(server)
         for byte in b"GET /healthz HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 20:
+            if writer.is_closing():  # on a busy machine the answer is here before all is sent
+                break
             writer.write(bytes([byte]))
             await asyncio.sleep(0.02)  # together, several times what a head may take
         assert await told(reader) == (408, "timeout")

@@ -243,12 +243,15 @@ async def test_two_processes_that_hold_the_same_one_leave_it_aside(database_url:
 
 
 async def test_replay_from_the_terminal_tells_of_each_that_lies_aside(
-    database_url: str, sql: Sql, tmp_path: Path
+    database_url: str, sql: Sql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(database_url, answer_budget=0.5, spool_tries=1) as server:
         await poisoned(server, sql)
         await until(lambda: server.app[SPOOL].set_aside)
+        soon = drain._LOOK_ASIDE
+        monkeypatch.setattr(drain, "_LOOK_ASIDE", 3600)  # before it is mended, it would be set aside again
         code, out, _ = await run(tmp_path, "dead", "replay", "--all", DATABASE_URL=database_url)
         assert (code, "1 replayed: 1 queued" in out, "will try it again" in out) == (0, True, True)
         await mend(sql)
+        monkeypatch.setattr(drain, "_LOOK_ASIDE", soon)
         await until(lambda: ("poison", "PROCESSING") in sql(STATES))
