@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 # Each process of tests would compile all of them, and what it imports, anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install run test test-browsers test-mysql test-mariadb check mutants bench chaos clean
+.PHONY: help install run test coverage test-browsers test-mysql test-mariadb check mutants bench chaos clean
 
 # Arguments for the last command of a target, as in: make test ARGS="-k resume"
 ARGS ?=
@@ -25,6 +25,10 @@ run: ## Set up, start a private MariaDB and serve on 127.0.0.1:8080; Ctrl-C stop
 test: ## Set up what tests need too (a browser, Redis) and run all of them
 	@scripts/setup test
 	@.venv/bin/pytest $(SPREAD) $(ARGS)
+
+coverage: ## The same, and which lines and branches it leaves out; fails where they are more than they were
+	@scripts/setup test
+	@.venv/bin/pytest $(SPREAD) -p pytest_cov --cov --cov-report=term $(ARGS)
 
 test-browsers: ## The tests of the page and of live.js in Chromium, Firefox and WebKit
 	@scripts/setup browsers
