@@ -64,5 +64,5 @@ chaos: ## Kill server and database under load, again and again, and count what i
 	@RUSHES_CHAOS=1 .venv/bin/pytest tests/chaos $(LARGE) -s $(ARGS)
 
 clean: ## Remove what set-up made; the data in .data stays
-	rm -rf .venv .local build node_modules ./*.egg-info static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .coverage* .local build node_modules ./*.egg-info static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf $(patsubst %,bench/peers/site/%,node_modules .next src/generated next-env.d.ts)
