@@ -176,10 +176,11 @@ class _Raw(aiomysql.Connection):  # type: ignore[misc]
         await super()._request_authentication()
 
 
-async def connect(url: str, wait: float, *, patience: float | None = None) -> Connection:
+async def connect(url: str, wait: float, *, patience: float | None = None, limited: bool = False) -> Connection:
     """A new session of its own, outside any pool, had within `patience` seconds, or `wait`. Raises UnreachableError.
 
-    An answer may take `wait` seconds, and so may a transaction of this session say nothing.
+    An answer may take `wait` seconds, and so may a transaction of this session say nothing. Of one
+    that is `limited` the server itself ends what takes longer, of MySQL's what reads: nobody waits for it any more.
     """
     arguments = parameters(url)
     try:
@@ -193,7 +194,7 @@ async def connect(url: str, wait: float, *, patience: float | None = None) -> Co
         raise not_connected(error, arguments) from error
     connection = Connection(raw, wait if patience is None else patience)
     try:
-        await _state(connection, arguments["db"], ceil(wait))
+        await _state(connection, arguments["db"], ceil(wait), wait if limited else 0.0)
     except BaseException as error:
         connection.close()
         if isinstance(error, UnreachableError) or not isinstance(error, DatabaseAwayError):
@@ -203,14 +204,14 @@ async def connect(url: str, wait: float, *, patience: float | None = None) -> Co
     return connection
 
 
-async def _state(connection: Connection, database: str, idle: int) -> None:
+async def _state(connection: Connection, database: str, idle: int, limit: float) -> None:
     """Makes the session ours. Raises UnfitError when it cannot be had as it must be."""
     try:
-        *_, rows = await connection.run(*session.opening(database, idle))
+        *_, rows = await connection.run(*session.opening(database, idle, limit))
     except (RetryableError, ValuesRefusedError) as error:
         raise session.unfit(error, "a setting of a session") from error
     connection.packet_max = session.packet_max(rows) - _HEAD
-    if session.refuse_otherwise(rows):
+    if session.refuse_otherwise(rows, limit):
         try:
             await connection.run(session.LOG_ROWS)
         except (RetryableError, ValuesRefusedError) as error:

@@ -116,7 +116,7 @@ async def examine(url: str, wait: float) -> None:
     Raises UnfitError or NotMigratedError for what somebody must put right, NotWritableError or another
     DatabaseAwayError for what passes.
     """
-    connection = await connect(url, wait)
+    connection = await connect(url, wait, limited=True)
     try:
         *_, engines = await connection.run(_SESSION, "START TRANSACTION", *_WRITES, "ROLLBACK", ENGINES)
     except DatabaseAwayError as error:

@@ -9,7 +9,10 @@ from app.db.errors import DatabaseAwayError
 
 
 class Pool:
-    """At most `size` sessions, made when needed; none while it is barred."""
+    """At most `size` sessions, made when needed; none while it is barred.
+
+    An answer may take `wait` seconds. Then whoever waits is told, and the server ends the statement by itself.
+    """
 
     def __init__(self, url: str, size: int, wait: float) -> None:
         self._url = url
@@ -37,7 +40,7 @@ class Pool:
         except TimeoutError:
             raise DatabaseAwayError("every database connection is busy") from None
         try:
-            connection = self._take() or await connect(self._url, self._wait)
+            connection = self._take() or await connect(self._url, self._wait, limited=True)
             try:
                 yield connection
             except DatabaseAwayError:

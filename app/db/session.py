@@ -12,6 +12,7 @@ where that is done (`leader.py`, `health.py`).
 
 import re
 from collections.abc import Iterable
+from math import ceil
 from typing import Any
 
 from app.db.errors import DatabaseError, RetryableError, UnfitError
@@ -29,6 +30,8 @@ _ALL = "18446744073709551615"
 # innodb_lock_wait_timeout: a row held by another program must not stall every webhook.
 # lock_wait_timeout: how long somebody's ALTER TABLE may hold us up is for our own time-outs to say.
 # max_sort_length: ids are put in order by all of their bytes.
+# max_statement_time, max_execution_time: what somebody has stopped waiting for must not go on. Only the sessions that
+# requests share have an end; MySQL's is for what reads.
 # idle_transaction_timeout: MariaDB ends a transaction that says nothing more. Its machine may have vanished, and its
 # locks would stay for hours.
 _STATED = f"""
@@ -40,7 +43,8 @@ SET SESSION autocommit = 1, sql_mode = '{_SQL_MODE}', sql_select_limit = {_ALL},
   max_sort_length = 1024, sql_auto_is_null = 0, foreign_key_checks = 1, unique_checks = 1, time_zone = '+00:00',
   innodb_lock_wait_timeout = 1, lock_wait_timeout = 86400, default_storage_engine = InnoDB
   /*M! , check_constraint_checks = 1, system_versioning_asof = DEFAULT, old_mode = '',
-  idle_transaction_timeout = {{idle}} */;
+  idle_transaction_timeout = {{idle}}, max_statement_time = {{seconds}} */
+  /*!80000 , max_execution_time = {{milliseconds}} */;
 SET SESSION sql_big_selects = 1;
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 USE {{database}};
@@ -73,19 +77,19 @@ _SOMEWHERE = {
     "tx_isolation": "READ-COMMITTED",
     "transaction_read_only": "OFF",
     "tx_read_only": "OFF",
-    "max_execution_time": "0",
-    "max_statement_time": "0.000000",
     "check_constraint_checks": "ON",
     "system_versioning_asof": "DEFAULT",
     "old_mode": "",
     "in_transaction": "0",
 }
 
+_LIMITS = ("max_execution_time", "max_statement_time")
 _PACKET_MAX = "max_allowed_packet"
 _BINARY_LOG = ("log_bin", "sql_log_bin", "binlog_format")
 
 # SHOW rather than SELECT @@…: that fails for a name that the server does not have.
-_READ_BACK = f"SHOW SESSION VARIABLES WHERE Variable_name IN {(*_EVERYWHERE, *_SOMEWHERE, *_BINARY_LOG, _PACKET_MAX)}"
+_NAMES = (*_EVERYWHERE, *_SOMEWHERE, *_LIMITS, *_BINARY_LOG, _PACKET_MAX)
+_READ_BACK = f"SHOW SESSION VARIABLES WHERE Variable_name IN {_NAMES}"
 
 # For servers whose binary log is of statements: none can be written to it in READ COMMITTED (error 1665).
 LOG_ROWS = "SET SESSION binlog_format = 'ROW'"
@@ -99,21 +103,33 @@ NOT_LOGGED = (
 _USER = re.compile(r" (?:to|for) user '.*?'@'.*?'")
 
 
-def opening(database: str, idle: int) -> list[str]:
+def opening(database: str, idle: int, limit: float = 0.0) -> list[str]:
     """The statements that open a session; the last one's rows are for `refuse_otherwise`.
 
-    `idle`: seconds that MariaDB lets a transaction say nothing, 0 for no end.
+    `idle`: seconds that MariaDB lets a transaction say nothing; `limit`: seconds that a statement may take, to MySQL
+    one that reads. 0 is for no end.
     """
     quoted = f"`{database.replace('`', '``')}`"
-    return [*_STATED.format(idle=idle, database=quoted).strip().removesuffix(";").split(";\n"), _READ_BACK]
+    seconds, milliseconds = _limits(limit)
+    stated = _STATED.format(idle=idle, database=quoted, seconds=seconds, milliseconds=milliseconds)
+    return [*stated.strip().removesuffix(";").split(";\n"), _READ_BACK]
 
 
-def refuse_otherwise(rows: Iterable[tuple[Any, ...]]) -> bool:
-    """Raises UnfitError where the session is not as stated. Whether LOG_ROWS must be said in it too."""
+def _limits(limit: float) -> tuple[str, str]:
+    """As max_statement_time and max_execution_time are spelled. The least of them is a millisecond, 0 would be none."""
+    milliseconds = ceil(limit * 1000)
+    return f"{milliseconds / 1000:.6f}", str(milliseconds)
+
+
+def refuse_otherwise(rows: Iterable[tuple[Any, ...]], limit: float = 0.0) -> bool:
+    """Raises UnfitError where the session is not as stated, with that `limit`. Whether LOG_ROWS must be said in it
+    too."""
     found = {str(name).lower(): str(value) for name, value in rows}
-    for name, wanted in (_EVERYWHERE | _SOMEWHERE).items():
+    seconds, milliseconds = _limits(limit)
+    somewhere = _SOMEWHERE | {"max_statement_time": seconds, "max_execution_time": milliseconds}
+    for name, wanted in (_EVERYWHERE | somewhere).items():
         value = found.get(name)
-        if value is None and name in _SOMEWHERE:
+        if value is None and name in somewhere:
             continue
         if value is None or _parts(value) != _parts(wanted):
             raise UnfitError(
