@@ -13,6 +13,7 @@ from app.db.connection import Connection
 from app.db.pool import Pool
 from app.db.resultsets import TextRow, row_of
 from app.db.rows import EXACTLY, KEY, LISTED, UNFINISHED, Sized, newest_unfinished, that_fit
+from app.db.search import Search, search
 from app.db.sql import Raw, bind, exact, json_bytes
 from app.db.unread import Unread
 from app.db.videos import COLUMNS, VIEW, BadCursorError, Generation, generations, read_files
@@ -33,8 +34,7 @@ _ACTIVE_MAX, _FAILED_MAX = 200, 50
 # The newest failed jobs of those that were made as long ago as what is purged: these are looked at, some went on long.
 _OLD_FAILED_MAX = 200
 
-# Jobs whose prompts are searched, the newest; and jobs that are counted at most.
-_SEARCHED_MAX = 5000
+# Jobs that are counted at most.
 _COUNTED_MAX = 100_000
 
 _DAY_US = 86_400 * 1_000_000
@@ -45,12 +45,15 @@ _OF_ORGANIZATIONS = "g.organizationId IN %s AND CAST(CONVERT(g.organizationId US
 # Each state by itself: an index gives them in order only then.
 _NEWEST = "(SELECT g.id, %s AS size, g.createdAt FROM %s WHERE %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s)"
 _IDS = "SELECT g.id, g.createdAt FROM %s WHERE %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s OFFSET %s"
+_EACH = "(SELECT g.id, g.createdAt FROM %s WHERE %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s)"
 _PAGE = "%s ORDER BY createdAt DESC, id DESC LIMIT %s OFFSET %s"
-_WINDOW = """
-(SELECT g.id AS window_id FROM video_generations g WHERE %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s) w
-JOIN video_generations g ON g.id = w.window_id
+_FOUND = "SELECT g.id, g.createdAt FROM video_generations g WHERE g.id IN %s"
+
+# Of the page's own only: of a far page many more are passed over, and prompts have pages of their own.
+_SIZES = """
+SELECT STRAIGHT_JOIN found.id, %s, found.createdAt FROM (%s) found JOIN video_generations g ON g.id = found.id
+ORDER BY found.createdAt DESC, found.id DESC
 """
-_SAYS = "CONVERT(g.prompt USING utf8mb4) COLLATE utf8mb4_unicode_ci LIKE %s ESCAPE '!'"
 _COUNT = "(SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s LIMIT %s) AS counted)"
 
 _ANY = "EXISTS (SELECT 1 FROM video_generations g WHERE g.authorId = %s AND g.status IN %s)"
@@ -109,11 +112,19 @@ class Gallery:
         Raises BadCursorError.
         """
         async with self._pool.connection() as connection:
+            view: tuple[str, ...] = VIEW
+            searched: Search | None = None
+            if wanted.says is not None:
+                searched = await _search(connection, view, wanted, wanted.says)
+                view = ()
             if wanted.state == "completed":
-                page = await self._finished(connection, wanted)
+                page = await self._finished(connection, view, wanted, searched)
                 if page is not None:
                     return page
-            *_view, head, found, told = await connection.run_text(*VIEW, log.HEAD, _listed(wanted), _told(wanted))
+                view = ()
+            *_view, head, found, told = await connection.run_text(
+                *view, log.HEAD, _listed(wanted, searched), _told(wanted, searched)
+            )
             rest = await self._rest(connection, wanted, log.head_of(head), told)
             listed = [*map(_sized, found)]
             shown, whole = await self._whole(connection, self._fitting(listed, wanted.limit), rest.ids)
@@ -121,15 +132,17 @@ class Gallery:
         more = len(listed) > len(shown) and wanted.page is None
         return rest.page([at[row.id] for row in shown if row.id in at], _encode(shown[-1]) if more else None, at)
 
-    async def _finished(self, connection: Connection, wanted: Wanted) -> Page | None:
-        """A page of finished jobs, left as they were sent; None where they, or some of them, are too much for that."""
+    async def _finished(
+        self, connection: Connection, view: Sequence[str], wanted: Wanted, searched: Search | None
+    ) -> Page | None:
+        """A page of finished jobs, left as they were sent; None where they, or some of them, are too much for that.
+        `view` begins the read view, in which None leaves the session."""
         most = wanted.limit + 1
         *_view, head, sent, told = await connection.run_unread(
-            *VIEW, log.HEAD, unread.statement(_finished(wanted), most), _told(wanted)
+            *view, log.HEAD, unread.statement(_ids(wanted, searched), most), _told(wanted, searched)
         )
         found = unread.jobs(sent, most)
         if found is None or sum(_room(job, self._address) for job in found) > self._most_bytes:
-            await connection.run("COMMIT")
             return None
         rest = await self._rest(connection, wanted, log.head_of([*map(row_of, head)]), [*map(row_of, told)])
         _, whole = await self._whole(connection, [], rest.ids)
@@ -249,53 +262,62 @@ def _whose(wanted: Wanted) -> bytes:
     return bind(_OF_ORGANIZATIONS, wanted.organizations, [*map(exact, wanted.organizations)])
 
 
-def _of_state(wanted: Wanted, state: str) -> tuple[Raw, bytes]:
-    """Where the jobs of a state are looked for, and which are meant."""
-    whose = bind("%s AND g.status = %s", Raw(_whose(wanted)), state)
-    shown = b"%b AND k.dismissed_at IS NULL" % LISTED.encode() if state == "FAILED" else LISTED.encode()
-    if wanted.says is None:
-        return _JOBS, b"%b AND %b" % (whose, shown)
-    window = bind(_WINDOW, Raw(whose), _SEARCHED_MAX) + KEY.encode()
-    escaped = re.sub(r"([!%_])", r"!\1", wanted.says)
-    return Raw(window), b"%b AND %b" % (bind(_SAYS, f"%{escaped}%"), shown)
+def _of_state(wanted: Wanted, state: str) -> bytes:
+    """Which are the jobs of a state, whatever is shown of them."""
+    return bind("%s AND g.status = %s", Raw(_whose(wanted)), state)
 
 
-def _listed(wanted: Wanted) -> bytes:
-    """The statement that finds the page, and one job more."""
-    after = b"TRUE" if wanted.cursor is None else _after(wanted.cursor)
+def _shown(wanted: Wanted) -> bytes:
+    """Which of them are shown, beside `KEY`."""
+    return b"%b AND k.dismissed_at IS NULL" % LISTED.encode() if wanted.state == "failed" else LISTED.encode()
+
+
+def _which(wanted: Wanted, state: str) -> Raw:
+    return Raw(b"%b AND %b" % (_of_state(wanted, state), _shown(wanted)))
+
+
+def _cursor(wanted: Wanted) -> bytes:
+    return b"TRUE" if wanted.cursor is None else _after(wanted.cursor)
+
+
+async def _search(connection: Connection, view: Sequence[str], wanted: Wanted, says: str) -> Search:
+    states = [_of_state(wanted, state) for state in _STATES[wanted.state]]
+    return await search(connection, view, says, states, _cursor(wanted), _shown(wanted))
+
+
+def _ids(wanted: Wanted, searched: Search | None) -> bytes:
+    """The statement that finds the page, and one job more, by their ids alone."""
     offset = 0 if wanted.page is None else (wanted.page - 1) * wanted.limit
+    if searched is not None:
+        ids = searched.found[offset : offset + wanted.limit + 1]
+        return bind(_FOUND, ids or [None])
+    after = _cursor(wanted)
+    each = [(_JOBS, Raw(b"%b AND %b" % (_which(wanted, state), after))) for state in _STATES[wanted.state]]
+    if len(each) == 1:
+        return bind(_IDS, *each[0], wanted.limit + 1, offset)
+    union = b" UNION ALL ".join(bind(_EACH, place, which, offset + wanted.limit + 1) for place, which in each)
+    return bind(_PAGE, Raw(union), wanted.limit + 1, offset)
+
+
+def _listed(wanted: Wanted, searched: Search | None) -> bytes:
+    """The same, as `Sized` rows."""
     size = Raw((_SIZE if wanted.state == "completed" else _WHOLE_SIZE).encode())
-    each = []
-    for state in _STATES[wanted.state]:
-        place, which = _of_state(wanted, state)
-        each.append(bind(_NEWEST, size, place, Raw(b"%b AND %b" % (which, after)), offset + wanted.limit + 1))
-    return bind(_PAGE, Raw(b" UNION ALL ".join(each)), wanted.limit + 1, offset)
+    return bind(_SIZES, size, Raw(_ids(wanted, searched)))
 
 
-def _finished(wanted: Wanted) -> bytes:
-    """The same of finished jobs, by their ids alone."""
-    after = b"TRUE" if wanted.cursor is None else _after(wanted.cursor)
-    offset = 0 if wanted.page is None else (wanted.page - 1) * wanted.limit
-    place, which = _of_state(wanted, "COMPLETED")
-    return bind(_IDS, place, Raw(b"%b AND %b" % (which, after)), wanted.limit + 1, offset)
-
-
-def _told(wanted: Wanted) -> bytes:
+def _told(wanted: Wanted, searched: Search | None) -> bytes:
     """How many are meant, and how many searched, NULL where that is not told; and whether any may stand beside."""
     beside = bind(_ANY, wanted.author_id, (*UNFINISHED, "FAILED")) if wanted.is_first else b"0"
-    return bind("SELECT %s, %s, %s", *map(Raw, (*_counts(wanted), beside)))
+    looked_through = b"NULL" if searched is None else b"%d" % searched.searched
+    return bind("SELECT %s, %s, %s", *map(Raw, (_total(wanted, searched), looked_through, beside)))
 
 
-def _counts(wanted: Wanted) -> tuple[bytes, bytes]:
-    total = searched = b"NULL"
-    states = _STATES[wanted.state]
-    if wanted.page is not None:
-        each = [(place, Raw(which)) for place, which in (_of_state(wanted, state) for state in states)]
-        total = b" + ".join(bind(_COUNT, place, which, _COUNTED_MAX) for place, which in each)
-    if wanted.says is not None:
-        whose = [Raw(bind("%s AND g.status = %s", Raw(_whose(wanted)), state)) for state in states]
-        searched = b" + ".join(bind(_COUNT, Raw(b"video_generations g"), which, _SEARCHED_MAX) for which in whose)
-    return total, searched
+def _total(wanted: Wanted, searched: Search | None) -> bytes:
+    if wanted.page is None:
+        return b"NULL"
+    if searched is not None:
+        return b"%d" % len(searched.found)
+    return b" + ".join(bind(_COUNT, _JOBS, _which(wanted, state), _COUNTED_MAX) for state in _STATES[wanted.state])
 
 
 def _after(cursor: str) -> bytes:

@@ -207,6 +207,9 @@ CASES = [
             ("signed by a long token", SIGNED | {"aws_session_token": "t" * 1500}),
         )
     ),
+    Case("user", "search of 1,000 unfinished of long prompts for what nearly fits everywhere", 200,
+         path=f"/api/videos/user?state=active&page=1&q={'a' * 99}b", headers=busy, rows=5000,
+         given=unfinished("REPEAT('a', 10000)", "NULL")),
     Case("user", "job with 100 files", 200, path="/api/videos/many", headers=bearer, answer=100_000,
          rows=400),
     Case("user", "cursor of 7 kB", 400, path="/api/videos/user?cursor=" + "A" * 7000, headers=bearer),

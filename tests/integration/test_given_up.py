@@ -14,7 +14,7 @@ from tests.waiting import until
 
 PATIENCE = 0.4
 # It runs for a minute, and is no sleep: what is ended is work.
-LONG = "SELECT COUNT(*) FROM numbers a, numbers b, numbers c"
+LONG = "SELECT COUNT(*) FROM numbers a, numbers b, numbers c WHERE a.id + b.id + c.id < 0"
 RUNNING = (
     "SELECT COUNT(*) FROM information_schema.PROCESSLIST"
     " WHERE DB = DATABASE() AND INFO LIKE 'SELECT COUNT(*) FROM numbers a%%'"
