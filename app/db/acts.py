@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from app.db import log
+from app.db.charsets import JOB, held
 from app.db.connection import Connection
 from app.db.errors import RetryableError
 from app.db.pool import Pool
@@ -116,7 +117,7 @@ class Acts:
 
     async def find(self, job_id: str) -> Found | None:
         """The job, also a deleted one, by its exact id."""
-        rows = [*map(_Row._make, await self._pool.rows(bind(_READ, job_id)))]
+        rows = [*map(_Row._make, await self._pool.rows(bind(_READ, held(JOB, job_id))))]
         return next(
             (
                 Found(words(row.author_id), row.organization_id, row.deleted_at is not None)
@@ -158,7 +159,7 @@ class Acts:
         says, at = MESSAGES[self._language]["cancelled"], doing.at
         position = Position(CANCELLED, at, rules.FAILED, "")
         return "failed", [
-            bind(_CANCEL, says, says, moment(at), moment(at), doing.row.id),
+            bind(_CANCEL, says, says, moment(at), moment(at), held(JOB, doing.row.id)),
             _position(doing, "failed", position),
         ]
 
@@ -178,7 +179,7 @@ class Acts:
         raise AssertionError("counting has no end")
 
     async def _try(self, connection: Connection, job_id: str, decide: _Decide, *, of_deleted: bool) -> list[LogEvent]:
-        _, found = await connection.run("START TRANSACTION", bind(f"{_READ} FOR UPDATE", job_id))
+        _, found = await connection.run("START TRANSACTION", bind(f"{_READ} FOR UPDATE", held(JOB, job_id)))
         row = next((row for row in map(_Row._make, found) if row.id == job_id), None)
         if row is None or of_deleted != (row.deleted_at is not None) or row.rank == rules.DELETED:
             raise RefusedActError("not_found")

@@ -15,6 +15,7 @@ from pymysql.constants import ER
 
 from app import times
 from app.db import places
+from app.db.charsets import JOB, each_held
 from app.db.errors import RetryableError
 from app.db.pool import Pool
 from app.db.resultsets import TextRow
@@ -189,7 +190,7 @@ class AskedJobs:
 
     async def unfinished(self, job_ids: Sequence[str]) -> dict[str, Job]:
         """Where those of them stand that are unfinished, by their exact ids."""
-        rows = await self._texts(bind(_STANDING, job_ids)) if job_ids else []
+        rows = await self._texts(bind(_STANDING, each_held(JOB, job_ids))) if job_ids else []
         found = {row.job_id: _job(row) for row in map(_Stands._make, rows) if row.state in _RUNNING}
         return {job_id: found[job_id] for job_id in job_ids if job_id in found}
 

@@ -13,7 +13,7 @@ import aiomysql
 from pymysql.constants import CLIENT, COMMAND, CR
 from pymysql.err import Error, InterfaceError, OperationalError
 
-from app.db import session
+from app.db import charsets, session
 from app.db.errors import (
     NO_TLS,
     DatabaseAwayError,
@@ -207,10 +207,11 @@ async def connect(url: str, wait: float, *, patience: float | None = None, limit
 async def _state(connection: Connection, database: str, idle: int, limit: float) -> None:
     """Makes the session ours. Raises UnfitError when it cannot be had as it must be."""
     try:
-        *_, rows = await connection.run(*session.opening(database, idle, limit))
+        *_, rows, columns = await connection.run(*session.opening(database, idle, limit), charsets.question())
     except (RetryableError, ValuesRefusedError) as error:
         raise session.unfit(error, "a setting of a session") from error
     connection.packet_max = session.packet_max(rows) - _HEAD
+    charsets.learn(columns)
     if session.refuse_otherwise(rows, limit):
         try:
             await connection.run(session.LOG_ROWS)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from app.db.charsets import FILE, FILES_JOB, each_held, held
 from app.db.connection import Row
 from app.db.sql import Raw, bind, exact, json_bytes
 from app.domain.event import EVENT_MAX, FILES_MAX, fitting, stored_file
@@ -112,7 +113,7 @@ _AFTER = f"generationId = %s AND {_PLACE} > (SELECT {_PLACE} FROM video_files WH
 
 def count(job_ids: Sequence[str]) -> bytes:
     """How many files jobs have, and of how many bytes; for `first_of`."""
-    return bind(_COUNT, job_ids)
+    return bind(_COUNT, each_held(FILES_JOB, job_ids))
 
 
 def first_of(counted: Iterable[Counted]) -> list[bytes]:
@@ -121,20 +122,21 @@ def first_of(counted: Iterable[Counted]) -> list[bytes]:
     cut: list[str] = []
     for job in counted:
         (whole if job.number <= FILES_MAX and job.size <= EVENT_MAX else cut).append(job.id)
-    statements = [bind(_ALL, whole)] if whole else []
+    statements = [bind(_ALL, each_held(FILES_JOB, whole))] if whole else []
     if cut:
-        statements.append(bind(_FIRST, Raw(bind("generationId IN %s", cut))))
+        statements.append(bind(_FIRST, Raw(bind("generationId IN %s", each_held(FILES_JOB, cut)))))
     return statements
 
 
 def after(job_id: str, file_id: str) -> list[bytes]:
     """Two statements: whether that is a file of the job, and those that follow it; for `shown`."""
-    return [bind(_IS_FILE, file_id, job_id), bind(_FIRST, Raw(bind(_AFTER, job_id, file_id)))]
+    file, job = held(FILE, file_id), held(FILES_JOB, job_id)
+    return [bind(_IS_FILE, file, job), bind(_FIRST, Raw(bind(_AFTER, job, file)))]
 
 
 def every(job_id: str) -> bytes:
     """The statement that reads all files of a job; for `shown`."""
-    return bind(_ALL, [job_id])
+    return bind(_ALL, each_held(FILES_JOB, [job_id]))
 
 
 def others_of_key(file_id: str, key: str) -> bytes:
@@ -156,8 +158,8 @@ def others_by_address(file_id: str, key: str, last: str, until: str) -> bytes:
 
 def of_file(job_id: str, file_id: str | None) -> bytes:
     """The statement that reads one file of a job, the first by its key where none is named; for `shown`."""
-    which = Raw(b"TRUE" if file_id is None else bind("f.id = %s", file_id))
-    return bind(_ONE, job_id, which)
+    which = Raw(b"TRUE" if file_id is None else bind("f.id = %s", held(FILE, file_id)))
+    return bind(_ONE, held(FILES_JOB, job_id), which)
 
 
 def shown(rows: Sequence[Row], *, whole: bool = False) -> dict[str, list[StoredFile]]:

@@ -9,6 +9,7 @@ from typing import Literal
 import orjson
 
 from app.db import files, log, unread
+from app.db.charsets import AUTHOR, JOB, ORGANIZATION, each_held, held
 from app.db.connection import Connection
 from app.db.pool import Pool
 from app.db.resultsets import TextRow, row_of
@@ -176,7 +177,7 @@ class Gallery:
         """The newest that were not dismissed, and did not fail as long ago as what is purged: all that were made since
         then, and of those made before some, since no index tells when they failed."""
         since, size = sql(now() - int(self._days * _DAY_US)), Raw(_WHOLE_SIZE.encode())
-        of_author = Raw(bind(f"{_OF_AUTHOR} AND g.status = 'FAILED'", author_id, exact(author_id)))
+        of_author = Raw(bind(f"{_OF_AUTHOR} AND g.status = 'FAILED'", held(AUTHOR, author_id), exact(author_id)))
         shown = Raw(f"{LISTED} AND k.dismissed_at IS NULL".encode())
         made_since = bind("%s AND g.createdAt >= %s AND %s", of_author, since, shown)
         made_before = Raw(bind("%s AND g.createdAt < %s", of_author, since))
@@ -196,7 +197,7 @@ class Gallery:
         if not ids and not others:
             await connection.run("COMMIT")
             return shown, []
-        jobs = bind(f"{COLUMNS} WHERE {LISTED} AND g.id IN %s", [*ids, *others])
+        jobs = bind(f"{COLUMNS} WHERE {LISTED} AND g.id IN %s", each_held(JOB, [*ids, *others]))
         if not ids:
             rows, _ = await connection.run(jobs, "COMMIT")
             return shown, generations(rows, {})
@@ -256,10 +257,11 @@ _JOBS = Raw(f"video_generations g {KEY}".encode())
 def _whose(wanted: Wanted) -> bytes:
     # Exact here, not in code: rows that are not shown must not use up the limit, nor be told by the cursor.
     if wanted.organizations is None:
-        return bind(_OF_AUTHOR, wanted.author_id, exact(wanted.author_id))
+        return bind(_OF_AUTHOR, held(AUTHOR, wanted.author_id), exact(wanted.author_id))
     if not wanted.organizations:
         return b"FALSE"
-    return bind(_OF_ORGANIZATIONS, wanted.organizations, [*map(exact, wanted.organizations)])
+    held_ids = each_held(ORGANIZATION, wanted.organizations)
+    return bind(_OF_ORGANIZATIONS, held_ids, [*map(exact, wanted.organizations)])
 
 
 def _of_state(wanted: Wanted, state: str) -> bytes:
@@ -290,7 +292,7 @@ def _ids(wanted: Wanted, searched: Search | None) -> bytes:
     offset = 0 if wanted.page is None else (wanted.page - 1) * wanted.limit
     if searched is not None:
         ids = searched.found[offset : offset + wanted.limit + 1]
-        return bind(_FOUND, ids or [None])
+        return bind(_FOUND, each_held(JOB, ids) or [None])
     after = _cursor(wanted)
     each = [(_JOBS, Raw(b"%b AND %b" % (_which(wanted, state), after))) for state in _STATES[wanted.state]]
     if len(each) == 1:
@@ -307,7 +309,7 @@ def _listed(wanted: Wanted, searched: Search | None) -> bytes:
 
 def _told(wanted: Wanted, searched: Search | None) -> bytes:
     """How many are meant, and how many searched, NULL where that is not told; and whether any may stand beside."""
-    beside = bind(_ANY, wanted.author_id, (*UNFINISHED, "FAILED")) if wanted.is_first else b"0"
+    beside = bind(_ANY, held(AUTHOR, wanted.author_id), (*UNFINISHED, "FAILED")) if wanted.is_first else b"0"
     looked_through = b"NULL" if searched is None else b"%d" % searched.searched
     return bind("SELECT %s, %s, %s", *map(Raw, (_total(wanted, searched), looked_through, beside)))
 
@@ -321,7 +323,8 @@ def _total(wanted: Wanted, searched: Search | None) -> bytes:
 
 
 def _after(cursor: str) -> bytes:
-    created_at, last_id = _decode(cursor)
+    created_at, decoded = _decode(cursor)
+    last_id = held(JOB, decoded)
     if created_at is None:
         return bind("g.createdAt IS NULL AND g.id < %s", last_id)
     return bind(

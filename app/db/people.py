@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from app import values
+from app.db.charsets import each_held, watch
 from app.db.errors import UnfitError
 from app.db.loader import Loader
 from app.db.pool import Pool
@@ -69,6 +70,7 @@ class People:
         max_age: float = 60.0,
     ) -> None:
         self._pool = pool
+        watch(*(reference.table for reference in (users, members) if reference is not None))
         self._users = users
         self._members = members
         self._admins = admins
@@ -168,9 +170,10 @@ def _select(reference: Reference, keys: Sequence[str], also: tuple[str, str] | N
     column, value = _quoted(reference.column), _quoted(reference.value)
     third = b"NULL" if also is None else _quoted(next(iter(also)))
     exactly = Raw(bind(_EXACT, Raw(column)))
+    wanted = each_held(f"{reference.table}.{reference.column}", keys)
     return bind(
         "SELECT %s, %s, %s FROM %s WHERE %s IN %s AND %s IN %s",
-        Raw(column), Raw(value), Raw(third), Raw(_quoted(reference.table)), Raw(column), list(keys), exactly,
+        Raw(column), Raw(value), Raw(third), Raw(_quoted(reference.table)), Raw(column), wanted, exactly,
         [*map(exact, keys)],
     )  # fmt: skip
 

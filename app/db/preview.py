@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from app import times
+from app.db.charsets import JOB, held
 from app.db.connection import Connection
 from app.db.sql import Raw, bind
 from app.db.writer.batch import Batch, undo
@@ -43,7 +44,7 @@ class Preview(Batch):
             elif row is not None and row.columns:
                 new = row.columns
                 names = Raw(", ".join(new).encode())
-                (values,) = await connection.rows(bind(_COLUMNS_NOW, names, row.id))
+                (values,) = await connection.rows(bind(_COLUMNS_NOW, names, held(JOB, row.id)))
                 old = dict(zip(new, values, strict=True))
         finally:
             await undo(connection)

@@ -10,6 +10,7 @@ from typing import Literal
 from pymysql.constants import ER
 
 from app.db import log, requests
+from app.db.charsets import AUTHOR, JOB, held
 from app.db.columns import Columns
 from app.db.connection import Connection
 from app.db.errors import DuplicateKeyError, MissingRowError, RetryableError, ValuesRefusedError
@@ -119,10 +120,10 @@ class Registrar:
 
     async def ordered(self, job_id: str, take: Callable[[int], None]) -> NewJob | None:
         """The order of a job, to be made again; None where there is no such job. `take` is told its bytes first."""
-        ((size,),) = await self._pool.rows(bind(_SIZE, job_id))
+        ((size,),) = await self._pool.rows(bind(_SIZE, held(JOB, job_id)))
         take(int(size))
         for found, author, organization, prompt, ratio, number, seconds, persons, image in await self._pool.rows(
-            bind(_ORDERED, job_id)
+            bind(_ORDERED, held(JOB, job_id))
         ):
             if found == job_id:
                 return NewJob(
@@ -158,7 +159,7 @@ class Registrar:
         if request is not None and (known := await requests.find(connection, request)) is not None:
             return known, "known", []
         if limited and await self._has_too_many(connection, new.author_id):
-            if new.id is None or not await connection.rows(bind(_THERE, new.id)):
+            if new.id is None or not await connection.rows(bind(_THERE, held(JOB, new.id))):
                 raise TooManyUnfinishedError
             return new.id, "taken", []
         job_id = new.id or cuid()
@@ -194,7 +195,9 @@ class Registrar:
         raise AssertionError("counting has no end")
 
     async def _has_too_many(self, connection: Connection, author_id: str) -> bool:
-        ((count,),) = await connection.rows(bind(_COUNT, author_id, exact(author_id), self._max_unfinished))
+        ((count,),) = await connection.rows(
+            bind(_COUNT, held(AUTHOR, author_id), exact(author_id), self._max_unfinished)
+        )
         return int(count) >= self._max_unfinished
 
     async def _insert(

@@ -4,6 +4,7 @@ is shown as none."""
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from app.db.charsets import AUTHOR, held
 from app.db.sql import bind, exact
 from app.domain import job as rules
 from app.domain.estimate import Kind
@@ -44,7 +45,9 @@ def newest_unfinished(author_id: str, size: str, most: int) -> bytes:
 
     Each state by itself, since an index gives them in order only then: it is followed no further than `most` rows.
     """
-    each = [bind(_NEWEST.format(size=size), author_id, state, exact(author_id), most) for state in UNFINISHED]
+    each = [
+        bind(_NEWEST.format(size=size), held(AUTHOR, author_id), state, exact(author_id), most) for state in UNFINISHED
+    ]
     return b"%b ORDER BY createdAt DESC, id DESC LIMIT %d" % (b" UNION ALL ".join(each), most)
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from app.db import log
+from app.db.charsets import JOB, each_held
 from app.db.errors import PassingError
 from app.db.pool import Pool
 from app.db.rows import kind_of
@@ -99,7 +100,7 @@ class Samples:
     async def _take_in(self, job_ids: Sequence[str]) -> None:
         """Of each job its newest success, the oldest job first."""
         steps = b" UNION ALL ".join(bind(_STEPS, job_id, _STEPS_MAX) for job_id in job_ids)
-        jobs, found = await self._pool.run(bind(_JOBS, job_ids), steps)
+        jobs, found = await self._pool.run(bind(_JOBS, each_held(JOB, job_ids)), steps)
         at = {row.id: row for row in map(_JobRow._make, jobs)}
         taken: dict[str, list[Step]] = {job_id: [] for job_id in job_ids}
         for job_id, step in map(_step, map(_StepRow._make, found)):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.db.charsets import JOB, each_held
 from app.db.connection import Connection, Statement
 from app.db.rows import KEY
 from app.db.sql import Raw, bind
@@ -62,7 +63,7 @@ async def search(
     while start < len(ids) and left > 0:
         some = ids[start : start + _AT_ONCE]
         start += len(some)
-        (rows,) = await connection.run_text(bind(_PLACES, says, some, Raw(shown)))
+        (rows,) = await connection.run_text(bind(_PLACES, says, each_held(JOB, some), Raw(shown)))
         left -= sum(int(size or 0) for _, size, _ in rows)
         found += await _that_say(connection, says, some, {job_id or "": int(place or 0) for job_id, _, place in rows})
     return Search(found, passed_over + min(start, len(ids)))
@@ -77,6 +78,6 @@ async def _that_say(connection: Connection, says: str, ids: Sequence[str], place
     sure = {job_id for job_id, place in places.items() if place % 2}
     if unsure := [job_id for job_id, place in places.items() if place and not place % 2]:
         escaped = re.sub(r"([!%_])", r"!\1", says)
-        (rows,) = await connection.run_text(bind(_SAYS, unsure, f"%{escaped}%"))
+        (rows,) = await connection.run_text(bind(_SAYS, each_held(JOB, unsure), f"%{escaped}%"))
         sure |= {job_id or "" for (job_id,) in rows}
     return [job_id for job_id in ids if job_id in sure]

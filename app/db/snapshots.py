@@ -8,9 +8,21 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.db import files, log
+from app.db.charsets import AUTHOR, JOB, each_held
 from app.db.loader import Loader
 from app.db.pool import Pool
-from app.db.rows import EXACTLY, KEY, LISTED, UNFINISHED, Sized, kind_of, newest_unfinished, present, text, that_fit
+from app.db.rows import (
+    EXACTLY,
+    KEY,
+    LISTED,
+    UNFINISHED,
+    Sized,
+    kind_of,
+    newest_unfinished,
+    present,
+    text,
+    that_fit,
+)
 from app.db.sql import bind, exact, json_bytes
 from app.db.videos import VIEW, read_files
 from app.domain.estimate import Estimates, Kind
@@ -58,6 +70,8 @@ _SHORT = 4096
 # Bytes of a frame without the texts.
 _FRAME = 400
 _SIZE = " + ".join([str(_FRAME), *(json_bytes(f"LEFT(g.{column}, {_SHORT})") for column in ("message", "error"))])
+
+_OF_IDS = f"{_COLUMNS} WHERE {LISTED} AND g.id IN %s"
 
 _OF_USERS = f"""
 {_COLUMNS} WHERE {LISTED} AND g.authorId IN %s AND g.status IN {UNFINISHED} AND {EXACTLY} IN %s LIMIT %s
@@ -152,7 +166,12 @@ class Snapshots:
         return await self._jobs.get(job_id)
 
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, JobState | None]]:
-        jobs = bind(f"{_COLUMNS} WHERE {LISTED} AND g.id IN %s", _TEXT_MAX, _TEXT_MAX, job_ids)
+        jobs = bind(
+            f"{_COLUMNS} WHERE {LISTED} AND g.id IN %s",
+            _TEXT_MAX,
+            _TEXT_MAX,
+            each_held(JOB, job_ids),
+        )
         async with self._pool.connection() as connection:
             *_view, head, rows, counted = await connection.run(*VIEW, log.HEAD, jobs, files.count(job_ids))
             videos = await read_files(connection, counted)
@@ -177,7 +196,7 @@ class Snapshots:
     async def _read_users(self, user_ids: Sequence[str]) -> dict[str, UserState | None]:
         """None for who has too many. The rows that are read are bounded, however many there are."""
         exactly = [exact(user_id) for user_id in user_ids]
-        jobs = bind(_OF_USERS, _SHORT, _SHORT, user_ids, exactly, _ROWS_AT_ONCE + 1)
+        jobs = bind(_OF_USERS, _SHORT, _SHORT, each_held(AUTHOR, user_ids), exactly, _ROWS_AT_ONCE + 1)
         *_view, head, rows, _ = await self._pool.run(*VIEW, log.HEAD, jobs, "COMMIT")
         if len(rows) > _ROWS_AT_ONCE:
             if len(user_ids) == 1:
@@ -201,7 +220,12 @@ class Snapshots:
             chosen = [row.id for row in found[: min(self._most, fit)]]
             jobs: list[JobState] = []
             for start in range(0, len(chosen), _PAGE):
-                page = bind(f"{_COLUMNS} WHERE {LISTED} AND g.id IN %s", _SHORT, _SHORT, chosen[start : start + _PAGE])
+                page = bind(
+                    f"{_COLUMNS} WHERE {LISTED} AND g.id IN %s",
+                    _SHORT,
+                    _SHORT,
+                    each_held(JOB, chosen[start : start + _PAGE]),
+                )
                 jobs += map(_job, map(_Row._make, await connection.rows(page)))
             await connection.run("COMMIT")
         if len(found) <= _ROWS_AT_ONCE:

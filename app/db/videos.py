@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.db import files, log
+from app.db.charsets import FILES_JOB, JOB, each_held, held
 from app.db.connection import Connection, Row
 from app.db.loader import Loader
 from app.db.pool import Pool
@@ -131,7 +132,7 @@ class Videos:
         return await self._jobs.get(job_id)
 
     async def _read_jobs(self, job_ids: Sequence[str]) -> dict[str, tuple[EventId, Generation | None]]:
-        jobs = bind(f"{COLUMNS} WHERE {LISTED} AND g.id IN %s", job_ids)
+        jobs = bind(f"{COLUMNS} WHERE {LISTED} AND g.id IN %s", each_held(JOB, job_ids))
         async with self._pool.connection() as connection:
             *_view, head, rows, counted = await connection.run(*VIEW, log.HEAD, jobs, files.count(job_ids))
             videos = await read_files(connection, counted)
@@ -148,7 +149,7 @@ class Videos:
 
     async def metadata(self, job_id: str) -> Any:
         """What the sender told of the generation of a job's files, None where nothing that is JSON."""
-        rows = await self._pool.rows(bind(_METADATA, job_id, exact(job_id)))
+        rows = await self._pool.rows(bind(_METADATA, held(FILES_JOB, job_id), exact(job_id)))
         try:
             return orjson.loads(next((text for (text,) in rows if text is not None), "null"))
         except orjson.JSONDecodeError:

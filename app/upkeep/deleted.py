@@ -8,6 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from app.db import files
+from app.db.charsets import FILES_JOB, JOB, held
 from app.db.connection import Connection
 from app.db.errors import DatabaseAwayError
 from app.db.pool import Pool
@@ -26,10 +27,12 @@ _GONE = """
 SELECT job_id, CAST(created_at AS CHAR), CAST(deleted_at AS CHAR) FROM rushes_jobs
 WHERE deleted_at < %s AND (deleted_at > %s OR (deleted_at = %s AND job_id > %s)) ORDER BY deleted_at, job_id LIMIT %s
 """
-_HOLD = "SELECT CAST(createdAt AS CHAR) FROM video_generations WHERE id = %s AND CAST(id AS BINARY) = %s FOR UPDATE"
+_EXACT = "CAST(CONVERT({} USING utf8mb4) AS BINARY) = %s"
+_IS_JOB = f"id = %s AND {_EXACT.format('id')}"
+_HOLD = f"SELECT CAST(createdAt AS CHAR) FROM video_generations WHERE {_IS_JOB} FOR UPDATE"
 _HOLD_MARK = "SELECT job_id FROM rushes_jobs WHERE job_id = %s AND deleted_at = %s FOR UPDATE"
-_DELETE_FILES = "DELETE FROM video_files WHERE generationId = %s AND CAST(generationId AS BINARY) = %s"
-_DELETE_JOB = "DELETE FROM video_generations WHERE id = %s AND CAST(id AS BINARY) = %s"
+_DELETE_FILES = f"DELETE FROM video_files WHERE generationId = %s AND {_EXACT.format('generationId')}"
+_DELETE_JOB = f"DELETE FROM video_generations WHERE {_IS_JOB}"
 _DELETE_MARK = "DELETE FROM rushes_jobs WHERE job_id = %s AND deleted_at = %s"
 
 # What Acts.restore looks for.
@@ -109,16 +112,17 @@ class DeletedJobs:
     async def _holding(self, gone: _Gone) -> AsyncIterator[tuple[Connection, list[bytes] | None]]:
         """A transaction that holds the job, and is taken back unless it is committed within: beside it what deletes the
         job's rows, nothing where they are another job's, and None where it was restored meanwhile."""
-        job = (gone.job_id, exact(gone.job_id))
+        job = (held(JOB, gone.job_id), exact(gone.job_id))
+        its = (held(FILES_JOB, gone.job_id), exact(gone.job_id))
         async with self._pool.connection() as connection:
             try:
-                _, held, marks = await connection.run(
+                _, there, marks = await connection.run(
                     "START TRANSACTION", bind(_HOLD, *job), bind(_HOLD_MARK, gone.job_id, gone.deleted_at)
                 )
                 # Another program may have made a job of that id since: the mark is not that one's.
-                made_at = [stored(created_at) for (created_at,) in held]
+                made_at = [stored(created_at) for (created_at,) in there]
                 same = made_at and (gone.created_at is None or made_at == [stored(gone.created_at)])
-                rows = [bind(_DELETE_FILES, *job), bind(_DELETE_JOB, *job)] if same else []
+                rows = [bind(_DELETE_FILES, *its), bind(_DELETE_JOB, *job)] if same else []
                 yield connection, rows if marks else None
             finally:
                 if not connection.closed:

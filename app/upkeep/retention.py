@@ -12,7 +12,7 @@ from app.db import places
 from app.db.errors import RetryableError
 from app.db.pool import Pool
 from app.db.sql import bind
-from app.db.writer.read_set import PRESENT, forget_keys
+from app.db.writer.read_set import forget_keys, present
 from app.times import now, sql
 from app.upkeep.deleted import DeletedJobs, Remove
 from app.upkeep.leader import Leader
@@ -156,9 +156,9 @@ class Retention:
         """Looks first without locks, then again with the keys locked: a job of that id may have come meanwhile,
         and whoever gives it a key waits for us, or is not waited for."""
         async with self._pool.connection() as connection:
-            present = {job_id for (job_id,) in await connection.rows(bind(PRESENT, keys))}
+            there = {job_id for (job_id,) in await connection.rows(present(keys))}
             # Compared here: to the site's collation other spellings are the same.
-            gone = [key for key in keys if key not in present]
+            gone = [key for key in keys if key not in there]
             if not gone:
                 return 0
             began = time.monotonic()

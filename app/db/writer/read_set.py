@@ -1,12 +1,13 @@
 """What the database says about all that a batch touches; one round trip, more only for what is rare."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from app import times
+from app.db.charsets import FILES_JOB, JOB, S3_KEY, each_held
 from app.db.connection import Connection, Statement
 from app.db.people import Reference, author_rows, select_authors
 from app.db.sql import bind
@@ -38,7 +39,7 @@ SELECT job_id, CONCAT_WS('|', status, IF(deleted_at IS NULL, has_files, 3), at, 
 FROM rushes_jobs WHERE job_id IN %s
 """
 
-PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
+_PRESENT = "SELECT id FROM video_generations WHERE id IN %s"
 
 # For the few jobs where that matters: asked for every job, it would be a third of what reading them costs.
 _WITH_FILES = """
@@ -131,7 +132,7 @@ class ReadSet:
         if checks_duplicates:
             reads.append((find_by_key(sorted({d.dedup_key for d in deliveries})), self._load_received))
             if self._keys:
-                reads.append((bind(_KEY_OWNERS, self._keys), self._load_owners))
+                reads.append((bind(_KEY_OWNERS, each_held(S3_KEY, self._keys)), self._load_owners))
         redelivered = sorted(d.id for d in deliveries if d.redelivered)
         if redelivered:
             reads.append((find_recorded(redelivered), self._load_recorded))
@@ -154,24 +155,24 @@ class ReadSet:
     async def read_rest(self, connection: Connection) -> None:
         """What is rare, one after the other. Raises RetryableError or DatabaseAwayError."""
         if self._finished:
-            (with_files,) = await connection.run_text(bind(_WITH_FILES, self._finished))
+            (with_files,) = await connection.run_text(bind(_WITH_FILES, each_held(JOB, self._finished)))
             self._note_files(with_files)
         if not self.key_owner.keys() <= set(self._keys):
             # The site's collation found a key of another spelling: ask for each, to know for which.
             for key in self._keys:
                 if key not in self.key_owner:
-                    for spelled, _owner in await connection.rows(bind(_KEY_OWNERS, [key])):
+                    for spelled, _owner in await connection.rows(bind(_KEY_OWNERS, each_held(S3_KEY, [key]))):
                         self.key_owner[key] = f"another file, {spelled}"
         missing = [job_id for job_id in self._wanted if job_id not in self.jobs]
         named = sorted({self._named[job_id] for job_id in missing if job_id in self._named})
         if named and self._users is not None:
             self.authors = author_rows(await connection.rows(select_authors(self._users, named)))
         if missing:
-            (present,) = await connection.run_text(bind(PRESENT, missing))
-            self.held = {str(job_id) for (job_id,) in present}
+            (there,) = await connection.run_text(present(missing))
+            self.held = {str(job_id) for (job_id,) in there}
             if not self.held <= set(missing):
                 absent = [job_id for job_id in missing if job_id not in self.held]
-                found = await connection.run_text(*(bind(PRESENT, [job_id]) for job_id in absent))
+                found = await connection.run_text(*(present([job_id]) for job_id in absent))
                 self.spelled_otherwise = {job_id for job_id, rows in zip(absent, found, strict=True) if rows}
         # A job that is held has its key in use.
         if alone := [job_id for job_id in self._positions_alone if job_id not in self.held]:
@@ -180,13 +181,16 @@ class ReadSet:
     def _reads_of_jobs(self, wanted: list[str], updates: list[StatusUpdate]) -> list[_Read]:
         if not wanted:
             return []
-        reads: list[_Read] = [(bind(_LOCK, wanted), self._load_jobs), (bind(_POSITIONS, wanted), self._load_positions)]
+        reads: list[_Read] = [
+            (bind(_LOCK, each_held(JOB, wanted)), self._load_jobs),
+            (bind(_POSITIONS, wanted), self._load_positions),
+        ]
         empty = sorted({u.job_id for u in updates if rules.brings_no_file(u)})
         if empty:
-            reads.append((bind(_WITH_FILES, empty), self._note_files))
+            reads.append((bind(_WITH_FILES, each_held(JOB, empty)), self._note_files))
         completed = sorted({u.job_id for u in updates if u.files})
         if completed:
-            reads.append((bind(_FILES, completed), self._load_files))
+            reads.append((bind(_FILES, each_held(FILES_JOB, completed)), self._load_files))
         return reads
 
     def _load_jobs(self, rows: list[Any]) -> None:
@@ -265,6 +269,11 @@ class ReadSet:
         self.recorded = {row_id: Outcome(kind, row_id, code, error) for row_id, kind, code, error in rows}
 
 
+def present(job_ids: Sequence[str]) -> bytes:
+    """The statement that reads which of the ids are jobs', as these spell them."""
+    return bind(_PRESENT, each_held(JOB, job_ids))
+
+
 def _is_same_moment(ours: str, theirs: str) -> bool:
     """Whether two texts of a DATETIME are: ours has six digits, the site's as many as its column."""
     return ours.rstrip("0") == theirs.rstrip("0") or ours.rstrip("0").rstrip(".") == theirs
@@ -311,8 +320,8 @@ async def forget_keys(connection: Connection, job_ids: list[str]) -> int:
 
     Locked first: whoever makes one now can set its key only after this transaction, which the caller has begun.
     """
-    locked, present = await connection.run_text(bind(_LOCK_KEYS, job_ids), bind(PRESENT, job_ids))
-    gone = {job_id for (job_id,) in locked} - {job_id for (job_id,) in present}
+    locked, there = await connection.run_text(bind(_LOCK_KEYS, job_ids), present(job_ids))
+    gone = {job_id for (job_id,) in locked} - {job_id for (job_id,) in there}
     if gone:
         await connection.run_text(bind(_DELETE_KEYS, gone))
     return len(gone)
