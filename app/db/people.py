@@ -1,13 +1,15 @@
 """A site's own users: which author a token's `sub` is, which organizations he is a member of, whether he is an admin.
 
 The tables are the site's, and only read. What they said is believed for a while; while the database is away nobody is
-guessed at.
+guessed at. Nor is anybody of whom two rows say different things: whoever is not one is nobody.
 """
 
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import structlog
 
 from app import values
 from app.db.charsets import each_held, watch
@@ -16,13 +18,27 @@ from app.db.loader import Loader
 from app.db.pool import Pool
 from app.db.sql import Raw, bind, exact
 
+log = structlog.get_logger(__name__)
+
 _READ_AT_ONCE = 200
 _REMEMBERED = 20_000
 # Seconds that somebody unknown stays so: he may be signing up.
 _UNKNOWN_MAX = 5.0
 
 _EXACT = "CAST(CONVERT(%s USING utf8mb4) AS BINARY)"
-_COLUMNS = "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s"
+_COLUMNS = """
+SELECT COLUMN_NAME, DATA_TYPE, CHARACTER_SET_NAME IS NOT NULL FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s
+"""
+
+# To MariaDB JSON is a text with a check.
+_JSON = """
+SELECT 1 FROM information_schema.CHECK_CONSTRAINTS WHERE FALSE
+  /*M! OR (CONSTRAINT_SCHEMA = DATABASE() AND TABLE_NAME = %s AND CHECK_CLAUSE = %s) */
+"""
+
+# Beside texts, what is written in one way only.
+_PLAIN = {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "uuid"}
 
 
 class Reference(NamedTuple):
@@ -84,18 +100,21 @@ class People:
         return self._users is not None or self._members is not None
 
     async def check(self, pool: Pool) -> None:
-        """Raises UnfitError where the schema lacks what is looked up; `pool` is one that is open already."""
+        """Raises UnfitError where the schema lacks what is looked up, or has it in a type in which nobody would be
+        found; `pool` is one that is open already."""
         wanted: dict[str, list[str]] = {}
         for reference in filter(None, (self._users, self._members)):
             wanted.setdefault(reference.table, []).extend([reference.column, reference.value])
         if self._users is not None and self._admins is not None:
             wanted[self._users.table].append(next(iter(self._admins)))
         for table, columns in wanted.items():
-            there = {str(name) for (name,) in await pool.rows(bind(_COLUMNS, table))}
+            there = {str(name): (str(kind), bool(text)) for name, kind, text in await pool.rows(bind(_COLUMNS, table))}
             lacking = [column for column in columns if column not in there]
             if lacking:
                 what = f"the column {lacking[0]} of the table {table}" if there else f"the table {table}"
                 raise UnfitError(f"the database lacks {what}, which AUTH_USER_LOOKUP or AUTH_ORG_LOOKUP names")
+            for column in columns:
+                await _refuse_unfit(pool, table, column, *there[column])
 
     async def find(self, sub: str) -> Person | None:
         """Who it is; None for somebody whom the site does not know."""
@@ -121,10 +140,10 @@ class People:
         authors_of = {sub: sub for sub in subs}
         admins: set[str] = set()
         if self._users is not None:
-            rows = await self._pool.rows(_select(self._users, subs, self._admins))
-            authors_of = {str(sub): str(author) for sub, author, _ in rows if author is not None}
+            rows = _agreed(await self._pool.rows(_select(self._users, subs, self._admins)))
+            authors_of = {sub: author for sub, (author, _) in rows.items()}
             _, wanted_role = self._admins or ("", "")
-            admins = {str(sub) for sub, _, role in rows if self._admins and str(role) == wanted_role}
+            admins = {sub for sub, (_, role) in rows.items() if self._admins and role == wanted_role}
         members: dict[str, list[str]] = {}
         if self._members is not None and authors_of:
             wanted = [*authors_of.values()]
@@ -150,6 +169,16 @@ class People:
             self._known.popitem(last=False)
 
 
+async def _refuse_unfit(pool: Pool, table: str, column: str, kind: str, is_text: bool) -> None:
+    if await pool.rows(bind(_JSON, table, f"json_valid(`{column}`)")):
+        kind, is_text = "json", False
+    if not is_text and kind not in _PLAIN:
+        raise UnfitError(
+            f"the column {column} of the table {table}, which AUTH_USER_LOOKUP or AUTH_ORG_LOOKUP names, is of the "
+            f"type {kind}, in which no id is ever found: it must be a text, a whole number or a uuid"
+        )
+
+
 async def authors(pool: Pool, users: Reference, named: Sequence[str]) -> dict[str, str]:
     """The authors' ids of those who are named as the site's column has them."""
     return author_rows(await pool.rows(select_authors(users, named)))
@@ -161,8 +190,21 @@ def select_authors(users: Reference, named: Sequence[str]) -> bytes:
 
 
 def author_rows(rows: Iterable[Sequence[object]]) -> dict[str, str]:
-    """By their names, whoever has an id."""
-    return {str(name): str(author) for name, author, _ in rows if author is not None}
+    """By their names, whoever has an id, and one only."""
+    return {name: author for name, (author, _) in _agreed(rows).items()}
+
+
+def _agreed(rows: Iterable[Sequence[object]]) -> dict[str, tuple[str, str]]:
+    """By what somebody was looked for by: his author's id, and what the third column says of him. A column that is not
+    unique may have several rows of one name: where they do not say the same, it is nobody's."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for name, author, third in rows:
+        if author is not None:
+            found.setdefault(str(name), set()).add((str(author), str(third)))
+    for name, said in found.items():
+        if len(said) > 1:
+            log.warning("user_ambiguous", user=name, rows=len(said))
+    return {name: next(iter(said)) for name, said in found.items() if len(said) == 1}
 
 
 def _select(reference: Reference, keys: Sequence[str], also: tuple[str, str] | None) -> bytes:

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from app.appkeys import PEOPLE
 from app.db import people as module
@@ -16,7 +18,7 @@ from app.settings import Settings, SettingsError
 from tests.backend import Backend
 from tests.client import Client, OwnServer, running
 from tests.databases import Sql
-from tests.sign_in import SENDERS, Issuer, buy
+from tests.sign_in import SECRET, SENDERS, Issuer, bearer, buy
 from tests.site import LOOK_UPS, clerks, furnish
 from tests.webhooks import completion, video, webhook
 
@@ -248,3 +250,77 @@ async def test_many_who_ask_at_once_are_read_together_and_remembered_in_bounded_
     assert (found[-1].author_id, found[0]) == ("user-1", None)
     assert len(asked._known) == 50
     pool.close()
+
+
+# -- Tables in which nobody is found, or more than one
+
+
+SIGNED = {"auth_jwt_secret": SECRET, "webhook_secret": SENDERS}
+ADMINS = {"auth_user_lookup": "users.clerkId:id", "auth_admin_lookup": "users.role=ADMIN"}
+
+
+def has_users(sql: Sql, *rows: str, kind: str = "VARCHAR(191)", id_kind: str = "VARCHAR(191)") -> None:
+    """`users` without a unique clerkId. The rows are SQL: id, clerkId, role."""
+    sql(f"CREATE TABLE users (id {id_kind} NULL, clerkId {kind}, role VARCHAR(9), KEY (role)) ENGINE=InnoDB")
+    for row in rows:
+        sql(f"INSERT INTO users VALUES ({row})")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["'a-old', 'ada', 'ADMIN'", "'b-new', 'ada', 'USER'"],
+        ["'b-new', 'ada', 'USER'", "'a-old', 'ada', 'ADMIN'"],
+        ["'a', 'ada', 'ADMIN'", "'a', 'ada', 'USER'"],
+    ],
+)
+async def test_user_of_two_rows_that_differ_is_nobody(
+    database_url: str, sql: Sql, rows: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_users(sql, *rows, "'c', 'bob', 'USER'")
+    told = LogCapture()
+    log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[told], wrapper_class=structlog.BoundLogger)
+    monkeypatch.setattr(module, "log", log)
+    async with running(database_url, **ADMINS, **SIGNED) as server:
+        status, body = await server.read("/api/videos/user", headers=bearer("ada"))
+        assert (status, body["code"]) == (401, "unknown_user")
+        assert await seen(server, bearer("bob")) == []
+    assert [(line["event"], line["user"]) for line in told.entries] == [("user_ambiguous", "ada")]
+
+
+async def test_right_of_a_row_that_is_no_users_makes_nobody_an_admin(database_url: str, sql: Sql) -> None:
+    has_users(sql, "NULL, 'ada', 'ADMIN'", "'a', 'ada', 'USER'")
+    async with running(database_url, **ADMINS, **SIGNED) as server:
+        assert await seen(server, bearer("ada")) == []
+        assert (await server.read("/api/admin/webhooks", headers=bearer("ada")))[0] == 403
+
+
+async def test_owner_of_two_rows_that_a_webhook_names_is_not_guessed(database_url: str, sql: Sql) -> None:
+    has_users(sql, "'a-old', 'ada', 'USER'", "'b-new', 'ada', 'USER'", "'c', 'bob', 'USER'", "'c', 'bob', 'USER'")
+    async with running(database_url, unknown_job="create", **ADMINS, **SIGNED) as server:
+        for job_id, user_id in (("j1", "ada"), ("j2", "bob")):
+            assert (await server.send(completion(job_id, video(job_id)) | {"data": made(job_id, user_id)}, HEADERS))[
+                0
+            ] == 200
+    assert sql("SELECT authorId FROM video_generations ORDER BY id") == (("ada",), ("c",))
+
+
+@pytest.mark.parametrize("kind", ["VARBINARY(191)", "BINARY(16)", "BLOB", "JSON", "DATETIME"])
+@pytest.mark.parametrize("column", ["clerkId", "id"])
+async def test_column_in_which_nobody_is_found_is_told_at_the_start(
+    database_url: str, sql: Sql, column: str, kind: str
+) -> None:
+    has_users(sql, **{"kind" if column == "clerkId" else "id_kind": kind})
+    pool = Pool(database_url, 1, 10)
+    try:
+        with pytest.raises(UnfitError, match=f"the column {column} of the table users.*is of the type"):
+            await People(pool, users=Reference("users", "clerkId", "id")).check(pool)
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize("kind", ["BIGINT", "VARCHAR(191) CHARACTER SET ascii", "LONGTEXT", "CHAR(20)"])
+async def test_columns_of_texts_and_numbers_are_looked_up(database_url: str, sql: Sql, kind: str) -> None:
+    has_users(sql, "7, '42', 'USER'", kind=kind, id_kind="INT")
+    async with running(database_url, **ADMINS, **SIGNED) as server:
+        assert await seen(server, bearer("42")) == []
