@@ -172,14 +172,21 @@ def _clipped(text: str | None, most: int) -> str | None:
     return text
 
 
+_WHOLE_MAX = 2**63 - 1
+"""What JSON, and a BIGINT, take."""
+
+
 def whole(value: object) -> int:
-    """A number as a column of another program's making gives it (DECIMAL, text, NULL); 0 where it is none."""
-    if isinstance(value, int):
-        return value
+    """A number as a column of another program's making gives it (DECIMAL, text, NULL), from 0 to `_WHOLE_MAX`; 0 where
+    it is none."""
     try:
-        return int(value) if isinstance(value, str) and value.isdecimal() else int(float(str(value)))
+        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+            number = int(value)
+        else:
+            number = int(float(str(value)))
     except (ValueError, OverflowError):
         return 0
+    return min(max(number, 0), _WHOLE_MAX)
 
 
 def words(value: object) -> str:

@@ -1,6 +1,8 @@
 """What goes out as an event: never more than an event may be."""
 
+import json
 import tracemalloc
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.estimate import UNKNOWN
-from app.domain.event import EVENT_MAX, event_data, gallery_file
+from app.domain.event import EVENT_MAX, event_data, gallery_file, stored_file, whole
 from app.domain.forms import StoredFile
 
 texts = st.builds(
@@ -62,3 +64,16 @@ def test_event_is_kept_in_as_much_memory_as_it_has_bytes(videos: list[dict[str, 
     finally:
         tracemalloc.stop()
     assert held < 100 * (len(made[0]) + 100) + 10_000
+
+
+values = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.decimals() | st.text() | st.binary()
+    | st.sampled_from([10**25, -(10**25), 1e300, -1e300, "9" * 5000, "1e300", "٣", Decimal("1e25"), 2**63, 2**64])
+)  # fmt: skip
+
+
+@given(values)
+def test_number_of_any_row_is_one_that_json_takes(value: object) -> None:
+    assert 0 <= whole(value) < 2**63
+    made = stored_file(["f", "a.mp4", "", "", value, "mp4", value, "16:9", value, value], 0, "k", "", "")
+    assert json.loads(orjson.dumps(made))["file_size"] == whole(value)
