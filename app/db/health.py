@@ -13,14 +13,15 @@ from contextlib import suppress
 import structlog
 from pymysql.constants import ER
 
-from app.db import session
-from app.db.connection import connect
+from app.db import schema, session
+from app.db.connection import Row, connect
 from app.db.errors import (
     DatabaseAwayError,
     NotMigratedError,
     NotWritableError,
     RetryableError,
     TableGoneError,
+    UnfitError,
     ValuesRefusedError,
 )
 from app.db.migrate import ENGINES, pending, refuse_engines
@@ -118,7 +119,9 @@ async def examine(url: str, wait: float) -> None:
     """
     connection = await connect(url, wait, limited=True)
     try:
-        *_, engines = await connection.run(_SESSION, "START TRANSACTION", *_WRITES, "ROLLBACK", ENGINES)
+        *_, engines, columns, unique_keys = await connection.run(
+            _SESSION, "START TRANSACTION", *_WRITES, "ROLLBACK", ENGINES, schema.COLUMNS, schema.UNIQUE_KEYS
+        )
     except DatabaseAwayError as error:
         if error.number in _NOT_NOW:
             raise NotWritableError(error.sentence, error.number) from error
@@ -128,6 +131,8 @@ async def examine(url: str, wait: float) -> None:
             lacking = await pending(url, wait)
             sentence = f"the database lacks a table ({error.sentence}); run `rushes migrate`"
             raise (NotMigratedError(sentence) if lacking else TableGoneError(error)) from error
+        if error.number == ER.BAD_FIELD_ERROR:
+            await _refuse_lacking(url, wait, *await _seen(url, wait))
         if error.lacks_right or error.number in _UNFIT:
             raise session.unfit(error, "what we write") from error
         raise NotWritableError(error.sentence, error.number) from error
@@ -136,6 +141,26 @@ async def examine(url: str, wait: float) -> None:
     finally:
         connection.close()
     refuse_engines(engines)
+    await _refuse_lacking(url, wait, columns, unique_keys)
+
+
+async def _seen(url: str, wait: float) -> list[tuple[Row, ...]]:
+    connection = await connect(url, wait, limited=True)
+    try:
+        return await connection.run(schema.COLUMNS, schema.UNIQUE_KEYS)
+    finally:
+        connection.close()
+
+
+async def _refuse_lacking(url: str, wait: float, columns: Sequence[Row], unique_keys: Sequence[Row]) -> None:
+    """Raises NotMigratedError where our tables lack what a migration makes that was not applied, UnfitError where it
+    was."""
+    what = schema.lacking(columns, unique_keys)
+    if what is None:
+        return
+    if await pending(url, wait):
+        raise NotMigratedError(f"{what}; run `rushes migrate`")
+    raise UnfitError(f"{what}, and which was applied: put it back from a backup, or as it stands there")
 
 
 async def columns_without_default(url: str, wait: float) -> list[str]:
