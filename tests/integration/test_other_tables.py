@@ -132,6 +132,12 @@ ODD: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
         {"progress": "50.00", "processingTime": "61.5", "downloadTime": "soon"},
         {"fileSize": "12345.00", "durationSeconds": "8.000", "width": "wide"},
     ),
+    "numbers beyond JSON": (
+        "MODIFY progress DOUBLE NOT NULL, MODIFY numberOfVideos DECIMAL(40,0) NOT NULL",
+        "MODIFY fileSize DECIMAL(30,0) NOT NULL, MODIFY width DECIMAL(30,0) NOT NULL, MODIFY height DOUBLE NOT NULL",
+        {"progress": 1e300, "numberOfVideos": 10**30},
+        {"fileSize": 10**25, "width": 10**25, "height": -1e300},
+    ),
     "zero dates": (
         "MODIFY createdAt DATETIME NULL, MODIFY updatedAt DATETIME NULL",
         "MODIFY createdAt DATETIME NULL",
