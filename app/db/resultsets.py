@@ -35,6 +35,7 @@ def _integer(buffer: bytes | bytearray, at: int) -> tuple[int, int]:
 
 
 def _row(buffer: bytes | bytearray, at: int, end: int) -> TextRow:
+    """What is no text, as a binary column of the site's may hold, is shown with U+FFFD."""
     values: list[str | None] = []
     while at < end:
         size = buffer[at]
@@ -46,7 +47,7 @@ def _row(buffer: bytes | bytearray, at: int, end: int) -> TextRow:
             continue
         else:
             size, at = _integer(buffer, at)
-        values.append(buffer[at : at + size].decode())
+        values.append(buffer[at : at + size].decode(errors="replace"))
         at += size
     return tuple(values)
 

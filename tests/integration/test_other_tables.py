@@ -138,6 +138,12 @@ ODD: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
         {"progress": 1e300, "numberOfVideos": 10**30},
         {"fileSize": 10**25, "width": 10**25, "height": -1e300},
     ),
+    "bytes that are no text": (
+        "MODIFY prompt BLOB NOT NULL, MODIFY message BLOB NULL",
+        "MODIFY filename VARBINARY(191) NOT NULL",
+        {"prompt": b"\xff\xfe", "message": b"\xff"},
+        {"filename": b"\xff\xfe"},
+    ),
     "zero dates": (
         "MODIFY createdAt DATETIME NULL, MODIFY updatedAt DATETIME NULL",
         "MODIFY createdAt DATETIME NULL",
