@@ -50,6 +50,12 @@ _EACH = "(SELECT g.id, g.createdAt FROM %s WHERE %s ORDER BY g.createdAt DESC, g
 _PAGE = "%s ORDER BY createdAt DESC, id DESC LIMIT %s OFFSET %s"
 _FOUND = "SELECT g.id, g.createdAt FROM video_generations g WHERE g.id IN %s"
 
+# The newest of a user's jobs, whatever else is asked of them.
+_WINDOW = """
+(SELECT g.id AS window_id FROM video_generations g WHERE %s ORDER BY g.createdAt DESC, g.id DESC LIMIT %s) w
+JOIN video_generations g ON g.id = w.window_id
+"""
+
 # Of the page's own only: of a far page many more are passed over, and prompts have pages of their own.
 _SIZES = """
 SELECT STRAIGHT_JOIN found.id, %s, found.createdAt FROM (%s) found JOIN video_generations g ON g.id = found.id

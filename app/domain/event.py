@@ -175,9 +175,6 @@ def _clipped(text: str | None, most: int) -> str | None:
 _WHOLE_MAX = 2**63 - 1
 """What JSON, and a BIGINT, take."""
 
-_PIXELS_MAX = 2**31 - 1
-"""As of what senders send, and openapi.json describes."""
-
 
 def whole(value: object) -> int:
     """A number as a column of another program's making gives it (DECIMAL, text, NULL), from 0 to `_WHOLE_MAX`; 0 where
