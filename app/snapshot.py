@@ -10,7 +10,7 @@ async def snapshot(snapshots: Snapshots, estimates: Estimates, job_id: str | Non
     """The present state of a job, nothing if there is none; or else of the user's newest unfinished jobs."""
     if job_id is None:
         state = await snapshots.of_user(user_id)
-        return Snapshot(state.head, state.events(estimates))
+        return Snapshot(state.head, await state.events(estimates))
     head, job = await snapshots.of_job(job_id)
     if job is None:
         return Snapshot(head, [])

@@ -1,5 +1,6 @@
 """Jobs as streams begin with them: their present state, and nothing that streams do not send."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from app.domain.event import EventId, LogEvent, event_data, event_name, words
 from app.domain.forms import StoredFile
 from app.domain.partial import Partial, partial_of
 from app.times import now
+from app.turns import in_turns
 
 # No prompt: it may be longer than all else.
 _COLUMNS = f"""
@@ -133,15 +135,17 @@ class UserState(NamedTuple):
     jobs: list[JobState]
     more: bool
     made: list[LogEvent]
+    making: asyncio.Lock
 
-    def events(self, estimates: Estimates) -> list[LogEvent]:
+    async def events(self, estimates: Estimates) -> list[LogEvent]:
         """The jobs as events, the last of which says if there are more. They are made once for all who share this: a
         user's many streams may all come back at the same moment."""
-        if not self.made:
-            self.made.extend(job.event(estimates) for job in self.jobs)
-            if self.more and self.made:
-                last = self.made[-1]
-                last.data = b'%b,"more":true}' % last.data.removesuffix(b"}")
+        async with self.making:
+            if not self.made:
+                self.made.extend([job.event(estimates) async for job in in_turns(self.jobs)])
+                if self.more and self.made:
+                    last = self.made[-1]
+                    last.data = b'%b,"more":true}' % last.data.removesuffix(b"}")
         return self.made
 
 
@@ -237,7 +241,7 @@ class Snapshots:
         newest = sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)[: self._most]
         sizes = [_FRAME + len(orjson.dumps([job.message, job.error])) for job in newest]
         fit = that_fit(sizes, self._most_bytes)
-        return UserState(head, newest[:fit][::-1], fit < len(jobs), [])
+        return UserState(head, newest[:fit][::-1], fit < len(jobs), [], asyncio.Lock())
 
 
 def _job(row: _Row, videos: Sequence[StoredFile] = (), num_videos: int = 0) -> JobState:

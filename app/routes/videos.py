@@ -26,6 +26,7 @@ from app.routes.http import JSON_HEADERS, VARY, TooMuch, hand_out, holding, lang
 from app.routes.listing import Listing, piece_of
 from app.routes.shown import generation_of, job_of
 from app.settings import Settings
+from app.turns import in_turns
 
 # Of a job's timeline.
 _STEPS_MAX = 200
@@ -103,8 +104,8 @@ async def _listing(request: web.Request, who: Identity, wanted: Wanted) -> Listi
     body: schemas.Gallery = {
         "generations": [],
         "next_cursor": page.next_cursor,
-        "active": [job_of(request, job) for job in page.active],
-        "failed": [job_of(request, job) for job in page.failed],
+        "active": [job_of(request, job) async for job in in_turns(page.active)],
+        "failed": [job_of(request, job) async for job in in_turns(page.failed)],
         "last_event_id": str(page.head),
         "channel": _channel(who),
     }

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from app.appkeys import BUS, FOLLOWER, LOG
+from app.db.errors import DatabaseAwayError
 from app.db.log import Log
 from app.domain.event import LogEvent
 from app.push.bus import Bus, check_url, decode, encode
@@ -348,15 +349,13 @@ async def test_bus_is_joined_also_when_the_log_could_not_tell_its_name_at_the_st
 ) -> None:
     asked, name = asyncio.Event(), Log.name
 
-    async def asking(log: Log) -> str:
-        try:
-            return await name(log)
-        finally:
+    async def away_at_first(log: Log) -> str:
+        if not asked.is_set():
             asked.set()
+            raise DatabaseAwayError("for a test")
+        return await name(log)
 
-    monkeypatch.setattr(Log, "name", asking)
-    sql("RENAME TABLE rushes_log TO elsewhere")
+    monkeypatch.setattr(Log, "name", away_at_first)
     async with running(database_url, redis_url=redis.url, log_poll=0.01) as server:
         await asked.wait()
-        sql("RENAME TABLE elsewhere TO rushes_log")
         await until(linked(server))
