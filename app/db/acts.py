@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from app.db import log
-from app.db.charsets import JOB, held
+from app.db.charsets import FILES_JOB, JOB, held
 from app.db.connection import Connection
 from app.db.errors import RetryableError
 from app.db.pool import Pool
@@ -183,7 +183,7 @@ class Acts:
         row = next((row for row in map(_Row._make, found) if row.id == job_id), None)
         if row is None or of_deleted != (row.deleted_at is not None) or row.rank == rules.DELETED:
             raise RefusedActError("not_found")
-        files = await connection.rows(bind(_FILES, job_id)) if row.word is None else ()
+        files = await connection.rows(bind(_FILES, held(FILES_JOB, job_id))) if row.word is None else ()
         doing = _Doing(row, present(row), now(), [(key, url, size) for of, key, url, size in files if of == job_id])
         decided = decide(doing)
         if decided is None:

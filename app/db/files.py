@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from app.db.charsets import FILE, FILES_JOB, each_held, held
+from app.db.charsets import FILE, FILES_JOB, S3_KEY, each_held, held
 from app.db.connection import Row
 from app.db.sql import Raw, bind, exact, json_bytes
 from app.domain.event import EVENT_MAX, FILES_MAX, fitting, stored_file
@@ -142,18 +142,18 @@ def every(job_id: str) -> bytes:
 def others_of_key(file_id: str, key: str) -> bytes:
     """The statement that reads files of that key, or of one that the site's collation takes for it, of other jobs than
     the file's; for `shown`."""
-    return bind(_OF_KEY, file_id, key)
+    return bind(_OF_KEY, held(FILE, file_id), held(S3_KEY, key))
 
 
 def page_end(last: str, most: int) -> bytes:
     """The statement that gives the last id of so many files after that one, NULL where there are none."""
-    return bind(_PAGE_END, last, most)
+    return bind(_PAGE_END, held(FILE, last), most)
 
 
 def others_by_address(file_id: str, key: str, last: str, until: str) -> bytes:
     """The statement that reads, of the files between those ids, those of other jobs than the file's whose address may
     name that key, though their own is another; for `shown`."""
-    return bind(_BY_ADDRESS, file_id, last, until, exact(key.rpartition("/")[2]))
+    return bind(_BY_ADDRESS, held(FILE, file_id), held(FILE, last), held(FILE, until), exact(key.rpartition("/")[2]))
 
 
 def of_file(job_id: str, file_id: str | None) -> bytes:
