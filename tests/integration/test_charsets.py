@@ -19,7 +19,6 @@ from tests.webhooks import completion, video, webhook
 
 SIGNED = {"auth_jwt_secret": SECRET, "webhook_secret": SENDERS}
 SENDER = {"X-Webhook-Secret": SENDERS}
-AUTHOR = bearer("author", org_id="org")
 
 # The collations are none's default.
 CHARSETS = {"utf8mb3": "utf8mb3_unicode_ci", "latin1": "latin1_general_ci", "cp1251": "cp1251_general_cs"}
@@ -51,8 +50,12 @@ async def site(database_url: str, charset: str) -> AsyncIterator[Client]:
         yield server
 
 
-async def status_of(server: Client, path: str, who: dict[str, str] = AUTHOR, **query: Any) -> int:
-    status, _ = await server.read(path, headers=who, params=query)
+def author() -> dict[str, str]:
+    return bearer("author", org_id="org")
+
+
+async def status_of(server: Client, path: str, who: dict[str, str] | None = None, **query: Any) -> int:
+    status, _ = await server.read(path, headers=who or author(), params=query)
     return status
 
 
@@ -61,7 +64,7 @@ async def test_job_or_file_of_an_id_that_no_column_holds_is_not_there(site: Clie
         assert await status_of(site, path) == 404
     assert await status_of(site, "/api/videos/j1", files_after="😀") == 400
     for act in ("cancel", "dismiss", "restore", "retry"):
-        async with site.session.post(f"{site.url}/api/videos/😀/{act}", headers=AUTHOR) as answer:
+        async with site.session.post(f"{site.url}/api/videos/😀/{act}", headers=author()) as answer:
             assert answer.status == 404
 
 
