@@ -42,6 +42,7 @@ from app.upkeep.leader import Leader
 from app.upkeep.objects import Objects
 from app.upkeep.reconcile import Reconciler
 from app.upkeep.retention import Retention
+from app.upkeep.rollups import RollupRounds
 
 log = structlog.get_logger(__name__)
 
@@ -134,6 +135,7 @@ async def _keep_up(app: web.Application) -> None:
     rows looked after. Runs until cancelled."""
     await app[READINESS].opened.wait()
     upkeep = [app[PARKED].run(), _reconciler(app).run(), _retention(app).run()]
+    upkeep.append(RollupRounds(app[POOL], app[LEADER]).run())
     if app[PEOPLE].is_asked:
         upkeep.append(_part_with_strangers(app))
     async with _running(app[FOLLOWER].run(), app[SAMPLES].run(), app[READINESS].health.watch(), *upkeep):

@@ -11,6 +11,7 @@ import orjson
 
 from app import lenient
 from app.db.connection import Row
+from app.db.dirty import mark, quarters_of
 from app.db.errors import BusyError, PassingError
 from app.db.people import Reference
 from app.db.pool import Pool
@@ -276,7 +277,10 @@ class ReceivedWebhooks:
         """How many of them were dead or parked, and are discarded now."""
         if not webhook_ids:
             return 0
-        _, ((count,),) = await self._pool.run(bind(_DISCARD, list(webhook_ids), list(OPEN)), "SELECT ROW_COUNT()")
+        discard = bind(_DISCARD, list(webhook_ids), list(OPEN))
+        _, _, ((count,),), *_ = await self._pool.run(
+            "START TRANSACTION", discard, "SELECT ROW_COUNT()", *mark(quarters_of(webhook_ids)), "COMMIT"
+        )
         return int(count)
 
     async def discard_some(self, outcomes: Sequence[str], newest: str) -> int:
@@ -293,7 +297,7 @@ _FORGET = "DELETE FROM rushes_webhooks WHERE id = %s AND outcome = 'duplicate'"
 
 async def forget(pool: Pool, webhook_id: str) -> None:
     """Deletes a duplicate that nobody sent: what was to be tried again had been applied meanwhile."""
-    await pool.run(bind(_FORGET, webhook_id))
+    await pool.run("START TRANSACTION", bind(_FORGET, webhook_id), *mark(quarters_of([webhook_id])), "COMMIT")
 
 
 def is_id(text: str) -> bool:

@@ -73,6 +73,8 @@ def _update(table: str, no_row: str, columns: Sequence[str]) -> str:
 # name, with all that they registered.
 _NO = "'rushes looks whether it may write'"
 
+_NO_QUARTER = 2**32 - 1
+
 _NEW_FILE = ("id", "generationId", "s3Key", *_DESCRIBED)
 
 _WITHOUT_DEFAULT = """
@@ -108,6 +110,14 @@ _WRITES = (
     f"DELETE FROM rushes_asked WHERE job_id = {_NO}",
     _insert("rushes_places", f"name = {_NO}"),
     _update("rushes_places", f"name = {_NO}", ["place"]),
+    _insert("rushes_dirty", f"quarter = {_NO_QUARTER}"),
+    f"DELETE FROM rushes_dirty WHERE quarter = {_NO_QUARTER}",
+    _insert("rushes_ends", f"job_id = {_NO}"),
+    _update("rushes_ends", f"job_id = {_NO}", ["took"]),
+    f"DELETE FROM rushes_ends WHERE job_id = {_NO}",
+    _insert("rushes_rollups", f"quarter = {_NO_QUARTER}"),
+    _update("rushes_rollups", f"quarter = {_NO_QUARTER}", ["counts"]),
+    f"DELETE FROM rushes_rollups WHERE quarter = {_NO_QUARTER}",
 )
 
 

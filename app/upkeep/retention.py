@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -11,6 +12,7 @@ from app.auth.signature import TOLERANCE
 from app.db import places
 from app.db.errors import RetryableError
 from app.db.pool import Pool
+from app.db.rollups import Rollups
 from app.db.sql import bind
 from app.db.writer.read_set import forget_keys, present
 from app.times import now, sql
@@ -18,6 +20,8 @@ from app.upkeep.deleted import DeletedJobs, Remove
 from app.upkeep.leader import Leader
 
 log = structlog.get_logger(__name__)
+
+V = TypeVar("V")
 
 _DAY_US = 24 * 3600 * 1_000_000
 
@@ -55,7 +59,7 @@ _DELETE_REQUESTS = "DELETE FROM rushes_requests WHERE created_at < %s ORDER BY c
 
 class Retention:
     """Deletes received webhooks, of any outcome, events and remembered requests that are older than `days`, jobs that
-    their users deleted before that, and the keys of jobs that are gone.
+    their users deleted before that, and the keys of jobs that are gone. What was not counted yet is counted first.
 
     `longest` is how many seconds the longest statement of the last purge took.
     """
@@ -65,6 +69,7 @@ class Retention:
     ) -> None:
         self._pool = pool
         self._deleted = DeletedJobs(pool, remove)
+        self._rollups = Rollups(pool)
         self._leader = leader
         self._days = days
         self._every = every
@@ -84,8 +89,10 @@ class Retention:
         return await self._purge(self._purge_next_keys)
 
     async def _purge(self, purge_keys: Callable[[], Awaitable[int]]) -> dict[str, int]:
-        before = sql(now() - int(self._days * _DAY_US))
+        at = now() - int(self._days * _DAY_US)
+        before = sql(at)
         self.longest = 0.0
+        await self._again(partial(self._rollups.purge_until, at))
         return {
             "webhooks": await self._purge_webhooks(before),
             "events": await self._purge_events(before),
@@ -195,7 +202,7 @@ class Retention:
 
         return await self._again(run)
 
-    async def _again(self, step: Callable[[], Awaitable[int]]) -> int:
+    async def _again(self, step: Callable[[], Awaitable[V]]) -> V:
         """Deadlocks and held rows are tried again."""
         for tries in range(_TRIES):
             try:

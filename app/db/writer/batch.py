@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.db import log
+from app.db import dirty, log
 from app.db.columns import Columns
 from app.db.connection import Connection, Statement
 from app.db.errors import DatabaseAwayError, PacketTooLargeError, PassingError, RetryableError, UnknownOutcomeError
@@ -19,6 +19,7 @@ from app.domain.estimate import UNKNOWN, Estimate, Estimates
 from app.domain.event import LogEvent, event_data, event_name
 from app.domain.failure import unknown_codes
 from app.domain.job import StatusUpdate
+from app.domain.spans import quarter_of
 from app.ids import RESERVED
 from app.logs import note_unknown_codes
 from app.texts import MESSAGES
@@ -278,6 +279,9 @@ class Batch:
     def _writes(self) -> list[bytes]:
         at = now()
         statements = self._write_set.statements(self._read_set.jobs.values(), at) + self._record.statements()
+        # The quarter of an event is counted again by itself.
+        told = {quarter_of(at)} if self.events else set()
+        statements += dirty.mark(dirty.quarters_of(self._record.ids) - told)
         return statements + log.append(self.events, at) if self.events else statements
 
 

@@ -167,6 +167,11 @@ class Record:
         inserts = [insert(self._new.values())] if self._new else []
         return inserts + [bind(_RETRIED, *tried, row_id) for row_id, tried in self._retried.items()]
 
+    @property
+    def ids(self) -> Iterable[str]:
+        """Of the rows."""
+        return (*self._new, *self._retried)
+
     def witness(self) -> tuple[str, int] | None:
         """(id, attempts) of a row that is there exactly when this transaction was committed; None if it has none."""
         for receipt, tried in self._new.values():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.db.connection import Connection
+from app.db.dirty import mark, quarters_of
 from app.db.errors import DatabaseError, PacketTooLargeError
 from app.db.pool import Pool
 from app.db.sql import bind
@@ -84,7 +85,8 @@ async def record(connection: Connection, delivery: Delivery, why: str, tries: in
             write = _insert(delivery, error, tries, with_payload=with_payload)
         if len(write) > connection.packet_max:
             raise PacketTooLargeError(f"a row of {len(write)} bytes")
-        await connection.run(write, bind(_HOLD, [[row_id, delivery.id, sql6(now())]]), "COMMIT")
+        hold = bind(_HOLD, [[row_id, delivery.id, sql6(now())]])
+        await connection.run(write, hold, *mark(quarters_of([row_id])), "COMMIT")
     finally:
         if not connection.closed:
             await _end(connection)

@@ -1,0 +1,45 @@
+"""Statistics: what changed is counted again, soon after it was committed."""
+
+import time
+
+from app.db.pool import Pool
+from app.db.rollups import Rollups
+from app.upkeep.leader import Leader
+
+# Seconds between two rounds, and how many times as long as a round took: counting takes a twentieth of the database's
+# time at most, however many webhooks a quarter of an hour has.
+_EVERY = 1.0
+_SHARE = 20
+
+# Of the quarters from before there were statistics, so many are counted in a round.
+_WALKED = 50
+
+
+class RollupRounds:
+    """Keeps the rollups, in the process that leads. A round costs what has changed since the last one, and the quarters
+    in which that is."""
+
+    def __init__(self, pool: Pool, leader: Leader, *, every: float = _EVERY) -> None:
+        self._rollups = Rollups(pool)
+        self._leader = leader
+        self._every = every
+        self._rest_until = 0.0
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        await self._leader.repeat("rollups", self._round, self._every)
+
+    async def _round(self) -> None:
+        if time.monotonic() < self._rest_until:
+            return
+        began = time.monotonic()
+        while await self._rollups.follow():
+            pass
+        while await self._rollups.recount():
+            pass
+        walked = 0
+        while walked < _WALKED and await self._rollups.walk():
+            walked += 1
+        ended = time.monotonic()
+        # What is counted for the first time is not waited for so long.
+        self._rest_until = ended + (0 if walked else _SHARE * (ended - began))

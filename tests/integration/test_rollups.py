@@ -1,0 +1,570 @@
+"""Rollups on a real MariaDB: whatever happened, they say what a full count says."""
+
+import asyncio
+import random
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pymysql
+import pytest
+
+from app import ids, times
+from app.db.acts import Acts, RefusedActError
+from app.db.connection import Connection
+from app.db.dead_letters import ReceivedWebhooks
+from app.db.dirty import first_id, mark, quarter_of_id, quarters_of
+from app.db.pool import Pool
+from app.db.rollups import Rollups, count
+from app.db.rollups import store as store_rollup
+from app.db.sql import bind
+from app.db.url import parameters
+from app.domain.delivery import Delivery
+from app.domain.sketch import LONGEST, bin_of, bin_sql
+from app.domain.spans import QUARTER, quarter_of
+from app.upkeep.leader import Leader
+from app.upkeep.parked import Parked
+from app.upkeep.retention import Retention
+from app.upkeep.rollups import RollupRounds
+from tests.counting import Counting, differences, stored, told
+from tests.databases import Sql, status
+from tests.processes import ROOT, environment
+from tests.rows import add_events, add_webhooks, store
+from tests.waiting import until
+from tests.webhooks import completion, video, webhook
+from tests.writing import Harness, add_jobs, delivery, writing
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    made = Pool(database_url, 4, 10.0)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rollups(pool: Pool) -> Rollups:
+    return Rollups(pool)
+
+
+@pytest.fixture
+async def leader(database_url: str) -> AsyncIterator[Leader]:
+    made = Leader(database_url)
+    yield made
+    made.close()
+
+
+class Clock:
+    """The program's own, which a test sets."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+
+    def time_ns(self) -> int:
+        return time.time_ns() + self.ahead * 1000
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("app.times.time", made)
+    return made
+
+
+def late(document: dict[str, Any], ago: int) -> Delivery:
+    """A webhook that was received so many microseconds ago, and waited on disk."""
+    made = delivery(document)
+    made.received_at = times.now() - ago
+    made.id = ids.webhook_id(made.received_at)
+    return made
+
+
+def learn_jobs(sql: Sql, counting: Counting) -> None:
+    for name, made_at in sql("SELECT id, createdAt FROM video_generations"):
+        counting.made_at[name] = times.microseconds(made_at)
+
+
+class World:
+    """A site, its backend, its users and its operator, who do anything at any time."""
+
+    def __init__(self, seed: int, pool: Pool, harness: Harness, sql: Sql, clock: Clock, leader: Leader) -> None:
+        self.chance = random.Random(seed)
+        self.pool, self.harness, self.sql, self.clock = pool, harness, sql, clock
+        self.rollups = Rollups(pool)
+        self.counting = Counting()
+        self.sent: list[dict[str, Any]] = []
+        self.jobs: list[str] = []
+        self.made = 0
+        self.parked = Parked(pool, harness.writer, leader, poll=1, per_round=100)
+        self.received = ReceivedWebhooks(pool, "fr")
+        self.retention = Retention(pool, leader, days=2)
+
+    async def step(self) -> None:
+        kinds = [
+            *(self.make_job, self.send, self.send, self.send, self.send_again, self.send_nonsense, self.discard),
+            *(self.replay, self.cancel, self.delete, self.restart, self.count, self.count, self.time_passes),
+        ]
+        await self.chance.choice(kinds)()
+
+    async def make_job(self) -> None:
+        name = f"job-{self.made}"
+        self.made += 1
+        at = times.now() // 1000 * 1000
+        self.sql(
+            "INSERT INTO video_generations (id, prompt, authorId, createdAt, updatedAt) VALUES (%s, 'p', 'u1', %s, %s)",
+            name, times.sql(at), times.sql(at),
+        )  # fmt: skip
+        self.counting.made_at[name] = at
+        self.jobs.append(name)
+        await self.parked.apply_for(name)
+
+    async def send(self) -> None:
+        documents = []
+        for _ in range(self.chance.randint(1, 6)):
+            name = self.chance.choice([*self.jobs, f"job-{self.made + self.chance.randint(0, 2)}"])
+            at = times.rfc3339(times.now() - self.chance.randint(0, 600) * 1_000_000)
+            word = self.chance.choice(["generating", "downloading", "failed", "completed"])
+            if word == "completed":
+                documents.append(completion(name, video(f"{name}/{self.chance.randint(1, 3)}"), at=at))
+            else:
+                documents.append(webhook(name, word, at=at) | {"error": self.chance.choice(["HTTP 503", "x"])})
+        self.sent += documents
+        await self.submit(documents)
+
+    async def submit(self, documents: list[dict[str, Any]]) -> None:
+        ago = self.chance.choice([0, 0, 0, QUARTER, 5 * HOUR])
+        await asyncio.gather(*(self.harness.writer.submit(late(document, ago)) for document in documents))
+
+    async def send_again(self) -> None:
+        await self.submit(self.chance.choices(self.sent, k=min(3, len(self.sent))) if self.sent else [])
+
+    async def send_nonsense(self) -> None:
+        at, key = times.now(), secrets.token_hex(16)
+        body = b"{%d}" % self.chance.randint(0, 99)
+        await self.harness.writer.submit(
+            Delivery.from_body(body, id=ids.webhook_id(at), received_at=at, headers=b"{}", dedup_key=key)
+        )
+
+    async def discard(self) -> None:
+        rows = self.sql("SELECT id FROM rushes_webhooks WHERE outcome IN ('dead', 'parked') ORDER BY id LIMIT 20")
+        await self.received.discard([self.chance.choice(rows)[0]] if rows else [])
+
+    async def replay(self) -> None:
+        for row in self.sql("SELECT id FROM rushes_webhooks ORDER BY RAND() LIMIT 2"):
+            found = await self.received.get(row[0])
+            assert found is not None
+            await self.received.replay(found, self.harness.writer)
+
+    async def cancel(self) -> None:
+        with suppress(RefusedActError):
+            if self.jobs:
+                await Acts(self.pool, "fr").cancel(self.chance.choice(self.jobs))
+
+    async def delete(self) -> None:
+        """How long a job took that is gone nobody can tell any more: its end is known by then."""
+        while await self.rollups.follow():
+            pass
+        if self.jobs and self.chance.random() < 0.3:
+            name = self.jobs.pop(self.chance.randrange(len(self.jobs)))
+            self.sql("DELETE FROM video_generations WHERE id = %s", name)
+            if self.sql("SELECT 1 FROM rushes_ends WHERE job_id = %s AND took IS NULL", name) or not self.sql(
+                "SELECT 1 FROM rushes_ends WHERE job_id = %s", name
+            ):
+                self.counting.made_at.pop(name)
+
+    async def restart(self) -> None:
+        """Whoever counts is ended at any moment."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.chance.random() * 0.01):
+                await self.rollups.settle()
+
+    async def count(self) -> None:
+        await self.chance.choice([self.rollups.follow, self.rollups.recount, self.rollups.walk])()
+
+    async def time_passes(self) -> None:
+        self.clock.ahead += self.chance.choice([QUARTER // 2, QUARTER, HOUR, 9 * HOUR])
+        if self.chance.random() < 0.2:
+            self.counting.look(self.sql)
+            await self.retention.purge()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_rollups_say_what_a_full_count_says_whatever_happened_in_any_order(
+    seed: int, pool: Pool, sql: Sql, database_url: str, clock: Clock, leader: Leader
+) -> None:
+    async with writing(database_url) as harness:
+        world = World(seed, pool, harness, sql, clock, leader)
+        await world.make_job()
+        for _ in range(150):
+            await world.step()
+        await world.rollups.settle()
+        assert differences(sql, world.counting) == {}
+        outcomes = {outcome for (outcome,) in sql("SELECT DISTINCT outcome FROM rushes_webhooks")}
+        assert len(outcomes) >= 4
+        assert len(told(sql)) > 5
+
+
+_KILLED = """
+import asyncio, sys
+from app.db.pool import Pool
+from app.db.rollups import Rollups, count
+from app.db.rollups import store as store_rollup
+
+async def main():
+    rollups = Rollups(Pool(sys.argv[1], 1, 10.0))
+    print("ready", flush=True)
+    while True:
+        await rollups.settle()
+
+asyncio.run(main())
+"""
+
+
+async def test_process_that_counts_is_killed_again_and_again_and_nothing_is_counted_wrongly(
+    rollups: Rollups, sql: Sql, database_url: str
+) -> None:
+    chance = random.Random(1)
+    counting = Counting()
+    add_jobs(sql, *(f"j{n}" for n in range(30)))
+    learn_jobs(sql, counting)
+    async with writing(database_url) as harness:
+        for _ in range(5):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", _KILLED, database_url, cwd=ROOT, env=environment(), stdout=asyncio.subprocess.PIPE
+            )
+            assert process.stdout is not None
+            await process.stdout.readline()
+            for n in range(chance.randint(5, 20)):
+                name = f"j{chance.randrange(40)}"
+                await harness.submit(webhook(name, "generating"), completion(name, video(f"{name}/{n}")))
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+    assert sql("SELECT COUNT(*) FROM rushes_rollups") != ((0,),)
+    await rollups.settle()
+    assert differences(sql, counting) == {}
+
+
+async def test_several_that_count_at_once_do_not_undo_what_the_other_counted(
+    pool: Pool, sql: Sql, database_url: str
+) -> None:
+    counting = Counting()
+    add_jobs(sql, *(f"j{n}" for n in range(20)))
+    learn_jobs(sql, counting)
+
+    async def count() -> None:
+        other = Rollups(pool)
+        while True:
+            await other.settle()
+            await asyncio.sleep(0)
+
+    async with writing(database_url) as harness:
+        counters = [asyncio.create_task(count()) for _ in range(3)]
+        for n in range(60):
+            name = f"j{n % 25}"
+            await harness.submit(webhook(name, "generating"), webhook(name, "failed"), webhook(f"x{n}", "failed"))
+        for task in counters:
+            task.cancel()
+        await asyncio.wait(counters)
+    await Rollups(pool).settle()
+    assert differences(sql, counting) == {}
+
+
+async def test_who_counted_before_does_not_store_it_after_who_counted_later(
+    pool: Pool, rollups: Rollups, sql: Sql, database_url: str
+) -> None:
+    add_jobs(sql, "j1")
+    async with writing(database_url) as harness:
+        await harness.submit(webhook("j1", "generating"))
+        quarter = quarter_of(times.now())
+        async with rollups.holding() as (connection, _):
+            counted = await count(connection, quarter)
+            await harness.submit(webhook("j1", "downloading"))
+            other = asyncio.create_task(Rollups(pool).settle())
+            await until(lambda: other.done() or status(sql, "Innodb_row_lock_current_waits") > 0)
+            await connection.run(store_rollup(quarter, counted))
+        await other
+    assert stored(sql)[quarter].webhooks == {"applied": 2}
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_process_that_is_killed_at_any_of_its_statements_leaves_nothing_uncounted(
+    sent: bool, pool: Pool, sql: Sql, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, run, run_text = 0, Connection.run, Connection.run_text
+
+    def killed(original: Any) -> Any:
+        async def step(connection: Connection, *statements: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            left -= 1
+            result = await original(connection, *statements, **kwargs) if sent or left else None
+            if left == 0:
+                connection.close()
+                raise KilledError
+            return result
+
+        return step
+
+    counting = Counting()
+    finished, at = False, 0
+    async with writing(database_url) as harness:
+        while not finished:
+            at += 1
+            sql("UPDATE rushes_places SET place = JSON_SET(place, '$.walk', 0)")
+            names = f"completed-{at}", f"failed-{at}"
+            add_jobs(sql, *names)
+            learn_jobs(sql, counting)
+            parked, failed = webhook("x", "failed"), webhook(names[1], "failed")
+            await harness.submit(completion(names[0], video(names[0])), failed, parked)
+            with monkeypatch.context() as patch:
+                left = at
+                patch.setattr(Connection, "run", killed(run))
+                patch.setattr(Connection, "run_text", killed(run_text))
+                try:
+                    await Rollups(pool).settle()
+                    finished = True
+                except KilledError:
+                    pass
+            await Rollups(pool).settle()
+            assert differences(sql, counting) == {}, at
+    assert at > 12
+
+
+async def test_transaction_that_commits_after_its_quarter_was_counted_is_counted_all_the_same(
+    rollups: Rollups, sql: Sql, database_url: str
+) -> None:
+    (first,) = store(sql, webhook("j1", "generating"))
+    sql("DELETE FROM rushes_webhooks")
+    arguments = parameters(database_url)
+    slow = pymysql.connect(unix_socket=arguments["unix_socket"], user="root", database=arguments["db"])
+    with slow.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO rushes_webhooks (id, outcome, attempts, duration_ms, received_at, headers, payload)"
+            " VALUES (%s, 'stale', 1, 2, UTC_TIMESTAMP(6), '{}', '')",
+            (first,),
+        )
+        for statement in mark(quarters_of([first])):
+            cursor.execute(statement.decode())
+        store(sql, webhook("j2", "generating"))
+        sql("INSERT INTO rushes_dirty VALUES (%s, 1)", quarter_of_id(first))
+        await rollups.settle()
+        assert stored(sql)[quarter_of_id(first) or 0].webhooks == {"dead": 1}
+        slow.commit()
+    slow.close()
+    await rollups.settle()
+    assert stored(sql)[quarter_of_id(first) or 0].webhooks == {"dead": 1, "stale": 1}
+
+
+async def test_what_is_applied_at_once_costs_its_transaction_no_statement_more(
+    rollups: Rollups, sql: Sql, database_url: str
+) -> None:
+    add_jobs(sql, "j1")
+    body = webhook("j1", "generating")
+    async with writing(database_url) as harness:
+        await harness.submit(body)
+        assert sql("SELECT COUNT(*) FROM rushes_dirty") == ((0,),)
+        # A duplicate has no event.
+        await harness.submit(body)
+        assert sql("SELECT COUNT(*) FROM rushes_dirty") == ((1,),)
+        # Neither does an event tell of a webhook that was received long ago.
+        await harness.writer.submit(late(webhook("j1", "downloading"), HOUR))
+        assert sql("SELECT COUNT(*) FROM rushes_dirty") == ((2,),)
+    await rollups.settle()
+    assert sorted(rollup.webhooks.total() for rollup in stored(sql).values()) == [1, 2]
+
+
+async def test_generation_counts_once_where_it_ended_last(
+    rollups: Rollups, sql: Sql, database_url: str, clock: Clock
+) -> None:
+    add_jobs(sql, "j1", "j2", "j3")
+    async with writing(database_url) as harness:
+        await harness.submit(webhook("j1", "failed"), webhook("j2", "failed"), completion("j3", video("j3/1")))
+        began = quarter_of(times.now())
+        await rollups.settle()
+        assert (stored(sql)[began].finished, stored(sql)[began].failed) == (1, {"other": 2})
+        clock.ahead = HOUR
+        # One has failed for another reason since, one was completed after all; one has a file more, and no other end.
+        await harness.submit(
+            webhook("j1", "failed") | {"error": "HTTP 503"},
+            completion("j2", video("j2/1")),
+            completion("j3", video("j3/2"), at="2025-10-23T14:29:00Z"),
+        )
+    await rollups.settle()
+    found = stored(sql)
+    later = found[began + 4]
+    assert (found[began].finished, found[began].failed) == (1, {})
+    assert (later.finished, later.failed, later.job_times.count) == (1, {"transient": 1}, 1)
+
+
+async def test_purge_leaves_what_was_counted_and_counts_first_what_was_not(
+    pool: Pool, rollups: Rollups, sql: Sql, database_url: str, clock: Clock, leader: Leader
+) -> None:
+    add_jobs(sql, "j1")
+    clock.ahead = -40 * DAY
+    async with writing(database_url) as harness:
+        await harness.submit(webhook("j1", "generating"), webhook("j1", "failed"), webhook("nobody", "failed"))
+    clock.ahead = 0
+    assert told(sql) == ()
+    assert (await Retention(pool, leader, days=30).purge())["webhooks"] == 3
+    before = told(sql)
+    ((quarter, rollup),) = stored(sql).items()
+    assert (rollup.webhooks, rollup.failed) == ({"applied": 2, "parked": 1}, {"other": 1})
+    async with writing(database_url) as harness:
+        await harness.submit(webhook("nobody", "failed"))
+    sql("INSERT INTO rushes_dirty VALUES (%s, 1)", quarter)
+    await rollups.settle()
+    assert told(sql)[:1] == before
+    assert sql("SELECT COUNT(*) FROM rushes_dirty") == ((0,),)
+    assert sql("SELECT COUNT(*) FROM rushes_ends") == ((0,),)
+
+
+async def test_quarter_that_is_purged_in_part_is_not_counted_again(
+    rollups: Rollups, pool: Pool, sql: Sql, database_url: str, clock: Clock, leader: Leader
+) -> None:
+    start = times.now() // QUARTER * QUARTER
+    clock.ahead = start + 2 * DAY + QUARTER // 2 - times.now()
+    async with writing(database_url) as harness:
+        for minute in (1, 14):
+            await harness.writer.submit(late(webhook("x", "failed"), times.now() - start - minute * 60_000_000))
+    assert (await Retention(pool, leader, days=2).purge())["webhooks"] == 1
+    ((kept,),) = sql("SELECT id FROM rushes_webhooks")
+    await ReceivedWebhooks(pool, "fr").discard([kept])
+    await rollups.settle()
+    assert stored(sql)[quarter_of(start)].webhooks == {"parked": 2}
+
+
+async def test_clock_that_was_a_year_ahead_while_it_purged_does_not_stop_the_counting(
+    pool: Pool, rollups: Rollups, sql: Sql, database_url: str, clock: Clock, leader: Leader
+) -> None:
+    add_jobs(sql, "j1")
+    async with writing(database_url) as harness:
+        await harness.submit(webhook("j1", "generating"))
+        clock.ahead = 365 * DAY
+        await Retention(pool, leader, days=30).purge()
+        clock.ahead = 0
+        await harness.submit(webhook("j1", "downloading"))
+    await rollups.settle()
+    assert stored(sql)[quarter_of(times.now())].webhooks == {"applied": 1}
+
+
+async def test_hostile_rows_stop_nobody_and_what_they_tell_is_counted(
+    rollups: Rollups, sql: Sql, database_url: str
+) -> None:
+    add_jobs(sql, "j1", "j2")
+    sql("SET SESSION sql_mode = ''")
+    sql("UPDATE video_generations SET createdAt = '9999-12-31 23:59:59', completedAt = '2001-01-01' WHERE id = 'j1'")
+    (valid,) = store(sql, webhook("j1", "generating"))
+    row = (
+        "INSERT INTO rushes_webhooks (id, outcome, attempts, duration_ms, received_at, headers, payload)"
+        " VALUES (%s, %s, 1, %s, UTC_TIMESTAMP(6), '{}', '')"
+    )
+    for n, duration in enumerate((-5.0, 0.0, 1e300, -1e300)):
+        sql(row, f"{valid[:16]}{n:016x}", "applied", duration)
+    sql(row, "not-of-our-making", "applied", 1)
+    sql(row, f"{valid[:16]}{9:016x}", "exploded", 1)
+    event = (
+        "INSERT INTO rushes_events (id, job_id, author_id, event, data, created_at) VALUES (%s, %s, 'u1', %s, %s, %s)"
+    )
+    now = times.sql(times.now())
+    for number, (job_id, name, data, at) in enumerate(
+        [
+            ("j1", "completed", "{}", now),
+            ("j2", "failed", "no json", now),
+            ("J2", "failed", '{"failure": {"kind": ["list"]}}', now),
+            ("gone", "completed", '{"failure": 7}', now),
+            ("x", "failed", '{"failure": {"kind": "\\u0000' + "x" * 100 + '"}}', now),
+            ("y", "failed", '{"failure": {"kind": "quota"}}', "0000-00-00"),
+            ("z", "failed", '{"failure": {"kind": "quota"}}', "1960-01-01"),
+            ("j2", "exploded", "{}", now),
+        ],
+        start=1,
+    ):
+        sql(event, number, job_id, name, data, at)
+    sql("UPDATE rushes_counter SET value = 8")
+    await rollups.settle()
+    found = stored(sql)[quarter_of_id(valid) or 0]
+    assert found.webhooks == {"dead": 1, "applied": 4}
+    assert found.webhook_times.quantiles(1.0) == [pytest.approx(LONGEST, rel=0.02)]
+    assert (found.finished, found.failed) == (2, {"other": 3})
+    assert found.job_times.quantiles(1.0) == [0.0]
+
+
+async def test_log_that_was_taken_back_is_followed_from_where_it_is_now(
+    rollups: Rollups, sql: Sql, database_url: str
+) -> None:
+    add_jobs(sql, "j1", "j2")
+    async with writing(database_url) as harness:
+        await harness.submit(webhook("j1", "generating"), webhook("j1", "failed"))
+        await rollups.settle()
+        sql("DELETE FROM rushes_events")
+        sql("UPDATE rushes_counter SET value = 0, digits_of = NULL")
+        await rollups.settle()
+        await harness.submit(webhook("j2", "failed"))
+    await rollups.settle()
+    assert stored(sql)[quarter_of(times.now())].failed == {"other": 2}
+
+
+async def test_bins_of_the_database_are_those_of_the_program(pool: Pool) -> None:
+    chance = random.Random(1)
+    values = [-1, 0, 1, 2, 3, LONGEST, *(int(10 ** chance.uniform(0, 13)) for _ in range(2000))]
+    table = b" UNION ALL ".join(bind("SELECT %s AS us", value) for value in values)
+    async with pool.connection() as connection:
+        (rows,) = await connection.run_text(b"SELECT " + bin_sql("us").encode() + b" FROM (" + table + b") v")
+    assert [int(place or 0) for (place,) in rows] == [bin_of(value) for value in values]
+
+
+async def test_quarter_is_counted_from_the_index_by_as_many_rows_as_it_has(
+    rollups: Rollups, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = times.now() // QUARTER * QUARTER - 100 * QUARTER
+    for n in range(100):
+        sql(
+            "INSERT INTO rushes_webhooks (id, outcome, attempts, duration_ms, received_at, headers, payload)"
+            " SELECT CONCAT(%s, LPAD(HEX(seq), 18, '0')), ELT(1 + seq %% 3, 'applied', 'stale', 'dead'), 1, seq,"
+            " UTC_TIMESTAMP(6), '{}', REPEAT('x', 500) FROM seq_1_to_200",
+            first_id(quarter_of(start) + n),
+        )
+    add_events(sql, 20_000, 0)
+    sql("UPDATE rushes_places SET place = '{}'")
+    await rollups.settle()
+    sql("INSERT INTO rushes_dirty VALUES (%s, 1)", quarter_of(start) + 50)
+    names = ("Handler_read_next", "Handler_read_rnd_next", "Handler_read_first", "Handler_read_key")
+    before = [status(sql, name) for name in names]
+    looked = [status(sql, name) - b for name, b in zip(names, before, strict=True)]  # what looking at it costs
+    before = [status(sql, name) for name in names]
+    await rollups.settle()
+    read = sum(status(sql, name) - b for name, b in zip(names, before, strict=True)) - sum(looked)
+    # The rows, once more where they are put into bins, and the few of all else.
+    assert 200 <= read < 1500
+    ids_of_it = first_id(quarter_of(start) + 50), first_id(quarter_of(start) + 51)
+    explained = sql(
+        "EXPLAIN SELECT outcome, duration_ms FROM rushes_webhooks FORCE INDEX (rushes_webhooks_outcome)"
+        " WHERE outcome IN ('applied', 'stale', 'dead') AND id >= %s AND id < %s",
+        *ids_of_it,
+    )
+    assert "Using index" in str(explained)
+    assert "range" in str(explained)
+
+
+async def test_server_counts_by_itself_what_was_there_before_it_and_what_comes(
+    pool: Pool, leader: Leader, sql: Sql, database_url: str
+) -> None:
+    add_webhooks(sql, 30, 0)
+    store(sql, *(webhook(f"j{n}", "generating") for n in range(5)))
+    task = asyncio.create_task(RollupRounds(pool, leader, every=0.02).run())
+    await until(lambda: {r.webhooks.total() for r in stored(sql).values()} == {30, 5})
+    async with writing(database_url) as harness:
+        await harness.submit(webhook("j1", "generating"))
+    await until(lambda: stored(sql)[quarter_of(times.now())].webhooks["parked"] == 1)
+    task.cancel()
+    await asyncio.wait([task])
