@@ -15,10 +15,12 @@ from app.db.gallery import Gallery
 from app.db.log import Log
 from app.db.people import People
 from app.db.pool import Pool
+from app.db.processes import Processes
 from app.db.register import Registrar
 from app.db.samples import Samples
 from app.db.snapshots import Snapshots
 from app.db.spool.spool import Spool
+from app.db.standing import Standings
 from app.db.videos import Videos
 from app.db.writer.writer import Writer
 from app.domain.estimate import Estimates
@@ -51,6 +53,8 @@ LOG = web.AppKey("log", Log)
 SPOOL = web.AppKey("spool", Spool)
 RECEIVED = web.AppKey("received", ReceivedWebhooks)
 PARKED = web.AppKey("parked", Parked)
+STANDINGS = web.AppKey("standings", Standings)
+PROCESSES = web.AppKey("processes", Processes)
 LEADER = web.AppKey("leader", Leader)
 WRITER = web.AppKey("writer", Writer)
 FAILURES = web.AppKey("failures", FailureLimit)

@@ -14,10 +14,12 @@ def cuid() -> str:
     return "c" + secrets.token_bytes(24).translate(_BASE36).decode()
 
 
-_PROCESS = secrets.token_hex(6)
+PROCESS = secrets.token_hex(6)
+"""This process, by 12 hex digits."""
+
 _count = itertools.count(1)
 
 
 def webhook_id(received_at: int) -> str:
     """32 hex digits that sort by receipt (microseconds since 1970): the time, this process, a counter."""
-    return f"{received_at:014x}{_PROCESS}{next(_count) & 0xFFFFFF:06x}"
+    return f"{received_at:014x}{PROCESS}{next(_count) & 0xFFFFFF:06x}"

@@ -19,13 +19,16 @@ from app.appkeys import (
     PARKED,
     PEOPLE,
     POOL,
+    PROCESSES,
     READINESS,
     SAMPLES,
     SETTINGS,
     SPOOL,
+    STANDINGS,
     STORAGE,
     WRITER,
 )
+from app.db import processes
 from app.db.errors import PassingError
 from app.db.pool import Pool
 from app.db.spool.spool import SpoolError
@@ -33,7 +36,7 @@ from app.deliver import PATH
 from app.domain.event import EVENT_MAX
 from app.generator import Generator, HttpGenerator, NoGenerator
 from app.push.bus import Bus
-from app.routes import pages
+from app.routes import pages, stats
 from app.settings import Settings
 from app.sigv4 import Credentials
 from app.simulator import SimulatedGenerator
@@ -56,6 +59,7 @@ def attend(app: web.Application) -> None:
 
 async def _reading(app: web.Application) -> AsyncIterator[None]:
     yield
+    await app[STANDINGS].close()
     app[POOL].close()
     app[FOLLOWING].close()
 
@@ -138,8 +142,21 @@ async def _keep_up(app: web.Application) -> None:
     upkeep.append(RollupRounds(app[POOL], app[LEADER]).run())
     if app[PEOPLE].is_asked:
         upkeep.append(_part_with_strangers(app))
-    async with _running(app[FOLLOWER].run(), app[SAMPLES].run(), app[READINESS].health.watch(), *upkeep):
+    async with _running(app[FOLLOWER].run(), app[SAMPLES].run(), app[READINESS].health.watch(), _say_so(app), *upkeep):
         await asyncio.Event().wait()
+
+
+async def _say_so(app: web.Application) -> None:
+    """Says in the database that this process is there. Runs until cancelled, and says that it ends."""
+    try:
+        while True:
+            with suppress(PassingError):
+                await app[PROCESSES].say(await stats.has(app))
+            await asyncio.sleep(processes.EVERY)
+    finally:
+        with suppress(PassingError, TimeoutError):
+            async with asyncio.timeout(1):
+                await app[PROCESSES].leave()
 
 
 async def _part_with_strangers(app: web.Application) -> None:

@@ -25,6 +25,7 @@ from app.appkeys import (
     PARKED,
     PEOPLE,
     POOL,
+    PROCESSES,
     READINESS,
     READING,
     RECEIVED,
@@ -35,6 +36,7 @@ from app.appkeys import (
     SETTINGS,
     SNAPSHOTS,
     SPOOL,
+    STANDINGS,
     STORAGE,
     STREAMS,
     TICKETS,
@@ -54,10 +56,12 @@ from app.db.gallery import Gallery
 from app.db.log import Log
 from app.db.people import People, reference_of
 from app.db.pool import Pool
+from app.db.processes import Processes
 from app.db.register import Registrar
 from app.db.samples import Samples
 from app.db.snapshots import Snapshots
 from app.db.spool.spool import Spool
+from app.db.standing import Standings
 from app.db.ticket_key import TicketKey
 from app.db.videos import Videos
 from app.db.writer.writer import Writer
@@ -71,7 +75,7 @@ from app.push.stream import Streams
 from app.push.subscriber import Limits
 from app.readiness import Readiness
 from app.rendered import Rendered
-from app.routes import acts, admin, openapi, ops, orders, pages, polling, streams, tickets, videos, webhooks
+from app.routes import acts, admin, openapi, ops, orders, pages, polling, stats, streams, tickets, videos, webhooks
 from app.routes.cors import cross_origin
 from app.routes.errors import errors_as_json
 from app.routes.http import name_server
@@ -112,6 +116,8 @@ def create_app(settings: Settings, database_url: str) -> web.Application:
         users=reference_of(settings.auth_user_lookup),
         max_files=settings.max_files_per_job,
     )
+    app[STANDINGS] = Standings(app[POOL], stall_after=settings.stall_after)
+    app[PROCESSES] = Processes(app[POOL])
     app[TOKENS] = _tokens(settings)
     app[PEOPLE] = _people(app[POOL], settings)
     app[TICKETS] = Tickets(TicketKey(app[POOL]), settings.ticket_ttl)
@@ -187,6 +193,7 @@ def _routes() -> list[web.RouteDef]:
         web.post("/api/admin/webhooks/{id:[^/]+}/replay", admin.replay),
         web.post("/api/admin/webhooks/{id:[^/]+}/discard", admin.discard),
         web.post("/api/admin/webhooks/replay", admin.replay_many),
+        web.get("/api/admin/stats", stats.stats),
         web.get("/healthz", ops.healthz),
         web.get("/readyz", ops.readyz),
         web.get("/openapi.json", openapi.whole),

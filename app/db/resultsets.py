@@ -62,6 +62,17 @@ def row_of(sent: bytes) -> TextRow:
     return _row(sent, 0, len(sent))
 
 
+def values_of(sent: bytes) -> list[bytes]:
+    """The values of such a row as bytes, where none is NULL."""
+    values = []
+    at = 0
+    while at < len(sent):
+        size, at = _integer(sent, at)
+        values.append(sent[at : at + size])
+        at += size
+    return values
+
+
 def first_value(sent: bytes) -> str:
     """The first value of such a row, which is not NULL."""
     size, at = _integer(sent, 0)

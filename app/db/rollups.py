@@ -33,17 +33,17 @@ from app.domain.sketch import LONGEST, Sketch, bin_sql
 from app.domain.spans import QUARTER, quarter_of
 
 # Events that are gone over at once, of which each may be an end that comes through the loop.
-_EVENTS = 500
+EVENTS = 500
 # Marks that are taken away at once.
 _MARKS = 1000
 _ENDS_DELETED = 500
 # Seconds that one waits for another who counts: a wait for a lock takes one.
 _TRIES = 30
 
-_PLACE = "rollups"
+PLACE = "rollups"
 _BEGIN = "INSERT IGNORE INTO rushes_places (name, place) VALUES (%s, %s)"
 _HOLD = "SELECT place FROM rushes_places WHERE name = %s FOR UPDATE"
-_KEEP = "UPDATE rushes_places SET place = %s WHERE name = %s"
+KEEP = "UPDATE rushes_places SET place = %s WHERE name = %s"
 
 _LOG = "SELECT (SELECT value FROM rushes_counter WHERE id = 1), (SELECT MIN(id) FROM rushes_events)"
 # UNIX_TIMESTAMP ends in 2038.
@@ -159,38 +159,18 @@ class Rollups:
             (((head, first),),) = await connection.run_text(_LOG)
             newest = int(head or 0)
             began = max(min(place.log, newest), int(first or 1) - 1)
-            until = min(began + _EVENTS, newest)
+            until = place.log = min(began + EVENTS, newest)
             if until <= began:
                 place.log = began  # the log may have been taken back
-                await connection.run(bind(_KEEP, place.as_json(), _PLACE))
+                await connection.run(bind(KEEP, place.as_json(), PLACE))
                 return False
-            quarters, rows = await connection.run_text(bind(_QUARTERS, began, until), bind(_ENDED, began, until))
-            ends, left = await self.ends(connection, map(_Ended._make, rows))
+            (quarters,) = await connection.run_text(bind(_QUARTERS, began, until))
+            ended = await ends(connection, began, until)
             marked = {int(quarter) for (quarter,) in quarters if quarter is not None and int(quarter) >= 0}
-            place.log = until
-            await connection.run(*_kept(ends), *dirty.mark(marked | left), bind(_KEEP, place.as_json(), _PLACE))
+            kept = [[exact(job_id), *ended.now[job_id]] for job_id in sorted(ended.now)]
+            store_ends = [bind(_END, kept)] if kept else []
+            await connection.run(*store_ends, *dirty.mark(marked | ended.left), bind(KEEP, place.as_json(), PLACE))
             return until < newest
-
-    async def ends(self, connection: Connection, rows: Iterable[_Ended]) -> tuple[dict[str, End], set[int]]:
-        """(how generations ended, where these events say it anew; the quarters in which those ended so far)"""
-        found = [(row, at) for row in rows if (at := times.stored(row.created_at)) is not None and at >= 0]
-        if not found:
-            return {}, set()
-        job_ids = sorted({row.job_id for row, _ in found})
-        known, jobs = await connection.run_text(bind(_KNOWN, [*map(exact, job_ids)]), bind(_TIMES, job_ids))
-        ended = {row.job_id: row.end for row in map(_Known._make, known)}
-        made = {job_id: (times.stored(created), times.stored(completed)) for job_id, created, completed in jobs}
-        changed, left = {}, set()
-        for row, at in found:
-            before = ended.get(row.job_id)
-            end = End.of_event(int(row.id), row.event, row.kind, at, took(*made.get(row.job_id, (None, None)), at))
-            same = before is not None and before.event_id == end.event_id
-            if same and before is not None and before.took is not None:
-                end = end._replace(took=before.took)  # the job may be gone, or have been told otherwise since
-            if end.follows(before) or (same and end != before):
-                left |= {before.quarter} if before is not None else set()
-                changed[row.job_id] = ended[row.job_id] = end
-        return changed, left
 
     async def recount(self) -> bool:
         """Counts quarters that are dirty; whether there may be more."""
@@ -218,7 +198,7 @@ class Rollups:
                 quarter = max(quarter, place.walk)
                 await self._count_again(connection, place, quarter, [])
                 place.walk = quarter + 1
-            await connection.run(bind(_KEEP, place.as_json(), _PLACE))
+            await connection.run(bind(KEEP, place.as_json(), PLACE))
             return place.walk is not None
 
     async def purge_until(self, before: int) -> None:
@@ -228,7 +208,7 @@ class Rollups:
         async with self.holding() as (connection, place):
             kept = place.cut if place.cut < quarter_of(times.now()) else -1
             place.cut = max(kept, quarter_of(before))
-            await connection.run(bind(_KEEP, place.as_json(), _PLACE))
+            await connection.run(bind(KEEP, place.as_json(), PLACE))
         deleted = _ENDS_DELETED
         while deleted == _ENDS_DELETED:
             forget = bind(_FORGET_ENDS, quarter_of(before), _ENDS_DELETED)
@@ -236,8 +216,9 @@ class Rollups:
 
     async def _count_again(self, connection: Connection, place: Place, quarter: int, tokens: list[int]) -> None:
         clean = [bind(_CLEAN, quarter, tokens)] if tokens else []
-        *_, ((oldest,),) = await connection.run(*clean, _OLDEST)
-        first = place.kept_from(oldest)
+        if clean:
+            await connection.run(*clean)
+        first = place.kept_from(await oldest_kept(connection))
         if first is not None and quarter >= first:
             await connection.run(store(quarter, await count(connection, quarter)))
 
@@ -254,12 +235,18 @@ class Rollups:
                 raise
 
 
+async def oldest_kept(connection: Connection) -> str | None:
+    """The id of the oldest webhook."""
+    ((oldest,),) = await connection.rows(_OLDEST)
+    return None if oldest is None else str(oldest)
+
+
 async def _hold(connection: Connection) -> Place:
     """Begins the transaction, when whoever counts now has done so."""
     tries = 0
     while True:
         try:
-            _, rows = await connection.run("START TRANSACTION", bind(_HOLD, _PLACE))
+            _, rows = await connection.run("START TRANSACTION", bind(_HOLD, PLACE))
         except RetryableError as error:
             tries += 1
             if connection.closed or not error.is_contention or tries == _TRIES:
@@ -268,7 +255,40 @@ async def _hold(connection: Connection) -> Place:
             continue
         if rows:
             return Place(**orjson.loads(rows[0][0]))
-        await connection.run("ROLLBACK", bind(_BEGIN, _PLACE, Place().as_json()))
+        await connection.run("ROLLBACK", bind(_BEGIN, PLACE, Place().as_json()))
+
+
+class Ends(NamedTuple):
+    """How generations have ended, by job, where that is not what was known; the quarters in which they had ended so
+    far."""
+
+    now: dict[str, End]
+    left: set[int]
+
+
+async def ends(connection: Connection, after: int, until: int) -> Ends:
+    """By the events after < id <= until of the log."""
+    (rows,) = await connection.run_text(bind(_ENDED, after, until))
+    found = [
+        (row, at) for row in map(_Ended._make, rows) if (at := times.stored(row.created_at)) is not None and at >= 0
+    ]
+    if not found:
+        return Ends({}, set())
+    job_ids = sorted({row.job_id for row, _ in found})
+    known, jobs = await connection.run_text(bind(_KNOWN, [*map(exact, job_ids)]), bind(_TIMES, job_ids))
+    ended = {row.job_id: row.end for row in map(_Known._make, known)}
+    made = {job_id: (times.stored(created), times.stored(completed)) for job_id, created, completed in jobs}
+    now, left = {}, set()
+    for row, at in found:
+        before = ended.get(row.job_id)
+        end = End.of_event(int(row.id), row.event, row.kind, at, took(*made.get(row.job_id, (None, None)), at))
+        same = before is not None and before.event_id == end.event_id
+        if same and before is not None:
+            end = end._replace(took=before.took)  # the job may be gone, or have been told otherwise since
+        if end.follows(before) or (same and end != before):
+            left |= {before.quarter} if before is not None else set()
+            now[row.job_id] = ended[row.job_id] = end
+    return Ends(now, left)
 
 
 async def count(connection: Connection, quarter: int) -> Rollup:
@@ -302,8 +322,3 @@ def _sketch(rows: Iterable[TextRow]) -> Sketch:
         bins[int(place or 0)] += int(number or 0)
         total += int(us or 0)
     return Sketch.of(bins, total)
-
-
-def _kept(ends: dict[str, End]) -> list[bytes]:
-    rows = [[exact(job_id), *ends[job_id]] for job_id in sorted(ends)]
-    return [bind(_END, rows)] if rows else []

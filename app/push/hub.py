@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from app.domain.event import LogEvent
-from app.push.frames import Frames
+from app.push.frames import Frames, Framing
 from app.push.subscriber import Closing, Limits, Owner, Subscriber
 
 log = structlog.get_logger(__name__)
@@ -95,6 +95,11 @@ class Hub:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def by_transport(self) -> tuple[int, int]:
+        """How many streams are open: over SSE, over WebSocket."""
+        sockets = sum(subscriber.wire is Framing.WEBSOCKET for subscriber in self._open)
+        return len(self._open) - sockets, sockets
 
     @contextlib.contextmanager
     def expecting(self, subscriber: Subscriber) -> Iterator[None]:

@@ -12,7 +12,7 @@ from app.db.dead_letters import OPEN, WholeWebhook
 from app.domain import forms
 from app.errors import ApiError
 from app.routes import schemas
-from app.routes.callers import identify
+from app.routes.callers import require_admin
 from app.routes.describe import OF_BODY, SIGNED_IN, describes
 from app.routes.http import read_model, read_query, reply
 
@@ -49,7 +49,7 @@ class Replay(BaseModel):
 )
 async def webhooks(request: web.Request) -> web.Response:
     """A page of them, without what came in."""
-    await _require_admin(request)
+    await require_admin(request)
     wanted = read_query(request, WebhooksPage)
     found, next_cursor = await request.app[RECEIVED].page(
         wanted.limit,
@@ -69,7 +69,7 @@ async def webhooks(request: web.Request) -> web.Response:
 )
 async def webhook(request: web.Request) -> web.Response:
     """`replay`, of a dead or parked one alone, is found by trying it in a transaction that is rolled back."""
-    await _require_admin(request)
+    await require_admin(request)
     found = await _found(request)
     body = found.detail()
     if found.outcome in OPEN:
@@ -80,7 +80,7 @@ async def webhook(request: web.Request) -> web.Response:
 @describes("Try a dead or parked webhook again", {200: forms.Replayed}, (404, *_REFUSALS), who=SIGNED_IN)
 async def replay(request: web.Request) -> web.Response:
     """Answered once it is committed, or queued; any other webhook is left as it is, and the answer says so."""
-    await _require_admin(request)
+    await require_admin(request)
     return reply(await request.app[RECEIVED].replay(await _found(request), request.app[WRITER]))
 
 
@@ -93,7 +93,7 @@ async def replay(request: web.Request) -> web.Response:
 )
 async def replay_many(request: web.Request) -> web.Response:
     """As many as a few seconds are enough for; `more` tells that the cursor has to be sent for the rest."""
-    await _require_admin(request)
+    await require_admin(request)
     wanted = await read_model(request, Replay, request.app[SETTINGS].max_body_bytes)
     deadline = time.monotonic() + _REPLAY_SECONDS
     outcomes: Counter[str] = Counter()
@@ -115,7 +115,7 @@ async def replay_many(request: web.Request) -> web.Response:
 @describes("Give a dead or parked webhook up", {200: schemas.Discarded}, (404, *_REFUSALS), who=SIGNED_IN)
 async def discard(request: web.Request) -> web.Response:
     """Any other webhook is left as it is, and the answer says so."""
-    await _require_admin(request)
+    await require_admin(request)
     found = await _found(request)
     discarded = await request.app[RECEIVED].discard([found.id])
     now = await _found(request)
@@ -123,12 +123,6 @@ async def discard(request: web.Request) -> web.Response:
     if not discarded:
         body["message"] = f"It is {now.outcome} already: nothing was changed."
     return reply(body)
-
-
-async def _require_admin(request: web.Request) -> None:
-    """Raises NotSignedInError, or ApiError 403 for somebody who is not an admin."""
-    if not (await identify(request)).admin:
-        raise ApiError(403, "forbidden", "Only an admin may do this.")
 
 
 async def _found(request: web.Request) -> WholeWebhook:

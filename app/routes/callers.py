@@ -70,6 +70,14 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
     return await _known(request, who)
 
 
+async def require_admin(request: web.Request) -> Identity:
+    """As `identify`. Raises ApiError 403 for somebody who is not an admin."""
+    who = await identify(request)
+    if not who.admin:
+        raise ApiError(403, "forbidden", "Only an admin may do this.")
+    return who
+
+
 async def _known(request: web.Request, who: Identity) -> Identity:
     """Who he is to the site, where its tables are looked up. Raises UnknownUserError, DatabaseAwayError."""
     people = request.app[PEOPLE]

@@ -197,3 +197,73 @@ class Discarded(TypedDict):
     changed: bool
     outcome: Outcome
     message: NotRequired[str]
+
+
+class Times(TypedDict):
+    """Of `n` values; quantiles are within 2 % of theirs. Null where there is none."""
+
+    mean: float | None
+    p50: float | None
+    p95: float | None
+    n: int
+
+
+class Figures(TypedDict):
+    """`finished` and `failed` are generations by how they ended; one that was cancelled is in neither. `success_rate`
+    is the share of those that finished, null where none ended. `job_seconds` is of those that finished."""
+
+    webhooks: dict[Outcome, int]
+    finished: int
+    failed: int
+    failed_by_kind: dict[str, int]
+    success_rate: float | None
+    job_seconds: Times
+    webhook_ms: Times
+
+
+class Bucket(Figures):
+    start: Time
+
+
+class Transports(TypedDict):
+    sse: int
+    websocket: int
+
+
+class ServerProcess(TypedDict):
+    """`lag` is how many events of the log it has not told its streams yet."""
+
+    id: str
+    version: str
+    started_at: Time
+    lag: int
+
+
+class Now(TypedDict):
+    """Of all processes. `spooled` and `connections` are up to 5 s old; what is counted over whole tables may be older
+    where these are large."""
+
+    jobs_by_state: dict[State, int]
+    stalled: int
+    oldest_unfinished_seconds: float | None
+    dead: int
+    parked: int
+    spooled: int
+    set_aside: int
+    connections: Transports
+    processes: list[ServerProcess]
+
+
+Stats = TypedDict(
+    "Stats",
+    {
+        "from": Time,
+        "to": Time,
+        "bucket": Literal["hour", "day"],
+        "timezone": str,
+        "buckets": list[Bucket],
+        "totals": Figures,
+        "now": Now,
+    },
+)
+"""`buckets` are all that there are from `from` to `to`, in order; each begins with an hour or day of the time zone."""
