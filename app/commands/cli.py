@@ -15,6 +15,7 @@ _COMMANDS = {
     "token": "Print an access token made with AUTH_JWT_SECRET.",
     "dead": "Webhooks that were not applied: dead letters, and those parked until their job appears.",
     "purge": "Delete what is older than RETENTION_DAYS now; the server also does it by itself.",
+    "rollups": "Make the statistics again, or compare them with a full count.",
     "send": "Post one webhook to URL, by default the server here, with retries on 5xx, 429, 408 and connection errors.",
     "smoke": "Check the server at URL, by default the one here, with the nine checks of the product document.",
 }

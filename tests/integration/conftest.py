@@ -6,9 +6,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from app.db.pool import Pool
+from app.db.rollups import Rollups
+from app.upkeep.leader import Leader
 from tests.backend import Backend
 from tests.databases import Sql, empty
 from tests.sign_in import Issuer
+from tests.world import Clock
 
 
 @pytest.fixture
@@ -42,3 +46,29 @@ def empty_url(database_url: str, sql: Sql) -> str:
     """A database with nothing in it."""
     empty(sql)
     return database_url
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    made = Pool(database_url, 4, 10.0)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rollups(pool: Pool) -> Rollups:
+    return Rollups(pool)
+
+
+@pytest.fixture
+async def leader(database_url: str) -> AsyncIterator[Leader]:
+    made = Leader(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("app.times.time", made)
+    return made
