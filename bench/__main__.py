@@ -29,9 +29,11 @@ from bench.report import (
     gallery_table,
     growth_table,
     ingest_table,
+    stats_table,
     storm_table,
 )
 from bench.servers import ServerError
+from bench.stats import ask
 from bench.storm import storms
 
 RESULTS = Path(__file__).with_name("results")
@@ -88,6 +90,15 @@ async def run_estimate(_: Options, console: Console) -> bool:
     return True
 
 
+async def run_stats(options: Options, console: Console) -> bool:
+    """Ask for the statistics of a month and print how long they took."""
+    with console.status("starting") as status:
+        runs = await ask(options.webhooks, status.update)
+    console.print(stats_table(runs))
+    _keep("stats", [run.as_json() for run in runs])
+    return True
+
+
 def _keep(name: str, runs: list[dict[str, Any]]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(runs, indent=1))
@@ -103,6 +114,7 @@ BENCHMARKS: dict[str, Callable[[Options, Console], Any]] = {
     "estimate": run_estimate,
     **{name: partial(run_streams, name) for name in STREAMS},
     "gallery": run_gallery,
+    "stats": run_stats,
 }
 
 
@@ -131,6 +143,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often each run is repeated (3)")
     parser.add_argument("--connections", type=int, nargs="+", default=[], help="1 16 64; of the gallery 1 16")
     parser.add_argument("--rows", type=_rows, nargs="+", default=[], help="generations in the gallery's table (20000)")
+    parser.add_argument("--webhooks", type=int, default=500_000, help="received before statistics are asked (500,000)")
     parser.add_argument("--quick", action="store_true", help="one round of 2 s runs: a rough look")
     args = parser.parse_args()
     names = args.names or list(BENCHMARKS)
@@ -139,7 +152,7 @@ def main() -> int:
     seconds, rounds = (2, 1) if args.quick else (args.seconds, args.rounds)
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
         try:
-            options = Options(seconds, rounds, tuple(args.connections), tuple(args.rows))
+            options = Options(seconds, rounds, tuple(args.connections), tuple(args.rows), args.webhooks)
             return 0 if asyncio.run(run_all(names, options)) else 1
         except (GalleryError, LoadError, LocalDatabaseError, ServerError) as error:
             print(error, file=sys.stderr)

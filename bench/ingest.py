@@ -39,12 +39,13 @@ CASES = (
 @dataclass(frozen=True, slots=True)
 class Options:
     """How long each run lasts, how often each is repeated, at how many connections and over tables of how many rows;
-    as the benchmark itself has it where there are none."""
+    as the benchmark itself has it where there are none. Statistics are asked for among so many webhooks."""
 
     seconds: int
     rounds: int
     connections: tuple[int, ...] = ()
     rows: tuple[int, ...] = ()
+    webhooks: int = 500_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from bench.fanout import FanOut
 from bench.gallery import CASES as READINGS
 from bench.gallery import Read
 from bench.ingest import CASES, Case, Run
+from bench.stats import Asked
 from bench.storm import CASES as STORMS
 from bench.storm import Storm
 
@@ -57,6 +58,25 @@ def estimate_table(ways: Sequence[Accuracy]) -> Table:
     for way in (each.as_json() for each in ways):
         covered = "–" if way["covered"] is None else f"{way['covered']:.0%}"
         table.add_row(str(way["name"]), f"{way['median_error']:.0%}", covered, f"{way['silent']:.0%}")
+    return table
+
+
+def stats_table(runs: Sequence[Asked]) -> Table:
+    """One row for each case."""
+    table = Table(box=box.MARKDOWN, header_style="")
+    table.add_column("30 days", no_wrap=True)
+    for name in ("webhooks", "generations", "p50 / p95 ms", "longest ms", "KiB", "all counted anew in s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for run in runs:
+        table.add_row(
+            run.case,
+            f"{run.webhooks:,}",
+            f"{run.generations:,}",
+            f"{run.p50 * 1000:.0f} / {run.p95 * 1000:.0f}",
+            f"{max(run.waits) * 1000:.0f}",
+            f"{run.size / 1024:.0f}",
+            f"{run.counted_in:.0f}",
+        )
     return table
 
 

@@ -1,6 +1,6 @@
 """The processes of the server, as each of them says in the database every few seconds."""
 
-from importlib.metadata import version
+import importlib.metadata
 from typing import NamedTuple
 
 from app import ids, times
@@ -53,7 +53,7 @@ class Processes:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._version = version("rushes")[:_VERSION_MAX]
+        self._version = importlib.metadata.version("rushes")[:_VERSION_MAX]
         self._started_at = times.now()
 
     def me(self, has: Has) -> Process:
@@ -71,7 +71,8 @@ class Processes:
     async def there(self, has: Has) -> list[Process]:
         """All, the oldest first: of this one what it has now, of the others what they said last."""
         found = [
-            Process(row[0], row[1], times.microseconds(row[2]), Has(*row[3:])) for row in await self._pool.rows(_THERE)
+            Process(process_id, version, times.microseconds(started_at), Has(*has_it))
+            for process_id, version, started_at, *has_it in await self._pool.rows(_THERE)
         ]
         others = [process for process in found if process.id != ids.PROCESS]
         return sorted([*others, self.me(has)], key=lambda process: (process.started_at, process.id))

@@ -11,9 +11,9 @@ makes it dirty is committed with the change: the events of the log, and the mark
 All three hold one row while they do so. Two leaders take turns, and one that is killed leaves all as it was.
 """
 
-import itertools
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -37,6 +37,8 @@ EVENTS = 500
 # Marks that are taken away at once.
 _MARKS = 1000
 _ENDS_DELETED = 500
+# Seconds after which no other quarter is begun in a transaction.
+_A_WHILE = 0.05
 # Seconds that one waits for another who counts: a wait for a lock takes one.
 _TRIES = 30
 
@@ -117,6 +119,21 @@ class _Known(NamedTuple):
         return End(int(self.event_id), int(self.quarter), self.ended, took)
 
 
+class _Counted(NamedTuple):
+    """A row of _COUNT_WEBHOOKS or _COUNT_ENDS: how many of that outcome or end took as long as the bin `place` says,
+    which is None where that is not known, and how long all of them."""
+
+    name: str
+    place: int | None
+    number: int
+    us: int
+
+    @classmethod
+    def of(cls, row: TextRow) -> "_Counted":
+        name, place, number, us = row
+        return cls(str(name), None if place is None else int(place), int(number or 0), int(us or 0))
+
+
 @dataclass(slots=True)
 class Place:
     """Where it goes on: after the event `log`, with the quarter `walk` unless that is done. Webhooks are purged up to
@@ -176,30 +193,36 @@ class Rollups:
         """Counts quarters that are dirty; whether there may be more."""
         async with self._pool.connection() as connection:
             (rows,) = await connection.run_text(bind(_DIRTY, _MARKS))
-        for quarter, marks in itertools.groupby(rows, key=lambda row: int(row[0] or 0)):
-            await self.count_again(quarter, [int(token or 0) for _, token in marks])
+        marks: dict[int, list[int]] = {}
+        for quarter, token in rows:
+            marks.setdefault(int(quarter or 0), []).append(int(token or 0))
+        waiting = [*marks.items()]
+        while waiting:
+            async with self.holding() as (connection, place):
+                for _ in _for_a_while():
+                    await self._count_again(connection, place, *waiting.pop())
+                    if not waiting:
+                        break
         return len(rows) == _MARKS
 
-    async def count_again(self, quarter: int, tokens: list[int]) -> None:
-        """Counts one, and takes these marks of it away. One of which webhooks were purged stays as it is."""
-        async with self.holding() as (connection, place):
-            await self._count_again(connection, place, quarter, tokens)
-
     async def walk(self) -> bool:
-        """Counts the next quarter that was not walked over; whether there may be more."""
+        """Counts the next quarters that were not walked over; whether there may be more."""
         async with self.holding() as (connection, place):
-            if place.walk is None:
-                return False
-            ((found,),) = await connection.rows(bind(_NEXT, dirty.first_id(place.walk)))
-            quarter = None if found is None else dirty.quarter_of_id(found)
-            if quarter is None:
-                place.walk = None
-            else:
-                quarter = max(quarter, place.walk)
-                await self._count_again(connection, place, quarter, [])
-                place.walk = quarter + 1
+            for _ in _for_a_while():
+                if place.walk is None:
+                    break
+                await self._walk(connection, place, place.walk)
             await connection.run(bind(KEEP, place.as_json(), PLACE))
             return place.walk is not None
+
+    async def _walk(self, connection: Connection, place: Place, begin: int) -> None:
+        ((found,),) = await connection.rows(bind(_NEXT, dirty.first_id(begin)))
+        quarter = None if found is None else dirty.quarter_of_id(found)
+        if quarter is None:
+            place.walk = None
+        else:
+            place.walk = max(quarter, begin) + 1
+            await self._count_again(connection, place, place.walk - 1, [])
 
     async def purge_until(self, before: int) -> None:
         """Leaves from now on as they are all quarters that begin before then, in microseconds since 1970: the rows are
@@ -235,6 +258,15 @@ class Rollups:
                 raise
 
 
+def _for_a_while() -> Iterator[None]:
+    """So often as there is time for in one transaction: each is a flush of the disk."""
+    until = time.monotonic() + _A_WHILE
+    while True:
+        yield
+        if time.monotonic() >= until:
+            return
+
+
 async def oldest_kept(connection: Connection) -> str | None:
     """The id of the oldest webhook."""
     ((oldest,),) = await connection.rows(_OLDEST)
@@ -253,8 +285,8 @@ async def _hold(connection: Connection) -> Place:
                 raise
             await connection.run("ROLLBACK")
             continue
-        if rows:
-            return Place(**orjson.loads(rows[0][0]))
+        for (place,) in rows:
+            return Place(**orjson.loads(place))
         await connection.run("ROLLBACK", bind(_BEGIN, PLACE, Place().as_json()))
 
 
@@ -294,17 +326,18 @@ async def ends(connection: Connection, after: int, until: int) -> Ends:
 async def count(connection: Connection, quarter: int) -> Rollup:
     """What there is in a quarter now."""
     ids = dirty.first_id(quarter), dirty.first_id(quarter + 1)
-    webhooks, ends = await connection.run_text(bind(_COUNT_WEBHOOKS, OUTCOMES, *ids), bind(_COUNT_ENDS, quarter))
+    found = await connection.run_text(bind(_COUNT_WEBHOOKS, OUTCOMES, *ids), bind(_COUNT_ENDS, quarter))
+    webhooks, ends = ([*map(_Counted.of, rows)] for rows in found)
     counted = Rollup()
     counted.webhook_times = _sketch(webhooks)
-    counted.job_times = _sketch(row for row in ends if row[0] == COMPLETED and row[1] is not None)
-    for outcome, _, number, _ in webhooks:
-        counted.webhooks[str(outcome)] += int(number or 0)
-    for ended, _, number, _ in ends:
-        if ended == COMPLETED:
-            counted.finished += int(number or 0)
-        elif ended != CANCELLED:
-            counted.failed[str(ended)] += int(number or 0)
+    counted.job_times = _sketch(end for end in ends if end.name == COMPLETED)
+    for webhook in webhooks:
+        counted.webhooks[webhook.name] += webhook.number
+    for end in ends:
+        if end.name == COMPLETED:
+            counted.finished += end.number
+        elif end.name != CANCELLED:
+            counted.failed[end.name] += end.number
     return counted
 
 
@@ -315,10 +348,11 @@ def store(quarter: int, counted: Rollup) -> bytes:
     return bind(_STORE, [[quarter, counted.counts, counted.job_times.pack(), counted.webhook_times.pack()]])
 
 
-def _sketch(rows: Iterable[TextRow]) -> Sketch:
+def _sketch(counted: Iterable[_Counted]) -> Sketch:
     bins: Counter[int] = Counter()
     total = 0
-    for _, place, number, us in rows:
-        bins[int(place or 0)] += int(number or 0)
-        total += int(us or 0)
+    for row in counted:
+        if row.place is not None:
+            bins[row.place] += row.number
+            total += row.us
     return Sketch.of(bins, total)

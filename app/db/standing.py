@@ -17,7 +17,7 @@ from app.db.writer import set_aside
 from app.domain.job import State, state_of
 
 # Seconds that a count may take without being waited for by nobody; and how many times as long as it took it holds.
-_QUICK = 0.03
+_QUICK = 0.01
 _SHARE = 50
 
 _JOBS = "SELECT status, COUNT(*), MIN(createdAt) FROM video_generations GROUP BY status"
@@ -87,7 +87,7 @@ class Standings:
         began = time.monotonic()
         old = times.sql6(times.now() - self._stall)
         async with self._pool.connection() as connection:
-            jobs, stalled, waiting = await connection.run_text(_JOBS, bind(_STALLED, old, old), _WAITING)
+            jobs, ((stalled,),), waiting = await connection.run_text(_JOBS, bind(_STALLED, old, old), _WAITING)
         by_state: Counter[State] = Counter()
         oldest = []
         for status, number, made_at in jobs:
@@ -97,7 +97,7 @@ class Standings:
         waits = {outcome: int(number or 0) for outcome, number in waiting}
         self._found = Standing(
             {state: by_state[state] for state in _STATES},
-            int(stalled[0][0] or 0),
+            int(stalled or 0),
             min(oldest, default=None),
             waits.get("dead", 0),
             waits.get("parked", 0),

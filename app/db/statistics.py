@@ -1,10 +1,9 @@
 """Statistics as they are read: quarters of an hour made into the hours or days of a time zone."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from app.db.pool import Pool
-from app.db.resultsets import values_of
+from app.db.resultsets import first_value, values_of
 from app.db.sql import bind
 from app.domain.rollup import Rollup
 from app.domain.spans import quarter_of
@@ -23,24 +22,24 @@ async def spans(pool: Pool, starts: Sequence[int]) -> AsyncIterator[Rollup]:
     microseconds since 1970. Raises DatabaseError."""
     edges = [quarter_of(start) for start in starts]
     span, place = Rollup(), 1
-    async for quarter, rollup in _quarters(pool, edges[0], edges[-1]):
-        while quarter >= edges[place]:
-            yield span
-            span, place = Rollup(), place + 1
-        span.add(rollup)
+    async for rows in _read(pool, edges[0], edges[-1]):
+        for quarter, *packed in map(values_of, rows):
+            while int(quarter) >= edges[place]:
+                yield span
+                span, place = Rollup(), place + 1
+            span.take(*packed)
     for _ in range(place, len(edges)):
         yield span
         span = Rollup()
 
 
-async def _quarters(pool: Pool, first: int, last: int) -> AsyncIterator[tuple[int, Rollup]]:
+async def _read(pool: Pool, first: int, last: int) -> AsyncIterator[list[bytes]]:
+    """The rows of _READ, as they are sent, so many at once."""
     more = True
     while more:
         async with pool.connection() as connection:
             (rows,) = await connection.run_unread(bind(_READ, first, last, _AT_ONCE))
-        for row in rows:
-            quarter, *packed = values_of(row)
-            first = int(quarter) + 1
-            yield first - 1, Rollup.unpack(*packed)
+        yield rows
         more = len(rows) == _AT_ONCE
-        await asyncio.sleep(0)
+        if more:
+            first = int(first_value(rows[-1])) + 1

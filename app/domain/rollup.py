@@ -65,14 +65,20 @@ class Rollup:
     @classmethod
     def unpack(cls, counts: bytes, job_times: bytes, webhook_times: bytes) -> "Rollup":
         """Of what is stored of one: `counts`, and what `Sketch.pack` gave."""
+        made = cls()
+        made.take(counts, job_times, webhook_times)
+        return made
+
+    def take(self, counts: bytes, job_times: bytes, webhook_times: bytes) -> None:
+        """Takes in one as it is stored; as `add`, for very many."""
         said = orjson.loads(counts)
-        return cls(
-            Counter(said["webhooks"]),
-            said["finished"],
-            Counter(said["failed"]),
-            Sketch.unpack(job_times),
-            Sketch.unpack(webhook_times),
-        )
+        self.finished += said["finished"]
+        for outcome, number in said["webhooks"].items():
+            self.webhooks[outcome] += number
+        for kind, number in said["failed"].items():
+            self.failed[kind] += number
+        self.job_times.take(job_times)
+        self.webhook_times.take(webhook_times)
 
     @property
     def counts(self) -> str:

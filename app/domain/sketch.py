@@ -79,6 +79,19 @@ class Sketch:
             made.bins = int.from_bytes(packed[_HEAD.size :], "little") << 8 * made.width * first
         return made
 
+    def take(self, packed: bytes) -> None:
+        """Takes in the values of one that is packed; as `add`, for very many."""
+        if not packed:
+            return
+        total, count, none, first = _HEAD.unpack_from(packed)
+        if self.count + count >= _NARROW_MAX or self.width == _WIDE:
+            self.add(Sketch.unpack(packed))
+            return
+        self.bins += int.from_bytes(packed[_HEAD.size :], "little") << 8 * _NARROW * first
+        self.none += none
+        self.count += count
+        self.total += total
+
     def pack(self) -> bytes:
         """In as few bytes as it takes; none where there is no value."""
         if not self.count:

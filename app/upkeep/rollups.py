@@ -11,8 +11,8 @@ from app.upkeep.leader import Leader
 _EVERY = 1.0
 _SHARE = 20
 
-# Of the quarters from before there were statistics, so many are counted in a round.
-_WALKED = 50
+# Seconds of a round for quarters from before there were statistics.
+_WALK = 0.5
 
 
 class RollupRounds:
@@ -37,9 +37,8 @@ class RollupRounds:
             pass
         while await self._rollups.recount():
             pass
-        walked = 0
-        while walked < _WALKED and await self._rollups.walk():
-            walked += 1
-        ended = time.monotonic()
-        # What is counted for the first time is not waited for so long.
-        self._rest_until = ended + (0 if walked else _SHARE * (ended - began))
+        counted = time.monotonic()
+        self._rest_until = counted + _SHARE * (counted - began)
+        while time.monotonic() < counted + _WALK and await self._rollups.walk():
+            # What is counted for the first time is not waited for so long.
+            self._rest_until = 0.0
