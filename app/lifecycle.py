@@ -139,7 +139,7 @@ async def _keep_up(app: web.Application) -> None:
     rows looked after. Runs until cancelled."""
     await app[READINESS].opened.wait()
     upkeep = [app[PARKED].run(), _reconciler(app).run(), _retention(app).run()]
-    upkeep.append(RollupRounds(app[POOL], app[LEADER]).run())
+    upkeep.append(RollupRounds(app[POOL], app[LEADER], every=app[SETTINGS].rollups_poll).run())
     if app[PEOPLE].is_asked:
         upkeep.append(_part_with_strangers(app))
     async with _running(app[FOLLOWER].run(), app[SAMPLES].run(), app[READINESS].health.watch(), _say_so(app), *upkeep):

@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     unknown_job: Literal["park", "create"] = "park"
     parked_poll: Duration = 1.0
     parked_per_round: Count = 100_000
+    rollups_poll: Duration = 1.0
     stall_after: Duration = 600.0
     give_up_after: Duration = 86_400.0
     retention_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = 30.0

@@ -6,9 +6,8 @@ from app.db.pool import Pool
 from app.db.rollups import Rollups
 from app.upkeep.leader import Leader
 
-# Seconds between two rounds, and how many times as long as a round took: counting takes a twentieth of the database's
-# time at most, however many webhooks a quarter of an hour has.
-_EVERY = 1.0
+# How many times as long as a round took it rests: counting takes a twentieth of the database's time at most, however
+# many webhooks a quarter of an hour has.
 _SHARE = 20
 
 # Seconds of a round for quarters from before there were statistics.
@@ -16,10 +15,10 @@ _WALK = 0.5
 
 
 class RollupRounds:
-    """Keeps the rollups, in the process that leads. A round costs what has changed since the last one, and the quarters
-    in which that is."""
+    """Keeps the rollups, in the process that leads, every so many seconds. A round costs what has changed since the
+    last one, and the quarters in which that is."""
 
-    def __init__(self, pool: Pool, leader: Leader, *, every: float = _EVERY) -> None:
+    def __init__(self, pool: Pool, leader: Leader, *, every: float) -> None:
         self._rollups = Rollups(pool)
         self._leader = leader
         self._every = every

@@ -111,6 +111,17 @@ def received(body: str) -> tuple[str, ...]:
 BODIES = received("CONCAT('[', REPEAT('{},', 349000), '0]')")
 
 
+# 417 days, by the quarter of an hour. The times are those of 100 webhooks, of which none is in the bin of another.
+HOURS = "/api/admin/stats?from=2025-01-01&to=2026-02-21T16:00:00Z&bucket=hour"
+TIMES = "CONCAT(UNHEX('A086010000000000640000000000000000000000000000006400'), REPEAT(UNHEX('01000000'), 100))"
+QUARTERS = (
+    (
+        "INSERT INTO rushes_rollups SELECT TIMESTAMPDIFF(SECOND, '1970-01-01', '2025-01-01') DIV 900 + seq - 1,"
+        ' \'{"webhooks":{"applied":100},"finished":100,"failed":{"quota":1}}\','
+        f" {TIMES}, {TIMES} FROM seq_1_to_40000"
+    ),
+)
+
 # Five hundred events, all but the newest of them older than what the server has in memory.
 LONG_ERRORS = (
     (
@@ -229,6 +240,8 @@ CASES = [
          answer=300_000, memory=8 * MIB, rows=300, given=BODIES),
     Case("admin", "webhook of 1 MiB of {},{},", 200, path=f"/api/admin/webhooks/{1:032X}", headers=admin,
          answer=2 * MIB, memory=48 * MIB, rows=60, given=BODIES),
+    Case("admin", "statistics of 10,000 hours, each of four quarters of an hour", 200, path=HOURS, headers=admin,
+         answer=6 * MIB, memory=64 * MIB, rows=90_000, given=QUARTERS),
 ]  # fmt: skip
 
 
@@ -335,7 +348,13 @@ async def furnished(database_url: str, sql: Sql, case: Case) -> AsyncIterator[Cl
     for statement in case.given:
         sql(statement)
     # Nothing looks into the database by itself meanwhile: rows are counted.
-    upkeep = {"stall_after": 86_400, "give_up_after": 86_400, "parked_poll": 3600, "log_poll": 3600}
+    upkeep = {
+        "stall_after": 86_400,
+        "give_up_after": 86_400,
+        "parked_poll": 3600,
+        "log_poll": 3600,
+        "rollups_poll": 3600,
+    }
     upkeep["ring_max_bytes"] = MIB  # what a stream resumes from is read from the log
     signed = {"webhook_secret": SIGNING, "auth_jwt_secret": SECRET, "generator_url": "http://127.0.0.1:9"}
     async with running(database_url, **upkeep, **signed, **case.settings) as server:
