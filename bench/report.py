@@ -65,7 +65,15 @@ def stats_table(runs: Sequence[Asked]) -> Table:
     """One row for each case."""
     table = Table(box=box.MARKDOWN, header_style="")
     table.add_column("30 days", no_wrap=True)
-    for name in ("webhooks", "generations", "p50 / p95 ms", "longest ms", "KiB", "all counted anew in s"):
+    for name in (
+        "webhooks",
+        "generations",
+        "p50 / p95 ms",
+        "longest ms",
+        "server's ms",
+        "KiB",
+        "all counted anew in s",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     for run in runs:
         table.add_row(
@@ -74,6 +82,7 @@ def stats_table(runs: Sequence[Asked]) -> Table:
             f"{run.generations:,}",
             f"{run.p50 * 1000:.0f} / {run.p95 * 1000:.0f}",
             f"{max(run.waits) * 1000:.0f}",
+            f"{run.busy * 1000:.0f}",
             f"{run.size / 1024:.0f}",
             f"{run.counted_in:.0f}",
         )

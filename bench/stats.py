@@ -1,10 +1,12 @@
 """How long statistics of a month take: among very many received webhooks and generations, asked one after the other."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
@@ -63,13 +65,14 @@ FROM seq_{begin}_to_{end}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One case, in seconds; `size` is the answer's, in bytes."""
+    """One case, in seconds; `size` is the answer's, in bytes, and `busy` the server's own time for one."""
 
     case: str
     webhooks: int
     generations: int
     waits: list[float]
     size: int
+    busy: float
     counted_in: float
 
     @property
@@ -116,18 +119,29 @@ async def _fill(cursor: aiomysql.Cursor, statement: str, first: int, rows: int, 
         tell(end)
 
 
-async def _ask(server: servers.Server, case: Case, first: int, tell: Callable[[str], None]) -> tuple[list[float], int]:
+async def _ask(
+    server: servers.Server, case: Case, first: int, tell: Callable[[str], None]
+) -> tuple[list[float], int, float]:
     hour = 3_600_000_000
     since = math.ceil(first / hour) * hour
     window = f"from={times.rfc3339(since)}&to={times.rfc3339(since + _SPAN)}"
     waits: list[float] = []
+    used = 0.0
     async with aiohttp.ClientSession() as session:
         for number in range(ASKED + 1):
             tell(f"{case.name}: {number} of {ASKED}")
             began = time.monotonic()
+            used = used or _used(server.pid)
             async with session.get(f"{server.url}/api/admin/stats?{window}&{case.query}") as answer:
                 body = await answer.read()
                 if answer.status != 200:
                     raise servers.ServerError(body.decode())
             waits.append(time.monotonic() - began)
-    return waits[1:], len(body)  # the first one counts the jobs
+    # The first one counts the jobs.
+    return waits[1:], len(body), (_used(server.pid) - used) / len(waits)
+
+
+def _used(pid: int) -> float:
+    """Seconds for which a process was on a processor."""
+    *_, user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

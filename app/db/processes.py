@@ -15,15 +15,15 @@ EVERY = 5.0
 _GONE, _FORGOTTEN = 20, 3600
 
 _SAY = """
-INSERT INTO rushes_processes (id, version, started_at, seen_at, lag, sse, websocket, spooled)
+INSERT INTO rushes_processes (id, version, started_at, seen_at, behind, sse, websocket, spooled)
 VALUES (%s, %s, %s, UTC_TIMESTAMP(6), %s, %s, %s, %s)
-ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at), lag = VALUES(lag), sse = VALUES(sse), websocket = VALUES(websocket),
-  spooled = VALUES(spooled)
+ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at), behind = VALUES(behind), sse = VALUES(sse),
+  websocket = VALUES(websocket), spooled = VALUES(spooled)
 """
 _FORGET = f"DELETE FROM rushes_processes WHERE seen_at < UTC_TIMESTAMP(6) - INTERVAL {_FORGOTTEN} SECOND"
 _LEAVE = "DELETE FROM rushes_processes WHERE id = %s"
 _THERE = f"""
-SELECT id, version, started_at, lag, sse, websocket, spooled FROM rushes_processes
+SELECT id, version, started_at, behind, sse, websocket, spooled FROM rushes_processes
 WHERE seen_at > UTC_TIMESTAMP(6) - INTERVAL {_GONE} SECOND ORDER BY started_at, id
 """
 

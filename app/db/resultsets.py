@@ -65,9 +65,13 @@ def row_of(sent: bytes) -> TextRow:
 def values_of(sent: bytes) -> list[bytes]:
     """The values of such a row as bytes, where none is NULL."""
     values = []
-    at = 0
-    while at < len(sent):
-        size, at = _integer(sent, at)
+    at, end = 0, len(sent)
+    while at < end:
+        size = sent[at]
+        if size < _NULL:
+            at += 1
+        else:
+            size, at = _integer(sent, at)
         values.append(sent[at : at + size])
         at += size
     return values

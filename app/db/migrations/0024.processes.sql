@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS `rushes_processes` (
   `version` VARCHAR(32) NOT NULL,
   `started_at` DATETIME(6) NOT NULL,
   `seen_at` DATETIME(6) NOT NULL,
-  `lag` BIGINT NOT NULL,
+  `behind` BIGINT NOT NULL,
   `sse` INTEGER NOT NULL,
   `websocket` INTEGER NOT NULL,
   `spooled` INTEGER NOT NULL,
