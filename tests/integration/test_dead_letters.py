@@ -16,7 +16,7 @@ from app import times
 from app.appkeys import RECEIVED, WRITER
 from app.auth.tokens import Identity
 from app.db.url import parameters
-from app.routes import admin
+from app.routes import admin, callers
 from app.upkeep.leader import Leader
 from tests.client import Client, running
 from tests.databases import Rows, Sql
@@ -378,7 +378,7 @@ async def test_nobody_but_an_admin_sees_or_touches_webhooks(
     async def identify(_request: web.Request) -> Identity:
         return Identity("u1", admin=False)
 
-    monkeypatch.setattr(admin, "identify", identify)
+    monkeypatch.setattr(callers, "identify", identify)
     path = f"{WEBHOOKS}/{sent['webhook_id']}"
     answers = [await server.read(WEBHOOKS), await server.read(path)]
     answers += [await act(server, f"/{sent['webhook_id']}/{action}") for action in ("replay", "discard")]

@@ -396,8 +396,9 @@ async def test_quarter_is_counted_from_the_index_by_as_many_rows_as_it_has(
         " WHERE outcome IN ('applied', 'stale', 'dead') AND id >= %s AND id < %s",
         *ids_of_it,
     )
-    assert "Using index" in str(explained)
-    assert "range" in str(explained)
+    said = str(explained).lower()
+    assert "using index" in said or "covering index range" in said  # MariaDB's words, MySQL's
+    assert "range" in said
 
 
 async def test_server_counts_by_itself_what_was_there_before_it_and_what_comes(
