@@ -10,11 +10,13 @@ import structlog
 
 from app.auth.signature import TOLERANCE
 from app.db import places
+from app.db.dirty import first_id
 from app.db.errors import RetryableError
 from app.db.pool import Pool
 from app.db.rollups import Rollups
 from app.db.sql import bind
 from app.db.writer.read_set import forget_keys, present
+from app.domain.spans import quarter_of
 from app.times import now, sql
 from app.upkeep.deleted import DeletedJobs, Remove
 from app.upkeep.leader import Leader
@@ -40,6 +42,11 @@ _KEYS_MAX = 5_000
 _KEYS_PLACE = "retention.keys"
 
 _DELETED = "SELECT ROW_COUNT()"
+
+_ANY_OLD = """
+SELECT EXISTS (SELECT 1 FROM rushes_webhooks WHERE id < %s),
+  (SELECT created_at < %s FROM rushes_events ORDER BY id LIMIT 1)
+"""
 
 # Ids sort by receipt, so the old ones come first. A DELETE up to an old one touches none that is just being written.
 _LAST_OLD_WEBHOOK = """
@@ -92,7 +99,8 @@ class Retention:
         at = now() - int(self._days * _DAY_US)
         before = sql(at)
         self.longest = 0.0
-        await self._again(partial(self._rollups.purge_until, at))
+        if any(any(row) for row in await self._pool.rows(bind(_ANY_OLD, first_id(quarter_of(at) + 1), before))):
+            await self._again(partial(self._rollups.purge_until, at))
         return {
             "webhooks": await self._purge_webhooks(before),
             "events": await self._purge_events(before),
