@@ -138,8 +138,7 @@ async def _keep_up(app: web.Application) -> None:
     """What is done again and again: the log followed, and by one process of all parked webhooks, stalled jobs and old
     rows looked after. Runs until cancelled."""
     await app[READINESS].opened.wait()
-    upkeep = [app[PARKED].run(), _reconciler(app).run(), _retention(app).run()]
-    upkeep.append(RollupRounds(app[POOL], app[LEADER], every=app[SETTINGS].rollups_poll).run())
+    upkeep = [app[PARKED].run(), _reconciler(app).run(), _retention(app).run(), _rollups(app).run()]
     if app[PEOPLE].is_asked:
         upkeep.append(_part_with_strangers(app))
     async with _running(app[FOLLOWER].run(), app[SAMPLES].run(), app[READINESS].health.watch(), _say_so(app), *upkeep):
@@ -165,6 +164,10 @@ async def _part_with_strangers(app: web.Application) -> None:
         await asyncio.sleep(app[SETTINGS].auth_lookup_max_age / 3)
         with suppress(PassingError):  # they stay open while nobody knows
             await app[HUB].look_again(app[PEOPLE].find_now)
+
+
+def _rollups(app: web.Application) -> RollupRounds:
+    return RollupRounds(app[POOL], app[LEADER], every=app[SETTINGS].rollups_poll)
 
 
 def _reconciler(app: web.Application) -> Reconciler:

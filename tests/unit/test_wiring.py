@@ -130,6 +130,7 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "stall_after": Reaches(33.0, lambda app: lifecycle._reconciler(app)._stall_after),
     "give_up_after": Reaches(3333.0, lambda app: lifecycle._reconciler(app)._give_up_after),
     "retention_days": Reaches(3.0, lambda app: lifecycle._retention(app)._days),
+    "rollups_poll": Reaches(3.0, lambda app: lifecycle._rollups(app)._every),
     "generator_url": Reaches("http://g", lambda app: app[appkeys.GENERATOR]._url, "http://g/api/videos/"),
     "generator_timeout": Reaches(
         3.0, lambda app: app[appkeys.GENERATOR]._session.timeout.total, others={"generator_url": "http://g"}
