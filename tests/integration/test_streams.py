@@ -152,8 +152,8 @@ async def test_crowd_that_comes_back_to_a_restarted_server_is_served_by_a_few_re
         for number in range(200):
             group.create_task(come_back(number))
     # Three for all who ask within 10 ms, however long the machine takes to take them in: one by one they were 600. The
-    # follower's looks into the log, and those of the tasks that look after jobs, are among them.
-    assert selects(sql) - before < min(3 * (time.monotonic() - began) / 0.01 + 20, 400)
+    # follower's looks into the log, and the first of the tasks that look after jobs and statistics, are among them.
+    assert selects(sql) - before < min(3 * (time.monotonic() - began) / 0.01 + 40, 400)
 
 
 @pytest.mark.parametrize("last_id", ["99", "-1", "abc", "1e3", "9" * 30])
