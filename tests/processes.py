@@ -115,9 +115,13 @@ def databases_of(folder: Path) -> list[int]:
 
 
 def workers_of(process: Process) -> list[int]:
-    """Process ids of a server's workers, the oldest first."""
-    found = []
-    for pid in map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()):
+    """Process ids of a server's workers, the oldest first; none of one that has ended."""
+    found: list[int] = []
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return found
+    for pid in map(int, children.split()):
         with suppress(OSError):
             if b"app.commands.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
