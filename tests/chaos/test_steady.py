@@ -15,7 +15,7 @@ from app.db.local import private_database
 from tests.load import LONG, Killable, Load, prepare, report, verify
 from tests.matching import found
 
-WARM, COUNT = (25_000, 40_000) if LONG else (300, 1000)
+WARM, COUNT = (25_000, 40_000) if LONG else (300, 3000)
 # First the ring of events fills. Bytes: some are the allocator's; if each webhook of a long run left 1 KB behind, it
 # would be 40 MB.
 GROWTH_MAX = 32 * 1024 * 1024
