@@ -163,5 +163,6 @@ async def test_crowd_with_ids_that_memory_has_forgotten_is_judged_by_a_few_reads
         before, began = selects(sql), time.monotonic()
         for last_id in ids[:-1]:
             group.create_task(come_back(last_id))
-    # Snapshot, digits and what came since are read for many at once; one by one it were more than a thousand.
-    assert selects(sql) - before < min(6 * (time.monotonic() - began) / 0.01 + 60, 1000)
+    # Snapshot, digits and what came since are read for many at once; one by one it were more than a thousand. A started
+    # server's sessions ask what they rest on, and the statistics count what there is: those are among them.
+    assert selects(sql) - before < min(6 * (time.monotonic() - began) / 0.01 + 160, 1000)
