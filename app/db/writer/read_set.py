@@ -200,7 +200,8 @@ class ReadSet:
             ended = times.stored(completed_at) if completed_at else None
             state, at = rules.state_of(state, ended=ended is not None), whole(progress)
             job = rules.Job(state, rules.status_word(state, at), at)
-            updated = times.stored(updated_at) if updated_at else None
+            # Read only where it is all that tells when: a time takes long, and each webhook comes by here.
+            updated = times.stored(updated_at) if ended is None and state in rules.FINISHED else None
             self.jobs[job_id] = JobRow(
                 job_id,
                 author or "",
