@@ -6,15 +6,15 @@ unexport PYTHONDONTWRITEBYTECODE
 # Arguments for the last command of a target, as in: make test ARGS="-k resume"
 ARGS ?=
 # What is done at a tenth of its size in the suite.
-LARGE = $(patsubst %,tests/integration/test_%.py,openapi parked retention upkeep)
-# Half of the suite's time is waiting, but what is bounded in time fails where two processes share a core. Eight at most,
-# as each starts its own database.
-SPREAD = -n $(shell getconf _NPROCESSORS_ONLN) --maxprocesses 8 --dist worksteal
+LARGE = $(patsubst %,tests/integration/test_%.py,openapi parked retention upkeep webhook_filters)
+# Most of the suite's time is waiting: three processes of tests keep a core busy. Eight at most, as each starts its own
+# database.
+SPREAD = -n $(shell expr 3 \* `getconf _NPROCESSORS_ONLN`) --maxprocesses 8 --dist worksteal
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' Makefile
 
-install: ## Set up what is missing: MariaDB's programs, .venv with the command rushes, Swagger UI
+install: ## Set up what is missing: MariaDB's programs, .venv with the command rushes, Swagger UI, uPlot
 	@scripts/setup install
 	@echo "Installed: .venv/bin/rushes. To start it: make run"
 
@@ -22,7 +22,12 @@ run: ## Set up, start a private MariaDB and serve on 127.0.0.1:8080; Ctrl-C stop
 	@scripts/setup
 	@.venv/bin/rushes serve $(ARGS)
 
-test: ## Set up what tests need too (a browser, Redis) and run all of them
+# Compiled once, not by all processes of tests at once. What is wrong in them is told by the run.
+.local/collected: $(wildcard tests/*.py tests/*/*.py)
+	@scripts/setup test
+	@.venv/bin/pytest --collect-only > $@ 2>&1 || true
+
+test: .local/collected ## Set up what tests need too (a browser, Redis) and run all of them
 	@scripts/setup test
 	@.venv/bin/pytest $(SPREAD) $(ARGS)
 
@@ -50,6 +55,7 @@ check: ## Formatting, lint, types, direction of imports; lint and types of the p
 	@.venv/bin/lint-imports
 	@scripts/node node_modules/eslint/bin/eslint.js --max-warnings 0 static tests/js eslint.config.js
 	@scripts/node node_modules/typescript/bin/tsc
+	@scripts/node node_modules/typescript/bin/tsc -p tsconfig.worker.json
 
 mutants: ## Change the code place by place and tell what no test notices (hours; ARGS=app/auth/tokens.py: one module)
 	@scripts/setup test

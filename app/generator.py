@@ -1,4 +1,4 @@
-"""The generation backend: asked over HTTP, or none. `simulator.py` has the one of development."""
+"""The generation backend: asked over HTTP, or none. `simulator` is the one of development."""
 
 import json
 from io import BytesIO
@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 import structlog
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import BaseConnector, ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
 from yarl import URL
 
 from app import lenient
@@ -46,13 +46,14 @@ class Generator(Protocol):
 
 
 class HttpGenerator:
-    """The backend at `GENERATOR_URL`. `wait` is in seconds; `language` is that of the reasons of failures."""
+    """The backend at `url`, over `connector` where it is not simply there. `wait` is in seconds; `language` is that of
+    the reasons of failures."""
 
-    def __init__(self, url: str, wait: float, language: str) -> None:
+    def __init__(self, url: str, wait: float, language: str, connector: BaseConnector | None = None) -> None:
         self._url = url.rstrip("/") + "/api/videos/"
         self._texts = NOT_STARTED[language]
         # Orders are bounded by user before they get here. A queue in the session would count for the time-out of all.
-        self._session = ClientSession(connector=TCPConnector(limit=0), timeout=ClientTimeout(total=wait))
+        self._session = ClientSession(connector=connector or TCPConnector(limit=0), timeout=ClientTimeout(total=wait))
 
     async def start(self, order: dict[str, Any]) -> None:
         # Read a piece at a time: an image handed over whole would hold up the loop. Not by orjson, which sets aside

@@ -5,7 +5,7 @@ Each is refused in a sentence that names it, and says why or what to set. docs/r
 
 from yarl import URL
 
-from app import values
+from app import values, webpush
 from app.auth.signature import PREFIX, check_secrets
 from app.db.url import parameters
 from app.settings import Settings, SettingsError
@@ -46,6 +46,7 @@ def refuse_unsafe(settings: Settings) -> None:
     _check_sign_in(settings)
     _check_lookups(settings)
     _check_storage(settings)
+    _check_push(settings)
     if settings.app_env == "production":
         missing = [
             name
@@ -93,6 +94,8 @@ def _check_addresses(settings: Settings) -> None:
     ):
         if address is not None and not values.is_web_address(address):
             raise SettingsError(f"{name} must be an http:// or https:// address.")
+    if settings.sign_in_url is not None and not values.is_page(settings.sign_in_url):
+        raise SettingsError("SIGN_IN_URL must be an http:// or https:// address, or a path that begins with one /.")
     public = URL(settings.public_url or "")
     if public.raw_user or public.raw_password or public.raw_query_string or public.raw_fragment:
         raise SettingsError("PUBLIC_URL is shown to everybody: it has a scheme, a host and at most a path.")
@@ -126,6 +129,27 @@ def _check_storage(settings: Settings) -> None:
         raise SettingsError("AWS_REGION is no name of a region, such as eu-west-3, or auto.")
 
 
+def _check_push(settings: Settings) -> None:
+    if settings.push_allow_loopback and settings.app_env == "production":
+        raise SettingsError("PUSH_ALLOW_LOOPBACK is for tests: users could have this machine's own services asked.")
+    if (settings.vapid_private_key is None) != (settings.vapid_subject is None):
+        raise SettingsError("VAPID_PRIVATE_KEY and VAPID_SUBJECT go together; one of them is not set.")
+    if settings.vapid_private_key is None or settings.vapid_subject is None:
+        return
+    try:
+        webpush.public_key(settings.vapid_private_key.get_secret_value())
+    except ValueError:
+        raise SettingsError(
+            "VAPID_PRIVATE_KEY is no private key of P-256 in base64url; rushes push-keys makes one."
+        ) from None
+    if not values.is_push_subject(settings.vapid_subject):
+        raise SettingsError(
+            "VAPID_SUBJECT must be mailto: and an address, or https:// and a host: where a push service can reach you."
+        )
+    if not webpush.is_there():
+        raise SettingsError("VAPID_PRIVATE_KEY needs packages that are not installed: pip install 'rushes[push]'.")
+
+
 def _check_sign_in(settings: Settings) -> None:
     if settings.auth_jwt_secret is not None:
         if settings.auth_jwks_url is not None:
@@ -136,7 +160,7 @@ def _check_sign_in(settings: Settings) -> None:
         raise SettingsError("WEBHOOK_SECRET is blank; set one, or leave it out.")
     if not settings.signs_in:
         for name in ("auth_jwt_issuer", "auth_jwt_audience", "auth_authorized_parties", "auth_admin_claim",
-                     "auth_user_lookup", "auth_org_lookup", "auth_admin_lookup"):  # fmt: skip
+                     "auth_viewer_claim", "auth_user_lookup", "auth_org_lookup", "auth_admin_lookup"):  # fmt: skip
             if getattr(settings, name):
                 raise SettingsError(
                     f"{name.upper()} says nothing while neither AUTH_JWT_SECRET nor AUTH_JWKS_URL is set: set one too."
@@ -161,6 +185,18 @@ def _check_lookups(settings: Settings) -> None:
         raise SettingsError("AUTH_ADMIN_LOOKUP is read in the row that AUTH_USER_LOOKUP finds: both name one table.")
 
 
+def _check_metrics_token(settings: Settings, *, within_reach: bool) -> None:
+    if settings.metrics_token is None:
+        return
+    token = settings.metrics_token.get_secret_value().strip()
+    if (not token or within_reach) and (why := values.why_weak(token)) is not None:
+        raise SettingsError(f"METRICS_TOKEN {why}.")
+    if token in settings.webhook_secrets:
+        raise SettingsError("METRICS_TOKEN is a WEBHOOK_SECRET too: whoever reads figures could post.")
+    if settings.auth_jwt_secret is not None and token == settings.auth_jwt_secret.get_secret_value().strip():
+        raise SettingsError("METRICS_TOKEN is AUTH_JWT_SECRET too: whoever reads figures could sign in as anybody.")
+
+
 def _check_strength(settings: Settings) -> None:
     """Where strangers may try: secrets that can be guessed, or that too many have, let them in."""
     within_reach = settings.app_env == "production" or not is_loopback(settings.host)
@@ -174,6 +210,7 @@ def _check_strength(settings: Settings) -> None:
             why = None if secret.startswith(PREFIX) else values.why_weak(secret)
             if why is not None:
                 raise SettingsError(f"WEBHOOK_SECRET {why}.")
+    _check_metrics_token(settings, within_reach=within_reach)
     public = URL(settings.public_url or "").host
     if settings.auth_jwt_secret is not None and (within_reach or not is_loopback(public or "localhost")):
         secret = settings.auth_jwt_secret.get_secret_value()

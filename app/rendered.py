@@ -1,11 +1,13 @@
 """What was made of something once, kept to be given again."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 _OVERHEAD = 400  # bytes, of an entry beside what it holds
+
+V = TypeVar("V")
 
 
 class Piece(NamedTuple):
@@ -19,24 +21,29 @@ class Piece(NamedTuple):
         return cls(made, blake2b(made, digest_size=16).digest())
 
 
-class Rendered:
-    """The pieces that were asked for last, in `most` bytes, with the keys they are found by."""
+class Kept(Generic[V]):
+    """What was asked for last, in `most` bytes, with the keys it is found by."""
 
     def __init__(self, most: int) -> None:
-        self._left = most
-        self._pieces: OrderedDict[Hashable, tuple[Piece, int]] = OrderedDict()
+        self._most = self._left = most
+        self._entries: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
 
-    def of(self, key: Hashable, size: int, make: Callable[[], bytes]) -> Piece:
-        """The piece of that key, which has `size` bytes itself, made if it is not there."""
-        known = self._pieces.get(key)
-        if known is not None:
-            self._pieces.move_to_end(key)
-            return known[0]
-        piece = Piece.of(make())
-        room = _OVERHEAD + size + len(piece.made)
-        self._pieces[key] = piece, room
+    def find(self, key: Hashable) -> V | None:
+        known = self._entries.get(key)
+        if known is None:
+            return None
+        self._entries.move_to_end(key)
+        return known[0]
+
+    def keep(self, key: Hashable, value: V, size: int) -> None:
+        """In place of what that key has, unless it takes more than all may. Key and value have `size` bytes."""
+        _, freed = self._entries.pop(key, (None, 0))
+        self._left += freed
+        room = _OVERHEAD + size
+        if room > self._most:
+            return
+        self._entries[key] = value, room
         self._left -= room
         while self._left < 0:
-            _, (_, freed) = self._pieces.popitem(last=False)
+            _, (_, freed) = self._entries.popitem(last=False)
             self._left += freed
-        return piece

@@ -6,6 +6,7 @@ header may be a secret.
 
 import asyncio
 import contextlib
+import logging
 import re
 import time
 from http import HTTPStatus
@@ -13,21 +14,30 @@ from typing import Any, cast
 
 import orjson
 import structlog
-from aiohttp import web
+from aiohttp import web, web_response
+from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from app import sockets
-from app.appkeys import SETTINGS
+from app.appkeys import METRICS, SETTINGS
 from app.auth.proxies import counted_as, is_exempt
 from app.errors import ApiError
+from app.metrics import Metrics
 from app.push import sse
 from app.routes import cors
-from app.routes.http import JSON_HEADERS, SERVER, VARY, reply
+from app.routes.http import reply
+from app.routes.whole import JSON_HEADERS, SERVER, VARY
 from app.settings import Settings
 from app.values import Network
 
 log = structlog.get_logger(__name__)
+
+# Requests are counted, not logged; without a logger aiohttp tells of none.
+_NOBODY = logging.getLogger("rushes.nobody")
+
+# What aiohttp puts into each answer that names none: else it tells its version, and Python's.
+web_response.SERVER_SOFTWARE = SERVER  # type: ignore[attr-defined]
 
 _CROWDED = ApiError(503, "too_many_connections", "Too many connections are open; try again shortly.", retry_after=5)
 _CROWD = ApiError(429, "too_many_connections", "Your address has too many connections open.", retry_after=5)
@@ -53,8 +63,9 @@ class Runner(web.AppRunner):
         settings = app[SETTINGS]
         longest = settings.max_header_bytes
         kwargs |= {"keepalive_timeout": settings.keep_alive, "max_line_size": longest, "max_field_size": longest}
+        counting = _counting(app[METRICS])
         # Bodies are refused compressed, and read as they were sent.
-        super().__init__(app, access_log=None, auto_decompress=False, **kwargs)
+        super().__init__(app, access_log=_NOBODY, access_log_class=counting, auto_decompress=False, **kwargs)
         self._sweeping: asyncio.Task[None] | None = None
 
     async def _make_server(self) -> web.Server:
@@ -85,6 +96,20 @@ class Runner(web.AppRunner):
             # Streams end first, and what they take of it requests no longer have.
             cast("_Server", self._server).until = time.monotonic() + self._shutdown_timeout
         await super().cleanup()
+
+
+def _counting(metrics: Metrics) -> type[AbstractAccessLogger]:
+    """Tells `metrics` of each answer once it was sent, or could not be; and logs none."""
+
+    class Counting(AbstractAccessLogger):
+        def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+            found = getattr(request, "_match_info", None)  # there is none of what cannot be read
+            route = None if found is None else found.route.resource
+            # How long a stream stays open that its handler writes to is up to its client.
+            seconds = None if type(response) is sse.Tail else time
+            metrics.answered(route, request.method, response.status, seconds)
+
+    return Counting
 
 
 class _Server(web.Server):
@@ -236,13 +261,10 @@ class _Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size:
-            answer = super().handle_error(request, status, exc, message)
-            answer.headers["Server"] = SERVER
-            return answer
+            return super().handle_error(request, status, exc, message)
         log.info("request_unreadable", reason=type(exc).__name__)
         error = _told(exc, self.max_field_size)
         response = reply(error.body, error.status)
-        response.headers["Server"] = SERVER
         response.force_close()
         return response
 

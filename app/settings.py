@@ -1,5 +1,6 @@
 """Every setting, read once from the environment and `.env`, and passed down from there."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -29,7 +30,7 @@ class SettingsError(Exception):
 
 class Settings(BaseSettings):
     """All that can be set, by the environment or `.env`: docs/operations.md has a row for each. Durations are in
-    seconds, that of `retention_days` in days.
+    seconds, those of `retention_days` and `audit_days` in days.
 
     Nothing else reads the environment. `load` makes them; `refuse_unsafe` refuses what would be unsafe.
     """
@@ -53,12 +54,17 @@ class Settings(BaseSettings):
     auth_jwt_audience: str | None = None
     auth_authorized_parties: Annotated[tuple[str, ...], NoDecode] = ()
     auth_admin_claim: str | None = None
+    auth_viewer_claim: str | None = None
     auth_user_lookup: str | None = None
     auth_org_lookup: str | None = None
     auth_admin_lookup: str | None = None
     auth_lookup_max_age: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 60.0
     auth_cookie: str = "__session"
+    sign_in_url: str | None = None
     admin_users: Annotated[tuple[str, ...], NoDecode] = ()
+    viewer_users: Annotated[tuple[str, ...], NoDecode] = ()
+    admin_hide_payloads: bool = False
+    metrics_token: SecretStr | None = None
     ticket_ttl: Duration = 60.0
     jwks_max_age: Duration = 3600.0
     jwks_cool_down: Duration = 30.0
@@ -71,15 +77,26 @@ class Settings(BaseSettings):
     parked_poll: Duration = 1.0
     parked_per_round: Count = 100_000
     rollups_poll: Duration = 1.0
+    trace_per_second: Annotated[int, Field(ge=0, le=100)] = 4
     stall_after: Duration = 600.0
     give_up_after: Duration = 86_400.0
     retention_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = 30.0
+    replays_per_second: Count = 200
+    audit_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = 365.0
     generator_url: str | None = None
     generator_timeout: Duration = 30.0
     max_orders: Count = 1000
     max_orders_per_user: Count = 50
     simulated_step: Duration = 3.0
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    vapid_private_key: SecretStr | None = None
+    vapid_subject: str | None = None
+    push_timeout: Duration = 10.0
+    push_ttl: Annotated[float, Field(ge=1, le=2_419_200, allow_inf_nan=False)] = 86_400.0
+    push_poll: Duration = 1.0
+    push_max_per_user: Annotated[int, Field(gt=0, le=100)] = 10
+    push_allow_loopback: bool = False
 
     s3_bucket: str | None = None
     s3_endpoint_url: str | None = None
@@ -158,7 +175,7 @@ class Settings(BaseSettings):
     def _origins(cls, value: object) -> object:
         return tuple(map(values.origin, values.listed(value))) if isinstance(value, str) else value
 
-    @field_validator("admin_users", "auth_authorized_parties", mode="before")
+    @field_validator("admin_users", "viewer_users", "auth_authorized_parties", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return values.listed(value) if isinstance(value, str) else value
@@ -168,12 +185,12 @@ class Settings(BaseSettings):
     def _cookie(cls, value: str) -> str:
         return values.cookie_name(value)
 
-    @field_validator("auth_jwt_issuer", "auth_jwt_audience", "auth_admin_claim")
+    @field_validator("auth_jwt_issuer", "auth_jwt_audience", "auth_admin_claim", "auth_viewer_claim")
     @classmethod
     def _said(cls, value: str | None) -> str | None:
         return None if value is None else values.not_blank(value)
 
-    @field_validator("auth_admin_claim")
+    @field_validator("auth_admin_claim", "auth_viewer_claim")
     @classmethod
     def _claim(cls, value: str | None) -> str | None:
         if value is not None and not all(part.strip() for part in value.partition("=")):
@@ -195,12 +212,18 @@ class Settings(BaseSettings):
     def _networks(cls, value: object) -> object:
         return values.narrow(parse_networks(value)) if isinstance(value, str) else value
 
-    @property
+    @cached_property
     def webhook_secrets(self) -> tuple[str, ...]:
         """Those of WEBHOOK_SECRET, each of which lets a sender in; none where anybody on this machine may post."""
         if self.webhook_secret is None:
             return ()
         return tuple(s.strip() for s in self.webhook_secret.get_secret_value().split(",") if s.strip())
+
+    @cached_property
+    def own_secrets(self) -> tuple[str, ...]:
+        """What senders know, and what signs tokens: in what is kept of a webhook, none of them."""
+        signs = self.auth_jwt_secret
+        return (*self.webhook_secrets, *([signs.get_secret_value()] if signs else []))
 
     @property
     def sending_secret(self) -> str | None:
@@ -224,12 +247,26 @@ class Settings(BaseSettings):
         return self.auth_jwt_secret is not None or self.auth_jwks_url is not None
 
     @property
+    def generates(self) -> bool:
+        """Whether somebody makes the videos that are asked for here."""
+        return self.generator_url is not None or self.app_env == "development"
+
+    @property
     def admin_claim(self) -> tuple[str, str] | None:
         """Name and value of the claim that makes an admin. A secret is ours alone, an issuer's keys are not."""
         if self.auth_admin_claim is None:
             return ("role", "admin") if self.auth_jwt_secret is not None else None
-        name, _, value = self.auth_admin_claim.partition("=")
-        return name.strip(), value.strip()
+        return _claim(self.auth_admin_claim)
+
+    @property
+    def viewer_claim(self) -> tuple[str, str] | None:
+        """The same of one that makes a viewer: none unless it is named."""
+        return None if self.auth_viewer_claim is None else _claim(self.auth_viewer_claim)
+
+
+def _claim(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name.strip(), value.strip()
 
 
 def _origin_of(address: str) -> str:

@@ -36,6 +36,26 @@ MESSAGES: Texts = {
     },
 }
 
+ABOUT = {
+    "fr": "Des vidéos générées par IA, suivies en direct.",
+    "en": "AI videos, followed live as they are made.",
+}
+"""What the site is, for whoever is shown a link to it."""
+
+# The page at an address that leads nowhere.
+MISSING: Texts = {
+    "fr": {
+        "title": "Rien ici",
+        "lead": "Cette adresse ne mène à aucune page, ou n'y mène plus.",
+        "home": "Voir mes vidéos",
+    },
+    "en": {
+        "title": "Nothing here",
+        "lead": "This address leads to no page, or no longer does.",
+        "home": "See my videos",
+    },
+}
+
 # Why a generation was not started.
 NOT_STARTED: Texts = {
     "fr": {
@@ -61,6 +81,22 @@ GIVEN_UP: Texts = {
     "en": {
         "unknown": "The generation backend does not know this video; given up after {span} without news.",
         "silent": "The generation backend does not answer; given up after {span} without news.",
+    },
+}
+
+# What a notification says of the end of a job. `several` stands over many of them.
+NOTICES: Texts = {
+    "fr": {
+        "completed": "Vidéo prête",
+        "failed": "Échec de la génération",
+        "untitled": "Vidéo {job_id}",
+        "several": "{count} générations terminées",
+    },
+    "en": {
+        "completed": "Video ready",
+        "failed": "Generation failed",
+        "untitled": "Video {job_id}",
+        "several": "{count} generations have ended",
     },
 }
 

@@ -64,6 +64,11 @@ def origin(text: str) -> str:
     raise ValueError("an origin is a scheme and a host like https://app.example, without a path; not * and not null")
 
 
+def is_page(text: str) -> bool:
+    """Whether a page may lead there: an address, or a path of this site."""
+    return is_web_address(text.replace("{url}", "")) or re.fullmatch(r"/(?![/\\])[^\s\x00-\x1f]*", text) is not None
+
+
 def is_web_address(text: str) -> bool:
     """Whether it is an http:// or https:// address, with a host that can be one."""
     try:
@@ -161,6 +166,13 @@ def condition(text: str) -> tuple[str, str, str]:
     if found is None:
         raise ValueError("it must look like users.role=ADMIN, of letters, digits and underscores")
     return found[1], found[2], found[3]
+
+
+def is_push_subject(text: str) -> bool:
+    """Whether a push service can write there, or look there (RFC 8292, 2.1): an address of mail, or an origin."""
+    return (
+        re.fullmatch(r"mailto:[^\s@:/]+@[a-z0-9-]+(\.[a-z0-9-]+)*|https://[a-z0-9-]+(\.[a-z0-9-]+)+", text) is not None
+    )
 
 
 def is_bucket(name: str) -> bool:

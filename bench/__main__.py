@@ -20,6 +20,7 @@ from bench.fanout import fan_out
 from bench.gallery import GalleryError, gallery
 from bench.ingest import Options, ingest
 from bench.load import LoadError
+from bench.received import listed
 from bench.report import (
     crowd_table,
     estimate_table,
@@ -29,6 +30,8 @@ from bench.report import (
     gallery_table,
     growth_table,
     ingest_table,
+    listed_faults,
+    listed_table,
     stats_table,
     storm_table,
 )
@@ -99,6 +102,15 @@ async def run_stats(options: Options, console: Console) -> bool:
     return True
 
 
+async def run_received(_: Options, console: Console) -> bool:
+    """List and count received webhooks, and print how long that took; return whether every answer was right."""
+    with console.status("starting") as status:
+        runs = await listed(status.update)
+    console.print(listed_table(runs))
+    _keep("received", [run.as_json() for run in runs])
+    return _none(listed_faults(runs), console)
+
+
 def _keep(name: str, runs: list[dict[str, Any]]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(runs, indent=1))
@@ -115,6 +127,7 @@ BENCHMARKS: dict[str, Callable[[Options, Console], Any]] = {
     **{name: partial(run_streams, name) for name in STREAMS},
     "gallery": run_gallery,
     "stats": run_stats,
+    "received": run_received,
 }
 
 

@@ -1,14 +1,14 @@
 """How fast a user's 100 videos are read: rushes' gallery beside the site's own route, over the same rows, in one run.
 
-Both servers run at once and are read in turn. Before anything is measured both must hold the same videos with the same
-files; one of them was completed by the site's own webhook. A run whose answers were not whole does not count, nor one
-after or during which a server did not show what another program had committed before it was asked.
+Both servers run at once and are read in turn. Before anything is measured both must hold the same videos of each of 16
+users with the same files; one of them was completed by the site's own webhook. A run whose answers were not whole does
+not count, nor one after or during which a server did not show what another program had committed before it was asked.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -26,8 +26,8 @@ PATH = f"/api/videos/user?limit={library.VIDEOS}"
 CONNECTIONS = (1, 16)
 ROWS = (20_000,)
 
-CaseName = Literal["at rest", "304", "another program inserts"]
-CASES: tuple[CaseName, ...] = ("at rest", "304", "another program inserts")
+CaseName = Literal["at rest", "16 users in turn", "304", "another program inserts"]
+CASES: tuple[CaseName, ...] = ("at rest", "16 users in turn", "304", "another program inserts")
 
 _WARM_UP_SECONDS = 3
 _INSERT_EVERY = 0.05  # seconds
@@ -86,27 +86,31 @@ async def gallery(options: Options, tell: Callable[[str], None]) -> list[Read]:
 
 
 class Reader:
-    """Who reads the gallery of one server, as the user whose it is. `asked` is how often, beside the load."""
+    """Who reads the gallery of one server, as the user whose it is, mostly the first. `asked` is how often, beside the
+    load."""
 
     def __init__(self, server: servers.Server, session: aiohttp.ClientSession) -> None:
         assert server.database_url is not None
         self.name, self.pid, self.asked = server.name, server.pid, 0
         self._url, self._database_url = server.url, server.database_url
         self._session = session
-        claims = {"sub": library.READER, "iat": int(time.time()), "exp": int(time.time()) + 86_400}
-        token = jwt.encode(claims, SECRET, algorithm="HS256")
-        self._headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
+        self._tokens = [*map(_token, library.READERS)]
+        self._headers = self._signed(self._tokens[0])
 
-    async def ask(self, tag: str | None = None) -> tuple[int, str | None, bytes]:
+    @staticmethod
+    def _signed(token: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
+
+    async def ask(self, tag: str | None = None, user: int = 0) -> tuple[int, str | None, bytes]:
         """(status, `ETag`, body); what comes is wanted only if it is not what has that tag."""
         self.asked += 1
-        headers = self._headers | ({} if tag is None else {"If-None-Match": tag})
+        headers = self._signed(self._tokens[user]) | ({} if tag is None else {"If-None-Match": tag})
         async with self._session.get(self._url + PATH, headers=headers) as answer:
             return answer.status, answer.headers.get("ETag"), await answer.read()
 
-    async def videos(self) -> dict[str, Any]:
+    async def videos(self, user: int = 0) -> dict[str, Any]:
         """By id, newest first, in a form that does not depend on the server. Raises GalleryError."""
-        status, _, body = await self.ask()
+        status, _, body = await self.ask(user=user)
         if status != 200:
             raise GalleryError(f"{self.name} answers {status}: {body[:200].decode(errors='replace')}")
         return compared(json.loads(body))
@@ -122,6 +126,9 @@ class Reader:
             raise GalleryError(f"{self.name} answers {status}")
         if case == "another program inserts":
             return await self._among_inserts(tag, len(body), connections, seconds)
+        if case == "16 users in turn":
+            answers = await load.read(self._url + PATH, self._headers, connections, seconds, self._tokens)
+            return answers, unfit(answers, connections, len(body))
         headers, expected = self._headers, len(body)
         if case == "304":
             if tag is None or (await self.ask(tag))[0] != 304:
@@ -158,6 +165,11 @@ class Reader:
         return None
 
 
+def _token(user: str) -> str:
+    claims = {"sub": user, "iat": int(time.time()), "exp": int(time.time()) + 86_400}
+    return jwt.encode(claims, SECRET, algorithm="HS256")
+
+
 @asynccontextmanager
 async def _servers(rows: int) -> AsyncIterator[tuple[Reader, Reader]]:
     """The site and rushes over a table of so many rows, warm, and seen to hold the same. Raises GalleryError."""
@@ -190,19 +202,20 @@ async def _complete_one(site: servers.Server, session: aiohttp.ClientSession) ->
             raise GalleryError(f"the site's webhook answers {answer.status}: {(await answer.text())[:200]}")
 
 
-async def agree(database_url: str, *readers: Reader) -> None:
-    """Raises GalleryError unless all show what the database has: 100 videos, each with a file."""
-    expected = await library.newest(database_url)
-    if len(expected) != library.VIDEOS or not all(expected.values()):
-        raise GalleryError(f"the database does not hold {library.VIDEOS} videos with files")
-    shown = [await reader.videos() for reader in readers]
-    for reader, videos in zip(readers, shown, strict=True):
-        if {job_id: sorted(video["files"]) for job_id, video in videos.items()} != expected:
-            raise GalleryError(f"{reader.name} does not show the videos that the database holds")
-        if list(videos) != list(expected):
-            raise GalleryError(f"{reader.name} does not show the newest first")
-        if (other := difference(shown[0], videos)) is not None:
-            raise GalleryError(f"{readers[0].name} and {reader.name} differ in {other}")
+async def agree(database_url: str, *readers: Reader, users: Sequence[str] = library.READERS) -> None:
+    """Raises GalleryError unless all show what the database has of each user: 100 videos, each with a file."""
+    for number, user in enumerate(users):
+        expected = await library.newest(database_url, user)
+        if len(expected) != library.VIDEOS or not all(expected.values()):
+            raise GalleryError(f"the database does not hold {library.VIDEOS} videos with files of {user}")
+        shown = [await reader.videos(number) for reader in readers]
+        for reader, videos in zip(readers, shown, strict=True):
+            if {job_id: sorted(video["files"]) for job_id, video in videos.items()} != expected:
+                raise GalleryError(f"{reader.name} does not show the videos that the database holds")
+            if list(videos) != list(expected):
+                raise GalleryError(f"{reader.name} does not show the newest first")
+            if (other := difference(shown[0], videos)) is not None:
+                raise GalleryError(f"{readers[0].name} and {reader.name} differ in {other}")
 
 
 def compared(page: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A site's table of generations as it has grown: one reader's 100 finished videos, spread among other users' rows.
+"""A site's table of generations as it has grown: 100 finished videos of each reader, spread among other users' rows.
 
 All rows are there as rushes and the site would have made them: each finished job with its file, and with its row in
 `rushes_jobs`, as jobs have that were moved by webhooks.
@@ -11,6 +11,7 @@ from bench import payload
 from bench.seed import connected
 
 READER = "bench-reader"
+READERS = (READER, *(f"{READER}-{number}" for number in range(1, 16)))
 VIDEOS = 100
 
 # Of other users, and how many of their jobs have failed.
@@ -41,10 +42,11 @@ INSERT INTO video_generations (id, prompt, status, progress, message, error, pro
 SELECT {_ID % "n"}, CONCAT(%s, ', ', n), IF(failed, 'FAILED', 'COMPLETED'), IF(failed, 0, 100),
   IF(failed, 'La génération a échoué', 'Génération terminée avec succès'),
   IF(failed, 'Erreur inconnue lors de la génération', NULL), 120.5, 90.2, 30.3,
-  IF(own, %s, CONCAT('user-', n %% %s)), made, made + INTERVAL 2 MINUTE, made + INTERVAL 2 MINUTE
+  COALESCE(ELT(reader, {", ".join(["%s"] * len(READERS))}), CONCAT('user-', n %% %s)), made,
+  made + INTERVAL 2 MINUTE, made + INTERVAL 2 MINUTE
 FROM (
-  SELECT n, own, NOT own AND n %% {_FAILED_OF} = 0 AS failed, made
-  FROM (SELECT n, n %% %s = %s AS own, %s + INTERVAL n SECOND AS made FROM {_ROWS} WHERE n < %s) AS whose
+  SELECT n, reader, reader > %s AND n %% {_FAILED_OF} = 0 AS failed, made
+  FROM (SELECT n, %s - n %% %s AS reader, %s + INTERVAL n SECOND AS made FROM {_ROWS} WHERE n < %s) AS whose
 ) AS jobs ORDER BY n
 """
 
@@ -75,23 +77,24 @@ _REOPEN = "UPDATE video_generations SET status = 'PROCESSING', progress = 50, co
 
 
 async def fill(database_url: str, rows: int) -> None:
-    """Make `rows` generations, 100 of them the reader's. `rows` is a multiple of 100, at least 200."""
-    every = rows // VIDEOS
+    """Make `rows` generations, 100 of them each reader's. `rows` is a multiple of 100, at least 1700."""
+    every, readers = rows // VIDEOS, len(READERS)
     since = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(seconds=rows + 600)
     async with connected(database_url) as cursor:
         for first in range(0, rows, _CHUNK):
             last = min(first + _CHUNK, rows) - 1
-            await cursor.execute(_JOBS, (PROMPT, READER, max(1, rows // _EACH), every, every - 1, since, first, rows))
+            others = max(1, rows // _EACH)
+            await cursor.execute(_JOBS, (PROMPT, *READERS, others, readers, every, every, since, first, rows))
             await cursor.execute(_FILES, (METADATA, first, last))
             await cursor.execute(_POSITIONS, (first, last))
         await cursor.execute("ANALYZE TABLE video_generations, video_files, rushes_jobs")
 
 
-async def newest(database_url: str) -> dict[str, list[str]]:
+async def newest(database_url: str, reader: str = READER) -> dict[str, list[str]]:
     """What a page of 100 must show: ids of the reader's newest finished jobs, newest first, each with its files'."""
     found: dict[str, list[str]] = {}
     async with connected(database_url) as cursor:
-        await cursor.execute(_NEWEST, READER)
+        await cursor.execute(_NEWEST, reader)
         for job_id, file_id in await cursor.fetchall():
             found.setdefault(job_id, []).extend([] if file_id is None else [file_id])
     return {job_id: sorted(files) for job_id, files in list(found.items())[:VIDEOS]}

@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -113,10 +113,13 @@ async def send(url: str, load: Load) -> Outcome:
         return Outcome(start=start, **await _wrk(load.connections, load.seconds, command))
 
 
-async def read(url: str, headers: Mapping[str, str], connections: int, seconds: int) -> Answers:
-    """Ask for `url` again and again and return what came back. Raises LoadError."""
+async def read(
+    url: str, headers: Mapping[str, str], connections: int, seconds: int, tokens: Sequence[str] = ()
+) -> Answers:
+    """Ask for `url` again and again, signed in by each of the `tokens` in turn, and return what came back. Raises
+    LoadError."""
     given = [f"--header={name}: {value}" for name, value in headers.items()]
-    return Answers(**await _wrk(connections, seconds, [*given, f"--script={READING_SCRIPT}", url]))
+    return Answers(**await _wrk(connections, seconds, [*given, f"--script={READING_SCRIPT}", url, "--", *tokens]))
 
 
 async def _wrk(connections: int, seconds: int, arguments: list[str]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from bench.fanout import FanOut
 from bench.gallery import CASES as READINGS
 from bench.gallery import Read
 from bench.ingest import CASES, Case, Run
+from bench.received import WEBHOOKS as RECEIVED
+from bench.received import Listed
 from bench.stats import Asked
 from bench.storm import CASES as STORMS
 from bench.storm import Storm
@@ -87,6 +89,23 @@ def stats_table(runs: Sequence[Asked]) -> Table:
             f"{run.counted_in:.0f}",
         )
     return table
+
+
+def listed_table(runs: Sequence[Listed]) -> Table:
+    """One row for each case: the peer, and rushes beside it."""
+    table = Table(box=box.MARKDOWN, header_style="")
+    table.add_column(f"of {RECEIVED:,} received webhooks", no_wrap=True)
+    for name in ("", "one statement: p50 / p95 ms", "rushes: p50 / p95 ms", "p95 ÷ one statement"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for peer, ours in zip(runs[::2], runs[1::2], strict=True):
+        figures = ["ERROR" if run.fault else f"{run.p50 * 1000:.1f} / {run.p95 * 1000:.1f}" for run in (peer, ours)]
+        table.add_row(ours.case, ours.what, *figures, f"{ours.p95 / peer.p95:.2f}")
+    return table
+
+
+def listed_faults(runs: Sequence[Listed]) -> list[str]:
+    """A sentence for each answer that does not count."""
+    return [f"{run.server}, {run.case}, {run.what}: {run.fault}" for run in runs if run.fault]
 
 
 def fan_out_table(runs: list[FanOut]) -> Table:

@@ -103,6 +103,13 @@ async def noop(folder: Path) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
+async def table(folder: Path, database_url: str) -> AsyncIterator[Server]:
+    """The peer that lists received webhooks with one statement, over the table of the rushes beside it."""
+    async with _serving("one statement", ["-m", "bench.peers.table"], {"DATABASE_URL": database_url}, folder) as server:
+        yield server
+
+
+@asynccontextmanager
 async def site(folder: Path, database_url: str, settings: Mapping[str, str]) -> AsyncIterator[Server]:
     """The site that rushes was made for, as far as bench/peers/site goes; brought and built if it is not there."""
     await _set_up_site()

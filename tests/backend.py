@@ -69,6 +69,17 @@ async def reconciling(url: str, backend: Backend, *, language: str = "fr", **opt
             await generator.close()
 
 
+@contextlib.asynccontextmanager
+async def reconciler(
+    url: str, backend: Backend, harness: Harness, pool: Pool, leader: Leader, **options: Any
+) -> AsyncIterator[Reconciler]:
+    """One whose rounds the test does by itself."""
+    generator = HttpGenerator(backend.url, 5.0, "en")
+    given: dict[str, Any] = {"language": "fr", "stall_after": 600.0, "give_up_after": 864_000.0} | options
+    yield Reconciler(pool, harness.writer, generator, leader, **given)
+    await generator.close()
+
+
 def add_stalled(sql: Sql, *names: str, seconds: int = 100) -> None:
     for name in names:
         sql(

@@ -1,11 +1,13 @@
 """The server as tests run it, in their own process, and the client that asks it what tests ask again and again."""
 
+import asyncio
 import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestClient, get_port_socket
@@ -14,6 +16,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 from app.main import create_app
 from app.server import Runner
 from app.settings import Settings
+from app.upkeep.leader import Leader
 from tests.contract import contract
 from tests.streams import Source, events
 from tests.webhooks import webhook
@@ -118,6 +121,26 @@ async def running(database_url: str, **settings: Any) -> AsyncIterator[Client]:
     """A server for as long as the block lasts, and its client."""
     async with Client(OwnServer(database_url, **settings)) as client:
         yield client
+
+
+@asynccontextmanager
+async def leaving_parked_alone(database_url: str, **settings: Any) -> AsyncIterator[Client]:
+    """The same, of a server that leaves parked webhooks alone, since another process leads."""
+    another = Leader(database_url)
+    assert await another.leads()
+    async with running(database_url, **settings) as client:
+        yield client
+    another.close()
+
+
+async def slow_socket(server: Client) -> socket.socket:
+    """Connected to the server, with little room: what is not read from it waits at the server soon."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.setblocking(False)
+    address = urlsplit(server.url)
+    await asyncio.get_running_loop().sock_connect(made, (address.hostname, address.port))
+    return made
 
 
 async def moved(server: Client, job_id: str, *statuses: str) -> None:

@@ -60,6 +60,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.basetemp = config.option.basetemp or f"{tempfile.tempdir}/t"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What may take long, as its own time-out says, begins first: no process of tests has it left when all others have
+    ended."""
+    usual = float(config.getini("timeout"))
+
+    def longest(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return usual if marker is None else float(marker.args[0])
+
+    items.sort(key=longest, reverse=True)
+
+
 def pytest_collection_finish() -> None:
     """What was collected stays; looking through it for garbage again and again takes a twentieth of the time."""
     gc.freeze()

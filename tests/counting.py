@@ -1,24 +1,44 @@
 """Statistics counted anew by other means than ours: row by row, in Python."""
 
+import asyncio
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.domain.rollup import Rollup
-from app.domain.sketch import Sketch, bin_of
+from app.domain.sketch import ALPHA, NO_TIME, Sketch
 from app.domain.spans import quarter_of
 from app.times import microseconds
+from tests.client import Client
 from tests.databases import Rows, Sql
 
 _WEBHOOKS = "SELECT id, received_at, outcome, duration_ms FROM rushes_webhooks"
 _EVENTS = "SELECT id, job_id, event, data, created_at FROM rushes_events ORDER BY id"
 
 
+def bin_of(us: int) -> int:
+    """Of a sketch, that of so many microseconds."""
+    return NO_TIME if us < 1 else math.ceil(math.log(us) / math.log((1 + ALPHA) / (1 - ALPHA)))
+
+
 def stored(sql: Sql) -> dict[int, Rollup]:
     """What the rollups say."""
     rows = sql("SELECT quarter, counts, job_times, webhook_times FROM rushes_rollups")
     return {quarter: Rollup.unpack(counts.encode(), jobs, webhooks) for quarter, counts, jobs, webhooks in rows}
+
+
+async def counted(server: Client, webhooks: int, ended: int) -> None:
+    """Waits until the statistics have so many webhooks, and so many generations that ended: a round that counts a
+    webhook may have read the log before its event was there."""
+    async with asyncio.timeout(15):
+        while True:
+            _, found = await server.read("/api/admin/stats")
+            totals = found["totals"]
+            if (sum(totals["webhooks"].values()), totals["finished"] + totals["failed"]) == (webhooks, ended):
+                return
+            await asyncio.sleep(0.05)
 
 
 @dataclass

@@ -88,7 +88,8 @@ class Forked(Process):
     def send_signal(self, signal: int) -> None:
         if self._code is not None:
             raise ProcessLookupError
-        os.kill(self.pid, signal)
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and we have not heard of it yet
+            os.kill(self.pid, signal)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)

@@ -6,7 +6,10 @@ import orjson
 
 from app import ids, times
 from app.domain import payload
+from app.domain.audit import Actor
 from tests.databases import Sql
+
+TESTER = Actor("tester", "admin")
 
 
 def store(sql: Sql, *documents: dict[str, Any] | bytes, outcome: str = "dead") -> list[str]:
@@ -72,3 +75,34 @@ def add_events(sql: Sql, count: int, days: int, start: int = 1) -> None:
         days,
     )
     sql("UPDATE rushes_counter SET value = %s", start + count - 1)
+
+
+def add_received(sql: Sql, count: int, first_at: int) -> None:
+    """Webhooks of all kinds, one a millisecond from then on, in microseconds since 1970: of 20 one is parked, one dead
+    (each says its number), one discarded, one a duplicate; of 1,000 one is v1 and reconciled, one has failed."""
+    sql(
+        "INSERT INTO rushes_webhooks (id, job_id, status, version, origin, outcome, attempts, duration_ms, error_code,"
+        " error, received_at, headers, payload) SELECT"
+        " LOWER(CONCAT(LPAD(HEX(%s + seq * 1000), 14, '0'), LPAD(HEX(seq), 18, '0'))), CONCAT('j', seq DIV 10),"
+        " IF(seq %% 1000 = 7, 'failed', 'generating'), IF(seq %% 1000 = 9, 'v1', 'v3'),"
+        " IF(seq %% 1000 = 9, 'reconciled', 'webhook'),"
+        " CASE seq %% 20 WHEN 1 THEN 'parked' WHEN 2 THEN 'dead' WHEN 3 THEN 'discarded' WHEN 4 THEN 'duplicate'"
+        " ELSE 'applied' END, 1, 3, IF(seq %% 20 IN (1, 2, 3), 'apply_failed', NULL),"
+        " IF(seq %% 20 IN (1, 2, 3), CONCAT('Refused: Number ', seq, '.'), NULL),"
+        " '1970-01-01' + INTERVAL (%s + seq * 1000) MICROSECOND, '{}', REPEAT('x', 400)"
+        f" FROM seq_1_to_{count}",
+        first_at,
+        first_at,
+    )
+
+
+def add_heap(sql: Sql, count: int, start: int = 1, *, status: str = "PENDING", days: int = 3, minutes: int = 0) -> None:
+    """Jobs of long ago, all of one time, as a database may hold that we adopt."""
+    sql(
+        "INSERT INTO video_generations (id, prompt, authorId, status, createdAt, updatedAt)"
+        f" SELECT CONCAT('heap', LPAD(seq, 7, '0')), 'p', CONCAT('u', seq MOD 97), %s,"
+        f" UTC_TIMESTAMP(3) - INTERVAL {days * 1440 + minutes} MINUTE,"
+        f" UTC_TIMESTAMP(3) - INTERVAL {days * 1440 + minutes} MINUTE"
+        f" FROM seq_{start}_to_{start + count - 1}",
+        status,
+    )

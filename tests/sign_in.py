@@ -71,3 +71,7 @@ class Issuer:
 def by_jwks(database_url: str, issuer: Issuer, **settings: Any) -> AbstractAsyncContextManager[Client]:
     known = {"app_env": "production", "webhook_secret": SENDERS, "auth_jwks_url": issuer.url}
     return running(database_url, **(known | settings))
+
+
+async def gallery(server: Client, headers: dict[str, str]) -> int:
+    return (await server.read("/api/videos/user", headers=headers))[0]

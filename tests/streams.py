@@ -74,7 +74,10 @@ class Source:
     async def take(self, count: int) -> list[Event]:
         found: list[Event] = []
         while len(found) < count:
-            event = await self.next_or_end()
+            try:
+                event = await self.next_or_end()
+            except TimeoutError as error:
+                raise AssertionError(f"{len(found)} came, then {self.comments}; the last were {found[-3:]}") from error
             assert event is not None, f"the stream ended after {found}"
             found.append(event)
         return found

@@ -19,6 +19,7 @@ from app.upkeep.parked import Parked
 from app.upkeep.retention import Retention
 from tests.counting import Counting
 from tests.databases import Sql
+from tests.rows import TESTER
 from tests.webhooks import completion, video, webhook
 from tests.writing import Harness, delivery
 
@@ -112,13 +113,13 @@ class World:
 
     async def discard(self) -> None:
         rows = self.sql("SELECT id FROM rushes_webhooks WHERE outcome IN ('dead', 'parked') ORDER BY id LIMIT 20")
-        await self.received.discard([self.chance.choice(rows)[0]] if rows else [])
+        await self.received.discard([self.chance.choice(rows)[0]] if rows else [], TESTER)
 
     async def replay(self) -> None:
         for row in self.sql("SELECT id FROM rushes_webhooks ORDER BY RAND() LIMIT 2"):
             found = await self.received.get(row[0])
             assert found is not None
-            await self.received.replay(found, self.harness.writer)
+            await self.received.replay(found, self.harness.writer, TESTER)
 
     async def cancel(self) -> None:
         with suppress(RefusedActError):

@@ -67,10 +67,10 @@ class KeySet:
         known = self._known(key_id)
         return [key for key in known if not any(key is old for old in tried)]
 
-    async def there(self) -> bool:
-        """Whether there are keys. Fetches them if there are none yet."""
+    async def there(self, patience: float) -> bool:
+        """Whether there are keys. If there are none yet they are fetched, which is waited for so many seconds."""
         if not self._keys:
-            await self._renew()
+            await asyncio.wait([self._renewing()], timeout=patience)
         return bool(self._keys)
 
     def _known(self, key_id: str | None) -> list[jwt.PyJWK]:
@@ -79,11 +79,15 @@ class KeySet:
 
     async def _renew_known(self) -> None:
         """Waits, since a key may have been withdrawn; but not for an address that did not answer last time."""
-        if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._renew(), name="jwks")
+        renewal = self._renewing()
         if not self._failed:
             # Others may be fetching for what strangers send, one after the other: who has a good token waits for one.
-            await asyncio.wait([self._renewal], timeout=_SECONDS)
+            await asyncio.wait([renewal], timeout=_SECONDS)
+
+    def _renewing(self) -> asyncio.Task[None]:
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(), name="jwks")
+        return self._renewal
 
     async def _renew(self) -> None:
         async with self._fetching:  # whoever waited here finds it fetched

@@ -54,6 +54,12 @@ def is_exempt(peer: str, trusted: tuple[Network, ...]) -> bool:
     return address is None or address.is_loopback or any(address in network for network in trusted)
 
 
+def is_own(peer: str) -> bool:
+    """Whether it is an address of this machine alone."""
+    address = _address(peer)
+    return address is not None and address.is_loopback
+
+
 class FailureLimit:
     """How often each address failed to authenticate in the last minute; an IPv6 address counts with its /64.
 

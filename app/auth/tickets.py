@@ -45,6 +45,7 @@ class Tickets:
             "sub": who.user_id,
             "org": who.organization_id,
             "admin": who.admin,
+            "viewer": who.viewer,
             "exp": int(expires_at),
             "until": until,
         }
@@ -64,18 +65,19 @@ class Tickets:
 
     def _identity(self, claims: dict[str, Any]) -> Identity:
         now = time.time()
-        organization, admin = claims.get("org"), claims.get("admin")
+        organization, admin, viewer = claims.get("org"), claims.get("admin"), claims.get("viewer", False)
         exp, until = check_date(claims["exp"]), check_date(claims["until"])
         if exp > now + self._seconds + _CLOCKS:
             raise TokenError("valid for too long")
         if until <= now:
             raise TokenError("expired")
-        if not isinstance(admin, bool):
+        if not isinstance(admin, bool) or not isinstance(viewer, bool):
             raise TokenError("malformed")
         return Identity(
             check_name(claims["sub"]),
             None if organization is None else check_name(organization),
             admin=admin,
+            viewer=viewer,
             expires_at=until,
         )
 

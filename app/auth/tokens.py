@@ -3,13 +3,14 @@
 The algorithm is fixed by the settings, never by the token (RFC 8725, 3.1).
 """
 
+import hashlib
 import math
 import re
 import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from jwt.exceptions import InvalidSubjectError
@@ -24,6 +25,8 @@ _FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _ID_MAX = 191  # characters, as the columns that hold them
 # Seconds that an issuer's clock may be ahead of ours.
 _AHEAD_MAX = 60.0
+# Of the tokens verified last it is known whose they are.
+_VERIFIED_MAX = 5_000
 
 _UNKNOWN_KEY, BAD_SIGNATURE, _ALGORITHM = "unknown key", "bad signature", "wrong algorithm"
 
@@ -46,6 +49,8 @@ class TokenError(Exception):
 class Identity:
     """Who is asking. `expires_at`, in seconds since 1970, is when that ends; None for never.
 
+    A `viewer` sees what an `admin` sees; `only_looks` says who may change nothing.
+
     `organization_id` is where his new jobs are. `organizations` are those whose jobs he sees, where a table of the
     site's tells them; else it is the one. `token` is what the token said, where a look-up made another of it.
     """
@@ -53,6 +58,7 @@ class Identity:
     user_id: str
     organization_id: str | None = None
     admin: bool = False
+    viewer: bool = False
     expires_at: float | None = None
     organizations: tuple[str, ...] | None = None
     token: "Identity | None" = None
@@ -76,20 +82,45 @@ class Identity:
             author_id,
             self.organization_id if organizations is None else only,
             admin=self.admin or admin,
+            viewer=self.viewer,
             expires_at=self.expires_at,
             organizations=organizations,
             token=self,
         )
 
+    @property
+    def sees_all(self) -> bool:
+        return self.admin or self.viewer
+
+    @property
+    def only_looks(self) -> bool:
+        return self.viewer and not self.admin
+
     def may_see(self, author_id: str, organization_id: str | None) -> bool:
-        return self.admin or self.user_id == author_id or (organization_id is not None and organization_id in self.seen)
+        return (
+            self.sees_all or self.user_id == author_id or (organization_id is not None and organization_id in self.seen)
+        )
+
+    def may_act(self, author_id: str) -> bool:
+        """Whether he may do more than look."""
+        return self.admin or self.user_id == author_id
+
+
+class _Verified(NamedTuple):
+    """Whose a token was found to be, the `kid` that it named, and the issuer's key that had signed it."""
+
+    identity: Identity
+    key_id: str | None
+    key: jwt.PyJWK | None
 
 
 class Tokens:
     """Verifies tokens by `secret` (HS256) or by the keys at `jwks_url`; `keys` are None where a secret signs.
 
     `admins` are user ids; `admin_claim` is the name and value of a claim that makes an admin, `parties` what `azp` may
-    be, if there are any.
+    be, if there are any. So are `viewers` and `viewer_claim` for those who look only.
+
+    A page sends the same token for a minute or an hour: what it was found to be is kept under its digest.
     """
 
     def __init__(
@@ -104,6 +135,8 @@ class Tokens:
         parties: tuple[str, ...] = (),
         admins: tuple[str, ...] = (),
         admin_claim: tuple[str, str] | None = None,
+        viewers: tuple[str, ...] = (),
+        viewer_claim: tuple[str, str] | None = None,
     ) -> None:
         self._secret = secret
         self.keys = KeySet(jwks_url, max_age=jwks_max_age, cool_down=jwks_cool_down) if jwks_url else None
@@ -112,20 +145,38 @@ class Tokens:
         self._parties = parties
         self._admins = frozenset(admins)
         self._admin_claim = admin_claim
+        self._viewers = frozenset(viewers)
+        self._viewer_claim = viewer_claim
+        self._verified: dict[bytes, _Verified] = {}
 
     async def verify(self, token: str) -> Identity:
         """Whose token it is. Raises TokenError, KeysAwayError."""
         try:
+            digest = hashlib.blake2b(token.encode(), digest_size=16).digest()
+            known = self._verified.get(digest)
+            if known is not None and await self._is_still_good(known):
+                return known.identity
             check_form(token)
             if self.keys is None:
-                return self._identity(self._claims(token, self._secret or "", _SYMMETRIC))
-            return self._identity(await self._claims_by_keys(token, self.keys))
+                found = _Verified(self._identity(self._claims(token, self._secret or "", _SYMMETRIC)), None, None)
+            else:
+                found = await self._by_keys(token, self.keys)
         except (TokenError, KeysAwayError):
             raise
         except Exception as error:  # noqa: BLE001 - nothing that a stranger sends may be more than refused
             raise TokenError(reason_of(error)) from None
+        while len(self._verified) >= _VERIFIED_MAX:
+            del self._verified[next(iter(self._verified))]
+        self._verified[digest] = found
+        return found.identity
 
-    async def _claims_by_keys(self, token: str, keys: KeySet) -> dict[str, Any]:
+    async def _is_still_good(self, known: "_Verified") -> bool:
+        """Of a token that was: while it lasts, and its key is one of the issuer's as they were fetched last."""
+        if time.time() >= int(known.identity.expires_at or 0):  # whole seconds, as when it was verified
+            return False
+        return self.keys is None or any(key is known.key for key in await self.keys.find(known.key_id))
+
+    async def _by_keys(self, token: str, keys: KeySet) -> "_Verified":
         came_at = time.monotonic()
         head = jwt.get_unverified_header(token)
         if head.get("alg") not in PUBLIC_KEY_ALGORITHMS:
@@ -133,20 +184,21 @@ class Tokens:
         key_id = head.get("kid")
         tried = await keys.find(key_id)
         try:
-            return self._claims_by_any(token, tried)
+            return self._by_any(token, key_id, tried)
         except TokenError as error:
             if str(error) not in (BAD_SIGNATURE, _ALGORITHM):
                 raise
             newer = await keys.find_newer(key_id, tried, came_at)
             if not newer:
                 raise
-        return self._claims_by_any(token, newer)
+        return self._by_any(token, key_id, newer)
 
-    def _claims_by_any(self, token: str, keys: list[jwt.PyJWK]) -> dict[str, Any]:
+    def _by_any(self, token: str, key_id: str | None, keys: list[jwt.PyJWK]) -> "_Verified":
         refused = TokenError(_UNKNOWN_KEY)
         for key in keys:
             try:
-                return self._claims(token, key, [key.algorithm_name])
+                claims = self._claims(token, key, [key.algorithm_name])
+                return _Verified(self._identity(claims), key_id, key)
             except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError) as error:
                 refused = TokenError(reason_of(error))
         raise refused
@@ -179,14 +231,20 @@ class Tokens:
             user_id,
             _organization(claims),
             admin=user_id in self._admins or self._is_admin(claims),
+            viewer=user_id in self._viewers or _has(claims, self._viewer_claim),
             expires_at=check_date(claims["exp"]),
         )
 
     def _is_admin(self, claims: dict[str, Any]) -> bool:
-        if self._admin_claim is None:
-            return False
-        name, wanted = self._admin_claim
-        return any(_says(found, wanted) for found in _found(claims, name))
+        return _has(claims, self._admin_claim)
+
+
+def _has(claims: dict[str, Any], claim: tuple[str, str] | None) -> bool:
+    """Whether this is one of the claims; nothing is, where none is named."""
+    if claim is None:
+        return False
+    name, wanted = claim
+    return any(_says(found, wanted) for found in _found(claims, name))
 
 
 def _organization(claims: dict[str, Any]) -> str | None:

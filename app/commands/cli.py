@@ -13,10 +13,12 @@ _COMMANDS = {
     "serve": "Serve, on a private database unless DATABASE_URL names another.",
     "migrate": "Bring the database up to date; safe on one that Prisma made.",
     "token": "Print an access token made with AUTH_JWT_SECRET.",
+    "push-keys": "Print a new key for Web Push: VAPID_PRIVATE_KEY.",
     "dead": "Webhooks that were not applied: dead letters, and those parked until their job appears.",
     "purge": "Delete what is older than RETENTION_DAYS now; the server also does it by itself.",
     "rollups": "Make the statistics again, or compare them with a full count.",
     "send": "Post one webhook to URL, by default the server here, with retries on 5xx, 429, 408 and connection errors.",
+    "generator": "The simulated generation backend, for development: makes videos by itself, and fails as it is told.",
     "smoke": "Check the server at URL, by default the one here, with the nine checks of the product document.",
 }
 
@@ -28,7 +30,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        found: click.Command = getattr(import_module(f"app.commands.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        found: click.Command = getattr(import_module(f"app.commands.{name}"), name)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

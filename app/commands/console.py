@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from app.domain.audit import Actor
     from app.settings import Settings
 
 
@@ -34,6 +35,28 @@ def settings_or_failure() -> "Settings":
         return load()
     except SettingsError as error:
         raise Failure(str(error)) from None
+
+
+def typist() -> "Actor":
+    """Who typed this, as the machine calls him: `name@host`. LOGNAME and its like are for him to set."""
+    import socket
+
+    from app.domain.audit import Actor
+
+    return Actor(f"{_account()}@{socket.gethostname()}", "command")
+
+
+def _account() -> str:
+    if sys.platform == "win32":
+        import getpass
+
+        return getpass.getuser()
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without a name, as in containers
+        return str(os.getuid())
 
 
 def run_async(coroutine: Coroutine[Any, Any, int]) -> None:

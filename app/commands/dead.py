@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from typing import Any
+from typing import Any, Literal
 
 import click
 import orjson
@@ -14,11 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from app import logs
-from app.commands.console import Failure, run_async, settings_or_failure
+from app.commands.console import Failure, run_async, settings_or_failure, typist
 from app.commands.database import database
-from app.db.dead_letters import OPEN, ReceivedWebhooks, Webhook, WholeWebhook
+from app.db.dead_letters import OPEN, REPLAYABLE, ReceivedWebhooks
 from app.db.people import reference_of
 from app.db.pool import Pool
+from app.db.webhook_list import Filter, WebhookList
+from app.db.webhook_rows import Webhook, WholeWebhook
 from app.db.writer.writer import Writer
 from app.domain import forms
 from app.domain.estimate import Estimates
@@ -58,11 +60,11 @@ def _which(webhook_ids: tuple[str, ...], outcome: str | None, *, everything: boo
 @dead.command("list")
 @click.option("--outcome", type=_OPEN, help="Only these; both without it.")
 @click.option("--job-id", help="Only those for this job.")
-def dead_list(outcome: str | None, job_id: str | None) -> None:
+def dead_list(outcome: Literal["dead", "parked"] | None, job_id: str | None) -> None:
     """The newest of them, with what was wrong."""
     settings = settings_or_failure()
-    outcomes = [outcome] if outcome else ["dead", "parked"]
-    run_async(_list_webhooks(database(settings), settings, outcomes, job_id))
+    outcomes = (outcome,) if outcome else OPEN
+    run_async(_list_webhooks(database(settings), settings, Filter(outcomes, job_id)))
 
 
 @dead.command("show")
@@ -96,12 +98,13 @@ def dead_discard(webhook_ids: tuple[str, ...], outcome: str | None, *, everythin
     run_async(_discard(database(settings), settings, webhook_ids, outcomes, sure=yes))
 
 
-async def _list_webhooks(database: Database, settings: Settings, outcomes: Sequence[str], job_id: str | None) -> int:
+async def _list_webhooks(database: Database, settings: Settings, wanted: Filter) -> int:
     """The newest of them, as a table."""
-    async with _received(database, settings) as (received, _url):
-        found, more = await received.page(_LISTED, outcomes=outcomes, job_id=job_id)
+    async with database as url:
+        with closing(Pool(url, 1, settings.db_timeout)) as pool:
+            found, more = await WebhookList(pool).page(wanted, _LISTED)
     if not found:
-        click.echo("nothing is dead or parked" if job_id is None else "nothing of that job is dead or parked")
+        click.echo("nothing is dead or parked" if wanted.job_id is None else "nothing of that job is dead or parked")
         return 0
     console = _console()
     for part in [_table(found)] if console.width >= _WIDE else _pairs(found):
@@ -115,7 +118,7 @@ async def _show(database: Database, settings: Settings, webhook_id: str) -> int:
     """One of any outcome: what came in, what was wrong, and what a replay would change."""
     async with _received(database, settings) as (received, _url):
         webhook = await _get(received, webhook_id)
-        preview = await received.preview(webhook) if webhook.outcome in OPEN else None
+        preview = await received.preview(webhook) if webhook.outcome in REPLAYABLE else None
     for name, value in webhook.summary().items():
         click.echo(f"{name:12} {'' if value is None else _plain(str(value))}")
     detail = webhook.detail()
@@ -136,13 +139,14 @@ async def _replay(database: Database, settings: Settings, webhook_ids: Sequence[
     The code is 1 when any is not there, still dead, or could not be tried.
     """
     logs.configure("error")
+    by = typist()
     async with _received(database, settings) as (received, url), _writing(url, settings) as writer:
         if webhook_ids:
             webhooks = [await _get(received, webhook_id) for webhook_id in webhook_ids]
 
             async def some(at: str | None) -> tuple[list[Answer], str | None]:
                 place = int(at or 0)
-                answer = await received.replay_or_busy(webhooks[place], writer)
+                answer = await received.replay_or_busy(webhooks[place], writer, by)
                 return [answer], str(place + 1) if place + 1 < len(webhooks) else None
 
             answers = await _with_progress("replaying", len(webhooks), some)
@@ -150,7 +154,7 @@ async def _replay(database: Database, settings: Settings, webhook_ids: Sequence[
             count, newest = await received.count(outcomes)
 
             async def some(at: str | None) -> tuple[list[Answer], str | None]:
-                return await received.replay_some(writer, outcomes, at, newest)
+                return await received.replay_some(writer, by, outcomes, at, newest)
 
             answers = await _with_progress("replaying", count, some)
     for answer in answers:
@@ -182,10 +186,10 @@ async def _discard(
         if not sure:
             click.confirm(f"Discard {count} webhook{'s' if count > 1 else ''}?", abort=True)
         if webhook_ids:
-            discarded = await received.discard(webhook_ids)
+            discarded = await received.discard(webhook_ids, typist())
         else:
             discarded = 0
-            while some := await received.discard_some(outcomes, newest):
+            while some := await received.discard_some(outcomes, newest, typist()):
                 discarded += some
     click.echo(f"{discarded} discarded")
     if webhook_ids and discarded < count:

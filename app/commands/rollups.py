@@ -5,10 +5,12 @@ from contextlib import closing
 import click
 
 from app import times
-from app.commands.console import Failure, run_async, settings_or_failure
+from app.commands.console import Failure, run_async, settings_or_failure, typist
 from app.commands.database import database
+from app.db.audit import Audit
 from app.db.pool import Pool
 from app.db.rollup_check import Difference, RollupCheck
+from app.domain.audit import Entry
 from app.domain.rollup import Rollup
 from app.domain.spans import start_of
 from app.settings import Settings
@@ -28,7 +30,10 @@ def rollups(*, rebuild: bool, check: bool) -> None:
 async def _rebuild(settings: Settings) -> int:
     async with database(settings) as url:
         with closing(Pool(url, 2, settings.db_timeout)) as pool:
+            audit = Audit(pool)
+            act = await audit.begun(Entry(typist(), "rollups"))
             quarters = await RollupCheck(pool).rebuild()
+            await audit.ended(act, {"quarters": quarters})
     click.echo(f"{quarters:,} quarters of an hour are counted anew")
     return 0
 

@@ -13,7 +13,7 @@ from app.times import now, rfc3339
 OTHER_SECRET = "that server has another WEBHOOK_SECRET, or this command was given none"  # noqa: S105
 
 
-# As Envelope of app/domain/payload.py has them, which takes long to import.
+# As Envelope of app/domain/versions.py has them, which takes long to import.
 _STATUSES = ("pending", "processing", "generating", "downloading", "completed", "failed")
 
 

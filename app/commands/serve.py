@@ -29,6 +29,7 @@ from app.push.bus import check_url
 from app.refusals import refuse_unsafe
 from app.server import Runner
 from app.settings import Settings, SettingsError
+from app.siblings import Siblings
 
 log = structlog.get_logger(__name__)
 
@@ -125,11 +126,12 @@ async def run_server(
     stop: asyncio.Event,
     *,
     on_ready: Callable[[str | None], Any],
+    siblings: Siblings | None = None,
 ) -> None:
     """Serves in this process until `stop`, then ends cleanly. `on_ready` is given what the database said, if it cannot
-    be used yet."""
+    be used yet. `siblings` are the other workers, if this is one."""
     _make_room(settings)
-    app = create_app(settings, database_url)
+    app = create_app(settings, database_url, siblings)
     runner = Runner(app, shutdown_timeout=settings.shutdown_grace)
     try:
         await runner.setup()

@@ -17,7 +17,7 @@ from app.reasons import reason
 from app.settings import Settings
 from app.times import now, rfc3339
 
-# Seconds for the first answer: longer than HEALTH_TIMEOUT is by itself, and nobody waits for what is no server of ours.
+# Seconds for the first answer: more than the default of HEALTH_TIMEOUT, few to wait for what is no server of ours.
 _PATIENCE = 5.0
 
 

@@ -16,13 +16,15 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import structlog
 
+from app import sockets
 from app.backoff import backoff
 from app.settings import Settings
+from app.siblings import Siblings
 
 log = structlog.get_logger(__name__)
 
@@ -32,14 +34,14 @@ _GRACE = 2.0
 # One that lived for less has failed; the next one of its place starts after a pause, which grows with each failure.
 _SOUND = 5.0
 _PAUSE_MIN, _PAUSE_MAX = 0.1, 5.0
-# So many failures in a row, with no other worker that serves, and it is no use.
+# After so many failures in a row, while no other worker serves, there is no use in going on.
 _FAILURES_MAX = 5
 
 # What a worker says once it serves, and how many bytes of a sentence may follow.
 READY = b"+"
 SAID_MAX = 1000
 
-# Elsewhere the option lets several listen, but does not deal.
+# Elsewhere the option lets several processes listen, but does not deal connections out to them.
 _DEALS = sys.platform == "linux"
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +58,8 @@ class Workers:
     def __init__(
         self, settings: Settings, database_url: str, address: socket.socket, on_ready: Callable[[str | None], None]
     ) -> None:
-        self._settings = pickle.dumps((settings, database_url))
+        self._given = settings, database_url
+        self._folder: str | None = None
         self._count = settings.workers
         self._grace = settings.shutdown_grace + _GRACE
         self._address = address
@@ -68,7 +71,15 @@ class Workers:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then all are drained, in SHUTDOWN_GRACE and a little more. Raises WorkersError."""
-        places = [asyncio.create_task(self._keep()) for _ in range(self._count)]
+        with ExitStack() as stack:
+            try:
+                self._folder = stack.enter_context(sockets.folder())
+            except OSError as error:
+                log.warning("figures_not_shared", error=str(error))
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        places = [asyncio.create_task(self._keep(place)) for place in range(self._count)]
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([stopped, *places], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -87,13 +98,13 @@ class Workers:
             with suppress(ProcessLookupError):
                 process.send_signal(number)
 
-    async def _keep(self) -> None:
+    async def _keep(self, place: int) -> None:
         """One place: a worker, and whenever it dies another one."""
         failures = 0
         while not self._stop.is_set():
             began = time.monotonic()
             try:
-                ended = await self._run_one()
+                ended = await self._run_one(place)
             except OSError as error:
                 ended = f"not started: {error.strerror}"
             if self._stop.is_set():
@@ -110,7 +121,7 @@ class Workers:
                     async with asyncio.timeout(backoff(failures, _PAUSE_MIN, _PAUSE_MAX)):
                         await self._stop.wait()
 
-    async def _run_one(self) -> str:
+    async def _run_one(self, place: int) -> str:
         """A worker's whole life; which it was, and how it ended. Raises OSError when it cannot be started."""
         ours, theirs = socket.socketpair()
         with ours:
@@ -121,7 +132,7 @@ class Workers:
                 process.kill()
             try:
                 with suppress(ConnectionError):
-                    await self._until_ready(ours, process)
+                    await self._until_ready(ours, process, place)
                 return f"process {process.pid} with {_shown(await process.wait())}"
             finally:
                 self._processes.discard(process)
@@ -142,10 +153,11 @@ class Workers:
             start_new_session=True,  # Ctrl-C is for us, and we tell them
         )
 
-    async def _until_ready(self, channel: socket.socket, process: Process) -> None:
+    async def _until_ready(self, channel: socket.socket, process: Process, place: int) -> None:
         channel.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(channel, self._settings)
+        siblings = Siblings(self._folder, place, self._count)
+        await loop.sock_sendall(channel, pickle.dumps((*self._given, siblings)))
         said = await loop.sock_recv(channel, len(READY) + SAID_MAX)
         if not said:
             return

@@ -19,6 +19,7 @@ from app.commands.serve import ending_signals, run_server
 from app.commands.supervisor import READY, SAID_MAX, listen
 from app.db.errors import DatabaseAwayError
 from app.settings import Settings
+from app.siblings import Siblings
 
 log = structlog.get_logger(__name__)
 
@@ -27,12 +28,14 @@ def main() -> None:
     _die_with_parent()
     channel, address = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:])
     with channel.makefile("rb") as sent:
-        settings, database_url = pickle.load(sent)  # noqa: S301 - from the process that started us
+        settings, database_url, siblings = pickle.load(sent)  # noqa: S301 - from the process that started us
     logs.configure(settings.log_level, worker=os.getpid())
-    run_async(_work(settings, database_url, channel, listen(address)))
+    run_async(_work(settings, database_url, siblings, channel, listen(address)))
 
 
-async def _work(settings: Settings, database_url: str, channel: socket.socket, listening: socket.socket) -> int:
+async def _work(
+    settings: Settings, database_url: str, siblings: Siblings, channel: socket.socket, listening: socket.socket
+) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in ending_signals():
@@ -48,7 +51,7 @@ async def _work(settings: Settings, database_url: str, channel: socket.socket, l
         channel.send(READY + (trouble or "").encode()[:SAID_MAX])
 
     try:
-        await run_server(settings, database_url, listening, stop, on_ready=ready)
+        await run_server(settings, database_url, listening, stop, on_ready=ready, siblings=siblings)
     except DatabaseAwayError as error:
         log.error("worker_not_started", error=str(error))  # noqa: TRY400 - that is all there is to say
         return 1

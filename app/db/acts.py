@@ -6,10 +6,10 @@ Each is one transaction, which holds the job's row: a webhook of that job comes 
 import asyncio
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from app.db import log
+from app.db import audited, log
 from app.db.charsets import FILES_JOB, JOB, held
 from app.db.connection import Connection
 from app.db.errors import RetryableError
@@ -20,6 +20,7 @@ from app.db.writer import inbox
 from app.db.writer.read_set import file_keys_json
 from app.db.writer.write_set import SET_POSITIONS
 from app.domain import job as rules
+from app.domain.audit import Act, Actor, Entry
 from app.domain.estimate import UNKNOWN
 from app.domain.event import LogEvent, event_data, whole, words
 from app.domain.job import CANCELLED, Position
@@ -108,8 +109,10 @@ _Decide = Callable[[_Doing], tuple[str, list[bytes]] | None]
 
 
 class Acts:
-    """Every act returns the log's new rows, none where it was done before. Raises RefusedActError, RetryableError,
-    DatabaseAwayError."""
+    """Every act returns the log's new rows, none where it was done before. `by` is an admin, who is written down.
+
+    Raises RefusedActError, RetryableError, DatabaseAwayError.
+    """
 
     def __init__(self, pool: Pool, language: Language) -> None:
         self._pool = pool
@@ -127,29 +130,29 @@ class Acts:
             None,
         )
 
-    async def cancel(self, job_id: str) -> list[LogEvent]:
+    async def cancel(self, job_id: str, by: Actor | None = None) -> list[LogEvent]:
         """An unfinished job has failed for good: nothing that comes later moves it. Refuses one that is finished."""
-        return await self._act(job_id, self._cancelled)
+        return await self._act(job_id, "cancel", self._cancelled, by)
 
-    async def dismiss(self, job_id: str) -> list[LogEvent]:
+    async def dismiss(self, job_id: str, by: Actor | None = None) -> list[LogEvent]:
         """A failed job is listed no more, until it is tried again by its sender. Refuses one that has not failed."""
-        return await self._act(job_id, _dismissed)
+        return await self._act(job_id, "dismiss", _dismissed, by)
 
-    async def delete(self, job_id: str, by: str) -> list[LogEvent]:
+    async def delete(self, job_id: str, user_id: str, by: Actor | None = None) -> list[LogEvent]:
         """A finished job is gone for everybody, and can be restored. Refuses one that goes on."""
 
         def deleted(doing: _Doing) -> tuple[str, list[bytes]]:
             if not doing.finished:
                 raise RefusedActError("not_finished")
-            return "deleted", [*_known(doing), bind(_DELETE, sql6(doing.at), by[:191], job_id)]
+            return "deleted", [*_known(doing), bind(_DELETE, sql6(doing.at), user_id[:191], job_id)]
 
-        return await self._act(job_id, deleted)
+        return await self._act(job_id, "delete", deleted, by)
 
-    async def restore(self, job_id: str) -> list[LogEvent]:
+    async def restore(self, job_id: str, by: Actor | None = None) -> list[LogEvent]:
         """Takes a deletion back, unless what is left of the job is being deleted. Webhooks that came meanwhile are
         parked from then on: they are to be applied now."""
-        statements = [bind(_DELETE, None, None, job_id), inbox.park_missed(job_id)]
-        return await self._act(job_id, lambda _: ("restored", statements), of_deleted=True)
+        statements = [bind(_DELETE, None, None, job_id), *inbox.park_missed(job_id)]
+        return await self._act(job_id, "restore", lambda _: ("restored", statements), by, of_deleted=True)
 
     def _cancelled(self, doing: _Doing) -> tuple[str, list[bytes]] | None:
         if doing.row.rank == CANCELLED and doing.now.state == "FAILED":
@@ -163,11 +166,14 @@ class Acts:
             _position(doing, "failed", position),
         ]
 
-    async def _act(self, job_id: str, decide: _Decide, *, of_deleted: bool = False) -> list[LogEvent]:
+    async def _act(
+        self, job_id: str, act: Act, decide: _Decide, by: Actor | None, *, of_deleted: bool = False
+    ) -> list[LogEvent]:
+        entry = None if by is None else Entry(by, act, job_id=job_id)
         for tries in itertools.count(1):
             async with self._pool.connection() as connection:
                 try:
-                    return await self._try(connection, job_id, decide, of_deleted=of_deleted)
+                    return await self._try(connection, job_id, decide, entry, of_deleted=of_deleted)
                 except RetryableError:
                     if connection.closed or tries == _TRIES:
                         raise
@@ -178,7 +184,9 @@ class Acts:
             await asyncio.sleep(0.02 * tries)
         raise AssertionError("counting has no end")
 
-    async def _try(self, connection: Connection, job_id: str, decide: _Decide, *, of_deleted: bool) -> list[LogEvent]:
+    async def _try(
+        self, connection: Connection, job_id: str, decide: _Decide, entry: Entry | None, *, of_deleted: bool
+    ) -> list[LogEvent]:
         _, found = await connection.run("START TRANSACTION", bind(f"{_READ} FOR UPDATE", held(JOB, job_id)))
         row = next((row for row in map(_Row._make, found) if row.id == job_id), None)
         if row is None or of_deleted != (row.deleted_at is not None) or row.rank == rules.DELETED:
@@ -191,6 +199,10 @@ class Acts:
             return []
         name, statements = decided
         events = [self._event(doing, name)]
+        if entry is not None:
+            was = {"state": doing.now.state, "status": doing.now.status, "author_id": words(row.author_id)}
+            entry = replace(entry, was=was, became={"event": name})
+            statements = [*statements, *audited.write([entry], doing.at)]
         results = await connection.run_text(*statements, *log.append(events, doing.at), "COMMIT")
         log.number(events, results)
         return events

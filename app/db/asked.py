@@ -109,6 +109,17 @@ class _Due(NamedTuple):
     told: str | None
 
 
+# Those that were asked for longest ago and in vain, then those whose first turn comes next; each by the index.
+_LISTED = """
+(SELECT job_id, moved_at, due_at, tries, silent, told FROM rushes_asked WHERE asked = 1 ORDER BY due_at LIMIT %s)
+UNION ALL
+(SELECT job_id, moved_at, due_at, tries, silent, told FROM rushes_asked WHERE asked = 0 ORDER BY due_at LIMIT %s)
+"""
+
+_OF = "SELECT job_id, moved_at, due_at, tries, silent, told FROM rushes_asked WHERE job_id = %s"
+
+_TOLD = "UPDATE rushes_asked SET silent = 0, told = %s WHERE job_id = %s AND moved_at = %s"
+
 # The clock was set back, or STALL_AFTER was a longer time: nothing of today's is due as late as that.
 _MISDATED = "UPDATE rushes_asked SET due_at = %s WHERE asked IN (0, 1) AND due_at > %s LIMIT 500"
 
@@ -188,6 +199,30 @@ class AskedJobs:
             stalled += await self._look(looked_at[start : start + _PAGE])
         return stalled, len(rows) > len(looked_at) or len(looked_at) == limit
 
+    async def stalled(self, limit: int) -> tuple[list[Asked], bool]:
+        """(at most `limit` stalled jobs, whether there may be more)
+
+        Those that were asked for come first. Nothing is changed.
+        """
+        rows = [*map(_Due._make, await self._pool.rows(bind(_LISTED, limit + 1, limit + 1)))]
+        found: list[Asked] = []
+        for start in range(0, len(rows), _PAGE):
+            some = rows[start : start + _PAGE]
+            jobs = await self.unfinished([row.job_id.decode() for row in some])
+            found += [self._asked(job, row) for row in some if (job := jobs.get(row.job_id.decode())) is not None]
+        old = times.now() - self._stall
+        stalled = [asked for asked in found if asked.job.moved_at < old]
+        return stalled[:limit], len(stalled) > limit
+
+    async def asked(self, job: Job) -> Asked:
+        """What is known of asking for it."""
+        rows = map(_Due._make, await self._pool.rows(bind(_OF, exact(job.job_id))))
+        return next((self._asked(job, row) for row in rows), self._never_asked(job))
+
+    async def heard(self, job: Job, told: str | None) -> None:
+        """Takes note that the backend knows it, and of the key of what was sent on, out of its turn."""
+        await self._pool.run(bind(_TOLD, told, exact(job.job_id), job.moved_at))
+
     async def unfinished(self, job_ids: Sequence[str]) -> dict[str, Job]:
         """Where those of them stand that are unfinished, by their exact ids."""
         rows = await self._texts(bind(_STANDING, each_held(JOB, job_ids))) if job_ids else []
@@ -249,6 +284,12 @@ class AskedJobs:
         if rows := [_row(self._never_asked(job)) for job in jobs]:
             await self._pool.run(bind(_NOTE, rows) + b" " + _KNOWN.encode())
 
+    def _asked(self, job: Job, row: _Due) -> Asked:
+        """What is known of it counts as long as it stands as it did."""
+        if job.moved_at != row.moved_at:
+            return self._never_asked(job)
+        return Asked(job, row.due_at, row.tries, row.silent, row.told)
+
     def _never_asked(self, job: Job) -> Asked:
         """Not due later than STALL_AFTER from now, though another program's clock may be ahead."""
         return Asked(job, min(job.moved_at, times.now()) + self._stall)
@@ -263,8 +304,7 @@ class AskedJobs:
             job = jobs.get(job_id)
             if job is None:
                 continue
-            same = job.moved_at == row.moved_at
-            asked = Asked(job, row.due_at, row.tries, row.silent, row.told) if same else self._never_asked(job)
+            asked = self._asked(job, row)
             if job.moved_at < at - self._stall:
                 stalled.append(asked)
             else:

@@ -5,6 +5,7 @@ several statements in one packet.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
@@ -38,13 +39,15 @@ class Connection:
     """One session. Broken or abandoned in the middle of an answer, it is closed, never reused.
 
     `patience` is how many seconds an answer may take; `packet_max` how many bytes of statements the server takes at
-    once.
+    once; `server` which one it is, and `since` when the session was there, by time.monotonic().
     """
 
     def __init__(self, raw: Any, patience: float) -> None:
         self._raw = raw
         self.patience = patience
         self.packet_max = _PACKET_MAX
+        self.server = session.server(())
+        self.since = time.monotonic()
         self._reading: Reading | None = None
 
     async def run(self, *statements: Statement) -> list[tuple[Row, ...]]:
@@ -160,6 +163,8 @@ def _command(statements: Sequence[Statement]) -> bytes:
     if not statements:
         return b""
     content = b"%c%b" % (COMMAND.COM_QUERY, _packet(statements))
+    if len(content) < _PACKET_MAX:
+        return b"%b\0%b" % (len(content).to_bytes(3, "little"), content)
     parts = [content[at : at + _PACKET_MAX] for at in range(0, len(content) + 1, _PACKET_MAX)]
     return b"".join(b"%b%c%b" % (len(part).to_bytes(3, "little"), n & 255, part) for n, part in enumerate(parts))
 
@@ -211,6 +216,7 @@ async def _state(connection: Connection, database: str, idle: int, limit: float)
     except (RetryableError, ValuesRefusedError) as error:
         raise session.unfit(error, "a setting of a session") from error
     connection.packet_max = session.packet_max(rows) - _HEAD
+    connection.server = session.server(rows)
     charsets.learn(columns)
     if session.refuse_otherwise(rows, limit):
         try:

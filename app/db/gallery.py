@@ -15,6 +15,7 @@ from app.db.pool import Pool
 from app.db.resultsets import TextRow, row_of
 from app.db.rows import EXACTLY, KEY, LISTED, UNFINISHED, Sized, newest_unfinished, that_fit
 from app.db.search import Search, search
+from app.db.session import Server
 from app.db.sql import Raw, bind, exact, json_bytes
 from app.db.unread import Unread
 from app.db.videos import COLUMNS, VIEW, BadCursorError, Generation, generations, read_files
@@ -88,11 +89,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Of the log's `head`: jobs, newest first. On the first page of a gallery the newest that go on, oldest first, and
-    the newest that failed and are still to be read, newest first. `total` is there where pages are counted, `searched`
-    where prompts are looked through."""
+    """Of the log's `head`, read from `server`: jobs, newest first. On the first page of a gallery the newest that go
+    on, oldest first, and the newest that failed and are still to be read, newest first. `total` is there where pages
+    are counted, `searched` where prompts are looked through."""
 
     head: EventId
+    server: Server
     jobs: Sequence[Unread | Generation]
     next_cursor: str | None
     total: int | None
@@ -168,6 +170,7 @@ class Gallery:
             )
         return _Rest(
             head,
+            connection.server,
             self._fitting([*map(_sized, active)], _ACTIVE_MAX),
             len(active),
             self._fitting([*map(_sized, failed)], _FAILED_MAX),
@@ -220,6 +223,7 @@ class _Rest:
     """Of a page all but its jobs: those beside them, which are to be read, and how many there would be."""
 
     head: EventId
+    server: Server
     active: list[Sized]
     active_found: int
     failed: list[Sized]
@@ -236,6 +240,7 @@ class _Rest:
         active, failed = ([at[row.id] for row in rows if row.id in at] for rows in (self.active, self.failed))
         return Page(
             head=self.head,
+            server=self.server,
             jobs=jobs,
             next_cursor=next_cursor,
             total=self.total,

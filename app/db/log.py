@@ -1,10 +1,11 @@
 """The log: one row for each committed change, with ids that are dense and in the order of commits."""
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+from zlib import crc32
 
 import orjson
 
@@ -22,12 +23,12 @@ UPDATE rushes_counter SET value = LAST_INSERT_ID(value + %s), digits_of = value,
 """
 
 _APPEND = """
-INSERT INTO rushes_events (id, job_id, author_id, organization_id, event, data, created_at) VALUES %s
+INSERT INTO rushes_events (id, job_id, author_id, organization_id, event, data, created_at, webhooks) VALUES %s
 """
 
 # What `_digits` makes, made by the database: nobody has to read the data for it.
 _DIGITS = """
-LEFT(SHA2(CONCAT_WS('\\n', job_id, author_id, COALESCE(organization_id, ''), event, SHA2(data, 256)), 256), 8)
+LOWER(LPAD(HEX(CRC32(CONCAT_WS('\\n', job_id, author_id, COALESCE(organization_id, ''), event, CRC32(data)))), 8, '0'))
 """
 
 HEAD = f"""
@@ -46,7 +47,7 @@ _PART_BYTES = 512 * 1024
 
 # As much as fits. What is larger than an event may be is not read at all, and its digits are the database's to make.
 _PART = f"""
-SELECT e.id, e.job_id, e.author_id, e.organization_id, e.event, LENGTH(e.data),
+SELECT e.id, e.job_id, e.author_id, e.organization_id, e.event,
   IF(LENGTH(e.data) > {EVENT_MAX}, NULL, e.data), IF(LENGTH(e.data) > {EVENT_MAX}, {_DIGITS}, NULL)
 FROM (
   SELECT id, SUM(size) OVER (ORDER BY id) - size AS before_it FROM (
@@ -81,6 +82,9 @@ _READ_AT_ONCE = 20
 _LOOKED_UP_AT_ONCE = 200
 
 
+_EventRow = tuple[str, str, str, str | None, str, str | None, str | None]
+
+
 class _Asked(NamedTuple):
     """A part of the log, as it is asked for."""
 
@@ -98,24 +102,11 @@ class Step(NamedTuple):
     said: dict[str, Any]
 
 
-class _EventRow(NamedTuple):
-    """A row of _PART, as text: of its columns only an organization may be missing."""
-
-    id: str
-    job_id: str
-    author_id: str
-    organization_id: str | None
-    event: str
-    size: str
-    data: str | None
-    digits: str | None
-
-
-def append(events: list[LogEvent], at: int) -> list[bytes]:
+def append(events: list[LogEvent], at: int, changed: Raw | None = None) -> list[bytes]:
     """Two statements for the very end of a transaction, before its COMMIT alone; `number` reads what they give.
 
     They go out in one packet with the commit: the counter's lock, which all writers wait for, is held
-    for no round trip.
+    for no round trip. The last event tells which webhooks the transaction has `changed`, as `changed.packed` has them.
     """
     count = len(events)
     created_at = Raw(literal(times.sql(at)))
@@ -130,6 +121,7 @@ def append(events: list[LogEvent], at: int) -> list[bytes]:
             event.event,
             event.data,
             created_at,
+            changed if place == count else None,
         ]
         for place, event in enumerate(events, start=1)
     ]
@@ -138,11 +130,12 @@ def append(events: list[LogEvent], at: int) -> list[bytes]:
 
 def _digits(event: LogEvent) -> str:
     """What tells the event from another one of its number, made of what it says. Eight hex digits: two that differ have
-    the same once in four thousand million times."""
-    data = hashlib.sha256(event.data).hexdigest()
-    content = (event.job_id, event.author_id, event.organization_id or "", event.event, data)
-    # Text that is no UTF-8 is stored as it is quoted.
-    return hashlib.sha256("\n".join(content).encode("utf-8", "replace")).hexdigest()[:8]
+    the same once in four thousand million times. Not against malice: who can write another history owns the log."""
+    content = f"{event.job_id}\n{event.author_id}\n{event.organization_id or ''}\n{event.event}\n{crc32(event.data)}"
+    try:
+        return f"{crc32(content.encode()):08x}"
+    except UnicodeEncodeError:  # it is stored as it is quoted
+        return f"{crc32(content.encode('utf-8', 'replace')):08x}"
 
 
 def number(events: list[LogEvent], results: Sequence[Sequence[TextRow]]) -> None:
@@ -253,32 +246,35 @@ def _which(**columns: str | None) -> bytes:
 
 
 def _read(asked: _Asked, found: list[TextRow], floor: int) -> Part:
-    rows = [_EventRow._make(row) for row in found]
-    size = sum(min(int(row.size), EVENT_MAX) for row in rows)
-    return Part([_event(row) for row in rows], len(rows) == asked.limit or size >= _PART_BYTES, floor)
-
-
-def _event(row: _EventRow) -> LogEvent:
-    data = (row.data or "").encode()
-    event = LogEvent(int(row.id), row.job_id, row.author_id, row.organization_id, row.event, data)
-    event.digits = row.digits or _digits(event)
-    if not _can_be_shown(event):
-        event.data = b""
-    return event
+    events, size = [], 0
+    # The columns of _PART, as text; only an organization, data and digits may be missing.
+    for event_id, job_id, author_id, organization_id, name, data, digits in cast("list[_EventRow]", found):
+        event = LogEvent(int(event_id), job_id, author_id, organization_id, name, (data or "").encode())
+        size += EVENT_MAX if data is None else len(event.data)
+        event.digits = digits or _digits(event)
+        if not _can_be_shown(event):
+            event.data = b""
+        events.append(event)
+    return Part(events, len(events) == asked.limit or size >= _PART_BYTES, floor)
 
 
 def _step(number: int, event: str, digits: str, data: str | None) -> Step | None:
     for text in (data or "", f"{data}}}"):
         with contextlib.suppress(orjson.JSONDecodeError):
             said = orjson.loads(text)
-            shown = _NAME_OF_EVENT.fullmatch(event) and isinstance(said, dict)
+            shown = _is_name(event) and isinstance(said, dict)
             return Step(EventId(number, digits), event, said) if shown else None
     return None
 
 
+@lru_cache(maxsize=64)  # there are seven
+def _is_name(event: str) -> bool:
+    return _NAME_OF_EVENT.fullmatch(event) is not None
+
+
 def _can_be_shown(event: LogEvent) -> bool:
     """Whether it is what we would write: a line end would begin another field of a stream."""
-    if not _NAME_OF_EVENT.fullmatch(event.event) or b"\n" in event.data or b"\r" in event.data:
+    if not _is_name(event.event) or b"\n" in event.data or b"\r" in event.data:
         return False
     try:
         return isinstance(orjson.loads(event.data), dict)

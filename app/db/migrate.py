@@ -215,6 +215,10 @@ class _Backend(MySQLBackend):  # type: ignore[misc]
     def connect(self, dburi: Any) -> Any:
         return _connect(dburi.args["url"])
 
+    def quote_identifier(self, identifier: str) -> str:
+        """In every mode of the database. yoyo asks for the mode each time, some 400 times in an empty database."""
+        return f"`{identifier.replace('`', '``')}`"
+
 
 def _backend(url: str) -> Any:
     uri = parse_uri("mysql:///")._replace(database=parameters(url)["db"], args={"url": url})

@@ -16,7 +16,25 @@ _COLUMNS_NOW = "SELECT %s FROM video_generations WHERE id = %s"
 
 
 class Preview(Batch):
-    """A batch of one delivery that is decided, and not written."""
+    """A batch that is decided, and not written."""
+
+    async def outcomes_now(self, connection: Connection) -> dict[str, str]:
+        """What `commit` would make of each, by the deliveries' ids: its outcome, "busy" while another session holds the
+        job. Nothing is written, and no lock stays. Raises RetryableError or DatabaseAwayError."""
+        try:
+            await self._decide_all(connection)
+        finally:
+            await undo(connection)
+        return {d.id: self.outcomes[d.id].kind if d.id in self.outcomes else "busy" for d in self.deliveries}
+
+    async def _decide_all(self, connection: Connection) -> None:
+        answers = await connection.run_text(
+            *self._read_set.begin(self.deliveries, checks_duplicates=self.checks_duplicates)
+        )
+        if not self._read_set.load(answers):
+            await self._read_set.read_rest(connection)
+        for delivery in self.deliveries:
+            self._decide(delivery)
 
     async def read(self, connection: Connection) -> forms.Preview:
         """What `commit` would do with the one delivery; nothing is written, and no lock stays.

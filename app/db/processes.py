@@ -53,15 +53,15 @@ class Processes:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._version = importlib.metadata.version("rushes")[:_VERSION_MAX]
+        self.version = importlib.metadata.version("rushes")[:_VERSION_MAX]
         self._started_at = times.now()
 
     def me(self, has: Has) -> Process:
-        return Process(ids.PROCESS, self._version, self._started_at, has)
+        return Process(ids.PROCESS, self.version, self._started_at, has)
 
     async def say(self, has: Has) -> None:
         """That this process is there."""
-        say = bind(_SAY, ids.PROCESS, self._version, times.sql6(self._started_at), *has)
+        say = bind(_SAY, ids.PROCESS, self.version, times.sql6(self._started_at), *has)
         await self._pool.run(say, _FORGET)
 
     async def leave(self) -> None:

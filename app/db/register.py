@@ -9,7 +9,7 @@ from typing import Literal
 
 from pymysql.constants import ER
 
-from app.db import log, requests
+from app.db import audited, log, requests
 from app.db.charsets import AUTHOR, JOB, held
 from app.db.columns import Columns
 from app.db.connection import Connection
@@ -18,6 +18,7 @@ from app.db.pool import Pool
 from app.db.requests import Request
 from app.db.rows import EXACTLY, KEY, LISTED, UNFINISHED, text
 from app.db.sql import bind, exact
+from app.domain.audit import Act, Actor, Entry
 from app.domain.estimate import Estimates, Kind
 from app.domain.event import LogEvent, event_data, whole, words
 from app.domain.job import DEFAULT_MODEL
@@ -76,7 +77,8 @@ SELECT COALESCE(SUM(LENGTH(prompt) + COALESCE(LENGTH(inputImageBase64), 0)), 0) 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """What is registered. `number_of_videos` and the rest are stored as they come."""
+    """What is registered. `number_of_videos` and the rest are stored as they come. `by` is an admin who does so for
+    somebody else, and how: he is written down."""
 
     id: str | None
     author_id: str
@@ -87,6 +89,7 @@ class NewJob:
     duration_seconds: int
     person_generation: str
     input_image_base64: str | None
+    by: tuple[Actor, Act] | None = None
 
 
 class Registrar:
@@ -220,6 +223,9 @@ class Registrar:
             moment(at), moment(at),
         )  # fmt: skip
         remember = [] if request is None else [requests.remember(request, job_id, at)]
+        if new.by is not None:
+            actor, act = new.by
+            remember += audited.write([Entry(actor, act, job_id=job_id, became={"author_id": new.author_id})], at)
         results = await connection.run_text(
             "START TRANSACTION",
             insert,

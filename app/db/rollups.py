@@ -32,8 +32,9 @@ from app.domain.rollup import CANCELLED, COMPLETED, OUTCOMES, End, Rollup, took
 from app.domain.sketch import LONGEST, Sketch, bin_sql
 from app.domain.spans import QUARTER, quarter_of
 
-# Events that are gone over at once, of which each may be an end that comes through the loop.
-EVENTS = 500
+# Events that are gone over at once, and ends among them: these come through the loop. Each transaction is a flush of
+# the disk, and most events are no ends.
+EVENTS, _ENDS = 10_000, 500
 # Marks that are taken away at once.
 _MARKS = 1000
 _ENDS_DELETED = 500
@@ -57,7 +58,7 @@ WHERE id > %s AND id <= %s
 _ENDED = f"""
 SELECT id, job_id, event, created_at, IF(event = 'failed' AND LENGTH(data) <= {EVENT_MAX} AND JSON_VALID(data),
   JSON_UNQUOTE(JSON_EXTRACT(data, '$.failure.kind')), NULL)
-FROM rushes_events WHERE id > %s AND id <= %s AND event IN ('completed', 'failed') ORDER BY id
+FROM rushes_events WHERE id > %s AND id <= %s AND event IN ('completed', 'failed') ORDER BY id LIMIT %s
 """
 _TIMES = "SELECT id, createdAt, completedAt FROM video_generations WHERE id IN %s"
 _KNOWN = "SELECT job_id, event_id, quarter, ended, took FROM rushes_ends WHERE job_id IN %s"
@@ -176,18 +177,18 @@ class Rollups:
             (((head, first),),) = await connection.run_text(_LOG)
             newest = int(head or 0)
             began = max(min(place.log, newest), int(first or 1) - 1)
-            until = place.log = min(began + EVENTS, newest)
-            if until <= began:
+            if newest <= began:
                 place.log = began  # the log may have been taken back
                 await connection.run(bind(KEEP, place.as_json(), PLACE))
                 return False
-            (quarters,) = await connection.run_text(bind(_QUARTERS, began, until))
-            ended = await ends(connection, began, until)
+            ended = await ends(connection, began, min(began + EVENTS, newest))
+            place.log = ended.until
+            (quarters,) = await connection.run_text(bind(_QUARTERS, began, ended.until))
             marked = {int(quarter) for (quarter,) in quarters if quarter is not None and int(quarter) >= 0}
             kept = [[exact(job_id), *ended.now[job_id]] for job_id in sorted(ended.now)]
             store_ends = [bind(_END, kept)] if kept else []
             await connection.run(*store_ends, *dirty.mark(marked | ended.left), bind(KEEP, place.as_json(), PLACE))
-            return until < newest
+            return ended.until < newest
 
     async def recount(self) -> bool:
         """Counts quarters that are dirty; whether there may be more."""
@@ -292,20 +293,22 @@ async def _hold(connection: Connection) -> Place:
 
 class Ends(NamedTuple):
     """How generations have ended, by job, where that is not what was known; the quarters in which they had ended so
-    far."""
+    far. Events were gone over up to the id `until`."""
 
     now: dict[str, End]
     left: set[int]
+    until: int
 
 
 async def ends(connection: Connection, after: int, until: int) -> Ends:
-    """By the events after < id <= until of the log."""
-    (rows,) = await connection.run_text(bind(_ENDED, after, until))
-    found = [
-        (row, at) for row in map(_Ended._make, rows) if (at := times.stored(row.created_at)) is not None and at >= 0
-    ]
+    """By the events after < id <= until of the log, or as many of them as have `_ENDS` ends."""
+    (sent,) = await connection.run_text(bind(_ENDED, after, until, _ENDS))
+    rows = [*map(_Ended._make, sent)]
+    if len(rows) == _ENDS:
+        until = int(rows[-1].id)
+    found = [(row, at) for row in rows if (at := times.stored(row.created_at)) is not None and at >= 0]
     if not found:
-        return Ends({}, set())
+        return Ends({}, set(), until)
     job_ids = sorted({row.job_id for row, _ in found})
     known, jobs = await connection.run_text(bind(_KNOWN, [*map(exact, job_ids)]), bind(_TIMES, job_ids))
     ended = {row.job_id: row.end for row in map(_Known._make, known)}
@@ -320,7 +323,7 @@ async def ends(connection: Connection, after: int, until: int) -> Ends:
         if end.follows(before) or (same and end != before):
             left |= {before.quarter} if before is not None else set()
             now[row.job_id] = ended[row.job_id] = end
-    return Ends(now, left)
+    return Ends(now, left, until)
 
 
 async def count(connection: Connection, quarter: int) -> Rollup:

@@ -16,8 +16,9 @@ from app.domain.estimate import Estimates, Step, sample_of
 from app.domain.event import LogEvent, words
 from app.times import read, stored
 
-# Seconds between two reads, however many generations end; and how many times as long as a read takes.
-_PAUSE = 1.0
+# Seconds between two reads, however many generations end: as many times as long as a read takes, within bounds, since
+# a read that only waited for a busy machine or for the pool is no reason to know nothing for a minute.
+_PAUSE_MIN, _PAUSE_MAX = 1.0, 5.0
 _SHARE = 100
 
 # Jobs that are read at once, and steps of each: more say no more.
@@ -95,7 +96,7 @@ class Samples:
             began = time.monotonic()
             with suppress(PassingError):  # those that come later do as well
                 await self._take_in(completed)
-            await asyncio.sleep(max(_PAUSE, _SHARE * (time.monotonic() - began)))
+            await asyncio.sleep(min(max(_PAUSE_MIN, _SHARE * (time.monotonic() - began)), _PAUSE_MAX))
 
     async def _take_in(self, job_ids: Sequence[str]) -> None:
         """Of each job its newest success, the oldest job first."""

@@ -13,7 +13,7 @@ where that is done (`leader.py`, `health.py`).
 import re
 from collections.abc import Iterable
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.db.errors import DatabaseError, RetryableError, UnfitError
 
@@ -87,8 +87,12 @@ _LIMITS = ("max_execution_time", "max_statement_time")
 _PACKET_MAX = "max_allowed_packet"
 _BINARY_LOG = ("log_bin", "sql_log_bin", "binlog_format")
 
+# What tells two servers apart, also of one machine.
+_SERVER = ("hostname", "port", "socket", "datadir", "server_id")
+_VERSION = "version"
+
 # SHOW rather than SELECT @@…: that fails for a name that the server does not have.
-_NAMES = (*_EVERYWHERE, *_SOMEWHERE, *_LIMITS, *_BINARY_LOG, _PACKET_MAX)
+_NAMES = (*_EVERYWHERE, *_SOMEWHERE, *_LIMITS, *_BINARY_LOG, _PACKET_MAX, *_SERVER, _VERSION)
 _READ_BACK = f"SHOW SESSION VARIABLES WHERE Variable_name IN {_NAMES}"
 
 # For servers whose binary log is of statements: none can be written to it in READ COMMITTED (error 1665).
@@ -149,6 +153,18 @@ def _parts(value: str) -> set[str]:
 def packet_max(rows: Iterable[tuple[Any, ...]]) -> int:
     """How many bytes the server takes at once."""
     return next(int(value) for name, value in rows if name == _PACKET_MAX)
+
+
+class Server(NamedTuple):
+    """Which server a session has."""
+
+    is_mariadb: bool
+    named: tuple[str | None, ...]
+
+
+def server(rows: Iterable[tuple[Any, ...]]) -> Server:
+    found = {str(name).lower(): str(value) for name, value in rows}
+    return Server("mariadb" in found.get(_VERSION, "").lower(), tuple(found.get(name) for name in _SERVER))
 
 
 def unfit(error: DatabaseError, what: str) -> UnfitError:

@@ -73,8 +73,6 @@ _SHORT = 4096
 _FRAME = 400
 _SIZE = " + ".join([str(_FRAME), *(json_bytes(f"LEFT(g.{column}, {_SHORT})") for column in ("message", "error"))])
 
-_OF_IDS = f"{_COLUMNS} WHERE {LISTED} AND g.id IN %s"
-
 _OF_USERS = f"""
 {_COLUMNS} WHERE {LISTED} AND g.authorId IN %s AND g.status IN {UNFINISHED} AND {EXACTLY} IN %s LIMIT %s
 """

@@ -31,7 +31,10 @@ def literal(value: Any) -> bytes:
 def _text(value: str) -> bytes:
     if "'" in value or "\\" in value:
         value = value.replace("\\", "\\\\").replace("'", "\\'")
-    return b"'%b'" % value.encode("utf-8", "replace")
+    try:
+        return f"'{value}'".encode()
+    except UnicodeEncodeError:
+        return f"'{value}'".encode("utf-8", "replace")
 
 
 def _binary(value: bytes) -> bytes:
@@ -78,7 +81,7 @@ def exact(text: str) -> bytes:
 def _listed(values: Iterable[Any]) -> bytes:
     items: list[Any] = list(values)
     if items and isinstance(items[0], (list, tuple)):
-        return b", ".join([b"(%b)" % b", ".join([_ENCODERS[type(v)](v) for v in row]) for row in items])
+        return b"(%b)" % b"), (".join([b", ".join([_ENCODERS[type(v)](v) for v in row]) for row in items])
     return b"(%b)" % b", ".join([_ENCODERS[type(v)](v) for v in items])
 
 

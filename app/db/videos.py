@@ -1,6 +1,6 @@
 """Jobs as the pages read them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -78,6 +78,28 @@ SELECT metadata FROM video_files WHERE generationId = %s AND CAST(CONVERT(genera
 ORDER BY s3Key LIMIT 1
 """
 
+_OF_JOB = "g.id = %s AND CAST(CONVERT(g.id USING utf8mb4) AS BINARY) = %s"
+
+_ORDER = f"""
+SELECT g.personGeneration, COALESCE(g.inputImageBase64 <> '', 0) FROM video_generations g WHERE {_OF_JOB}
+"""
+
+_IMAGE_SIZE = f"SELECT COALESCE(LENGTH(g.inputImageBase64), 0) FROM video_generations g WHERE {_OF_JOB}"
+
+# What comes before a comma is no base64: some keep a whole data: address. NULL where it is none at all.
+_IMAGE = f"""
+SELECT FROM_BASE64(SUBSTRING(g.inputImageBase64, LOCATE(',', g.inputImageBase64) + 1))
+FROM video_generations g {KEY} WHERE {_OF_JOB} AND {LISTED}
+"""
+
+
+class Ordered(NamedTuple):
+    """What was ordered, beside what every list tells: `persons` may be shown as it says, and whether there is an
+    image to begin with."""
+
+    persons: str
+    image: bool
+
 
 class BadCursorError(ValueError):
     """The cursor is not one that this service gave out."""
@@ -146,6 +168,22 @@ class Videos:
         if (file_id,) not in known:  # compared here: the site's collation may take another id for the same
             raise BadCursorError("files_after is not the id of a file of this job")
         return replace(job, videos=files.shown(rows).get(job.id, []))
+
+    async def ordered(self, job_id: str) -> Ordered:
+        """What no list tells; nothing of a job that is gone."""
+        for persons, image in await self._pool.rows(bind(_ORDER, held(JOB, job_id), exact(job_id))):
+            return Ordered(words(persons), bool(image))
+        return Ordered("", image=False)
+
+    async def image(self, job_id: str, take: Callable[[int], None], most: int) -> bytes | None:
+        """The image that a job was ordered with; None where there is none, or none that is base64 of `most` bytes at
+        most. `take` is told what it takes first."""
+        this = held(JOB, job_id), exact(job_id)
+        for (size,) in await self._pool.rows(bind(_IMAGE_SIZE, *this)):
+            if not 0 < size <= most:
+                return None
+            take(size)
+        return next((image for (image,) in await self._pool.rows(bind(_IMAGE, *this)) if image), None)
 
     async def metadata(self, job_id: str) -> Any:
         """What the sender told of the generation of a job's files, None where nothing that is JSON."""

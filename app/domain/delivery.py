@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from app.domain import payload
+from app.domain.audit import OnWebhook
 from app.domain.job import State, StatusUpdate
 from app.errors import Problem
 from app.ids import webhook_id
@@ -21,6 +22,7 @@ class Delivery:
     `origin` tells a sender's webhook from what was asked for (`reconciled`) or found out here (`generator`).
     `redelivered`: it was on its way before, and may be recorded already. `began` is when this try began, if not with
     the receipt. `payload_omitted`: with its body it is more than the database takes at once, so it is recorded without.
+    `act` is there when somebody tries it again, who is written down with it.
     """
 
     id: str
@@ -37,6 +39,7 @@ class Delivery:
     named: payload.Named | None = None
     details: list[Problem] = field(default_factory=list)
     payload_omitted: bool = False
+    act: OnWebhook | None = None
 
     @classmethod
     def from_body(
@@ -63,16 +66,16 @@ class Delivery:
             failure, named, details = ("invalid_payload", str(error)), error.named, error.details
         says = update or named
         return cls(
-            id=id,
-            dedup_key=dedup_key or payload.dedup_key(sent_id, update, body),
-            received_at=received_at,
+            id,
+            dedup_key or payload.dedup_key(sent_id, update, body),
+            received_at,
+            headers,
+            body,
+            says.version if says else version,
+            update,
+            failure,
+            origin,
             began=began,
-            headers=headers,
-            body=body,
-            version=says.version if says else version,
-            update=update,
-            failure=failure,
-            origin=origin,
             named=named,
             details=details,
         )

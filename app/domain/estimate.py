@@ -69,6 +69,11 @@ class Estimates:
         while len(self._rings) > _RINGS_MAX:
             self._rings.popitem(last=False)
 
+    @property
+    def any_known(self) -> bool:
+        """Whether anything can be told of any; each webhook asks."""
+        return bool(self._rings)
+
     def of(self, kind: Kind, status: str, elapsed: float) -> Estimate:
         """For a job that has been at `status` for `elapsed` seconds."""
         if status not in STAGES:

@@ -64,6 +64,11 @@ class LogEvent:
         return EventId(self.id, self.digits)
 
     @property
+    def id_text(self) -> str:
+        """That of its EventId, which takes as long to make as all else that is sent of an event."""
+        return f"{self.id}-{self.digits}" if self.digits else str(self.id)
+
+    @property
     def owner(self) -> tuple[str, str | None]:
         return self.author_id, self.organization_id
 
@@ -123,9 +128,13 @@ def event_data(
         "eta_p90_seconds": estimate.p90,
     }
     there = max(num_videos, len(videos or ()))
-    shown |= _outcome(failure_of(state, error, partial, there), partial, there)
+    failure = failure_of(state, error, partial, there)
+    shown["failure"] = failure and failure._asdict()
+    if failure is not None and partial is not None:
+        shown |= {"requested": partial.requested, "generated": there}
     if videos is None:
-        return _tight(orjson.dumps(shown | {"videos": []}))
+        shown["videos"] = []
+        return _tight(orjson.dumps(shown))
     if len(videos) <= FILES_MAX:
         made = orjson.dumps(shown | {"videos": videos, "num_videos": max(num_videos, len(videos))})
         if len(made) <= EVENT_MAX:
@@ -139,13 +148,6 @@ def failure_of(state: str, error: str | None, partial: Partial | None, num_video
     if state == "FAILED":
         return recognise(error)
     return partial.failure if state == "COMPLETED" and partial and num_videos < partial.requested else None
-
-
-def _outcome(failure: Failure | None, partial: Partial | None, there: int) -> dict[str, Any]:
-    if failure is None:
-        return {"failure": None}
-    counts = {} if partial is None else {"requested": partial.requested, "generated": there}
-    return {"failure": failure._asdict(), **counts}
 
 
 def _tight(made: bytes) -> bytes:
@@ -173,12 +175,15 @@ def _clipped(text: str | None, most: int) -> str | None:
 
 
 _WHOLE_MAX = 2**63 - 1
+_DIGITS_MAX = 19  # as many as it has
 """What JSON, and a BIGINT, take."""
 
 
 def whole(value: object) -> int:
     """A number as a column of another program's making gives it (DECIMAL, text, NULL), from 0 to `_WHOLE_MAX`; 0 where
     it is none."""
+    if isinstance(value, str) and len(value) < _DIGITS_MAX and value.isdecimal():
+        return int(value)  # nearly always
     try:
         if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
             number = int(value)
@@ -191,6 +196,8 @@ def whole(value: object) -> int:
 
 def words(value: object) -> str:
     """Text, likewise."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return "" if value is None else str(value)
@@ -202,16 +209,29 @@ def stored_file(
     """As `gallery_file`, of a row that another program may have written, as the database gave it. Numbers beyond what a
     webhook may bring are the nearest that it may."""
     file_id, filename, url, path, size, file_format, seconds, aspect_ratio, width, height = fields
-    bounds = ((size, _BYTES_MAX), (seconds, SECONDS_MAX), (width, _PIXELS_MAX), (height, _PIXELS_MAX))
-    numbers = [min(max(whole(number), 0), most) for number, most in bounds]
-    texts = [words(text) for text in (file_id, filename, file_format, aspect_ratio)]
     return gallery_file(
-        [*texts[:2], url, path, numbers[0], texts[2], numbers[1], texts[3], *numbers[2:]],
+        (
+            words(file_id),
+            words(filename),
+            url,
+            path,
+            _bounded(size, _BYTES_MAX),
+            words(file_format),
+            _bounded(seconds, SECONDS_MAX),
+            words(aspect_ratio),
+            _bounded(width, _PIXELS_MAX),
+            _bounded(height, _PIXELS_MAX),
+        ),
         created_at or 0,
         words(key),
         words(bucket),
         words(provider),
     )
+
+
+def _bounded(value: object, most: int) -> int:
+    number = whole(value)
+    return min(number, most)
 
 
 def gallery_file(fields: Sequence[Any], created_at: int, key: str, bucket: str = "", provider: str = "") -> StoredFile:

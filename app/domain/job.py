@@ -96,6 +96,8 @@ class StatusUpdate:
     def brought(self) -> str:
         """Digest of the files and of what is stored with them."""
         if not self._brought:
+            if not self.files and self.metadata is None:
+                return _NOTHING
             self._brought = _digest(orjson.dumps((self.files, self.metadata), option=orjson.OPT_SORT_KEYS))
         return self._brought
 
@@ -191,9 +193,9 @@ def apply(job: Job, update: StatusUpdate, received_at: int, language: str) -> Ch
     if brings_no_file(update) and job.has_any:
         return None
     status, stage, columns = _without_files(update, at, language)
-    position = Position(
-        WITHOUT_FILES, at=at, stage=stage, tie=_tie((columns["error"] or "").encode("utf-8", "replace"))
-    )
+    error = columns["error"]
+    tie = _tie(error.encode("utf-8", "replace")) if error else ""
+    position = Position(WITHOUT_FILES, at, stage, tie)
     if not position.beats(job.position):
         return None
     job.position = position
@@ -274,7 +276,7 @@ def _without_files(update: StatusUpdate, at: int, language: str) -> tuple[str, i
     columns: dict[str, Any] = {"error": None, "completedAt": None}
     if update.status in _RUNNING:
         state, progress = _RUNNING[update.status]
-        columns |= {"status": state, "progress": progress, "message": texts[update.status]}
+        columns["status"], columns["progress"], columns["message"] = state, progress, texts[update.status]
         return update.status, _STAGES[update.status], columns
     if update.status == "completed" and not update.has_data:
         columns |= {"status": "PROCESSING", "progress": 95, "message": texts["files_awaited"]}
@@ -315,6 +317,9 @@ def _tie(content: bytes) -> str:
 
 def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+_NOTHING = _digest(orjson.dumps(((), None)))
 
 
 def finished_at(state: str, *, completed_at: int | None, updated_at: int | None) -> int:

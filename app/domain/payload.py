@@ -1,41 +1,20 @@
-"""The body of a webhook, in any of its versions, to a `StatusUpdate`. Pure.
-
-A new version of the payload is a new model of a video, a look at what tells it apart, and a line in `VERSIONS`.
-"""
+"""The body of a webhook, in any of its versions, to a `StatusUpdate`. Pure. What the versions are: `versions`."""
 
 import hashlib
 from dataclasses import fields
 from math import floor
 from operator import attrgetter
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import orjson
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainValidator, ValidationError, model_validator
+from pydantic import ValidationError
 
 from app import errors, lenient
 from app.domain import named, partial
-from app.domain.fields import (
-    SECONDS_MAX,
-    USUAL_RATIO,
-    Bytes,
-    DescribedMoment,
-    Flag,
-    Link,
-    Moment,
-    Pixels,
-    Ratio,
-    Seconds,
-    Span,
-    Text,
-    is_false,
-    object_or_none,
-    say_other_names,
-    seconds_or_none,
-    without_nulls,
-    words,
-)
+from app.domain.fields import SECONDS_MAX, is_false, seconds_or_none, words
 from app.domain.job import ERROR_MAX, StatusUpdate, VideoFile
 from app.domain.named import COLUMN_MAX
+from app.domain.versions import Completion, Envelope, VideoV1, version_of
 from app.redaction import beginning
 
 
@@ -65,9 +44,6 @@ DEPTH_MAX = 200
 VALUES_MAX = 10_000_000
 """Values of a body: as many as the longest one can have."""
 
-VIDEOS_MAX = 100
-"""Files of one webhook: they are written in one packet, and are all in one event, for each browser a frame."""
-
 
 def parse(body: bytes, max_depth: int = DEPTH_MAX, max_values: int = VALUES_MAX) -> StatusUpdate:
     """The update a webhook's raw body stands for. Raises InvalidPayloadError.
@@ -87,16 +63,17 @@ def parse(body: bytes, max_depth: int = DEPTH_MAX, max_values: int = VALUES_MAX)
         message = "the body must be a JSON object"
         raise InvalidPayloadError([{"field": "", "message": message}], _named(*named.in_text(body)))
     try:
-        # Few brackets cannot be deep, and counting them costs next to nothing.
-        if body.count(b"{") + body.count(b"[") > max_depth and _is_deeper(document, max_depth):
+        # Few brackets cannot be deep.
+        may_be_deep = len(body) > 2 * max_depth and body.count(b"{") + body.count(b"[") > max_depth
+        if may_be_deep and _is_deeper(document, max_depth):
             message = f"the body is nested more than {max_depth} levels deep"
             raise InvalidPayloadError([{"field": "", "message": message}])
         return _upgrade(document)
     except InvalidPayloadError as error:
-        found = _named(*named.in_object(document), _version(document)[0])
+        found = _named(*named.in_object(document), version_of(document)[0])
         raise InvalidPayloadError(error.details, found) from None
     except ValidationError as error:
-        found = _named(*named.in_object(document), _version(document)[0])
+        found = _named(*named.in_object(document), version_of(document)[0])
         raise InvalidPayloadError(errors.details(error), found) from None
     except Exception as error:
         message = f"the body cannot be read ({type(error).__name__})"
@@ -163,145 +140,9 @@ _JSON_DEPTH = 31  # levels, what MariaDB's JSON takes
 _COPIES_MAX = 4 * 1024 * 1024
 
 
-class Dimensions(BaseModel):
-    width: Pixels
-    height: Pixels
-
-
-class Envelope(BaseModel):
-    """What every version has around its data."""
-
-    job_id: Annotated[str, Field(min_length=1, max_length=COLUMN_MAX, strict=True)]
-    status: Annotated[
-        Literal["pending", "processing", "generating", "downloading", "completed", "failed"],
-        BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
-    ]
-    content_type: Literal["video"]
-    timestamp: Moment = None
-    has_data: Flag = None
-    data: dict[str, Any] | None = None
-    error: Any = None
-    message: Any = None
-
-
-class VideoV1(BaseModel):
-    """The product document's form."""
-
-    filename: Text
-    file_url: Link = None
-    key: Annotated[Text, Field(validation_alias="file_path")]
-    size: Annotated[Bytes, Field(validation_alias="file_size")]
-    duration: Annotated[Seconds, Field(validation_alias="duration_seconds")]
-    format: Text
-    aspect_ratio: Ratio
-    dimensions: Dimensions
-    created_at: DescribedMoment = None
-
-    def link(self) -> str | None:
-        return self.file_url
-
-    def path(self) -> str:
-        return self.key
-
-
-class VideoV2(VideoV1):
-    """From here on, null counts as missing: Python's senders write out what they do not know as None."""
-
-    model_config = {"json_schema_extra": say_other_names}
-
-    url: Link = None
-    key: Annotated[Text, Field(validation_alias=AliasChoices("s3_key", "file_path"))]
-    file_path: Link = None
-
-    _without_nulls = model_validator(mode="before")(without_nulls)
-
-    def link(self) -> str | None:
-        return self.url or self.file_url
-
-    def path(self) -> str:
-        return self.file_path or self.key
-
-
-class VideoV3(VideoV2):
-    s3_url: Link = None
-    size: Annotated[Bytes, Field(validation_alias=AliasChoices("size_bytes", "file_size"))]
-    duration: Annotated[Span, Field(validation_alias=AliasChoices("duration", "duration_seconds"))]
-    format: Text = "mp4"
-    aspect_ratio: Ratio = USUAL_RATIO
-    dimensions: Dimensions = Dimensions(width=1920, height=1080)
-
-    def link(self) -> str | None:
-        return self.url or self.s3_url or self.file_url
-
-
-Video = TypeVar("Video", bound=VideoV1)
-
-
-class Metadata(BaseModel):
-    """What describes a completion, for openapi.json: nothing in it is ever refused."""
-
-    model_config = {"protected_namespaces": ()}
-
-    model_name: str | float | None = None
-    model_version: str | float | None = None
-    processing_time: Span | None = None
-    generation_time: Span | None = None
-    download_time: Span | None = None
-
-
-class Data(BaseModel, Generic[Video]):
-    videos: Annotated[list[Video], Field(max_length=VIDEOS_MAX)]
-    success: Flag = None
-    generated_at: DescribedMoment = None
-    metadata: Annotated[Any, PlainValidator(object_or_none, json_schema_input_type=Metadata | Any)] = None
-
-
-class Completion(BaseModel, Generic[Video]):
-    """The part of a completion that differs by version; its shape makes errors name data.videos.0.filename."""
-
-    data: Data[Video]
-
-
-def _is_v3(document: dict[str, Any], videos: list[dict[str, Any]]) -> bool:
-    data = document.get("data")
-    return (
-        (isinstance(data, dict) and "user_id" in data)
-        or "error" in document
-        or "message" in document
-        or any(not {"size_bytes", "duration", "s3_url"}.isdisjoint(video) for video in videos)
-    )
-
-
-def _is_v2(_document: dict[str, Any], videos: list[dict[str, Any]]) -> bool:
-    return any(not {"s3_key", "url"}.isdisjoint(video) for video in videos)
-
-
-def _is_v1(_document: dict[str, Any], _videos: list[dict[str, Any]]) -> bool:
-    return True
-
-
-# Once: pydantic looks the class up anew for each use of Completion[…].
-_V1 = Completion[VideoV1]
-VERSIONS = (
-    ("v3", _is_v3, Completion[VideoV3]),
-    ("v2", _is_v2, Completion[VideoV2]),
-    ("v1", _is_v1, _V1),
-)
-"""(name, whether a body is of it, what its completions are), the newest first."""
-
-
-def _version(document: dict[str, Any]) -> tuple[str, type[Completion[Any]]]:
-    data = document.get("data")
-    if data is None and "error" not in document and "message" not in document:
-        return "v1", _V1
-    listed = data.get("videos") if isinstance(data, dict) else None
-    videos = [video for video in listed if isinstance(video, dict)] if isinstance(listed, list) else []
-    return next((name, model) for name, matches, model in VERSIONS if matches(document, videos))
-
-
 def _upgrade(document: dict[str, Any]) -> StatusUpdate:
     envelope = Envelope.model_validate(document)
-    version, completion = _version(document)
+    version, completion = version_of(document)
     data = envelope.data or {}
     update = StatusUpdate(
         envelope.job_id,

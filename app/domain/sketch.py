@@ -8,7 +8,8 @@ had been put into one. A sketch is one integer, of which each bin has so many bi
 import math
 import struct
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
 ALPHA = 0.02
@@ -23,7 +24,7 @@ LONGEST = 365 * 24 * 3600 * 1_000_000
 NO_TIME = -1
 """The bin of what took less than a microsecond, or less than nothing: a clock was set back."""
 
-# In the database's words what `bin_of` says, of an expression that is a whole number of microseconds.
+# Which bin, of an expression that is a whole number of microseconds.
 _BIN_SQL = "IF({us} < 1, -1, CEIL(LN({us}) / {ln_gamma!r}e0))"
 
 # Microseconds of all values together, how many there are, how many of them in NO_TIME, the first bin; then the bins.
@@ -33,13 +34,8 @@ _NARROW, _WIDE = 4, 8  # bytes of a bin
 _NARROW_MAX = 2**32
 
 
-def bin_of(us: int) -> int:
-    """Of so many microseconds."""
-    return NO_TIME if us < 1 else math.ceil(math.log(us) / _LN_GAMMA)
-
-
 def bin_sql(us: str) -> str:
-    """The same in SQL, which computes as we do."""
+    """The bin of so many microseconds, in SQL."""
     return _BIN_SQL.format(us=us, ln_gamma=_LN_GAMMA)
 
 
@@ -68,6 +64,13 @@ class Sketch:
             if place != NO_TIME:
                 made.bins |= number << 8 * made.width * place
         return made
+
+    @classmethod
+    def of_values(cls, values: Iterable[int]) -> "Sketch":
+        """From whole numbers of microseconds."""
+        bounded = [min(us, LONGEST) for us in values]
+        bins = Counter(NO_TIME if us < 1 else math.ceil(math.log(us) / _LN_GAMMA) for us in bounded)
+        return cls.of(bins, sum(max(us, 0) for us in bounded))
 
     @classmethod
     def unpack(cls, packed: bytes) -> "Sketch":

@@ -72,7 +72,7 @@ class Follower:
         on_event: Callable[[LogEvent], None] = lambda _: None,
         settle: float = 0.005,
     ) -> None:
-        self._last = BEFORE_ALL
+        self.last_id, self._last_digits = BEFORE_ALL
         self._reader = reader
         self._hub = hub
         self._poll = poll
@@ -91,11 +91,7 @@ class Follower:
 
     async def start(self) -> None:
         """Follows from the log's present head. Raises what the reader raises."""
-        self._last, self._ring = await self._read_newest()
-
-    @property
-    def last_id(self) -> int:
-        return self._last.number
+        (self.last_id, self._last_digits), self._ring = await self._read_newest()
 
     async def _read_newest(self) -> tuple[EventId, Ring]:
         """The log's head and the newest events up to it: whom the last process lost comes back for them."""
@@ -159,8 +155,8 @@ class Follower:
 
     def digits_of(self, number: int) -> str | None:
         """Those of the event that was sent under that number; None when memory does not know."""
-        if number == self._last.number:
-            return self._last.digits or None
+        if number == self.last_id:
+            return self._last_digits or None
         event = self._ring.get(number)
         return None if event is None else event.digits
 
@@ -206,7 +202,7 @@ class Follower:
 
     async def _deliver(self, event: LogEvent) -> None:
         self._ring.append(event)
-        self._last = event.event_id
+        self.last_id, self._last_digits = event.id, event.digits
         if not event.is_readable:
             log.warning("event_unreadable", event_id=event.id, job_id=event.job_id)
         try:
@@ -245,13 +241,13 @@ class Follower:
     def _is_still_there(self, found: Found) -> bool:
         """Whether the log still has what was sent last. A crash of the database can take back what was visible but
         not yet on its disk, and give its id to another event."""
-        if found.digits is None or not self._last.digits:  # it was purged, or never seen
+        if found.digits is None or not self._last_digits:  # it was purged, or never seen
             return found.head.number >= self.last_id
-        return found.digits == self._last.digits
+        return found.digits == self._last_digits
 
     async def _start_over(self, why: str) -> None:
         log.warning(why, last_id=self.last_id)
-        self._last, self._ring = await self._read_newest()
+        (self.last_id, self._last_digits), self._ring = await self._read_newest()
         self._ahead.clear()
         self._ahead_bytes = 0
         self._was_away = self._contradicted = False

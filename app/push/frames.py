@@ -3,7 +3,7 @@
 import struct
 from enum import IntEnum
 
-from app.domain.event import EventId, LogEvent
+from app.domain.event import LogEvent
 
 _TEXT = 0x81
 _CLOSE = 0x88
@@ -31,28 +31,24 @@ class Frames:
 
     def on(self, wire: Framing) -> bytes:
         if not self.made[wire]:
-            self.made[wire] = event_frame(wire, self.event.event, self.data, self.event.event_id)
+            self.made[wire] = event_frame(wire, self.event.event, self.data, self.event.id_text)
         return self.made[wire]
 
 
-def event_frame(wire: Framing, name: str, data: bytes, event_id: EventId | None) -> bytes:
-    """Without an id, it does not move the client's last event id."""
+def event_frame(wire: Framing, name: str, data: bytes, event_id: str | None) -> bytes:
+    """`event_id` is an EventId's text. Without one, it does not move the client's last event id."""
     if wire is Framing.WEBSOCKET:
-        shown = b"null" if event_id is None else b'"%s"' % _text(event_id)
+        shown = b"null" if event_id is None else b'"%s"' % event_id.encode()
         return websocket_frame(b'{"id":%s,"event":"%s","data":%s}' % (shown, name.encode(), data))
-    place = b"" if event_id is None else b"id: %s\n" % _text(event_id)
+    place = b"" if event_id is None else b"id: %s\n" % event_id.encode()
     return _body(wire, b"%sevent: %s\ndata: %s\n\n" % (place, name.encode(), data))
 
 
-def id_frame(wire: Framing, event_id: EventId) -> bytes:
+def id_frame(wire: Framing, event_id: str) -> bytes:
     """Sets the client's last event id, and dispatches nothing."""
     if wire is Framing.WEBSOCKET:
-        return websocket_frame(b'{"id":"%s"}' % _text(event_id))
-    return _body(wire, b"id: %s\n\n" % _text(event_id))
-
-
-def _text(event_id: EventId) -> bytes:
-    return str(event_id).encode()
+        return websocket_frame(b'{"id":"%s"}' % event_id.encode())
+    return _body(wire, b"id: %s\n\n" % event_id.encode())
 
 
 def reset_frame(wire: Framing) -> bytes:

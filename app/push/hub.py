@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from app import times
 from app.domain.event import LogEvent
 from app.push.frames import Frames, Framing
 from app.push.subscriber import Closing, Limits, Owner, Subscriber
@@ -34,6 +35,15 @@ class Person(Protocol):
     def admin(self) -> bool: ...
 
 
+class Tracing(Protocol):
+    """What follows some events on their way."""
+
+    def chooses(self, event_id: int, /) -> bool: ...
+
+    def handed(self, event: LogEvent, sockets: int, at: int, /) -> None:
+        """One that was chosen was written to so many sockets, from then until now."""
+
+
 class LimitError(Exception):
     """Too many connections: of everybody (`whole`), or of this user."""
 
@@ -53,6 +63,8 @@ class Hub:
     `max_connections` and `max_per_user` count streams; `max_buffer` is in bytes, `max_lag` and the intervals are in
     seconds; `limits` are those that each stream keeps by itself.
 
+    `traces` are told of the events that they choose. `published` counts events, `writes` those written to a stream,
+    `ended` why streams ended.
     `outgoing` makes what is sent of an event's data, nothing of what cannot be shown. A client has `last_words` to take
     what waits for it when its stream ends. `epoch` counts how often the log was taken back; `restart` is called with
     those who were live then, or who miss what cannot be shown.
@@ -70,9 +82,11 @@ class Hub:
         end_failed: float,
         last_words: float,
         outgoing: Callable[[bytes], bytes] = bytes,
+        traces: Tracing,
     ) -> None:
         self.limits = limits
         self.outgoing = outgoing
+        self._traces = traces
         self.epoch = 0
         self.restart: Callable[[list[Subscriber]], None] = lambda _: None
         self._max_connections = max_connections
@@ -86,10 +100,14 @@ class Hub:
         self._owners: dict[str, Owner | None] = {}
         self._open: set[Subscriber] = set()
         self._coming: set[Subscriber] = set()
+        self._guests = 0
         self._per_user: Counter[str] = Counter()
         self._shutting = False
         self._parting: deque[tuple[Subscriber, Closing]] = deque()
         self._written = 0
+        self.published = 0
+        self.writes = 0
+        self.ended: Counter[Closing] = Counter()
         self._empty = asyncio.Event()
         self._on_lost = self.forget  # one bound method for all
 
@@ -99,14 +117,14 @@ class Hub:
     def by_transport(self) -> tuple[int, int]:
         """How many streams are open: over SSE, over WebSocket."""
         sockets = sum(subscriber.wire is Framing.WEBSOCKET for subscriber in self._open)
-        return len(self._open) - sockets, sockets
+        return len(self._open) - sockets + self._guests, sockets
 
     @contextlib.contextmanager
     def expecting(self, subscriber: Subscriber) -> Iterator[None]:
         """Counts a stream in that is about to be opened: nothing is read for one that may not be. Raises LimitError.
 
         From here on `forget` hears when its socket is closed."""
-        if len(self._open) + len(self._coming) >= self._max_connections:
+        if len(self._open) + len(self._coming) + self._guests >= self._max_connections:
             raise LimitError(whole=True)
         if self._per_user[subscriber.user_id] >= self._max_per_user:
             raise LimitError(whole=False)
@@ -120,6 +138,21 @@ class Hub:
                 self._coming.discard(subscriber)
                 self._count_out(subscriber.user_id)
 
+    @contextlib.contextmanager
+    def counting(self, user_id: str) -> Iterator[None]:
+        """Counts in a stream that somebody else writes to, as long as the block lasts. Raises LimitError."""
+        if len(self._open) + len(self._coming) + self._guests >= self._max_connections:
+            raise LimitError(whole=True)
+        if self._per_user[user_id] >= self._max_per_user:
+            raise LimitError(whole=False)
+        self._guests += 1
+        self._per_user[user_id] += 1
+        try:
+            yield
+        finally:
+            self._guests -= 1
+            self._count_out(user_id)
+
     def admit(self, subscriber: Subscriber) -> None:
         """One that was expected is open, and counts until `forget`."""
         self._coming.discard(subscriber)
@@ -131,11 +164,13 @@ class Hub:
             del self._per_user[user_id]
 
     def forget(self, subscriber: Subscriber) -> None:
-        """Whatever became of it, its socket is closed."""
+        """Whatever became of it, its socket is closed; also one that never got as far as `take_over`."""
+        subscriber.why = subscriber.why or Closing.GONE
         self.leave(subscriber)
         if subscriber in self._open:
             self._open.discard(subscriber)
             self._count_out(subscriber.user_id)
+            self.ended[subscriber.why] += 1
         if not self._open:
             self._empty.set()
 
@@ -164,31 +199,42 @@ class Hub:
 
     async def publish(self, event: LogEvent) -> None:
         """Writes one event to all who listen. Events must come in the log's order."""
-        channel, of_author = _channel(event.job_id, ""), _channel(None, event.author_id)
-        if not event.is_readable:
-            self._start_over(event.id, [channel, of_author])
-            return
+        traces, channels = self._traces, self._channels
+        began = times.now() if traces.chooses(event.id) else None
+        channel, of_author = f"job:{event.job_id}", f"user:{event.author_id}"
+        sockets = 0
+        if channel in channels or of_author in channels:
+            frames = self._frames(event, channel, of_author)
+            if frames is not None:
+                of_job = channels.get(channel)
+                if of_job:
+                    left = self.grace_left(event, 0)
+                    sockets += await self._write(frames, of_job, None if left is None else time.monotonic() + left)
+                    if event.event == "deleted":
+                        for subscriber in list(of_job):
+                            self._part_with(subscriber, Closing.MISSING)
+                of_user = channels.get(of_author)
+                if of_user:
+                    sockets += await self._write(frames, of_user, None)
         self._written += 1
-        if self._owners.get(channel, event.owner) != event.owner:
+        self.published += 1
+        self.writes += sockets
+        if began is not None:
+            traces.handed(event, sockets, began)
+
+    def _frames(self, event: LogEvent, channel: str, of_author: str) -> Frames | None:
+        """What those who listen there are sent; None where nobody does, or it cannot be shown."""
+        data = event.data
+        if data and self._owners.get(channel, event.owner) != event.owner:
             self._part_with_strangers(channel, event.owner)
-        if self._channels.keys().isdisjoint((channel, of_author)):
-            return
-        data = self.outgoing(event.data)
-        if not data:
+            if channel not in self._channels and of_author not in self._channels:
+                return None
+        if data and not (data := self.outgoing(data)):
             log.warning("event_unreadable", event_id=event.id, job_id=event.job_id)
+        if not data:
             self._start_over(event.id, [channel, of_author])
-            return
-        frames = Frames(event, data)
-        of_job = self._channels.get(channel)
-        if of_job:
-            left = self.grace_left(event, 0)
-            await self._write(frames, of_job, None if left is None else time.monotonic() + left)
-            if event.event == "deleted":
-                for subscriber in list(of_job):
-                    self._part_with(subscriber, Closing.MISSING)
-        of_user = self._channels.get(of_author)
-        if of_user:
-            await self._write(frames, of_user, None)
+            return None
+        return Frames(event, data)
 
     def _start_over(self, event_id: int, channels: list[str]) -> None:
         """Those who listen there miss an event that cannot be shown: they begin with the present state again."""
@@ -230,23 +276,32 @@ class Hub:
             if place % _WRITES_IN_A_ROW == 0:
                 await asyncio.sleep(0)
 
-    async def _write(self, frames: Frames, members: set[Subscriber], ends_at: float | None) -> None:
-        event_id, made = frames.event.id, frames.made
-        now = time.monotonic()
-        for subscriber in list(members):
+    async def _write(self, frames: Frames, members: set[Subscriber], ends_at: float | None) -> int:
+        """To how many of them it was written. Others get their turn whenever so many were."""
+        waiting, sockets = list(members), 0
+        while waiting:
+            room = max(0, _WRITES_IN_A_ROW - self._written)  # events that nobody hears have counted, too
+            sockets += self._write_to(waiting[:room], frames, ends_at)
+            del waiting[:room]
+            if self._written >= _WRITES_IN_A_ROW:
+                self._written = 0
+                await asyncio.sleep(0)
+        return sockets
+
+    def _write_to(self, members: list[Subscriber], frames: Frames, ends_at: float | None) -> int:
+        event_id, made, sockets, now = frames.event.id, frames.made, 0, time.monotonic()
+        for subscriber in members:
             if event_id > subscriber.floor and subscriber.live:
                 subscriber.ends_at = ends_at
                 subscriber.touched_at = now
                 frame = made[subscriber.wire] or frames.on(subscriber.wire)
                 subscriber.write(frame)
+                sockets += 1
                 # What waited before it: an event that is too large by itself is no fault of its readers.
                 if subscriber.transport.get_write_buffer_size() - len(frame) > self._max_buffer:
                     self._part_with(subscriber, Closing.SLOW)
-            self._written += 1
-            if self._written >= _WRITES_IN_A_ROW:
-                self._written = 0
-                await asyncio.sleep(0)
-                now = time.monotonic()
+        self._written += len(members)
+        return sockets
 
     def note_end(self, subscriber: Subscriber, event: LogEvent, moved_ago: float = 0.0) -> None:
         """After this event, sent `moved_ago` seconds after the job moved, the stream ends in a while or not at all."""

@@ -1,6 +1,7 @@
 """Server-Sent Events: how such an answer begins."""
 
 import random
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -37,13 +38,23 @@ class EventStream(EventSourceResponse):
         kept by the response, and the response by it, until the collector of garbage comes by."""
 
 
-async def open_stream(request: web.Request, headers: dict[str, str], dead_after: float) -> None:
-    """Sends the headers, a comment and a jittered `retry:`. Raises ConnectionResetError when the client has gone."""
+class Tail(EventSourceResponse):
+    """A stream of aiohttp-sse's own, with its pings, and with our headers."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        del self.headers["Connection"]
+        self.headers.update(HEADERS)
+        self.force_close()
+
+
+async def open_stream(request: web.Request, headers: dict[str, str], dead_after: float, comment: str) -> None:
+    """Sends the headers, the comment and a jittered `retry:`. Raises ConnectionResetError when the client has gone."""
     if request.transport is None:  # aiohttp-sse takes it for granted
         raise ConnectionResetError
     response = EventStream(headers, dead_after)
     await response.prepare(request)
-    await response.write(_greeting("rushes"))
+    await response.write(_greeting(comment))
 
 
 def later(code: str, headers: dict[str, str]) -> web.Response:

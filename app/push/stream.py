@@ -117,10 +117,10 @@ class Streams:
             await subscriber.send(reset_frame(wire))
         last = len(snapshot.events) - 1
         for place, event in enumerate(snapshot.events):
-            head = snapshot.head if place == last else None
+            head = str(snapshot.head) if place == last else None
             await subscriber.send(event_frame(wire, event.event, self._hub.outgoing(event.data), head))
         if last < 0:
-            await subscriber.send(id_frame(wire, snapshot.head))
+            await subscriber.send(id_frame(wire, str(snapshot.head)))
         else:
             self._hub.note_end(subscriber, snapshot.events[-1], snapshot.moved_ago)
         return snapshot.head.number
@@ -159,7 +159,7 @@ class Streams:
                 data = self._hub.outgoing(event.data) if event.is_readable else b""
                 if not data:
                     return False
-                await subscriber.send(event_frame(subscriber.wire, event.event, data, event.event_id))
+                await subscriber.send(event_frame(subscriber.wire, event.event, data, event.id_text))
                 if event.id > head:
                     self._hub.note_end(subscriber, event)
         subscriber.floor = max(subscriber.floor, position)

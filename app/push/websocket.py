@@ -115,7 +115,7 @@ def _unmasked(payload: bytes, mask: bytes) -> bytes:
 class WebSocketSubscriber(Subscriber):
     """One open WebSocket."""
 
-    __slots__ = ("_frames", "_heard_at", "_messages", "_pinged_at", "_second")
+    __slots__ = ("_frames", "_messages", "_pinged_at", "_second", "_unanswered_since")
 
     def __init__(
         self,
@@ -128,17 +128,20 @@ class WebSocketSubscriber(Subscriber):
     ) -> None:
         super().__init__(limits, transport, Framing.WEBSOCKET, user_id, job_id, may_see, expires_at)
         self._frames = ClientFrames()
-        self._heard_at = self._pinged_at = self.touched_at
+        self._pinged_at = self.touched_at
+        self._unanswered_since: float | None = None
         self._second = self._messages = 0
 
     def keep_alive(self, now: float) -> None:
-        """Pings, however much there is to tell: only an answer shows that somebody is there. Without any for two
-        pings' time the client is dropped."""
-        if now - self._heard_at > 2 * self.limits.ping:
+        """Pings, however much there is to tell: only an answer shows that somebody is there. Without any for as
+        long as from one ping to the next the client is dropped; not because we stood still for that long."""
+        if self._unanswered_since is not None and now - self._unanswered_since > self.limits.ping:
             self.close(Closing.SLOW)
         elif now - self._pinged_at >= self.limits.ping:
             self.write(heartbeat_frame(self.wire))
             self._pinged_at = now
+            if self._unanswered_since is None:
+                self._unanswered_since = now
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -160,7 +163,7 @@ class WebSocketSubscriber(Subscriber):
                 self._part()
                 return
             if opcode == PONG:
-                self._heard_at = now
+                self._unanswered_since = None
             elif opcode == PING and self.why is None:
                 self.write(pong_frame(payload))
         if self._messages > self.limits.max_messages:

@@ -6,14 +6,18 @@ from functools import lru_cache
 from aiohttp import web
 
 from app.appkeys import PEOPLE, REFUSALS, SETTINGS, TICKETS, TOKENS
-from app.auth.proxies import forwarded_scheme
+from app.auth.proxies import forwarded_scheme, is_own
 from app.auth.tokens import Identity, TokenError, Tokens
+from app.domain.audit import Actor
 from app.errors import ApiError
 from app.settings import is_loopback
 
 _SAFE_METHODS = ("GET", "HEAD")
 # Cookies of one name, of several paths and domains, that are tried.
 _COOKIES_MAX = 5
+
+# What `Sec-Fetch-Site` is for programs, pages of this site, and what somebody types.
+_OF_NO_OTHER_SITE = (None, "same-origin", "none")
 
 # How the names of headers begin that proxies, balancers and tunnels add to what they pass on.
 _PROXIES = (
@@ -41,13 +45,22 @@ class UnknownUserError(NotSignedInError):
     code, sentence = "unknown_user", "This site does not know you, or not yet: finish signing up first."
 
 
-async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
+async def identify(request: web.Request, *, ticket: bool = False, looks: bool = False) -> Identity:
     """The caller, by bearer token, by a stream's ticket where `ticket` allows it, or by cookie: the first that is
     there counts, and is never made up for by another. Raises NotSignedInError, KeysAwayError, for a ticket
     DatabaseAwayError, or ApiError 403 for a change that a page of another origin asks for.
 
     Development without an auth setting: everybody on this machine is `dev`, an admin; see `refuse_strangers`.
+
+    Raises ApiError 403 for a viewer who asks for a change, as every request but GET is, unless it only `looks`.
     """
+    who = await _identified(request, ticket=ticket)
+    if who.only_looks and not looks and request.method not in _SAFE_METHODS:
+        raise ApiError(403, "viewer", "You may see all there is here, and change nothing.")
+    return who
+
+
+async def _identified(request: web.Request, *, ticket: bool) -> Identity:
     settings, tokens = request.app[SETTINGS], request.app[TOKENS]
     if tokens is None:
         refuse_strangers(request, "AUTH_JWT_SECRET or AUTH_JWKS_URL", stream=ticket)
@@ -70,12 +83,17 @@ async def identify(request: web.Request, *, ticket: bool = False) -> Identity:
     return await _known(request, who)
 
 
-async def require_admin(request: web.Request) -> Identity:
-    """As `identify`. Raises ApiError 403 for somebody who is not an admin."""
-    who = await identify(request)
-    if not who.admin:
+async def require_admin(request: web.Request, *, ticket: bool = False) -> Identity:
+    """As `identify`. Raises ApiError 403 for somebody who is no admin, and for viewers where this is a change."""
+    who = await identify(request, ticket=ticket)
+    if not who.sees_all:
         raise ApiError(403, "forbidden", "Only an admin may do this.")
     return who
+
+
+def actor(who: Identity) -> Actor:
+    """As he is written down with what he does."""
+    return Actor(who.subject, "admin")
 
 
 async def _known(request: web.Request, who: Identity) -> Identity:
@@ -109,6 +127,20 @@ def refuse_strangers(request: web.Request, setting: str, *, stream: bool = False
     if not _is_local(request.host.lower()):
         raise NotSignedInError
     _refuse_foreign_page(request, stream=stream)
+
+
+def is_from_here(request: web.Request) -> bool:
+    """Whether a program of this machine asks, under a name of it, and for itself: what a proxy passes on is from
+    anybody, and a page elsewhere may have made its own name point here, or be one that may call the API."""
+    headers = request.headers
+    return (
+        is_own(request.remote or "")
+        and not any(map(_is_of_proxy, headers))
+        and "Host" in headers  # without it, aiohttp says the address that was connected to
+        and _is_local(request.host.lower())
+        and "Origin" not in headers
+        and headers.get("Sec-Fetch-Site") in _OF_NO_OTHER_SITE
+    )
 
 
 def _cookies(request: web.Request, name: str) -> list[str]:
@@ -155,7 +187,7 @@ def _refuse_foreign_page(request: web.Request, *, stream: bool) -> None:
         return
     origin = request.headers.get("Origin")
     if origin is None:
-        allowed = request.headers.get("Sec-Fetch-Site") in (None, "same-origin", "none")
+        allowed = request.headers.get("Sec-Fetch-Site") in _OF_NO_OTHER_SITE
     else:
         allowed = is_own_origin(request, origin)
     if not allowed:

@@ -8,7 +8,8 @@ from aiohttp import web
 from pydantic import BaseModel
 
 Form = type[Any] | str | None
-"""What an answer looks like: a TypedDict, the media type of one that is not JSON of ours, or None without a body."""
+"""What an answer looks like: a TypedDict, the media type of one that is not JSON of ours (or several, with commas), or
+None without a body."""
 
 Security = list[dict[str, list[str]]]
 """Ways to prove who one is, of which one is enough, by the names that openapi.json has for their parts."""

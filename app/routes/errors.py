@@ -9,6 +9,7 @@ from app import errors
 from app.auth.jwks import KeysAwayError
 from app.db.errors import DatabaseAwayError, DatabaseError, RetryableError, ValuesRefusedError
 from app.errors import ApiError
+from app.routes import pages
 from app.routes.callers import NotSignedInError
 from app.routes.http import reply
 
@@ -27,6 +28,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPException as error:
         if error.status < 400:  # noqa: PLR2004
             raise
+        if error.status == 404 and _is_for_a_reader(request):  # noqa: PLR2004
+            return pages.missing(request)
         answer = _answer(ApiError(error.status, _CODES.get(error.status, "error"), error.reason))
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
@@ -37,6 +40,11 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response()  # to nobody: the client has gone
         return _answer(as_api_error(error, request))
+
+
+def _is_for_a_reader(request: web.Request) -> bool:
+    """Whether a browser shows the answer: what a program asks for is JSON, whatever address it asks."""
+    return request.method == "GET" and "text/html" in request.headers.get("Accept", "")
 
 
 def as_api_error(error: Exception, request: web.Request) -> ApiError:

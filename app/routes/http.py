@@ -13,26 +13,16 @@ from app import errors, lenient
 from app.appkeys import SETTINGS
 from app.errors import ApiError
 from app.routes import cors
+from app.routes.whole import JSON_HEADERS, WholeAnswer
 from app.shares import NoShareError, Shares
 from app.texts import Language
 
 Model = TypeVar("Model", bound=BaseModel)
 
-VARY = "Authorization, Cookie, Origin"
-"""What an answer depends on beside its address: who asks, and from where. Its language is left out, since no cache may
-keep it."""
-
-JSON_HEADERS = {
-    "Content-Type": "application/json; charset=utf-8",
-    "Cache-Control": "private, no-store",
-    "Vary": VARY,
-    "X-Content-Type-Options": "nosniff",
-}
-
-SERVER = "rushes"
-
-_LANGUAGES: dict[str, Language] = {language: language for language in get_args(Language)}
+LANGUAGES: dict[str, Language] = {language: language for language in get_args(Language)}
 _LANGUAGES_MAX = 1000  # characters
+
+LANGUAGE_COOKIE = "rushes_language"
 
 # Of a request that is no webhook: its form has a dozen, and all of them are read before the unknown ones are dropped.
 _VALUES_MAX = 10_000
@@ -40,20 +30,16 @@ _VALUES_MAX = 10_000
 
 def reply(body: Mapping[str, object], status: int = 200) -> web.Response:
     """The answer whose JSON this is: one of the forms in `schemas`."""
-    return web.Response(body=orjson.dumps(body), status=status, headers=JSON_HEADERS)
+    return WholeAnswer(orjson.dumps(body), status)
 
 
 async def hand_out(request: web.Request, body: bytes, headers: Mapping[str, str] | None = None) -> web.StreamResponse:
-    """Answers with this JSON, and returns once the client has taken it. Raises ConnectionError when it has gone."""
+    """Answers with this JSON, or whatever `headers` say that it is, and returns once the client has taken it. Raises
+    ConnectionError when it has gone."""
     response = web.Response(body=body, headers=JSON_HEADERS | cors.allowed(request) | dict(headers or {}))
     await response.prepare(request)
     await response.write_eof()
     return response
-
-
-async def name_server(_request: web.Request, response: web.StreamResponse) -> None:
-    """Before any answer goes out: aiohttp would tell its version, and Python's."""
-    response.headers["Server"] = SERVER
 
 
 def language_of(request: web.Request) -> Language:
@@ -66,9 +52,15 @@ def language_of(request: web.Request) -> Language:
         except ValueError:
             continue
         tag = name.strip().lower().partition("-")[0]
-        if liked > best and tag in _LANGUAGES:
-            best, found = liked, _LANGUAGES[tag]
+        if liked > best and tag in LANGUAGES:
+            best, found = liked, LANGUAGES[tag]
     return found
+
+
+def reader_language(request: web.Request) -> Language:
+    """The one that he chose on the page, else his browser's, else APP_LANGUAGE."""
+    chosen = LANGUAGES.get(request.cookies.get(LANGUAGE_COOKIE, ""))
+    return chosen or language_of(request)
 
 
 def is_json(media_type: str) -> bool:
@@ -146,6 +138,13 @@ class TooMuch(NamedTuple):
     code: str
     of_one: str
     of_all: str
+
+
+UNREAD = TooMuch(
+    "too_much_unread",
+    of_one="You have not read what you were answered; read that first.",
+    of_all="Too many answers are on their way; try again shortly.",
+)
 
 
 @contextmanager

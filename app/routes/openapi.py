@@ -17,7 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from app.appkeys import SETTINGS
 from app.errors import Error
 from app.routes.describe import Form, Operation, describes, operations
-from app.routes.http import JSON_HEADERS
+from app.routes.whole import JSON_HEADERS
 
 _ABOUT = "AI video status webhooks in, the browser updated the moment they are committed."
 
@@ -63,7 +63,7 @@ async def whole(request: web.Request) -> web.Response:
 
 @cache
 def _encoded(routes: tuple[tuple[str, Operation], ...], cookie: str) -> bytes:
-    return orjson.dumps(document(dict(routes), cookie), option=orjson.OPT_INDENT_2)
+    return orjson.dumps(document(dict(routes), cookie))
 
 
 class _Untitled(GenerateJsonSchema):
@@ -136,7 +136,7 @@ def _parameters(path: str, operation: Operation) -> Iterable[dict[str, Any]]:
 def _answer(status: int, form: Form, ref_of: Refs) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase} | _headers(status)
     if isinstance(form, str):
-        return answer | {"content": {form: {}}}
+        return answer | {"content": {kind: {} for kind in form.split(", ")}}
     return answer | ({"content": {"application/json": {"schema": ref_of[form]}}} if form else {})
 
 
@@ -161,6 +161,7 @@ def _schemes(cookie: str) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
         "cookie": key("cookie", cookie),
         "ticket": key("query", "ticket"),
+        "metrics": {"type": "http", "scheme": "bearer"},
         "secret": key("header", "X-Webhook-Secret"),
         "id": key("header", "webhook-id"),
         "timestamp": key("header", "webhook-timestamp"),

@@ -1,6 +1,7 @@
 """Liveness and readiness, of the process and of its webhooks."""
 
 import asyncio
+from typing import cast
 
 from aiohttp import web
 
@@ -41,12 +42,7 @@ async def readyz(request: web.Request) -> web.Response:
     """503 while the database is away, or while nobody can sign in since no keys were ever fetched. Without Redis events
     are late by `LOG_POLL` at most, and webhooks that were set aside are lost to nobody: that is still ready."""
     app = request.app
-    bus, tokens = app[BUS], app[TOKENS]
-    body: schemas.Readiness = {"status": "degraded", "database": await _database(app)}
-    if tokens is not None and tokens.keys is not None:
-        body["jwks"] = OK if await tokens.keys.there() else AWAY
-    if bus is not None:
-        body["redis"] = OK if bus.connected else AWAY
+    body = cast("schemas.Readiness", {"status": "degraded", **await dependencies(app)})
     ready = body["database"] == body.get("jwks", OK) == OK
     if not ready:
         return _not_now(body)
@@ -55,6 +51,17 @@ async def readyz(request: web.Request) -> web.Response:
     elif body.get("redis", OK) == OK:
         body["status"] = "ready"
     return reply(body)
+
+
+async def dependencies(app: web.Application) -> schemas.Dependencies:
+    """OK of each that there is, or why not. What hangs is not waited for longer than `HEALTH_TIMEOUT`, each."""
+    bus, tokens = app[BUS], app[TOKENS]
+    found: schemas.Dependencies = {"database": await _database(app)}
+    if tokens is not None and tokens.keys is not None:
+        found["jwks"] = OK if await tokens.keys.there(app[SETTINGS].health_timeout) else AWAY
+    if bus is not None:
+        found["redis"] = OK if bus.connected else AWAY
+    return found
 
 
 def _not_now(body: schemas.Health | schemas.Readiness) -> web.Response:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
@@ -35,7 +36,7 @@ from app.generator import GeneratorError
 from app.ids import RESERVED
 from app.routes import schemas
 from app.routes.acts import to_act
-from app.routes.callers import NotSignedInError, identify
+from app.routes.callers import NotSignedInError, actor, identify
 from app.routes.describe import OF_BODY, SENDER, SIGNED_IN, describes
 from app.routes.http import TooMuch, as_model, holding, read_json_body, reply
 from app.routes.senders import authorized_body, knows_secret, names_secret
@@ -136,6 +137,8 @@ async def retry(request: web.Request) -> web.Response:
             if ordered is None:
                 raise errors.not_found()
             order = Order.model_construct(**{name: getattr(ordered, name) for name in Order.model_fields})
+            if who.admin and who.user_id != ordered.author_id:
+                ordered = replace(ordered, by=(actor(who), "retry"))
             return await _start(request, who, order, ordered)
 
 
@@ -209,7 +212,10 @@ async def _register_as_user(request: web.Request) -> web.Response:
         author = who.user_id if named is None else await request.app[PEOPLE].author_of(named)
         himself = author == who.user_id
         organization = order.organization_id or (who.organization_id if himself else None)
-        return await _registered(request, _new_job(order, order.job_id, author, organization), limited=himself)
+        new = _new_job(order, order.job_id, author, organization)
+        if not himself:
+            new = replace(new, by=(actor(who), "register"))
+        return await _registered(request, new, limited=himself)
 
 
 def _refuse_what_is_not_his(order: Registration, who: Identity) -> None:

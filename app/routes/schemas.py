@@ -8,7 +8,19 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict  # typing's own is too bare for pydantic before Python 3.12
 
 from app.domain.failure import Kind, Side
-from app.domain.forms import File, Outcome, Time, Webhook
+from app.domain.forms import (
+    Audited,
+    AuditFilter,
+    EndedFilter,
+    EndedGeneration,
+    File,
+    Filter,
+    Outcome,
+    Replay,
+    ReplayResult,
+    Time,
+    Webhook,
+)  # fmt: skip
 from app.domain.job import State
 
 
@@ -75,13 +87,19 @@ class Step(TypedDict):
 
 
 class JobAsSeen(Job):
-    """With its timeline, the oldest event first and 200 at most; where a stream that begins here goes on, whether the
-    caller is its author, and the caller's channel: tabs of equal channel may share a stream."""
+    """With what was ordered: `input_image` tells whether its image is kept. With its timeline, the oldest event first
+    and 200 at most; where a stream that begins here goes on, whether the caller is its author, or may act on it
+    otherwise, and his channel: tabs of equal channel may share a stream."""
 
+    number_of_videos: int
+    duration_seconds: int
+    person_generation: str
+    input_image: bool
     events: list[Step]
     last_event_id: str
     channel: str
     own: bool
+    may_act: bool
 
 
 class Gallery(TypedDict):
@@ -163,13 +181,16 @@ class Alive(TypedDict):
     status: Literal["alive"]
 
 
-class Readiness(TypedDict):
-    """Each dependency is "ok", or a sentence says what is wrong."""
+class Dependencies(TypedDict):
+    """Each is "ok", or a sentence says what is wrong."""
 
-    status: Literal["ready", "degraded"]
     database: str
     jwks: NotRequired[str]
     redis: NotRequired[str]
+
+
+class Readiness(Dependencies):
+    status: Literal["ready", "degraded"]
     set_aside: NotRequired[int]
 
 
@@ -179,16 +200,43 @@ class Ticket(TypedDict):
 
 
 class Webhooks(TypedDict):
+    """Where errors are looked through, a page may be short or empty and still have a `next_cursor`."""
+
     webhooks: list[Webhook]
+    next_cursor: str | None
+    filter: Filter
+
+
+class WebhookCount(TypedDict):
+    """`more`: errors were looked through for as long as one request may, and there are others."""
+
+    count: int
+    more: NotRequired[Literal[True]]
+    filter: Filter
+
+
+class AuditPage(TypedDict):
+    audit: list[Audited]
+    next_cursor: str | None
+    filter: AuditFilter
+
+
+class EndedGenerations(TypedDict):
+    """`count`, on the first page, is of all pages."""
+
+    generations: list[EndedGeneration]
+    next_cursor: str | None
+    filter: EndedFilter
+    count: NotRequired[int]
+
+
+class Replays(TypedDict):
+    replays: list[Replay]
     next_cursor: str | None
 
 
-class ReplayedMany(TypedDict):
-    """How many of each outcome. `more`: send `next_cursor` as `cursor` for the rest."""
-
-    replayed: int
-    outcomes: dict[str, int]
-    more: bool
+class ReplayResults(TypedDict):
+    results: list[ReplayResult]
     next_cursor: str | None
 
 
@@ -210,7 +258,8 @@ class Times(TypedDict):
 
 class Figures(TypedDict):
     """`finished` and `failed` are generations by how they ended; one that was cancelled is in neither. `success_rate`
-    is the share of those that finished, null where none ended. `job_seconds` is of those that finished."""
+    is the share of those that finished, null where none ended. `job_seconds` is of those that finished. `shown_ms` is
+    from the sockets to a screen, of events that were traced; left out where none was."""
 
     webhooks: dict[Outcome, int]
     finished: int
@@ -219,10 +268,67 @@ class Figures(TypedDict):
     success_rate: float | None
     job_seconds: Times
     webhook_ms: Times
+    shown_ms: NotRequired[Times]
 
 
 class Bucket(Figures):
     start: Time
+
+
+class Taken(TypedDict):
+    """`taken` is how many of the events were."""
+
+    success: Literal[True]
+    taken: int
+
+
+class Trace(TypedDict):
+    """When the event was committed, when the first and the last process had written it to its sockets, and how many
+    these were; when the first browser had painted it, and how many have told so. Few are asked."""
+
+    event_id: str
+    committed_at: Time | None
+    handed_at: Time
+    handed_last_at: Time
+    sockets: int
+    shown_at: Time | None
+    shown: int
+
+
+class StalledJob(TypedDict):
+    """`status` is the sender's last word and `moved_at` when it came. The backend was asked `tries` times since then,
+    the last `unanswered` of them in vain; it is asked again at `due_at`, or soon where that is over."""
+
+    job_id: str
+    status: str
+    moved_at: Time
+    tries: int
+    unanswered: int
+    due_at: Time
+
+
+class StalledJobs(TypedDict):
+    """`more`: there are others."""
+
+    jobs: list[StalledJob]
+    more: bool
+
+
+class AskedNow(TypedDict):
+    """What the backend said: its word for the `status`, that the job is `unknown` to it, or something `unreadable`, of
+    which `error` tells. `outcome` is that of the webhook made of it, null where it is nothing new."""
+
+    job_id: str
+    said: Literal["status", "unknown", "unreadable"]
+    status: str | None
+    outcome: str | None
+    error: str | None
+
+
+class Totals(Figures):
+    """`handed_ms` is from an event's commit to the last socket, of those that were traced; left out where none was."""
+
+    handed_ms: NotRequired[Times]
 
 
 class Transports(TypedDict):
@@ -262,8 +368,30 @@ Stats = TypedDict(
         "bucket": Literal["hour", "day"],
         "timezone": str,
         "buckets": list[Bucket],
-        "totals": Figures,
+        "totals": Totals,
         "now": Now,
+        "kept_from": Time | None,
+        "may_act": bool,
     },
 )
-"""`buckets` are all that there are from `from` to `to`, in order; each begins with an hour or day of the time zone."""
+"""`buckets` are all that there are from `from` to `to`, in order; each begins with an hour or day of the time zone.
+What was counted before `kept_from` is purged: of it there are figures alone. `may_act` tells whether who asks may do
+more than look."""
+
+
+class PushKey(TypedDict):
+    public_key: str | None
+
+
+class Subscribed(TypedDict):
+    """`id` is what it is removed by."""
+
+    success: Literal[True]
+    id: str
+
+
+class Unsubscribed(TypedDict):
+    """`removed` is how many there were."""
+
+    success: Literal[True]
+    removed: int

@@ -14,6 +14,7 @@ from app.routes.http import TooMuch, holding, read_json_body
 
 # Whether a signature is good is known once the whole body is there: until then anybody may be sending it.
 _SAID = "Too many signed bodies are on their way; try again shortly, or send X-Webhook-Secret."
+_INVALID = "Unauthorized: Invalid webhook secret"
 _UNPROVEN = TooMuch("too_much_unproven", of_one=_SAID, of_all=_SAID)
 
 
@@ -35,12 +36,12 @@ async def authorized_body(request: web.Request, limit: int) -> bytes:
     if knows_secret(request):
         return await read_json_body(request, limit)
     if not signature.may_verify(request.headers, settings.webhook_secrets, time.time()):
-        raise _unauthorized(request)
+        raise refusal(request, _INVALID)
     with holding(request.app[UNPROVEN], counted_as(_address(request)), _UNPROVEN) as take:
         body = await read_json_body(request, limit, take)
         now, required = time.time(), settings.webhook_require_signature
         if not signature.verify(request.headers, body, settings.webhook_secrets, now, require_signature=required):
-            raise _unauthorized(request)
+            raise refusal(request, _INVALID)
         return body
 
 
@@ -62,11 +63,11 @@ def _address(request: web.Request) -> str:
     return client_address(request.remote or "", forwarded or None, request.app[SETTINGS].trusted_proxies)
 
 
-def _unauthorized(request: web.Request) -> ApiError:
-    """What to raise, counted against the sender's address."""
+def refusal(request: web.Request, sentence: str) -> ApiError:
+    """What to raise of somebody who has not proved that he may, counted against his address."""
     address, at = _address(request), time.monotonic()
     wait = request.app[FAILURES].allow(address, at)
     if wait is not None:
         return ApiError(429, "too_many_failures", "Too many failed authentications.", retry_after=ceil(wait))
     request.app[FAILURES].record(address, at)
-    return ApiError(401, "unauthorized", "Unauthorized: Invalid webhook secret")
+    return ApiError(401, "unauthorized", sentence)

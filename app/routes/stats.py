@@ -3,17 +3,16 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from datetime import date, datetime, time, tzinfo
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, cast
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field
 
 from app import times
-from app.appkeys import FOLLOWER, HUB, LOG, POOL, PROCESSES, READING, SPOOL, STANDINGS
-from app.db import statistics
+from app.appkeys import FOLLOWER, GENERATIONS, HUB, LOG, POOL, PROCESSES, READING, SPOOL, STANDINGS
+from app.db import statistics, traces
 from app.db.processes import Has, Process
 from app.db.standing import Standing
 from app.domain.rollup import OUTCOMES, Rollup
@@ -24,6 +23,7 @@ from app.routes import schemas
 from app.routes.callers import require_admin
 from app.routes.describe import SIGNED_IN, describes
 from app.routes.http import read_query, reply
+from app.routes.moments import Span, refuse_empty
 
 BUCKETS_MAX = 10_000
 
@@ -31,25 +31,11 @@ BUCKETS_MAX = 10_000
 _IN_A_ROW = 200
 
 _DAY_US = 24 * 3600 * 1_000_000
-_LAST_YEAR = 9998
+
+# Of longer windows it is not told: what was traced would be as many rows more.
+_TRACED_DAYS = 100
 
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,2}")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-
-_A_TIME = "a time like 2025-10-23T14:30:00Z, or a date"
-
-
-def _moment(value: Any) -> int | date:
-    """Microseconds since 1970, or a day of the time zone that is asked for. Raises ValueError."""
-    if isinstance(value, str) and _DATE.fullmatch(value):
-        found = date.fromisoformat(value)
-        if not 1970 < found.year <= _LAST_YEAR:  # noqa: PLR2004
-            raise ValueError("must be between the years 1971 and 9998")
-        return found
-    at = times.read(value)
-    if at is None:
-        raise ValueError(f"must be {_A_TIME}")
-    return at
 
 
 def _known_zone(name: str) -> str:
@@ -62,17 +48,12 @@ def _known_zone(name: str) -> str:
     raise ValueError("must be a time zone of the IANA's, like Europe/Paris")
 
 
-Moment = Annotated[
-    Any, BeforeValidator(_moment), WithJsonSchema({"type": "string", "description": f"It is {_A_TIME} of `timezone`."})
-]
 Zone = Annotated[str, AfterValidator(_known_zone), Field(max_length=100)]
 
 
-class Wanted(BaseModel):
+class Wanted(Span):
     """Which buckets: those that have any of `from` <= t < `to`, by default of the last 24 hours."""
 
-    since: Annotated[Moment | None, Field(alias="from")] = None
-    until: Annotated[Moment | None, Field(alias="to")] = None
     bucket: Size = "hour"
     timezone: Zone = "UTC"
 
@@ -90,22 +71,29 @@ async def stats(request: web.Request) -> web.Response:
     wanted = read_query(request, Wanted)
     edges = await asyncio.to_thread(_edges, wanted)
     async with request.app[READING].of(who.user_id):
-        total, buckets = Rollup(), []
-        at = iter(edges)
+        total, handed, shown, buckets = Rollup(), Sketch(), Sketch(), []
+        at, traced = iter(edges), traces.spans(request.app[POOL], edges, _TRACED_DAYS * _DAY_US, handed)
         async for rollup in statistics.spans(request.app[POOL], edges):
+            on_screens = await anext(traced)
             total.add(rollup)
-            buckets.append(schemas.Bucket(start=times.rfc3339(next(at)), **_figures(rollup)))
+            shown.add(on_screens)
+            buckets.append(schemas.Bucket(start=times.rfc3339(next(at)), **_figures(rollup, on_screens)))
             if len(buckets) % _IN_A_ROW == 0:
                 await asyncio.sleep(0)
+        kept_from = await request.app[GENERATIONS].kept_from()
         body: schemas.Stats = {
             "from": times.rfc3339(edges[0]),
             "to": times.rfc3339(edges[-1]),
             "bucket": wanted.bucket,
             "timezone": wanted.timezone,
             "buckets": buckets,
-            "totals": _figures(total),
+            "totals": cast("schemas.Totals", _figures(total, shown)),
             "now": await _now(request.app),
+            "kept_from": None if kept_from is None else times.rfc3339(kept_from),
+            "may_act": not who.only_looks,
         }
+        if handed.count:
+            body["totals"]["handed_ms"] = _times(handed, 1_000)
     return reply(body)
 
 
@@ -113,14 +101,13 @@ def _edges(wanted: Wanted) -> list[int]:
     """The starts of all buckets, and the end of the last one. Raises ApiError."""
     zone = ZoneInfo(wanted.timezone)
     now = times.now()
-    last = _begin(wanted.until, zone)
+    last = wanted.ends(zone)
     if last is None:
         *_, last = starts(now, now + 1, wanted.bucket, zone)
-    first = _begin(wanted.since, zone)
+    first = wanted.begins(zone)
     if first is None:
         first = last - _DAY_US
-    if first >= last:
-        raise ApiError(400, "invalid_request", "Invalid request: `from` must be before `to`.")
+    refuse_empty(first, last)
     found = [*islice(starts(first, last, wanted.bucket, zone), BUCKETS_MAX + 2)]
     if len(found) > BUCKETS_MAX + 1:
         said = f"These are more than {BUCKETS_MAX:,} buckets: ask for less at once, or for days."
@@ -128,13 +115,9 @@ def _edges(wanted: Wanted) -> list[int]:
     return found
 
 
-def _begin(at: int | date | None, zone: tzinfo) -> int | None:
-    return times.microseconds(datetime.combine(at, time(), zone)) if isinstance(at, date) else at
-
-
-def _figures(rollup: Rollup) -> schemas.Figures:
+def _figures(rollup: Rollup, shown: Sketch) -> schemas.Figures:
     finished, failed = rollup.finished, rollup.failed.total()
-    return {
+    figures: schemas.Figures = {
         "webhooks": {outcome: rollup.webhooks[outcome] for outcome in OUTCOMES},
         "finished": finished,
         "failed": failed,
@@ -143,6 +126,9 @@ def _figures(rollup: Rollup) -> schemas.Figures:
         "job_seconds": _times(rollup.job_times, 1_000_000),
         "webhook_ms": _times(rollup.webhook_times, 1_000),
     }
+    if shown.count:
+        figures["shown_ms"] = _times(shown, 1_000)
+    return figures
 
 
 def _times(sketch: Sketch, unit: int) -> schemas.Times:
@@ -187,6 +173,11 @@ def _as_it_stands(standing: Standing, processes: Sequence[Process]) -> schemas.N
 
 async def has(app: web.Application) -> Has:
     """What this process has now. Raises DatabaseAwayError."""
-    head = await app[LOG].head()
     sse, websocket = app[HUB].by_transport()
-    return Has(max(0, head.number - app[FOLLOWER].last_id), sse, websocket, app[SPOOL].pending)
+    return Has(await lag(app), sse, websocket, app[SPOOL].pending)
+
+
+async def lag(app: web.Application) -> int:
+    """Committed events that this process has not handed on yet. Raises DatabaseAwayError."""
+    head = await app[LOG].head()
+    return max(0, head.number - app[FOLLOWER].last_id)

@@ -5,8 +5,8 @@ import time
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from app import errors
-from app.appkeys import ESTIMATES, HUB, LOG, SNAPSHOTS, STREAMS
+from app import errors, ids
+from app.appkeys import ESTIMATES, HUB, LOG, SNAPSHOTS, STREAMS, TRACES
 from app.auth.tokens import Identity
 from app.errors import ApiError
 from app.push import sse, websocket
@@ -17,7 +17,7 @@ from app.routes import cors
 from app.routes.callers import NotSignedInError, identify, is_own_origin
 from app.routes.describe import LISTENER, describes
 from app.routes.errors import as_api_error
-from app.routes.http import VARY
+from app.routes.whole import VARY
 from app.snapshot import snapshot
 from app.times import now
 
@@ -97,8 +97,10 @@ async def _events(request: web.Request, job_id: str | None) -> web.StreamRespons
             if last_id is not None and job_id is not None and await _is_over(request, job_id, first, last_id):
                 return web.Response(status=204, headers={"Cache-Control": "no-store"})
             app[HUB].admit(subscriber)
+            comment = f"rushes shown {ids.PROCESS}" if app[TRACES].asks(subscriber) else "rushes"
             try:
-                await sse.open_stream(request, cors.allowed(request) | {"Vary": VARY}, app[HUB].limits.dead_after)
+                headers = cors.allowed(request) | {"Vary": VARY}
+                await sse.open_stream(request, headers, app[HUB].limits.dead_after, comment)
                 take_over(request, subscriber)
             except BaseException:
                 app[HUB].forget(subscriber)

@@ -19,7 +19,7 @@ from app.routes.http import reply
 )
 async def buy(request: web.Request) -> web.Response:
     """A ticket good for streams of whoever asks, for `TICKET_TTL` seconds; 409 where nobody signs in."""
-    who = await identify(request)
+    who = await identify(request, looks=True)
     if request.app[TOKENS] is None:
         raise ApiError(409, "no_ticket_needed", "Nobody signs in here: open the stream without a ticket.")
     ticket, expires_at = await request.app[TICKETS].make(who)

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from app import errors, times
-from app.appkeys import ANSWERS, GALLERY, LISTINGS, LOG, READING, RENDERED, SETTINGS, STORAGE, VIDEOS
+from app.appkeys import ANSWERS, GALLERY, LISTINGS, LOG, READING, REDO_LOG, RENDERED, SETTINGS, STORAGE, TOLD, VIDEOS
 from app.auth.tokens import Identity
 from app.db.gallery import ListedState, Wanted
 from app.db.log import Step
@@ -22,9 +22,10 @@ from app.rendered import Piece
 from app.routes import schemas
 from app.routes.callers import identify
 from app.routes.describe import SIGNED_IN, describes
-from app.routes.http import JSON_HEADERS, VARY, TooMuch, hand_out, holding, language_of, read_query
-from app.routes.listing import Listing, piece_of
+from app.routes.http import UNREAD, hand_out, holding, language_of, read_query
+from app.routes.listing import Listing, Told, keep, piece_of, told_before
 from app.routes.shown import generation_of, job_of
+from app.routes.whole import JSON_HEADERS, VARY
 from app.settings import Settings
 from app.turns import in_turns
 
@@ -33,12 +34,6 @@ _STEPS_MAX = 200
 
 # So many addresses of files are signed in some milliseconds; then others get their turn.
 _SIGNED_IN_A_ROW = 200
-
-_UNREAD = TooMuch(
-    "too_much_unread",
-    of_one="You have not read what you were answered; read that first.",
-    of_all="Too many answers are on their way; try again shortly.",
-)
 
 
 def longest_answer(settings: Settings) -> int:
@@ -77,18 +72,23 @@ async def gallery(request: web.Request) -> web.StreamResponse:
     he may leave unread: as the longest there may be while it is made."""
     who = await identify(request)
     wanted = _wanted(who, read_query(request, GalleryPage))
+    moment = await request.app[REDO_LOG].moment()
+    key, window = (wanted, language_of(request)), request.app[STORAGE].window
     longest = longest_answer(request.app[SETTINGS])
-    with holding(request.app[ANSWERS], who.user_id, _UNREAD) as take:
+    with holding(request.app[ANSWERS], who.user_id, UNREAD) as take:
 
         async def make() -> Listing:
             take(longest)
             try:
-                return await _listing(request, who, wanted)
+                listing = await _listing(request, who, wanted)
             finally:
                 take(-longest)
+            keep(request.app[TOLD], key, window, moment, listing)
+            return listing
 
-        turn = request.app[READING].of(who.user_id)
-        listing = await request.app[LISTINGS].get((wanted, language_of(request)), turn, make)
+        listing: Listing | Told | None = told_before(request.app[TOLD], key, window, moment)
+        if listing is None:
+            listing = await request.app[LISTINGS].get(key, request.app[READING].of(who.user_id), make)
         if listing.tag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=JSON_HEADERS | {"ETag": listing.tag})
         body = listing.body
@@ -124,15 +124,20 @@ async def _listing(request: web.Request, who: Identity, wanted: Wanted) -> Listi
             signed = 0
             await asyncio.sleep(0)
         pieces.append(_piece(request, job))
-    return Listing(pieces, body, f"{who.user_id}/{language_of(request)}")
+    lasts = wanted.state != "active" and not page.active
+    return Listing(pieces, body, f"{who.user_id}/{language_of(request)}", page.server, lasts=lasts)
 
 
 def _piece(request: web.Request, job: Unread | Generation) -> Piece:
     """A job as JSON, made anew only when something of it has changed, or the time that its addresses are good for."""
     if isinstance(job, Generation):
         return piece_of(_listed(request, job))
-    key = (job.sent, language_of(request), request.app[STORAGE].window)
-    return request.app[RENDERED].of(key, job.size, lambda: orjson.dumps(_listed(request, job.read())))
+    key, rendered = (job.sent, language_of(request), request.app[STORAGE].window), request.app[RENDERED]
+    piece = rendered.find(key)
+    if piece is None:
+        piece = Piece.of(orjson.dumps(_listed(request, job.read())))
+        rendered.keep(key, piece, job.size + len(piece.made))
+    return piece
 
 
 def _wanted(who: Identity, wanted: GalleryPage) -> Wanted:
@@ -165,16 +170,22 @@ async def detail(request: web.Request) -> web.StreamResponse:
             job = await request.app[VIDEOS].with_files_after(job, wanted.files_after)
         except BadCursorError as error:
             raise ApiError(400, "invalid_request", f"{error}.") from None
+    ordered = await request.app[VIDEOS].ordered(job.id)
     steps = await request.app[LOG].timeline(job.id, job.author_id, job.created_at, job.updated_at, _STEPS_MAX)
     seen: schemas.JobAsSeen = {
         **job_of(request, job),
+        "number_of_videos": job.kind.number,
+        "duration_seconds": job.kind.seconds,
+        "person_generation": ordered.persons,
+        "input_image": ordered.image,
         "events": [step for one in steps if (step := _step(one)) is not None],
         "last_event_id": str(head),
         "channel": _channel(who),
         "own": job.author_id == who.user_id,
+        "may_act": who.may_act(job.author_id),
     }
     body = orjson.dumps(seen)
-    with holding(request.app[ANSWERS], who.user_id, _UNREAD) as take:
+    with holding(request.app[ANSWERS], who.user_id, UNREAD) as take:
         take(min(len(body), longest_answer(request.app[SETTINGS])))
         return await hand_out(request, body)
 

@@ -5,7 +5,6 @@ from functools import reduce
 from operator import or_
 from typing import Any, Literal
 
-import orjson
 from aiohttp import web
 from pydantic import ConfigDict
 
@@ -13,13 +12,12 @@ from app import ids, times
 from app.appkeys import SETTINGS, WRITER
 from app.domain import headers
 from app.domain.delivery import Delivery, Outcome
-from app.domain.payload import VERSIONS, Envelope
+from app.domain.versions import VERSIONS, Envelope
 from app.errors import Error
 from app.routes import schemas
 from app.routes.describe import OF_BODY, SENDER, describes
 from app.routes.http import reply
 from app.routes.senders import authorized_body
-from app.settings import Settings
 
 _QUEUED = "It could not be written to the database yet; it is safe on local disk and will be applied."
 
@@ -77,29 +75,15 @@ async def receive(request: web.Request) -> web.Response:
 def _delivery(request: web.Request, body: bytes) -> Delivery:
     received_at = times.receipt()
     settings = request.app[SETTINGS]
-    kept = headers.kept(request.headers.items(), _own_secrets(settings))
     return Delivery.from_body(
         body,
         id=ids.webhook_id(received_at),
         sent_id=request.headers.get("webhook-id") or None,
         received_at=received_at,
-        headers=_headers_json(kept),
+        headers=headers.kept_json(request.raw_headers, settings.own_secrets),
         max_depth=settings.max_json_depth,
         max_values=settings.max_json_values,
     )
-
-
-def _own_secrets(settings: Settings) -> list[str]:
-    signs = settings.auth_jwt_secret
-    return [*settings.webhook_secrets, *([signs.get_secret_value()] if signs else [])]
-
-
-def _headers_json(kept: dict[str, str]) -> bytes:
-    try:
-        return orjson.dumps(kept)
-    except orjson.JSONEncodeError:
-        # A header holds bytes that are no UTF-8.
-        return orjson.dumps({k: v.encode("utf-8", "replace").decode() for k, v in kept.items()})
 
 
 def _answer(outcome: Outcome, delivery: Delivery, started: float) -> web.Response:

@@ -40,7 +40,7 @@ _CONDEMN = "UPDATE rushes_jobs SET has_files = %s WHERE job_id = %s AND deleted_
 
 
 Remove = Callable[[StoredFile], Awaitable[None]]
-"""Deletes a file where it lies; one that is not there is deleted. Raises whatever keeps it from that."""
+"""Deletes a file where it lies; one that is not there counts as deleted. Raises whatever keeps it from that."""
 
 
 class _Gone(NamedTuple):
@@ -52,21 +52,21 @@ class _Gone(NamedTuple):
 
 
 class DeletedJobs:
-    """Each job goes in a transaction that holds its row and the mark that it was deleted, and looks whether it is still
-    that deletion: files, job and mark.
+    """Deletes files, job and mark of each in one transaction. It holds the job's row and the mark that says that the
+    job was deleted, and looks first whether that mark is still the one that was found.
 
-    Where `remove` is given, the files themselves go before that, since the rows alone tell which they are, and keep
-    others from their keys. Before the first of them, such a transaction has tried to delete the rows, and left a mark
-    that nobody takes back: a process that is killed in between leaves nothing to restore, and what is left is deleted
-    the next time."""
+    Where `remove` is given, the files themselves go before their rows: the rows alone tell which files there are, and
+    keep other jobs from taking their keys. Before the first file goes, another such transaction has tried whether the
+    rows can be deleted, and set a mark that nobody takes back. So a process that is killed in between leaves nothing
+    that could be restored, and what is left is deleted the next time."""
 
     def __init__(self, pool: Pool, remove: Remove | None) -> None:
         self._pool = pool
         self._remove = remove
 
     async def purge(self, before: int) -> int:
-        """Of all that was deleted before then, in microseconds since 1970; how many there were. One that cannot be
-        deleted is left for the next time, and keeps no other. Raises DatabaseAwayError."""
+        """Deletes all that users deleted before then, in microseconds since 1970; how many jobs. One that cannot be
+        deleted is left for the next time, and holds up no other. Raises DatabaseAwayError."""
         total, last = 0, _Gone("", None, "1970-01-02 00:00:00")
         while True:
             query = bind(_GONE, sql6(before), last.deleted_at, last.deleted_at, last.job_id, _AT_ONCE)
@@ -79,7 +79,7 @@ class DeletedJobs:
             last = found[-1]
 
     async def _delete(self, gone: _Gone) -> bool:
-        """Whether it was deleted still."""
+        """Whether it is gone now. One that was restored meanwhile stays."""
         try:
             if self._remove is not None:
                 for file in await self._condemn(gone):
@@ -88,7 +88,7 @@ class DeletedJobs:
                 if rows is None:
                     return False
                 mark = bind(_DELETE_MARK, gone.job_id, gone.deleted_at)
-                await connection.run(*rows, mark, forget_missed(gone.job_id), "COMMIT")
+                await connection.run(*rows, mark, *forget_missed(gone.job_id), "COMMIT")
         except DatabaseAwayError:
             raise
         except Exception as error:  # noqa: BLE001 - another table's foreign key, a bucket that is away: others go on
@@ -110,8 +110,10 @@ class DeletedJobs:
 
     @asynccontextmanager
     async def _holding(self, gone: _Gone) -> AsyncIterator[tuple[Connection, list[bytes] | None]]:
-        """A transaction that holds the job, and is taken back unless it is committed within: beside it what deletes the
-        job's rows, nothing where they are another job's, and None where it was restored meanwhile."""
+        """A transaction that holds the job, and is rolled back at the end of the block unless it was committed in it.
+
+        Beside it come the statements that delete the job's rows: none where they are another job's by now, and None
+        where the job was restored meanwhile."""
         job = (held(JOB, gone.job_id), exact(gone.job_id))
         its = (held(FILES_JOB, gone.job_id), exact(gone.job_id))
         async with self._pool.connection() as connection:

@@ -18,7 +18,7 @@ from app.db.url import parameters
 
 log = structlog.get_logger(__name__)
 
-# Seconds. So long may a process that has ended be unknown to the others, and a retry take.
+# Seconds: how long the end of a process may go unnoticed by the others, and how long a retry may take.
 _LOOK = 2.0
 _RETRY_MIN, _RETRY_MAX = 5.0, 60.0
 _JITTER = 0.1
@@ -28,7 +28,7 @@ _NAME_MAX = 64
 # A leader whose machine has vanished says nothing more: then its session, and with it the lock, ends by itself.
 _SESSION = "SET SESSION wait_timeout = 60"
 
-# Asked again by its holder the lock would be counted up; so it is asked for only when it is not ours.
+# The database counts how often the holder asks for its lock, so we ask only while it is not ours.
 _TAKE = "SELECT IF(IS_USED_LOCK(%s) = CONNECTION_ID(), 1, GET_LOCK(%s, 0))"
 
 

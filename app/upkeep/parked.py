@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import structlog
 
-from app.db.dead_letters import AT_ONCE, LAST_ID, WHOLE, WholeWebhook, forget
+from app.db.dead_letters import AT_ONCE, forget
 from app.db.errors import BusyError, PassingError
 from app.db.pool import Pool
 from app.db.sql import Raw, bind, exact
+from app.db.webhook_rows import LAST_ID, WHOLE, WholeWebhook
 from app.db.writer.writer import Writer
 from app.domain.delivery import Outcome
 from app.upkeep.leader import Leader
@@ -51,10 +52,10 @@ WHERE job_id = %s AND CAST(job_id AS BINARY) = %s AND outcome = 'parked' AND id 
 
 # Rows that one statement looks through, in about 20 ms.
 _PAGE = 10_000
-# Of those whose job is there, so many come through the loop at once.
+# So many of those whose job is there are read at once.
 _FOUND = 500
 _JOBS_AT_ONCE = 16
-# Seconds that a job is left alone which another program holds; meanwhile its webhooks may wait on disk.
+# Seconds for which a job that another program holds is left alone; meanwhile its webhooks may wait on disk.
 _REST = 60.0
 
 

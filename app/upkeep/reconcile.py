@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import structlog
 
@@ -18,7 +18,7 @@ from app.db.errors import PassingError
 from app.db.pool import Pool
 from app.db.writer.writer import Writer
 from app.domain import payload
-from app.domain.delivery import Delivery, made_here
+from app.domain.delivery import Delivery, Outcome, made_here
 from app.generator import Generator, GeneratorError
 from app.texts import GIVEN_UP
 from app.upkeep.leader import Leader
@@ -27,12 +27,38 @@ log = structlog.get_logger(__name__)
 
 _PER_ROUND = 100
 _AT_ONCE = 4
-# So often in a row must the backend fail to answer: that both of us were just started is no reason to give up.
+# So many times in a row the backend must fail to answer: a job is not given up because both of us have just started.
 _SILENT_MIN = 3
 _FIRST_PAUSE_MAX, _PAUSE_MAX = 60.0, 3600.0
 _JITTER = 0.2
-# So many times a round looks for more, when those that are due have moved or finished.
+# How many are asked for at once because somebody wants it now, beside a round's.
+_NOW_AT_ONCE = 4
+# How many times a round looks for more jobs, when those that were due have moved or finished.
 _LOOKS = 5
+
+
+Said = Literal["status", "unknown", "unreadable", "silent"]
+
+
+class _Heard(NamedTuple):
+    """What the backend answers for a job: its word for the status, with the webhook that says the same; that it does
+    not know it; something else, which is "unreadable" even though it `knows` the job; or nothing."""
+
+    said: Said
+    delivery: Delivery | None = None
+    error: str | None = None
+    knows: bool = False
+
+
+class Answer(NamedTuple):
+    """What the backend said of a job when it was asked now, and what became of that: None where it is nothing new.
+    `was` and `status` are our word for where the job stood, and the backend's."""
+
+    said: Said
+    was: str
+    status: str | None
+    outcome: str | None
+    error: str | None
 
 
 class Reconciler:
@@ -63,10 +89,36 @@ class Reconciler:
         self._every = min(max(stall_after / 20, 0.1), 30.0)
         self._jobs = AskedJobs(pool, stall_after=stall_after, longest=_PAUSE_MAX * (1 + _JITTER))
         self._silence = 0
+        self._now = asyncio.Semaphore(_NOW_AT_ONCE)
 
     async def run(self) -> None:
         """Runs until cancelled."""
         await self._leader.repeat("reconciliation", self._round, self._every)
+
+    async def stalled(self, limit: int) -> tuple[list[Asked], bool]:
+        """(at most `limit` stalled jobs, whether there may be more). Raises DatabaseError."""
+        return await self._jobs.stalled(limit)
+
+    async def unfinished(self, job_id: str) -> Job | None:
+        """Where an unfinished job stands, by its exact id. Raises DatabaseError."""
+        return (await self._jobs.unfinished([job_id])).get(job_id)
+
+    async def ask_now(self, job: Job) -> Answer:
+        """Asks for it out of its turn, by the rules of every round. No answer, or one that nobody can read, does not
+        count: whoever asks again and again would have the job given up before its time. Raises as `Writer.submit` does.
+        """
+        async with self._now:
+            asked = await self._jobs.asked(job)
+            heard = await self._hear(job)
+            update = heard.delivery.update if heard.delivery else None
+            status, outcome = update.status if update else None, None
+            delivery = None if heard.error is not None else await self._news(asked, heard)
+            if delivery is not None and delivery.dedup_key != asked.told:
+                outcome = (await self._apply(job, delivery)).kind
+                asked.told = delivery.dedup_key
+            if heard.said == "status":
+                await self._jobs.heard(job, asked.told)
+            return Answer(heard.said, job.status, status, outcome, heard.error)
 
     async def _round(self) -> None:
         await self._jobs.find()
@@ -95,7 +147,9 @@ class Reconciler:
             asked.due_at = self._next(asked)
             asked.tries += 1
             try:
-                delivery = await self._answer(job, asked)
+                heard = await self._hear(job)
+                self._silence = self._silence + 1 if heard.said == "silent" else 0
+                delivery = await self._news(asked, heard)
                 if delivery is not None and delivery.dedup_key != asked.told:
                     await self._apply(job, delivery)
                     asked.told = delivery.dedup_key
@@ -103,7 +157,7 @@ class Reconciler:
                 known = isinstance(error, PassingError)
                 log.warning("stalled_job_not_reconciled", job_id=job.job_id, error=str(error), exc_info=not known)
 
-    async def _apply(self, job: Job, delivery: Delivery) -> None:
+    async def _apply(self, job: Job, delivery: Delivery) -> Outcome:
         outcome = await self._writer.submit(delivery)
         word = delivery.update.status if delivery.update else None
         if outcome.kind in ("stale", "duplicate") and word in ("completed", "failed"):
@@ -111,29 +165,37 @@ class Reconciler:
             timeless = _body(lenient.read(delivery.body) | {"timestamp": None})
             outcome = await self._writer.submit(made_here(timeless, "reconciled", unique=True))
         log.info("stalled_job_reconciled", job_id=job.job_id, status=word, outcome=outcome.kind)
+        return outcome
 
-    async def _answer(self, job: Job, asked: Asked) -> Delivery | None:
-        """What is to be applied, None when there is nothing new."""
-        answer = None
+    async def _hear(self, job: Job) -> _Heard:
         try:
             answer = await self._generator.status(job.job_id)
-            self._silence = 0
-            delivery = None if answer is None else made_here(webhook_of(job.job_id, answer), "reconciled")
-        except (GeneratorError, payload.InvalidPayloadError) as error:
-            self._silence += isinstance(error, GeneratorError)
+        except GeneratorError as error:
+            return _Heard("silent", error=str(error))
+        if answer is None:
+            return _Heard("unknown")
+        try:
+            return _Heard("status", made_here(webhook_of(job.job_id, answer), "reconciled"), knows=True)
+        except payload.InvalidPayloadError as error:
             # It knows the job, whatever its word for the status means.
-            known = answer is not None and answer.get("job_id") == job.job_id and isinstance(answer.get("status"), str)
-            asked.silent = 0 if known else asked.silent + 1
+            knows = answer.get("job_id") == job.job_id and isinstance(answer.get("status"), str)
+            return _Heard("unreadable", error=str(error), knows=knows)
+
+    async def _news(self, asked: Asked, heard: _Heard) -> Delivery | None:
+        """What is to be applied, None when there is nothing new."""
+        job = asked.job
+        if heard.error is not None:
+            asked.silent = 0 if heard.knows else asked.silent + 1
             if asked.silent <= 1:
-                log.warning("stalled_job_not_answered_for", job_id=job.job_id, error=str(error))
+                log.warning("stalled_job_not_answered_for", job_id=job.job_id, error=heard.error)
             return await self._give_up(job, "silent") if asked.silent >= _SILENT_MIN else None
         asked.silent = 0
-        if delivery is None:
+        if heard.delivery is None:
             return await self._give_up(job, "unknown")
-        update = delivery.update
+        update = heard.delivery.update
         if update is None or (update.status == job.status and not update.has_data):
             return None
-        return delivery
+        return heard.delivery
 
     async def _give_up(self, job: Job, why: str) -> Delivery | None:
         """The failure of a job without news for too long, None while there is time."""

@@ -27,7 +27,10 @@ V = TypeVar("V")
 
 _DAY_US = 24 * 3600 * 1_000_000
 
-# For so long a signed request that was captured could be sent again: its time may be as far ahead as behind.
+# How long it can be told how far a single event came; what all of them took stays.
+_TRACES_US = 2 * _DAY_US
+
+# How long a captured signed request can be sent again: its time may be as far ahead as behind.
 _CAPTURED_US = 2 * TOLERANCE * 1_000_000
 
 # Rows of the first statement: a row with a long body lies on many pages, and 500 of those take 100 ms and more.
@@ -61,24 +64,37 @@ _DELETE_EVENTS = "DELETE FROM rushes_events WHERE id BETWEEN %s AND %s"
 
 _KEYS = "SELECT job_id FROM rushes_jobs WHERE job_id > %s ORDER BY job_id LIMIT %s"
 
+_DELETE_REPLAYED = "DELETE FROM rushes_replayed WHERE replay_id < %s ORDER BY replay_id, webhook_id LIMIT %s"
+_DELETE_REPLAYS = "DELETE FROM rushes_replays WHERE id < %s ORDER BY id LIMIT %s"
+_DELETE_TRACES = "DELETE FROM rushes_traces WHERE handed_at < %s ORDER BY handed_at LIMIT %s"
+_DELETE_AUDIT = "DELETE FROM rushes_audit WHERE at < %s ORDER BY at LIMIT %s"
 _DELETE_REQUESTS = "DELETE FROM rushes_requests WHERE created_at < %s ORDER BY created_at LIMIT %s"
 
 
 class Retention:
-    """Deletes received webhooks, of any outcome, events and remembered requests that are older than `days`, jobs that
-    their users deleted before that, and the keys of jobs that are gone. What was not counted yet is counted first.
+    """Deletes received webhooks, of any outcome, events, remembered requests and replays of many that are older than
+    `days`, jobs that their users deleted before that, and the keys of jobs that are gone; and acts that are older than
+    `audit_days`. What was not counted yet is counted first.
 
     `longest` is how many seconds the longest statement of the last purge took.
     """
 
     def __init__(
-        self, pool: Pool, leader: Leader, *, days: float, every: float = 3600.0, remove: Remove | None = None
+        self,
+        pool: Pool,
+        leader: Leader,
+        *,
+        days: float,
+        audit_days: float = 365.0,
+        every: float = 3600.0,
+        remove: Remove | None = None,
     ) -> None:
         self._pool = pool
         self._deleted = DeletedJobs(pool, remove)
         self._rollups = Rollups(pool)
         self._leader = leader
         self._days = days
+        self._audit_days = audit_days
         self._every = every
         self._rows = _ROWS
         self.longest = 0.0
@@ -92,7 +108,7 @@ class Retention:
         return await self._purge(self._purge_keys)
 
     async def purge_some(self) -> dict[str, int]:
-        """The same, but of the keys it looks at the next ones only."""
+        """The same, but of the keys of jobs it looks at the next page only."""
         return await self._purge(self._purge_next_keys)
 
     async def _purge(self, purge_keys: Callable[[], Awaitable[int]]) -> dict[str, int]:
@@ -106,7 +122,12 @@ class Retention:
             "events": await self._purge_events(before),
             "jobs": await purge_keys(),
             "deleted": await self._deleted.purge(now() - int(self._days * _DAY_US)),
-            "requests": await self._purge_requests(sql(now() - max(int(self._days * _DAY_US), _CAPTURED_US))),
+            "requests": await self._purge_by_age(
+                _DELETE_REQUESTS, sql(now() - max(int(self._days * _DAY_US), _CAPTURED_US))
+            ),
+            "replays": await self._purge_replays(f"{at:014x}"),
+            "traces": await self._purge_by_age(_DELETE_TRACES, now() - min(int(self._days * _DAY_US), _TRACES_US)),
+            "audit": await self._purge_by_age(_DELETE_AUDIT, sql(now() - int(self._audit_days * _DAY_US))),
         }
 
     async def _purge_and_tell(self) -> None:
@@ -187,11 +208,16 @@ class Retention:
             self.longest = max(self.longest, time.monotonic() - began)
             return deleted
 
-    async def _purge_requests(self, before: str) -> int:
+    async def _purge_replays(self, before: str) -> int:
+        """First what became of their webhooks, then the replays. Their ids sort by time."""
+        await self._purge_by_age(_DELETE_REPLAYED, before)
+        return await self._purge_by_age(_DELETE_REPLAYS, before)
+
+    async def _purge_by_age(self, statement: str, before: str | int) -> int:
         total, self._rows = 0, _ROWS
         while True:
             most = self._rows
-            deleted = await self._delete(bind(_DELETE_REQUESTS, before, most))
+            deleted = await self._delete(bind(statement, before, most))
             total += deleted
             if deleted < most:
                 return total

@@ -6,8 +6,8 @@ from app.db.pool import Pool
 from app.db.rollups import Rollups
 from app.upkeep.leader import Leader
 
-# How many times as long as a round took it rests: counting takes a twentieth of the database's time at most, however
-# many webhooks a quarter of an hour has.
+# A rest is so many times as long as the round before it: counting takes a twentieth of the database's time at most,
+# however many webhooks a quarter of an hour has.
 _SHARE = 20
 
 # Seconds of a round for quarters from before there were statistics.
@@ -39,5 +39,5 @@ class RollupRounds:
         counted = time.monotonic()
         self._rest_until = counted + _SHARE * (counted - began)
         while time.monotonic() < counted + _WALK and await self._rollups.walk():
-            # What is counted for the first time is not waited for so long.
+            # Where quarters are still to be counted for the first time, there is no rest.
             self._rest_until = 0.0

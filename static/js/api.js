@@ -6,6 +6,13 @@ import { lang, t } from "./i18n.js";
 import { Refusal, refusalOf } from "./refusal.js";
 import { wordsOf } from "./texts.js";
 
+/** Jobs of a page of the gallery, and the most there may be. */
+export const PAGE = 12;
+export const PAGE_MAX = 100;
+
+const AGAIN = 1_000; // ms
+const PASSING = [0, 502, 503, 504];
+
 const TIMEOUT = 20_000;
 const GENERATE_TIMEOUT = 60_000; // the server itself waits for the generation backend
 
@@ -20,6 +27,13 @@ const GENERATE_TIMEOUT = 60_000; // the server itself waits for the generation b
  * @property {true} [failed_more] there are older ones
  * @property {string} last_event_id
  * @property {string} channel
+ * @property {number} [searched] how many of the newest jobs were looked through
+ */
+
+/**
+ * What is looked for: jobs in that state whose prompts say `q`.
+ *
+ * @typedef {{ q: string, state: string }} Query
  */
 
 /**
@@ -30,6 +44,8 @@ const GENERATE_TIMEOUT = 60_000; // the server itself waits for the generation b
  * @property {string} aspect_ratio
  * @property {number} duration_seconds
  * @property {number} number_of_videos
+ * @property {string} person_generation
+ * @property {string} [input_image_base64]
  */
 
 /**
@@ -41,17 +57,46 @@ const GENERATE_TIMEOUT = 60_000; // the server itself waits for the generation b
  */
 
 /**
+ * What only reads is tried once more: most of what fails has passed a moment later.
+ *
  * @param {string} path
  * @param {RequestInit} [options]
  * @param {number} [timeout]
+ * @param {(response: Response) => Promise<any>} [read] what it brings
  */
-async function request(path, options = {}, timeout = TIMEOUT) {
+async function request(path, options = {}, timeout = TIMEOUT, read = asJson) {
+  try {
+    return await once(path, options, timeout, read);
+  } catch (error) {
+    if (options.method !== undefined || !navigator.onLine || !isPassing(error)) throw error;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    return once(path, options, timeout, read);
+  }
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<any>}
+ */
+const asJson = (response) => response.json();
+
+/** @param {unknown} error */
+const isPassing = (error) =>
+  error instanceof Refusal && PASSING.includes(error.status) && (error.retryAfter ?? 0) * 1_000 <= AGAIN;
+
+/**
+ * @param {string} path
+ * @param {RequestInit} options
+ * @param {number} timeout
+ * @param {(response: Response) => Promise<any>} read
+ */
+async function once(path, options, timeout, read) {
   let response;
   try {
     // Advice comes in the page's language, whatever the browser prefers.
     const headers = { "Accept-Language": lang, .../** @type {Record<string, string>} */ (options.headers) };
     response = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(timeout) });
-    if (response.ok) return await response.json();
+    if (response.ok) return await read(response);
   } catch {
     throw new Refusal(t("problem.network"));
   }
@@ -61,13 +106,18 @@ async function request(path, options = {}, timeout = TIMEOUT) {
 }
 
 /**
- * @param {string | null} cursor of the page before; null for the first
+ * @param {object} [which]
+ * @param {string | null} [which.cursor] of the page before; null for the first
+ * @param {Query | null} [which.query] null for all videos
+ * @param {number} [which.limit] 100 at most
  * @returns {Promise<Page>}
  */
-export function getGallery(cursor = null) {
-  const query = new URLSearchParams({ limit: "12" });
-  if (cursor !== null) query.set("cursor", cursor);
-  return request(`/api/videos/user?${query}`);
+export function getGallery({ cursor = null, query = null, limit = PAGE } = {}) {
+  const asked = new URLSearchParams({ limit: String(limit) });
+  if (cursor !== null) asked.set("cursor", cursor);
+  if (query?.q) asked.set("q", query.q);
+  if (query) asked.set("state", query.state);
+  return request(`/api/videos/user?${asked}`);
 }
 
 /**
@@ -75,6 +125,48 @@ export function getGallery(cursor = null) {
  * @returns {Promise<Item>}
  */
 export const getJob = (id) => request(`/api/videos/${encodeURIComponent(id)}`);
+
+/**
+ * The image that a job was ordered with.
+ *
+ * @param {string} id
+ * @returns {Promise<Blob>}
+ */
+export const getImage = (id) =>
+  request(`/api/videos/${encodeURIComponent(id)}/image`, {}, GENERATE_TIMEOUT, (response) => response.blob());
+
+/**
+ * One event of a job, in short.
+ *
+ * @typedef {object} Step
+ * @property {string} id
+ * @property {string} event
+ * @property {string} state
+ * @property {string | null} message
+ * @property {string | null} occurred_at
+ */
+
+/**
+ * A job as its page reads it: `may_act` where the caller may do more than look.
+ *
+ * @typedef {Item & { events: Step[], last_event_id: string, channel: string, own: boolean, may_act: boolean }} JobAsSeen
+ */
+
+/**
+ * One job with all that its page shows, and all of its files, of which an answer has some.
+ *
+ * @param {string} id
+ * @returns {Promise<JobAsSeen>}
+ */
+export async function getJobAsSeen(id) {
+  const job = /** @type {JobAsSeen} */ (await getJob(id));
+  const { videos = [], num_videos: count = 0 } = job;
+  for (let read = videos; read.length > 0 && videos.length < count; videos.push(...read)) {
+    const after = new URLSearchParams({ files_after: videos[videos.length - 1].id });
+    read = (await request(`/api/videos/${encodeURIComponent(id)}?${after}`)).videos;
+  }
+  return job;
+}
 
 /**
  * Starts a generation; the same key never starts a second one.
@@ -129,6 +221,22 @@ export const restoreJob = (id) => act(id, "/restore");
  */
 export const retryJob = (id, idempotencyKey) =>
   act(id, "/retry", { headers: { "Idempotency-Key": idempotencyKey } }, GENERATE_TIMEOUT);
+
+// Web Push; each throws a Refusal.
+
+/** @returns {Promise<{ public_key: string | null }>} null where the server does not push */
+export const getPushKey = () => request("/api/push/key");
+
+/** @param {PushSubscriptionJSON} subscription */
+export const subscribeToPush = (subscription) =>
+  request("/api/push/subscriptions", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(subscription),
+  });
+
+/** @param {string} id */
+export const unsubscribeFromPush = (id) => request(`/api/push/subscriptions/${id}`, { method: "DELETE" });
 
 /** A random UUID, also where the page is served over plain HTTP and crypto.randomUUID does not exist. */
 export function newKey() {

@@ -6,6 +6,7 @@ import { lang, t } from "./i18n.js";
 
 const relative = new Intl.RelativeTimeFormat(lang, { numeric: "auto" });
 const absolute = new Intl.DateTimeFormat(lang, { dateStyle: "long", timeStyle: "short" });
+const counts = new Intl.NumberFormat(lang);
 const sizes = ["byte", "kilobyte", "megabyte", "gigabyte"].map((unit) =>
   new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 1 }));
 /** @type {[number, Intl.RelativeTimeFormatUnit, number][]} */
@@ -28,6 +29,13 @@ export function duration(seconds) {
 }
 
 /**
+ * Seconds as a player shows them: "0:03", "1:02".
+ *
+ * @param {number} seconds
+ */
+export const clock = (seconds) => `${Math.floor(seconds / 60)}:${two(Math.floor(seconds % 60))}`;
+
+/**
  * Bytes as "4.8 MB" (fr: "4,8 Mo").
  *
  * @param {number} bytes
@@ -48,6 +56,13 @@ export function ago(time) {
   const [, unit, size] = STEPS.find(([limit]) => seconds < limit) ?? STEPS[0];
   return relative.format(-Math.floor(seconds / size), unit);
 }
+
+/**
+ * "10,000" (fr: "10 000").
+ *
+ * @param {number} number
+ */
+export const whole = (number) => counts.format(number);
 
 /** @param {string} time */
 export const fullTime = (time) => absolute.format(new Date(time));

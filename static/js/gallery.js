@@ -5,25 +5,25 @@
 /** @import { LiveState } from "./live/connection.js" */
 /** @import { LiveEvent } from "./live/state.js" */
 
-import { cancelJob, deleteJob, dismissJob, getGallery, getJob, restoreJob, retryJob } from "./api.js";
+import { cancelJob, deleteJob, dismissJob, getGallery, getJob, PAGE, PAGE_MAX, restoreJob } from "./api.js";
 import { applyDetails, applyEvent, applyItem, isUnfinished, newJob, settingsOf } from "./jobs.js";
-import { keyOfTry, forgetTries, tryWasRefused } from "./keys.js";
+import { forgetTries } from "./keys.js";
 import { Backoff } from "./live/backoff.js";
 import { isNewer, NONE } from "./live/ids.js";
 import { subscribe } from "./live.js";
-import { isGone, isSettled, Refusal } from "./refusal.js";
+import { isGone, Refusal } from "./refusal.js";
+import { tryAgain } from "./tries.js";
 
 const SIGN_IN_WAIT = 30_000;
 const CALM = 60_000;
-
-/** Where a new one goes: among, by its age. @typedef {"prepend" | "append" | "among"} Place */
 
 /**
  * Who shows a gallery.
  *
  * @typedef {object} View
- * @property {(job: Job, place: Place) => void} show a job that is new, or has changed
+ * @property {(job: Job, live: boolean) => void} show a job that is new, or has changed: before the reader's eyes, or by a list
  * @property {(job: Job) => void} remove
+ * @property {(event: LiveEvent) => void} hear whatever the stream brings
  * @property {() => void} refresh the number of jobs, or of those that go on, may have changed
  * @property {(job: Job) => void} announce it has ended, and its prompt is known if it can be
  * @property {(state: LiveState) => void} connection
@@ -78,11 +78,12 @@ export class Gallery {
 
   // -- The page: read first, and again whenever the log cannot be continued
 
-  async load() {
+  /** @param {number} count how many finished jobs are wanted, of those that there are */
+  async load(count = PAGE) {
     this.close();
     const load = this.#loads;
     try {
-      const page = await getGallery();
+      const page = await getGallery({ limit: Math.max(PAGE, Math.min(PAGE_MAX, count)) });
       if (load !== this.#loads) return;
       const unlisted = this.#putPage(page);
       this.#view.read();
@@ -146,7 +147,7 @@ export class Gallery {
     const listed = new Set(items.map((item) => item.id));
     const gone = [...this.#jobs.values()].filter((job) => !listed.has(job.id));
     for (const job of gone) if (!isUnfinished(job) && !(job.state === "FAILED" && page.failed_more)) this.#remove(job);
-    for (const item of items.toReversed()) this.#put(item, "prepend");
+    for (const item of items) this.#put(item);
     this.#cursor = page.next_cursor;
     const unlisted = gone.filter(isUnfinished).map((job) => job.id);
     this.#recoverAll(unlisted);
@@ -154,13 +155,10 @@ export class Gallery {
     return unlisted;
   }
 
-  /**
-   * @param {Item} item
-   * @param {Place} place
-   */
-  #put(item, place) {
+  /** @param {Item} item */
+  #put(item) {
     const job = applyItem(this.#job(item.id), item);
-    this.#view.show(job, place);
+    this.#view.show(job, false);
   }
 
   /**
@@ -205,16 +203,16 @@ export class Gallery {
     const job = this.#jobs.get(id);
     if (job === undefined || job.eventId !== before) return; // it was taken away, or an event was faster
     if (isGone(item)) this.#remove(job);
-    else if (!(item instanceof Refusal)) this.#put(item, "prepend");
+    else if (!(item instanceof Refusal)) this.#put(item);
     this.#view.refresh();
   }
 
   /** Reads one more page of earlier jobs; throws a Refusal. */
-  async more() {
+  async more(limit = PAGE) {
     const load = this.#loads;
-    const page = await getGallery(this.#cursor);
+    const page = await getGallery({ cursor: this.#cursor, limit });
     if (load !== this.#loads) return; // the first page was read again meanwhile, and its cursor with it
-    for (const item of page.generations) if (!this.#jobs.has(item.id)) this.#put(item, "append");
+    for (const item of page.generations) if (!this.#jobs.has(item.id)) this.#put(item);
     this.#cursor = page.next_cursor;
     this.#view.read();
   }
@@ -224,13 +222,14 @@ export class Gallery {
   /** @param {LiveEvent} event */
   #onEvent(event) {
     const { job_id: id } = event.data;
+    this.#view.hear(event);
     if (event.event === "dismissed" || event.event === "deleted") return this.#onGone(id, event.id);
     if (event.event === "restored") return this.#bringBack(id);
     const known = this.#jobs.has(id);
     const job = this.#job(id);
     const before = job.state;
     if (!applyEvent(job, event)) return;
-    this.#view.show(job, "prepend");
+    this.#view.show(job, true);
     this.#view.refresh();
     const ended = job.state !== before && !isUnfinished(job);
     this.#settle(job, { fetch: !known || !isUnfinished(job), announce: ended });
@@ -252,7 +251,7 @@ export class Gallery {
    */
   async #bringBack(id) {
     const item = await getJob(id).catch(() => null);
-    if (item && !this.#jobs.has(id)) this.#put(item, "among");
+    if (item && !this.#jobs.has(id)) this.#put(item);
     this.#view.refresh();
   }
 
@@ -275,22 +274,20 @@ export class Gallery {
     } catch {
       return; // the events go on without: what is shown is the job's id and its state
     }
-    if (this.#jobs.get(job.id) === job) this.#view.show(job, "prepend");
+    if (this.#jobs.get(job.id) === job) this.#view.show(job, true);
   }
 
   /**
-   * Brings addresses that work, where those of a job's files no longer do.
+   * Brings addresses that work, where those of a job's files no longer do, also to one that was found.
    *
    * @param {Job} job
    */
   async refreshFiles(job) {
     const item = await getJob(job.id).catch(() => null);
-    if (this.#jobs.get(job.id) !== job) return;
     for (const file of item?.videos ?? []) {
       const known = job.videos.find((other) => other.id === file.id);
       if (known) known.file_url = file.file_url;
     }
-    this.#view.show(job, "prepend");
   }
 
   /**
@@ -302,7 +299,7 @@ export class Gallery {
     const job = this.#job(started.job_id);
     applyDetails(job, started);
     if (job.eventId === NONE) job.message = started.message ?? "";
-    this.#view.show(job, "prepend");
+    this.#view.show(job, true);
     this.#view.refresh();
     return job;
   }
@@ -343,22 +340,12 @@ export class Gallery {
   }
 
   /**
-   * Has the same video made again in a new job, which takes the place of a failed one. Pressed in several tabs, or again
-   * after no answer, also after a reload, it makes no second one.
+   * Has the same video made again in a new job, which takes the place of a failed one.
    *
    * @param {Job} job
    */
   async again(job) {
-    if (job.completed_at === undefined) applyDetails(job, await getJob(job.id)); // when it failed is part of the key
-    const key = keyOfTry(job);
-    try {
-      const started = await retryJob(job.id, key);
-      forgetTries(job.id);
-      return this.add({ ...settingsOf(job), ...started });
-    } catch (error) {
-      if (error instanceof Refusal && isSettled(error)) tryWasRefused(job, key);
-      throw error;
-    }
+    return this.add({ ...settingsOf(job), ...(await tryAgain(job)) });
   }
 }
 

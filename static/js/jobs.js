@@ -34,6 +34,8 @@ import { isNewer, NONE } from "./live/ids.js";
  * @property {number} [download_time]
  * @property {number} [duration_seconds] as it was ordered, known of jobs that this page has ordered; so the next one
  * @property {number} [number_of_videos]
+ * @property {string} [person_generation] as the next one, known of jobs that were read by themselves
+ * @property {boolean} [input_image] there is an image that it begins with
  */
 
 /**
@@ -78,7 +80,8 @@ import { isNewer, NONE } from "./live/ids.js";
 const UNFINISHED = ["PENDING", "PROCESSING", "GENERATING", "DOWNLOADING"];
 
 const DETAILS = /** @type {const} */ (["prompt", "aspect_ratio", "model", "model_version", "processing_time",
-  "generation_time", "download_time", "created_at", "completed_at", "duration_seconds", "number_of_videos"]);
+  "generation_time", "download_time", "created_at", "completed_at", "duration_seconds", "number_of_videos",
+  "person_generation"]);
 /** @type {Record<string, string>} */
 const EVENT_STATE = { completed: "COMPLETED", failed: "FAILED" };
 
@@ -191,12 +194,14 @@ export function partialOf({ state, failure, requested, generated }) {
  * @param {Job} job
  * @returns {Partial<import("./api.js").Order>}
  */
-export function settingsOf({ prompt, aspect_ratio: ratio, duration_seconds: seconds, number_of_videos: number, requested, videos }) {
+export function settingsOf(job) {
+  const { prompt, aspect_ratio: ratio, duration_seconds: seconds, number_of_videos: number, requested, videos } = job;
   const known = {
     prompt,
     aspect_ratio: ratio,
     duration_seconds: seconds ?? videos[0]?.duration_seconds,
     number_of_videos: number ?? requested ?? (videos.length || null),
+    person_generation: job.person_generation,
   };
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value != null));
 }

@@ -1,212 +1,38 @@
-// What the page says itself, in its two languages. What the server says (messages, errors) is shown as it comes, but
-// for refusals whose code has words here.
+// What the page says itself, in its two languages. What is said of a job's failure is shown as it comes.
+
+import { EN } from "./en.js";
+import { FR } from "./fr.js";
 
 /** @type {Record<"fr" | "en", Record<string, string>>} */
-export const TEXTS = {
-  fr: {
-    "skip": "Aller aux vidéos",
-    "title": "Quel plan tourne-t-on ?",
-    "lead": "Décrivez-le : la vidéo paraît ici dès qu’elle est prête, sans recharger la page.",
-    "prompt.label": "Description de la vidéo",
-    "prompt.placeholder": "Un phare dans la brume, plan fixe, la lumière balaie lentement la mer…",
-    "prompt.ratio": "Format",
-    "prompt.duration": "Durée",
-    "prompt.number": "Vidéos",
-    "prompt.submit": "Générer",
-    "prompt.sending": "Envoi…",
-    "prompt.sent": "C’est parti : la génération commence.",
-    "prompt.wait": "Réessayez dans {time}.",
-    "prompt.empty": "Décrivez d’abord la vidéo que vous voulez voir.",
-    "gallery": "Rushes",
-    "gallery.active": "{count} en cours",
-    "gallery.loading": "Chargement des vidéos…",
-    "gallery.more": "Afficher les précédentes",
-    "gallery.more-loading": "Chargement…",
-    "empty.title": "L’écran est à vous.",
-    "empty.lead": "Vos vidéos s’afficheront ici. Pour commencer, partez d’une idée :",
-    "idea.1": "Le soleil se couche sur l’océan, plan large, lumière dorée, vagues lentes",
-    "idea.2": "Un renard traverse une forêt de bouleaux sous la neige, au ralenti",
-    "idea.3": "Macro : une goutte d’encre se déploie dans l’eau claire",
-    "retry": "Réessayer",
-    "retry.in": "Nouvel essai dans {time}.",
-    "problem.gallery": "Les vidéos n’ont pas pu être chargées.",
-    "problem.network": "Le serveur ne répond pas. Rien n’est perdu : réessayez dans un instant.",
-    "problem.http": "Le serveur a répondu par une erreur ({status}).",
-    "problem.signed-out": "Vous n’êtes plus connecté. Reconnectez-vous, la page reprendra d’elle-même.",
-    "signed-out.title": "Connectez-vous pour voir vos vidéos",
-    "signed-out.lead": "Cette page s’ouvrira d’elle-même dès que vous le serez.",
-    "problem.connections": "Trop de pages ouvertes à la fois : fermez-en une pour suivre celle-ci en direct.",
-    "problem.stream": "Le direct est interrompu.",
-    "connection.connecting": "Connexion…",
-    "connection.live": "En direct",
-    "connection.offline": "Hors ligne",
-    "bell.on": "Me prévenir quand une vidéo est prête",
-    "bell.off": "Ne plus me prévenir",
-    "bell.blocked": "Les notifications sont bloquées dans les réglages du navigateur pour ce site.",
-    "bell.enabled": "Vous serez prévenu quand une vidéo est prête ou a échoué.",
-    "state.PENDING": "En attente",
-    "state.PROCESSING": "En cours",
-    "job.progress": "Progression de la génération",
-    "job.untitled": "Vidéo {id}",
-    "job.failed": "La génération a échoué",
-    "job.no-reason": "Aucune raison n’a été donnée.",
-    "job.dismiss": "Retirer",
-    "job.reuse": "Reprendre le texte et les réglages",
-    "job.again": "Réessayer",
-    "job.edit": "Modifier",
-    "job.delete": "Supprimer",
-    "job.cancel": "Annuler",
-    "job.cancel-sure": "Confirmer l’annulation",
-    "job.cancel-hint": "Appuyez encore une fois dans les {time} pour annuler la génération.",
-    "job.cancel-kept": "La génération continue.",
-    "job.cancelled": "Génération annulée",
-    "partial.filtered": "{generated} sur {requested} ; {missing} ont été filtrées.",
-    "partial.filtered.one": "{generated} sur {requested} ; 1 a été filtrée.",
-    "partial.missing": "{generated} sur {requested} ; {missing} n’ont pas été produites.",
-    "partial.missing.one": "{generated} sur {requested} ; 1 n’a pas été produite.",
-    "job.late": "plus long que d’habitude",
-    "job.usually": "en général moins de {time}",
-    "job.take": "Prise {number}",
-    "job.takes": "Prises",
-    "fact.model": "Modèle",
-    "fact.duration": "Durée",
-    "fact.dimensions": "Dimensions",
-    "fact.ratio": "Format",
-    "fact.size": "Taille",
-    "fact.took": "générée en {time}",
-    "fact.times": "Génération : {generation} · téléchargement : {download} · total : {total}",
-    "video.label": "Vidéo : {prompt}",
-    "video.download": "Télécharger",
-    "video.broken": "Cette vidéo ne peut pas être lue pour le moment.",
-    "video.missing": "Le fichier de cette vidéo n’est pas disponible.",
-    "toasts": "Annonces",
-    "toast.ready": "Vidéo prête",
-    "toast.failed": "Échec de la génération",
-    "toast.show": "Voir",
-    "toast.close": "Fermer",
-    "toast.deleted": "Vidéo supprimée",
-    "toast.undo": "Rétablir",
-    "problem.cancel": "L’annulation n’a pas abouti",
-    "problem.dismiss": "Le retrait n’a pas abouti",
-    "problem.delete": "La suppression n’a pas abouti",
-    "problem.restore": "La vidéo n’a pas pu être rétablie",
-    "problem.again": "Le nouvel essai n’a pas abouti",
-    "refusal.not_yours": "Seul l’auteur de cette vidéo ou un administrateur peut le faire.",
-    "refusal.not_found": "Cette vidéo n’existe plus.",
-    "refusal.finished": "Cette génération est déjà terminée.",
-    "refusal.not_finished": "Cette génération est encore en cours : annulez-la d’abord.",
-    "refusal.not_failed": "Cette génération n’a pas échoué.",
-    "refusal.deleted": "Cette vidéo a été supprimée.",
-    "refusal.too_many_unfinished": "Trop de vos générations sont en cours. Attendez que l’une d’elles se termine.",
-    "refusal.too_many_orders": "Trop de vos demandes sont en route. Attendez leurs réponses.",
-    "refusal.unavailable": "Le service est momentanément indisponible. Rien n’est perdu : réessayez dans un instant.",
-    "refusal.unauthorized": "Vous n’êtes plus connecté. Reconnectez-vous, puis réessayez.",
-  },
-  en: {
-    "skip": "Skip to videos",
-    "title": "What are we shooting?",
-    "lead": "Describe it: the video appears here the moment it is ready, without reloading the page.",
-    "prompt.label": "Description of the video",
-    "prompt.placeholder": "A lighthouse in the mist, static shot, its beam sweeping slowly over the sea…",
-    "prompt.ratio": "Format",
-    "prompt.duration": "Length",
-    "prompt.number": "Videos",
-    "prompt.submit": "Generate",
-    "prompt.sending": "Sending…",
-    "prompt.sent": "And… action: generation has started.",
-    "prompt.wait": "Try again in {time}.",
-    "prompt.empty": "First describe the video you want to see.",
-    "gallery": "Rushes",
-    "gallery.active": "{count} in progress",
-    "gallery.loading": "Loading videos…",
-    "gallery.more": "Show earlier ones",
-    "gallery.more-loading": "Loading…",
-    "empty.title": "The screen is yours.",
-    "empty.lead": "Your videos will appear here. To begin, start from an idea:",
-    "idea.1": "The sun sets over the ocean, wide shot, golden light, slow waves",
-    "idea.2": "A fox crosses a birch forest under the snow, in slow motion",
-    "idea.3": "Macro: a drop of ink unfolds in clear water",
-    "retry": "Try again",
-    "retry.in": "Trying again in {time}.",
-    "problem.gallery": "The videos could not be loaded.",
-    "problem.network": "The server does not answer. Nothing is lost: try again in a moment.",
-    "problem.http": "The server answered with an error ({status}).",
-    "problem.signed-out": "You are no longer signed in. Sign in again and this page carries on by itself.",
-    "signed-out.title": "Sign in to see your videos",
-    "signed-out.lead": "This page opens by itself as soon as you have.",
-    "problem.connections": "Too many pages are open at once: close one to follow this one live.",
-    "problem.stream": "Live updates are interrupted.",
-    "connection.connecting": "Connecting…",
-    "connection.live": "Live",
-    "connection.offline": "Offline",
-    "bell.on": "Notify me when a video is ready",
-    "bell.off": "Stop notifying me",
-    "bell.blocked": "Notifications are blocked for this site in the browser’s settings.",
-    "bell.enabled": "You will be notified when a video is ready or has failed.",
-    "state.PENDING": "Waiting",
-    "state.PROCESSING": "In progress",
-    "job.progress": "Generation progress",
-    "job.untitled": "Video {id}",
-    "job.failed": "Generation failed",
-    "job.no-reason": "No reason was given.",
-    "job.dismiss": "Dismiss",
-    "job.reuse": "Reuse the text and settings",
-    "job.again": "Try again",
-    "job.edit": "Edit",
-    "job.delete": "Delete",
-    "job.cancel": "Cancel",
-    "job.cancel-sure": "Confirm: cancel it",
-    "job.cancel-hint": "Press once more within {time} to cancel the generation.",
-    "job.cancel-kept": "The generation goes on.",
-    "job.cancelled": "Generation cancelled",
-    "partial.filtered": "{generated} of {requested}; {missing} were filtered.",
-    "partial.filtered.one": "{generated} of {requested}; 1 was filtered.",
-    "partial.missing": "{generated} of {requested}; {missing} were not made.",
-    "partial.missing.one": "{generated} of {requested}; 1 was not made.",
-    "job.late": "longer than usual",
-    "job.usually": "usually under {time}",
-    "job.take": "Take {number}",
-    "job.takes": "Takes",
-    "fact.model": "Model",
-    "fact.duration": "Length",
-    "fact.dimensions": "Dimensions",
-    "fact.ratio": "Format",
-    "fact.size": "Size",
-    "fact.took": "made in {time}",
-    "fact.times": "Generation: {generation} · download: {download} · total: {total}",
-    "video.label": "Video: {prompt}",
-    "video.download": "Download",
-    "video.broken": "This video cannot be played right now.",
-    "video.missing": "The file of this video is not available.",
-    "toasts": "Announcements",
-    "toast.ready": "Video ready",
-    "toast.failed": "Generation failed",
-    "toast.show": "Show",
-    "toast.close": "Close",
-    "toast.deleted": "Video deleted",
-    "toast.undo": "Undo",
-    "problem.cancel": "It could not be cancelled",
-    "problem.dismiss": "It could not be dismissed",
-    "problem.delete": "The video could not be deleted",
-    "problem.restore": "The video could not be restored",
-    "problem.again": "It could not be tried again",
-    "refusal.not_yours": "Only the author of this video or an admin may do that.",
-    "refusal.not_found": "This video is no longer there.",
-    "refusal.finished": "This generation has already finished.",
-    "refusal.not_finished": "This generation still goes on: cancel it first.",
-    "refusal.not_failed": "This generation has not failed.",
-    "refusal.deleted": "This video was deleted.",
-    "refusal.too_many_unfinished": "Too many of your generations are in progress. Wait for one of them to end.",
-    "refusal.too_many_orders": "Too many of your orders are under way. Wait for their answers.",
-    "refusal.unavailable": "The service is not available for a moment. Nothing is lost: try again shortly.",
-    "refusal.unauthorized": "You are no longer signed in. Sign in again, then try again.",
-  },
-};
+export const TEXTS = { fr: FR, en: EN };
+
+// The server's own words for where a job stands, in either language.
+const STAGES = new Map(Object.values(TEXTS).flatMap((texts) =>
+  Object.entries(texts).filter(([key]) => key.startsWith("stage.")).map(([key, said]) => [said, key])));
 
 /**
- * A refusal in the page's words, where its code has any, else in the server's.
+ * A job's message in the reader's language, where it is one that the server writes; what another program wrote, as it is.
  *
  * @param {"fr" | "en"} lang
- * @param {{ code: string | null, message: string }} refusal
+ * @param {string} message
  */
-export const wordsOf = (lang, { code, message }) => TEXTS[lang][`refusal.${code}`] ?? message;
+export function messageIn(lang, message) {
+  const key = STAGES.get(message);
+  return key === undefined ? message : TEXTS[lang][key];
+}
+
+// What these say beyond their code, the server says in APP_LANGUAGE: why a backend refuses.
+const SAID_BY_SERVER = ["generation_failed"];
+
+/**
+ * A refusal in the page's words. Where its code has none, an English sentence is shown to who reads English alone.
+ *
+ * @param {"fr" | "en"} lang
+ * @param {{ code: string | null, message: string, status: number }} refusal
+ */
+export function wordsOf(lang, { code, message, status }) {
+  const words = TEXTS[lang][`refusal.${code}`];
+  if (words !== undefined) return words;
+  if (status === 0 || lang === "en" || SAID_BY_SERVER.includes(code ?? "")) return message;
+  return TEXTS[lang]["problem.http"].replace("{status}", String(status));
+}

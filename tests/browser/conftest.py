@@ -8,12 +8,18 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.browser import engines
-from tests.browser.engines import PROGRAMS, Browser, Chromium, Engine
+from tests.browser.engines import Browser, Chromium, Engine, Program
+from tests.browser.firefox import Firefox
+from tests.browser.webkit import Webkit
 from tests.client import Client, running
 
+# Milliseconds: on a busy machine a request of the page may take longer than the five seconds of the default.
+expect.set_options(timeout=20_000)
+
+PROGRAMS: dict[str, type[Program]] = {"firefox": Firefox, "webkit": Webkit}
 CHOSEN = os.environ.get("RUSHES_BROWSERS", "chromium").split()
 
 

@@ -1,11 +1,22 @@
 """The page as tests of it use it: opened, its cards, and the webhooks that move them."""
 
+import base64
 import itertools
 from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
 from tests.client import Client
+
+LOOKED_AWAY = "Object.defineProperty(document, 'hidden', { get: () => true })"
+"""The tab is another's: a headless one is always shown."""
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A picture of one pixel."""
+
+BUSY = "429 RESOURCE_EXHAUSTED. Resource exhausted. Please try again later."
 
 _seconds = itertools.count(1)
 
@@ -40,7 +51,7 @@ def completion(job_id: str) -> dict[str, Any]:
         "filename": f"{job_id}.mp4",
         "file_path": f"videos/{job_id}.mp4",
         "file_url": "/static/simulated.mp4",
-        "file_size": 195_985,
+        "file_size": 237_433,
         "format": "mp4",
         "duration_seconds": 8,
         "aspect_ratio": "16:9",
@@ -67,6 +78,12 @@ def bar(card: Locator) -> Locator:
     return card.get_by_role("progressbar")
 
 
+async def erase(card: Locator) -> None:
+    """Deletes it by the keyboard, from its menu."""
+    await card.locator("[data-slot=opener]").press("Enter")
+    await card.locator("[data-act=delete]").press("Enter")
+
+
 async def generate(page: Page, prompt: str) -> Locator:
     """Types the prompt and presses the button; the card that appears."""
     await page.locator("[name=prompt]").fill(prompt)
@@ -74,3 +91,33 @@ async def generate(page: Page, prompt: str) -> Locator:
     card = page.locator("rushes-job", has_text=prompt)
     await expect(card).to_be_visible()
     return card
+
+
+def button(of: Page | Locator, name: str) -> Locator:
+    return of.get_by_role("button", name=name, exact=True)
+
+
+async def completed(
+    page: Page, server: Client, job_id: str, prompt: str = "A lighthouse in the mist", **data: Any
+) -> Locator:
+    await register(page, server, job_id, prompt)
+    await post_webhook(page, server, job_id, "completed", has_data=True, data=completion(job_id) | data)
+    card = job(page, job_id)
+    await expect(card).to_have_attribute("state", "COMPLETED")
+    return card
+
+
+async def failed(
+    page: Page, server: Client, job_id: str, error: str, prompt: str = "A lighthouse in the mist"
+) -> Locator:
+    await register(page, server, job_id, prompt)
+    await post_webhook(page, server, job_id, "failed", error=error)
+    card = job(page, job_id)
+    await expect(card).to_have_attribute("state", "FAILED")
+    return card
+
+
+async def other_tab(page: Page, server: Client) -> Page:
+    other = await page.context.new_page()
+    await open_page(other, server)
+    return other

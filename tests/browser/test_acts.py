@@ -1,55 +1,33 @@
-"""What somebody does to videos on the page: cancel, try again, dismiss, delete and undo; and what a failure says."""
+"""What somebody does to videos on the page: cancel, delete and undo, reuse, save and share, and the way to each act."""
 
-import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Page, Route, expect
 
-from app.appkeys import FOLLOWER
 from app.routes.pages import STATIC
-from tests.browser.engines import Browser, Chromium
-from tests.browser.pages import bar, completion, generate, job, open_page, post_webhook, register
+from tests.browser.engines import Browser
+from tests.browser.pages import (
+    BUSY,
+    bar,
+    button,
+    completed,
+    completion,
+    erase,
+    failed,
+    generate,
+    job,
+    open_page,
+    other_tab,
+    post_webhook,
+    register,
+)
 from tests.browser.tabs import following, until
 from tests.client import Client, running
-from tests.databases import Sql
 from tests.s3 import s3_server
 from tests.webhooks import webhook
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-# As browsers do that are told to keep nothing.
-DENIED = """for (const name of ["localStorage", "sessionStorage"]) {
-  Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });
-}"""
-BUSY = "429 RESOURCE_EXHAUSTED. Resource exhausted. Please try again later."
-NO_ACCESS = "403 PERMISSION_DENIED: the caller does not have permission"
-FILTERED = {"raiMediaFilteredCount": 2, "raiMediaFilteredReasons": ["Support codes: 42237218"]}
-
-
-def button(card: Locator, name: str) -> Locator:
-    return card.get_by_role("button", name=name, exact=True)
-
-
-async def completed(
-    page: Page, server: Client, job_id: str, prompt: str = "A lighthouse in the mist", **data: Any
-) -> Locator:
-    await register(page, server, job_id, prompt)
-    await post_webhook(page, server, job_id, "completed", has_data=True, data=completion(job_id) | data)
-    card = job(page, job_id)
-    await expect(card).to_have_attribute("state", "COMPLETED")
-    return card
-
-
-async def failed(
-    page: Page, server: Client, job_id: str, error: str, prompt: str = "A lighthouse in the mist"
-) -> Locator:
-    await register(page, server, job_id, prompt)
-    await post_webhook(page, server, job_id, "failed", error=error)
-    card = job(page, job_id)
-    await expect(card).to_have_attribute("state", "FAILED")
-    return card
 
 
 async def open_with_clock_stopped(page: Page, server: Client) -> None:
@@ -58,12 +36,6 @@ async def open_with_clock_stopped(page: Page, server: Client) -> None:
     await open_page(page, server)
     # Ahead of the clock however busy the machine is, and before the page would miss the server's heartbeats.
     await page.clock.pause_at((await page.evaluate("Date.now()") + 10_000) / 1000)
-
-
-async def other_tab(page: Page, server: Client) -> Page:
-    other = await page.context.new_page()
-    await open_page(other, server)
-    return other
 
 
 async def state_of(page: Page, server: Client, job_id: str) -> str | int:
@@ -82,7 +54,7 @@ async def test_second_press_cancels_a_generation_and_the_first_one_alone_does_no
     await expect(card).to_have_attribute("state", "FAILED")
     await expect(card.get_by_text("Génération annulée").filter(visible=True)).to_have_count(1)
     assert await state_of(page, server, "job-1") == "FAILED"
-    await expect(card.locator(".prompt")).to_be_focused()
+    await expect(card.locator("article")).to_be_focused()
     await expect(page.locator(".toast")).to_have_count(0)  # who cancelled knows
 
 
@@ -114,141 +86,6 @@ async def test_cancel_of_what_has_ended_meanwhile_is_refused_in_the_pages_words(
     await expect(job(page, "job-1")).to_have_attribute("state", "COMPLETED")
 
 
-async def test_failure_says_what_to_do_and_its_reason_and_can_be_tried_again(page: Page, server: Client) -> None:
-    await open_page(page, server)
-    card = await failed(page, server, "job-1", BUSY)
-    await expect(card.locator(".advice")).to_contain_text("très demandé")
-    await expect(card.locator(".reason")).to_contain_text("RESOURCE_EXHAUSTED")
-    await button(card, "Réessayer").click()
-    await expect(card).to_have_count(0)  # the new one stands for it
-    again = page.locator("rushes-job", has_text="A lighthouse in the mist")
-    await expect(again).to_have_count(1)
-    await expect(again.locator(".prompt")).to_be_focused()
-    await expect(again).to_have_attribute("state", "COMPLETED", timeout=30_000)
-
-
-async def lose_answer(route: Route) -> None:
-    await route.fetch()
-    await route.abort()
-
-
-async def test_pressing_again_in_two_tabs_makes_one_new_video(page: Page, server: Client, sql: Sql) -> None:
-    await open_page(page, server)
-    card = await failed(page, server, "job-1", BUSY)
-    other = await other_tab(page, server)
-    both = asyncio.Barrier(2)
-
-    async def wait_for_the_other(route: Route) -> None:
-        async with asyncio.timeout(20):
-            await both.wait()
-        await route.continue_()
-
-    await page.context.route("**/retry", wait_for_the_other)
-    for of in (card, job(other, "job-1")):
-        await button(of, "Réessayer").click()
-    for tab in (page, other):
-        await expect(job(tab, "job-1")).to_have_count(0)
-        await expect(tab.locator("rushes-job")).to_have_count(1)
-    assert sql("SELECT COUNT(*) FROM video_generations") == ((2,),)
-
-
-@pytest.mark.parametrize("storage", ["kept", "denied"])
-async def test_pressing_again_after_no_answer_and_a_reload_makes_one_new_video(
-    page: Page, server: Client, sql: Sql, storage: str
-) -> None:
-    if storage == "denied":
-        await page.add_init_script(DENIED)
-    await open_page(page, server)
-    card = await failed(page, server, "job-1", BUSY)
-    await page.route("**/retry", lose_answer, times=1)
-    await button(card, "Réessayer").click()
-    await expect(page.locator(".toast", has_text="n’a pas abouti")).to_be_visible()
-    await page.reload()
-    await button(card, "Réessayer").click()
-    await expect(card).to_have_count(0)
-    await expect(page.locator("rushes-job")).to_have_count(1)
-    assert sql("SELECT COUNT(*) FROM video_generations") == ((2,),)
-
-
-async def test_try_that_was_refused_is_followed_by_a_new_one_in_every_tab(
-    page: Page, database_url: str, sql: Sql
-) -> None:
-    async with running(database_url, generator_url="http://127.0.0.1:9") as server:
-        await open_page(page, server)
-        card = await failed(page, server, "job-1", BUSY)
-        other = await other_tab(page, server)
-        for tries, of in enumerate((card, job(other, "job-1"), card), 1):
-            async with of.page.expect_response("**/retry") as answered:
-                await button(of, "Réessayer").click()
-            assert (await answered.value).status == 502
-            assert sql("SELECT COUNT(*) FROM video_generations") == ((1 + tries,),)
-            await expect(of.page.locator(".toast", has_text="n’a pas abouti").first).to_be_visible()
-
-
-async def test_pressing_again_after_no_answer_makes_one_new_video(page: Page, server: Client) -> None:
-    await open_page(page, server)
-    card = await failed(page, server, "job-1", BUSY)
-    keys = []
-
-    async def lose_the_answer(route: Route) -> None:
-        keys.append(route.request.headers["idempotency-key"])
-        await route.fetch()
-        await route.abort()
-
-    await page.route("**/retry", lose_the_answer, times=1)
-    await button(card, "Réessayer").click()
-    await expect(page.locator(".toast", has_text="n’a pas abouti")).to_be_visible()
-    async with page.expect_request("**/retry") as second:
-        await button(card, "Réessayer").click()
-    assert (await second.value).headers["idempotency-key"] == keys[0]
-    await expect(card).to_have_count(0)
-    await expect(page.locator("rushes-job")).to_have_count(1)
-
-
-async def test_advice_is_in_the_language_of_the_page_whatever_the_browser_prefers(
-    database_url: str, chromium: Chromium
-) -> None:
-    async with chromium.context("en-GB") as context, running(database_url, app_language="fr") as server:
-        page = await context.new_page()
-        await open_page(page, server)
-        assert await page.evaluate("document.documentElement.lang") == "fr"
-        card = await failed(page, server, "job-1", BUSY)
-        await expect(card.locator(".advice")).to_contain_text("très demandé")
-
-
-async def test_failure_that_another_try_cannot_mend_offers_none_but_its_text_and_settings(
-    page: Page, server: Client
-) -> None:
-    await open_page(page, server)
-    answer = await page.request.post(
-        f"{server.url}/api/videos", data={"job_id": "job-1", "prompt": "A tram in Lisbon", "aspect_ratio": "9:16"}
-    )
-    assert answer.status == 201
-    await post_webhook(page, server, "job-1", "failed", error=NO_ACCESS)
-    card = job(page, "job-1")
-    await expect(card.locator(".advice")).to_contain_text("C'est à nous d'intervenir")
-    await expect(button(card, "Réessayer")).to_be_hidden()
-    await button(card, "Modifier").click()
-    await expect(page.locator("[name=prompt]")).to_have_value("A tram in Lisbon")
-    await expect(page.locator("[name=prompt]")).to_be_focused()
-    await expect(page.locator("[name=aspect_ratio]")).to_have_value("9:16")
-
-
-async def test_failure_dismissed_in_one_tab_leaves_the_other_and_the_focus_moves_on(page: Page, server: Client) -> None:
-    await open_page(page, server)
-    first = await failed(page, server, "job-1", BUSY)
-    await failed(page, server, "job-2", BUSY, "A tram in Lisbon")
-    other = await other_tab(page, server)
-    for job_id in ("job-1", "job-2"):
-        await expect(job(other, job_id)).to_be_visible()
-    await job(page, "job-2").locator("[data-act=dismiss]").press("Enter")
-    await expect(job(page, "job-2")).to_have_count(0)
-    await expect(job(other, "job-2")).to_have_count(0)
-    await expect(first.locator(".prompt")).to_be_focused()
-    await expect(job(other, "job-1")).to_be_visible()
-    await other.close()
-
-
 async def test_deleted_video_leaves_both_tabs_and_undo_brings_it_back_to_its_place(page: Page, server: Client) -> None:
     await open_page(page, server)
     for number in range(3):
@@ -256,7 +93,7 @@ async def test_deleted_video_leaves_both_tabs_and_undo_brings_it_back_to_its_pla
     other = await other_tab(page, server)
     await page.reload()
     order = [str(await card.get_attribute("job-id")) for card in await other.locator("rushes-job").all()]
-    await job(page, order[1]).locator("[data-act=delete]").press("Enter")
+    await erase(job(page, order[1]))
     for tab in (page, other):
         await expect(job(tab, order[1])).to_have_count(0)
     assert await state_of(page, server, order[1]) == 404
@@ -266,7 +103,7 @@ async def test_deleted_video_leaves_both_tabs_and_undo_brings_it_back_to_its_pla
     for tab in (page, other):
         await expect(tab.locator("rushes-job")).to_have_count(3)
         assert [await card.get_attribute("job-id") for card in await tab.locator("rushes-job").all()] == order
-    await expect(job(page, order[1]).locator("video")).to_be_focused()
+    await expect(job(page, order[1]).locator(".play")).to_be_focused()
     await other.close()
 
 
@@ -274,8 +111,7 @@ async def test_undo_is_offered_for_ten_seconds_and_longer_while_it_has_the_focus
     await open_with_clock_stopped(page, server)
     await completed(page, server, "job-1")
     card = await completed(page, server, "job-2", "A tram in Lisbon")
-    await page.locator(".toast [data-action=close]").last.click()
-    await page.locator(".toast [data-action=close]").last.click()
+    await card.locator("[data-slot=opener]").click()
     await card.locator("[data-act=delete]").click()
     toast = page.locator(".toast", has_text="Vidéo supprimée")
     await expect(toast).to_be_visible()  # the time would not wait for the answer
@@ -284,31 +120,20 @@ async def test_undo_is_offered_for_ten_seconds_and_longer_while_it_has_the_focus
     await expect(toast).to_be_visible()
     await page.clock.run_for(100)
     await expect(toast).to_have_count(0)
-    await job(page, "job-1").locator("[data-act=delete]").press("Enter")
+    await erase(job(page, "job-1"))
     await expect(toast.get_by_role("button", name="Rétablir")).to_be_focused()
     await page.clock.run_for(60_000)
     await expect(toast).to_be_visible()
 
 
-async def test_partial_result_says_how_many_came_and_what_became_of_the_others(page: Page, server: Client) -> None:
-    await open_page(page, server)
-    data = completion("job-1")
-    data["metadata"] |= {"num_videos_requested": 4, "num_videos_generated": 2, "generateVideoResponse": FILTERED}
-    (first,) = data["videos"]
-    videos = [first, first | {"filename": "second.mp4", "file_path": "second.mp4"}]
-    card = await completed(page, server, "job-1", metadata=data["metadata"], videos=videos)
-    partial = card.locator(".partial")
-    await expect(partial).to_contain_text("2 sur 4 ; 2 ont été filtrées.")
-    await expect(partial).to_contain_text("Un nouvel essai peut passer")
-    await expect(card.locator("video").first).to_be_visible()
-
-
 async def test_settings_of_a_finished_video_are_reused(page: Page, server: Client) -> None:
     await open_page(page, server)
+    await page.locator("[name=prompt]").focus()
     await page.locator("[name=number_of_videos]").select_option("2")
     await page.locator("[name=duration_seconds]").select_option("6")
     card = await generate(page, "A fox in the snow")
     await expect(card).to_have_attribute("state", "COMPLETED", timeout=30_000)
+    await page.locator("[name=prompt]").focus()
     await page.locator("[name=number_of_videos]").select_option("1")
     await page.locator("[name=duration_seconds]").select_option("8")
     await card.locator("[data-slot=reuse]").click()
@@ -363,12 +188,96 @@ async def test_every_act_has_a_name_and_a_place_for_a_finger(page: Page, server:
     await register(page, server, "job-3")
     await post_webhook(page, server, "job-3", "generating")
     await expect(bar(job(page, "job-3"))).to_have_attribute("aria-valuenow", "50")
-    for act in await page.locator(".actions > :is(a, button)").filter(visible=True).all():
+    for act in await page.locator(".actions > :is(a, button), .menu button").filter(visible=True).all():
         box = await act.bounding_box()
         assert box is not None
         assert min(box["width"], box["height"]) >= 40
         assert await act.evaluate("node => node.ariaLabel || node.textContent.trim()")
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+async def test_actions_of_a_card_are_one_stop_of_the_tab_key_and_the_arrows_go_between_them(
+    page: Page, server: Client
+) -> None:
+    await open_page(page, server)
+    card = await completed(page, server, "job-1")
+    actions = card.get_by_role("toolbar")
+    await card.locator(".play").focus()
+    await page.keyboard.press("Tab")
+    await expect(button(actions, "Reprendre le texte et les réglages")).to_be_focused()
+    for name in ("Télécharger", "Copier le lien"):
+        await page.keyboard.press("ArrowRight")
+        await expect(actions.get_by_role("link", name=name)).to_be_focused()
+    await page.keyboard.press("End")
+    await expect(button(actions, "Détails et suppression")).to_be_focused()
+    await page.keyboard.press("ArrowRight")
+    await expect(button(actions, "Reprendre le texte et les réglages")).to_be_focused()
+    await page.keyboard.press("Tab")
+    assert await actions.evaluate("row => !row.contains(document.activeElement)")
+
+
+async def test_menu_tells_all_that_is_known_and_the_way_back_is_escape(page: Page, server: Client) -> None:
+    await open_page(page, server)
+    card = await completed(page, server, "job-1")
+    await card.locator("[data-slot=opener]").press("Enter")
+    menu = card.locator(".menu")
+    for fact in ("A lighthouse in the mist", "Veo 2.0", "1280 × 720", "237,4 ko", "1 min 13 s"):
+        await expect(menu).to_contain_text(fact)
+    await page.keyboard.press("Escape")
+    await expect(menu).to_be_hidden()
+    await expect(card.locator("[data-slot=opener]")).to_be_focused()
+
+
+# What is seen first is what there is when the press is over: what comes with an event of its own, comes later.
+PRESSED = """opener => {
+  opener.click();
+  const [at, menu] = [opener, opener.popoverTargetElement].map((node) => node.getBoundingClientRect());
+  const gap = Math.min(Math.abs(menu.top - at.bottom), Math.abs(at.top - menu.bottom));
+  return { right: menu.right - at.right, gap };
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+async def test_menu_stands_beside_its_button_from_the_first_moment(page: Page, server: Client, width: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 844})
+    await open_page(page, server)
+    card = await completed(page, server, "job-1")
+    await page.wait_for_function("node => !node.getAnimations().length", arg=await card.element_handle())
+    place = await card.locator("[data-slot=opener]").evaluate(PRESSED)
+    assert abs(place["gap"] - 6) <= 1, place
+    assert abs(place["right"]) <= 1 or width == 390, place
+    for act in ("page", "erase"):
+        box = await card.locator(f".menu [data-slot={act}]").bounding_box()
+        assert box is not None
+        assert box["height"] >= 40
+        at_its_middle = f"document.elementFromPoint({box['x'] + box['width'] / 2}, {box['y'] + box['height'] / 2})"
+        assert await page.evaluate(f"{at_its_middle}?.dataset.slot") == act, "it is in sight, and under nothing"
+
+
+async def test_link_of_a_video_is_copied(page: Page, server: Client) -> None:
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await open_page(page, server)
+    card = await completed(page, server, "job-1")
+    await card.locator("[data-slot=link]").click()
+    await expect(page.locator(".toast", has_text="Lien copié")).to_be_visible()
+    assert await page.evaluate("navigator.clipboard.readText()") == f"{server.url}/jobs/job-1"
+
+
+async def test_only_a_prompt_that_is_cut_has_a_button_for_the_rest(page: Page, server: Client) -> None:
+    await open_page(page, server)
+    short = await completed(page, server, "job-1", "A fox")
+    long = await completed(page, server, "job-2", "A very long shot of the sea at dusk. " * 20)
+    await page.locator("[data-slot=news]").click()
+    await expect(button(short, "Tout lire")).to_be_hidden()
+    before = await long.locator(".prompt").bounding_box()
+    await button(long, "Tout lire").click()
+    after = await long.locator(".prompt").bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["height"] > 2 * before["height"]
+    await expect(button(long, "Réduire")).to_have_attribute("aria-expanded", "true")
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await expect(button(short, "Tout lire")).to_be_hidden()
 
 
 async def test_who_follows_a_job_that_is_deleted_is_told_so_and_that_it_is_over(
@@ -381,37 +290,3 @@ async def test_who_follows_a_job_that_is_deleted_is_told_so_and_that_it_is_over(
     async with server.delete("/api/videos/job-1") as answer:
         assert answer.status == 200
     await until(tab, "seen.at(-1).event === 'deleted' && states.at(-1).state === 'over'")
-
-
-async def test_job_that_failed_while_the_page_was_closed_is_told_on_opening_until_it_is_dismissed(
-    page: Page, server: Client
-) -> None:
-    for number in range(2):
-        await register(page, server, f"job-{number}", f"Take {number}")
-        await post_webhook(page, server, f"job-{number}", "failed", error=BUSY)
-    await open_page(page, server)
-    for number in range(2):
-        await expect(job(page, f"job-{number}").locator(".advice")).to_contain_text("très demandé")
-    await expect(page.locator(".toast")).to_have_count(0)  # what is old is no news
-    await job(page, "job-0").locator("[data-act=dismiss]").click()
-    await expect(job(page, "job-0")).to_have_count(0)
-    await page.evaluate("localStorage.clear()")  # the server knows it
-    await page.reload()
-    await expect(job(page, "job-1")).to_be_visible()
-    await expect(job(page, "job-0")).to_have_count(0)
-
-
-async def test_failure_dismissed_while_the_stream_was_away_is_gone_when_the_list_is_read_again(
-    page: Page, server: Client, sql: Sql
-) -> None:
-    await open_page(page, server)
-    card = await failed(page, server, "job-1", BUSY)
-    sql("UPDATE rushes_events SET data = '{}' WHERE id = 2")  # the log was taken back: the list is read again
-    async with page.expect_response("**/api/videos/user?*"):
-        server.app[FOLLOWER]._was_away = True
-    await expect(card).to_be_visible()
-    sql("UPDATE rushes_jobs SET dismissed_at = NOW(6)")
-    sql("UPDATE rushes_events SET data = '{\"x\": 1}' WHERE id = 2")
-    async with page.expect_response("**/api/videos/user?*", timeout=30_000):
-        server.app[FOLLOWER]._was_away = True
-    await expect(card).to_have_count(0)

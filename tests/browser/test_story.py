@@ -45,7 +45,6 @@ async def test_prompt_becomes_a_video_without_a_reload(browser: Browser, server:
           window.visit = new Set(); // the states that a card was seen in, as long as the page is not loaded again
           const look = () => {
             visit.add(document.querySelector("rushes-job")?.getAttribute("state"));
-            window.toast = document.querySelector(".toast")?.textContent ?? window.toast; // it leaves by itself
           };
           new MutationObserver(look).observe(document, { attributes: true, childList: true, subtree: true });
         }"""
@@ -57,7 +56,6 @@ async def test_prompt_becomes_a_video_without_a_reload(browser: Browser, server:
     await until(tab, f"{card}.getAttribute('state') === 'COMPLETED'", STORY)
     await until(tab, f"{card}.querySelector('video')?.checkVisibility()")
     assert await tab.evaluate(PLAYS) == "moves"
-    await until(tab, "window.toast?.includes('A fox crosses')")
     assert await tab.evaluate("['PROCESSING', 'COMPLETED'].every((state) => visit.has(state))")
 
 
@@ -80,6 +78,45 @@ async def test_failure_shows_its_reason(browser: Browser, server: Client) -> Non
     card = "document.querySelector('rushes-job[job-id=j1]')"
     await until(tab, f"{card}.getAttribute('state') === 'FAILED'")
     await until(tab, f"{card}.textContent.includes({json.dumps(REASON)})")
+
+
+def shown_in(place: str, job_id: str) -> str:
+    return f"document.querySelector('[data-slot={place}] > rushes-job[job-id={job_id}]')?.checkVisibility() === true"
+
+
+async def test_video_that_came_is_let_in_its_menu_opened_and_found_by_its_prompt(
+    browser: Browser, server: Client
+) -> None:
+    for job_id in ("old", "j1", "j2"):
+        await server.register(job_id, prompt=f"The sea, {job_id}")
+    assert (await server.send(completion("old", video("k0"))))[0] == 200
+    tab = await open_page(browser, server.url)
+    await until(tab, shown_in("grid", "old"))
+    # A press finds what stands still, and is not beneath what is announced.
+    await tab.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
+    await tab.evaluate("document.querySelector('rushes-toasts').style.display = 'none'")
+    assert (await server.send(completion("j1", video("k1"))))[0] == 200
+    await until(tab, "document.querySelector('[data-slot=news]').checkVisibility()")
+    assert await tab.evaluate(shown_in("strip", "j1"))
+    await tab.click("[data-slot=news]")
+    await until(tab, shown_in("grid", "j1"))
+    assert await tab.evaluate("document.querySelector('[data-slot=grid] > rushes-job').getAttribute('job-id')") == "j1"
+    await tab.click("[data-slot=grid] > [job-id=j1] [data-slot=opener]")
+    menu = "document.querySelector('[data-slot=grid] > [job-id=j1] .menu')"
+    await until(tab, f"{menu}.matches(':popover-open')")
+    inside = "({ left, right, top }) => left >= 0 && right <= innerWidth && top >= 0"
+    await until(tab, f"({inside})({menu}.getBoundingClientRect())")  # it is put there once it is open
+    await tab.evaluate(f"{menu}.hidePopover()")
+    await tab.type("rushes-search input", "old")
+    await until(tab, shown_in("found", "old"))
+    assert not await tab.evaluate(shown_in("grid", "j1"))
+
+
+async def test_draft_is_there_after_a_reload(browser: Browser, server: Client) -> None:
+    tab = await open_page(browser, server.url)
+    await tab.type("[name=prompt]", "A tram in Lisbon")
+    await tab.goto(server.url)
+    await until(tab, "document.querySelector('[name=prompt]').value === 'A tram in Lisbon'")
 
 
 STORAGE_DENIED = """() => {

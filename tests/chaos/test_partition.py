@@ -22,7 +22,7 @@ import pymysql
 import pytest
 from aiohttp import AddrInfoType, ClientSession
 
-from tests.hopping import Hopper, send, verify
+from tests.hopping import Choose, Hopper, send, verify
 from tests.processes import environment, let_go, stdout
 from tests.redis import redis_server
 from tests.sign_in import SECRET, token
@@ -249,8 +249,32 @@ class Sql:
         self._session.close()
 
 
+async def cut_again_and_again(machines: tuple[Machine, Machine], anywhere: Choose, at_b: Choose) -> int:
+    """Sends all the while; how many webhooks were answered."""
+    sent = 0
+
+    async def rounds(count: int) -> None:
+        nonlocal sent
+        for _ in range(count):
+            await asyncio.gather(*(send(anywhere, job_id) for job_id in JOBS))
+            sent += len(JOBS)
+
+    await rounds(5)
+    for cut_off in machines * CUTS:
+        # Cut on A's side, what B sends is lost without a word; cut on its own, it knows at once.
+        under_way = asyncio.create_task(rounds(3))
+        cut_off.cut()
+        while await send(at_b, JOBS[0]) != 202:
+            sent += 1
+        sent += 1
+        await rounds(3)
+        cut_off.heal()
+        await under_way
+        await rounds(5)
+    return sent
+
+
 async def play(machines: tuple[Machine, Machine], sessions: list[ClientSession], sql: Sql) -> None:
-    a, b = machines
     url = f"http://127.0.0.1:{PORT}"
     chance = random.Random(3)
 
@@ -271,26 +295,7 @@ async def play(machines: tuple[Machine, Machine], sessions: list[ClientSession],
     hoppers = [Hopper(choose, seed) for seed, choose in enumerate([anywhere] * 6 + [at_a, at_b])]
     hopping = [asyncio.create_task(h.run(lambda: last[0] if last else None)) for h in hoppers]
     await asyncio.gather(*(hopper.arrived.wait() for hopper in hoppers))
-    sent = 0
-
-    async def rounds(count: int) -> None:
-        nonlocal sent
-        for _ in range(count):
-            await asyncio.gather(*(send(anywhere, job_id) for job_id in JOBS))
-            sent += len(JOBS)
-
-    await rounds(5)
-    for cut_off in (a, b) * CUTS:
-        # Cut on A's side, what B sends is lost without a word; cut on its own, it knows at once.
-        under_way = asyncio.create_task(rounds(3))
-        cut_off.cut()
-        while await send(at_b, JOBS[0]) != 202:
-            sent += 1
-        sent += 1
-        await rounds(3)
-        cut_off.heal()
-        await under_way
-        await rounds(5)
+    sent = await cut_again_and_again(machines, anywhere, at_b)
     async with asyncio.timeout(60):
         while sql.one("SELECT COUNT(dedup_key) FROM rushes_webhooks") < sent:
             await asyncio.sleep(0.1)

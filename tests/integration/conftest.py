@@ -1,6 +1,7 @@
 """What several of the modules here begin with."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -8,11 +9,15 @@ from aiohttp.test_utils import TestServer
 
 from app.db.pool import Pool
 from app.db.rollups import Rollups
+from app.db.spool.spool import Spool
 from app.upkeep.leader import Leader
 from tests.backend import Backend
 from tests.databases import Sql, empty
+from tests.push import PushService, push_service
 from tests.sign_in import Issuer
+from tests.spools import MUCH
 from tests.world import Clock
+from tests.writing import Harness, writing
 
 
 @pytest.fixture
@@ -56,6 +61,12 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
+async def harness(database_url: str) -> AsyncIterator[Harness]:
+    async with writing(database_url) as made:
+        yield made
+
+
+@pytest.fixture
 def rollups(pool: Pool) -> Rollups:
     return Rollups(pool)
 
@@ -72,3 +83,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr("app.times.time", made)
     return made
+
+
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
+    """Open, in a folder of its own."""
+    opened = Spool(tmp_path / "spool", MUCH)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[PushService]:
+    """Where browsers are pushed to."""
+    async with push_service() as started:
+        yield started

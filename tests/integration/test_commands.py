@@ -168,7 +168,7 @@ async def test_database_that_lacks_our_tables_or_gives_no_rights_is_told_in_one_
     (ours,) = sql("SELECT DATABASE()")[0]
     for arguments, user, name, told in (
         (["purge"], "root", "bare", "run `rushes migrate` first"),
-        (["purge"], "reader", ours, "DELETE command denied"),
+        (["purge"], "reader", ours, "INSERT command denied"),
         (["migrate"], "reader", "bare", "command denied"),
         (["dead", "list"], "blind", ours, "SELECT command denied"),
         (["dead", "list"], "root", "bare", "run `rushes migrate` first"),

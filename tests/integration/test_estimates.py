@@ -1,6 +1,12 @@
 """How long a generation still takes, as the service tells it."""
 
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
 from app.appkeys import ESTIMATES
+from app.db.samples import Samples
 from app.domain.estimate import UNKNOWN, Kind
 from tests.client import Client, running
 from tests.databases import Sql
@@ -95,6 +101,24 @@ async def test_what_others_completed_is_known_to_every_process_and_after_a_start
         await known(other)
     async with running(database_url) as later:
         assert later.app[ESTIMATES].of(VEO, "downloading", 0).seconds == 10
+
+
+async def test_read_that_waited_long_holds_knowledge_back_no_longer_than_the_bound(
+    server: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_in, begun = Samples._take_in, asyncio.Event()
+
+    async def waited(samples: Samples, job_ids: Sequence[str]) -> None:
+        begun.set()
+        await asyncio.sleep(0.3)  # a hundred times that is half a minute
+        await taken_in(samples, job_ids)
+
+    monkeypatch.setattr("app.db.samples._PAUSE_MAX", 0.2)
+    monkeypatch.setattr(Samples, "_take_in", waited)
+    await finish(server, "j1", "j2")
+    await begun.wait()
+    await finish(server, "j3", "j4", "j5")
+    await known(server)
 
 
 async def test_rows_of_other_programs_in_the_log_do_no_harm(server: Client, sql: Sql, database_url: str) -> None:

@@ -112,7 +112,8 @@ async def test_events_of_earlier_versions_have_digits_too(database_url: str, sql
         await server.register("j1")
         before = await ids_of(server)
         sql(
-            "INSERT INTO rushes_events SELECT 2, job_id, author_id, NULL, 'progress', '{\"job_id\":\"j1\"}', NOW(3)"
+            "INSERT INTO rushes_events (id, job_id, author_id, organization_id, event, data, created_at)"
+            " SELECT 2, job_id, author_id, NULL, 'progress', '{\"job_id\":\"j1\"}', NOW(3)"
             " FROM rushes_events WHERE id = 1"
         )
         sql("UPDATE rushes_counter SET value = 2")

@@ -41,6 +41,8 @@ async def test_unique_key_that_is_gone_is_told(database_url: str, sql: Sql, tabl
         " AND INDEX_NAME = 'PRIMARY' AND COLUMN_NAME = %s",
         table, key[0],
     )  # fmt: skip
+    if sql(f"SHOW COLUMNS FROM {table} WHERE Extra = 'auto_increment'"):
+        sql(f"ALTER TABLE {table} MODIFY id BIGINT UNSIGNED NOT NULL")  # a number that counts itself needs its key
     sql(f"ALTER TABLE {table} DROP " + ("PRIMARY KEY" if primary[0][0] else "INDEX rushes_webhooks_dedup"))
     with pytest.raises(UnfitError, match=f"the table {table} lacks the unique key"):
         await examine(database_url, 5.0)

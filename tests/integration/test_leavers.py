@@ -1,7 +1,6 @@
 """Clients who leave while they are being answered: that is no error of ours."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from app.appkeys import POOL
-from tests.client import WEBHOOKS, Client, OwnServer
+from tests.client import WEBHOOKS, Client, OwnServer, slow_socket
 from tests.databases import Sql
 from tests.rows import fill
 from tests.waiting import until
@@ -79,11 +78,7 @@ async def watched(database_url: str) -> AsyncIterator[tuple[Client, Handled]]:
 async def ask(server: Client, line: str, headers: str) -> asyncio.StreamWriter:
     """A client that asks, and reads next to nothing."""
     address = urlsplit(server.url)
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, (address.hostname, address.port))
-    _, writer = await asyncio.open_connection(sock=sock, limit=4096)
+    _, writer = await asyncio.open_connection(sock=await slow_socket(server), limit=4096)
     writer.write(f"{line} HTTP/1.1\r\nHost: {address.netloc}\r\n{headers}\r\n".encode())
     return writer
 

@@ -154,7 +154,7 @@ async def test_metadata_of_a_hundred_files_are_sent_once_and_stored_with_each(da
 async def test_completions_of_quotes_take_little_memory_and_do_not_hold_the_loop(database_url: str, sql: Sql) -> None:
     """2 MB of them made 1.4 GB, and nothing else was done for 9 s."""
     names = [f"j{n}" for n in range(40)]
-    async with running(database_url) as server:
+    async with running(database_url, answer_budget=60) as server:
         sql(
             "INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES "
             + ",".join(f"('{name}', 'p', 'dev', NOW(3))" for name in names)

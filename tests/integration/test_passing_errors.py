@@ -12,6 +12,7 @@ from tests.databases import Sql
 from tests.tables import break_table, mend
 from tests.waiting import until
 from tests.webhooks import completion, video, webhook
+from tests.writing import add_jobs
 
 PASSING = [1030, 1047, 1105, 1114, 1180, 1205, 1206, 1226, 1317, 1412, 3024, 3101, 9001]
 
@@ -96,10 +97,7 @@ async def test_one_that_fails_keeps_no_other_waiting(database_url: str, sql: Sql
     """Among 200 that come at once: all but it are applied, also while it fails."""
     async with running(database_url, answer_budget=2.0) as server:
         names = [f"j{n}" for n in range(200)]
-        sql(
-            "INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES "
-            + ",".join(f"('{name}', 'p', 'dev', NOW(3))" for name in names)
-        )
+        add_jobs(sql, *names)
         break_table(sql, "video_generations", 1030, "OLD.id = 'j77'")
         answers = await asyncio.gather(*(server.send(webhook(name, "generating")) for name in names))
         assert [name for name, (code, _) in zip(names, answers, strict=True) if code != 200] == ["j77"]
@@ -112,10 +110,7 @@ async def test_a_database_that_takes_nothing_is_not_asked_for_each_webhook_alone
     """Of 200 that wait a handful is enough to see that it is not for one of them."""
     async with running(database_url, answer_budget=1.0) as server:
         names = [f"j{n}" for n in range(200)]
-        sql(
-            "INSERT INTO video_generations (id, prompt, authorId, updatedAt) VALUES "
-            + ",".join(f"('{name}', 'p', 'dev', NOW(3))" for name in names)
-        )
+        add_jobs(sql, *names)
         break_table(sql, "video_generations", 1114)
         before = begun(sql)
         answers = await asyncio.gather(*(server.send(webhook(name, "generating")) for name in names))

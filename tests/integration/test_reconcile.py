@@ -11,7 +11,6 @@ import pytest
 
 from app.domain import payload
 from app.generator import GeneratorError, HttpGenerator
-from app.simulator import SimulatedGenerator
 from app.upkeep.reconcile import webhook_of
 from tests.backend import Backend, add_stalled, answer, job, reconciling
 from tests.databases import Sql
@@ -241,18 +240,6 @@ async def test_answer_that_is_elsewhere_is_none(backend: Backend) -> None:
         await generator.status("j1")
     await generator.close()
     assert backend.asked == ["j1"]
-
-
-async def test_simulated_backend_tells_what_it_knows() -> None:
-    simulated = SimulatedGenerator("http://127.0.0.1:1/", None, 0.001, 9)
-    await simulated.start({"job_id": "j1", "prompt": "the sea", "number_of_videos": 2})
-    async with asyncio.timeout(10):
-        while ((known := await simulated.status("j1")) or {}).get("status") != "completed":
-            await asyncio.sleep(0.005)
-    assert known is not None
-    assert len(payload.parse(webhook_of("j1", known)).files) == 2
-    assert await simulated.status("other") is None
-    await simulated.close()
 
 
 async def test_answer_of_the_backend_is_taken_though_its_description_is_no_json(

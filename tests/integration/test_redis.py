@@ -20,6 +20,7 @@ from tests.databases import Databases, Sql
 from tests.redis import RedisServer, redis_server
 from tests.streams import Wanderer, events
 from tests.webhooks import webhook
+from tests.writing import log_ids
 
 # Nothing is found in the log by looking into it now and then, so it was told or looked up for a reason.
 NEVER = {"log_poll": 3600, "log_poll_with_redis": 3600}
@@ -339,7 +340,7 @@ async def test_clients_that_hop_between_processes_see_each_event_once_whatever_b
             assert {code for code, _ in await asyncio.gather(*posts)} == {200}
         async with asyncio.timeout(40):
             await asyncio.gather(*visits)
-        assert [row[0] for row in sql("SELECT id FROM rushes_events ORDER BY id")] == list(range(1, last + 1))
+        assert log_ids(sql) == list(range(1, last + 1))
         for wanderer in wanderers:
             assert wanderer.seen == list(range(wanderer.seen[0], last + 1))
 

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from app.commands import send
 from app.deliver import PATH
-from app.domain.payload import Envelope
+from app.domain.versions import Envelope
 from tests.client import Client, running
 from tests.databases import Sql
 from tests.processes import free_port, run

@@ -42,7 +42,16 @@ async def test_old_webhooks_of_every_outcome_go_and_young_ones_stay(retention: R
     for n, outcome in enumerate(outcomes):
         add_webhooks(sql, 300, 31, outcome, start=1 + 300 * n)
     add_webhooks(sql, 10, 29, start=2000)
-    assert await retention.purge() == {"webhooks": 1800, "events": 0, "jobs": 0, "deleted": 0, "requests": 0}
+    assert await retention.purge() == {
+        "webhooks": 1800,
+        "events": 0,
+        "jobs": 0,
+        "deleted": 0,
+        "requests": 0,
+        "replays": 0,
+        "traces": 0,
+        "audit": 0,
+    }
     assert sql("SELECT COUNT(*), MIN(id) FROM rushes_webhooks") == ((10, f"{2000:032X}"),)
 
 

@@ -5,6 +5,7 @@ import json
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -30,66 +31,100 @@ async def raw(url: str, data: bytes) -> bytes:
     return answer
 
 
+BODY = b'{"job_id": "j1", "status": "generating", "timestamp": "2025-10-23T14:02:00.000Z"}'
+
+
+@dataclass
+class Asking:
+    """A client that keeps all that it is told."""
+
+    session: aiohttp.ClientSession
+    url: str
+    told: list[str] = field(default_factory=list)
+    good: str = field(default_factory=lambda: token("u1"))
+    forged: str = field(default_factory=lambda: token("u1")[:-4] + "AAAA")
+    expired: str = field(default_factory=lambda: token("u1", -5))
+    signature: dict[str, str] = field(default_factory=lambda: signed(BODY))
+
+    async def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        async with self.session.request(method, self.url + path, **options) as answer:
+            if answer.content_type == "text/event-stream":
+                return {}
+            self.told.append(await answer.text())
+            body: dict[str, Any] = await answer.json()
+            return body
+
+    async def as_user(self) -> None:
+        """With tokens, wherever they may stand."""
+        for headers in ({"Authorization": f"Bearer {self.good}"}, {"Authorization": f"Bearer {self.forged}"},
+                        {"Authorization": f"Bearer {self.expired}"}, {"Cookie": f"__session={self.good}"},
+                        {"Authorization": self.good}):  # fmt: skip
+            await self.ask("GET", "/api/videos/user", headers=headers)
+            await self.ask("GET", "/api/videos/nobody", headers=headers)
+        for cookie in (
+            f"__session={self.good}; {self.good}=x; =",
+            f"{self.good}",
+            f"a={self.good}; \\{self.forged}",
+            f'__session="{self.good}',
+        ):
+            await self.ask("GET", "/api/videos/user", headers={"Cookie": cookie})
+
+    async def as_listener(self) -> str:
+        """With a ticket, which it gives, and with tokens where there should be one."""
+        bought = await self.ask("POST", "/api/stream-tickets", headers={"Authorization": f"Bearer {self.good}"})
+        self.told.pop()  # who buys a ticket is told it
+        ticket = str(bought["ticket"])
+        for query in (f"ticket={ticket}", f"ticket={self.forged}", f"token={self.good}"):
+            await self.ask("GET", f"/events?{query}")
+            await self.ask("GET", f"/ws?{query}")
+        for carrier in (self.good, f"bearer, {self.good}", f"base64url.bearer.{self.good}, {self.forged}"):
+            for path in ("/ws", "/ws/j1"):
+                with suppress(aiohttp.WSServerHandshakeError):
+                    async with self.session.ws_connect(self.url + path, headers={"Sec-WebSocket-Protocol": carrier}):
+                        pass
+        return ticket
+
+    async def as_sender(self) -> None:
+        plain, misplaced = {"X-Webhook-Secret": PLAIN_SECRET}, {"Authorization": f"Bearer {PLAIN_SECRET}"}
+        wrong = {"X-Webhook-Secret": WRONG}
+        renamed = plain | {
+            "X-Api-Key": WRONG,
+            "X-Note": f"v={PLAIN_SECRET}",
+            "X-Session": self.good,
+            "X-Trace": self.good,
+        }
+        for headers in (plain, misplaced, renamed, wrong, self.signature, self.signature | {"webhook-id": "other"}):
+            for body in (BODY, b"{rubbish"):
+                await self.post(headers | {"Content-Type": "application/json"}, data=body)
+        await self.post(plain, json=webhook("j1", "x"))
+
+    async def post(self, headers: dict[str, str], **body: Any) -> None:
+        hook = f"{self.url}/api/webhooks/video-completion"
+        async with self.session.post(hook, headers=headers, **body) as answer:
+            self.told.append(await answer.text())
+
+
 async def test_no_secret_is_told_whatever_happens(tmp_path: Path, database_url: str, sql: Sql) -> None:
     settings = {
         "DATABASE_URL": database_url, "LOG_LEVEL": "debug", "AUTH_JWT_SECRET": SECRET,
         "WEBHOOK_SECRET": f"{PLAIN_SECRET},{WHSEC}",
         "REDIS_URL": "redis://user:hushhushredis@127.0.0.1:1/0",
     }  # fmt: skip
-    good, forged, expired = token("u1"), token("u1")[:-4] + "AAAA", token("u1", -5)
-    body = b'{"job_id": "j1", "status": "generating", "timestamp": "2025-10-23T14:02:00.000Z"}'
-    signature = signed(body)
-    told = []
     async with serving(tmp_path, **settings) as (process, url, printed):
-        hook, form = f"{url}/api/webhooks/video-completion", {"Content-Type": "application/json"}
         async with aiohttp.ClientSession() as session:
-
-            async def ask(method: str, path: str, **options: Any) -> dict[str, Any]:
-                async with session.request(method, url + path, **options) as answer:
-                    if answer.content_type == "text/event-stream":
-                        return {}
-                    told.append(await answer.text())
-                    body: dict[str, Any] = await answer.json()
-                    return body
-
-            bearer = {"Authorization": f"Bearer {good}"}
-            for headers in (bearer, {"Authorization": f"Bearer {forged}"}, {"Authorization": f"Bearer {expired}"},
-                            {"Cookie": f"__session={good}"}, {"Authorization": good}):  # fmt: skip
-                await ask("GET", "/api/videos/user", headers=headers)
-                await ask("GET", "/api/videos/nobody", headers=headers)
-            ticket = (await ask("POST", "/api/stream-tickets", headers=bearer))["ticket"]
-            told.pop()  # who buys a ticket is told it
-            for query in (f"ticket={ticket}", f"ticket={forged}", f"token={good}"):
-                await ask("GET", f"/events?{query}")
-                await ask("GET", f"/ws?{query}")
-            for carrier in (good, f"bearer, {good}", f"base64url.bearer.{good}, {forged}"):
-                for path in ("/ws", "/ws/j1"):
-                    with suppress(aiohttp.WSServerHandshakeError):
-                        async with session.ws_connect(url + path, headers={"Sec-WebSocket-Protocol": carrier}):
-                            pass
-            for cookie in (f"__session={good}; {good}=x; =", f"{good}", f"a={good}; \\{forged}", f'__session="{good}'):
-                await ask("GET", "/api/videos/user", headers={"Cookie": cookie})
-            plain, misplaced = {"X-Webhook-Secret": PLAIN_SECRET}, {"Authorization": f"Bearer {PLAIN_SECRET}"}
-            wrong = {"X-Webhook-Secret": WRONG}
-            renamed = plain | {"X-Api-Key": WRONG, "X-Note": f"v={PLAIN_SECRET}", "X-Session": good, "X-Trace": good}
-            for headers in (plain, misplaced, renamed, wrong, signature, signature | {"webhook-id": "other"}):
-                async with session.post(hook, data=body, headers=form | headers) as answer:
-                    told.append(await answer.text())
-                async with session.post(hook, data=b"{rubbish", headers=form | headers) as answer:
-                    told.append(await answer.text())
-            async with session.post(
-                hook, json=webhook("j1", "x"), headers={"X-Webhook-Secret": PLAIN_SECRET}
-            ) as answer:
-                told.append(await answer.text())
+            client = Asking(session, url)
+            await client.as_user()
+            ticket = await client.as_listener()
+            await client.as_sender()
         heads = (b"GET /events?ticket=%s HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nX-Webhook-Secret : %s\r\n\r\n",
                  b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nbad header\r\n\r\n")  # fmt: skip
-        told += [(await raw(url, head % ticket.encode())).decode() for head in heads]
+        told = client.told + [(await raw(url, head % ticket.encode())).decode() for head in heads]
         process.send_signal(signal.SIGTERM)
         out, err = await asyncio.wait_for(process.communicate(), 20)
     told += [printed, out.decode(), err.decode()]
     told += [str(row) for row in sql("SELECT headers, payload FROM rushes_webhooks")]
-    secrets = [good, forged, expired, ticket, PLAIN_SECRET, WRONG, WHSEC, WHSEC.removeprefix("whsec_"), SECRET,
-               "hushhushredis", signature["webhook-signature"].partition(",")[2]]  # fmt: skip
+    secrets = [client.good, client.forged, client.expired, ticket, PLAIN_SECRET, WRONG, WHSEC, SECRET, "hushhushredis",
+               WHSEC.removeprefix("whsec_"), client.signature["webhook-signature"].partition(",")[2]]  # fmt: skip
     # A signature or the payload of a token is telling even without its beginning.
     parts = [part for secret in secrets for part in (secret, secret[-20:])]
     assert len(sql("SELECT id FROM rushes_webhooks")) >= 3

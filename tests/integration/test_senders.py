@@ -198,6 +198,8 @@ def test_settings_that_would_be_unsafe_do_not_start(settings: dict[str, Any]) ->
 def test_duration_that_can_never_pass_does_not_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bounds = {
         "retention_days": "36500",
+        "audit_days": "36500",
+        "push_ttl": "2419200",
         "stream_dead_after": "86400",
         "s3_url_ttl": "604800",
         "auth_lookup_max_age": "60",

@@ -10,9 +10,10 @@ import pytest
 from app import ids, times
 from app.appkeys import POOL
 from app.domain.rollup import Rollup
-from app.domain.sketch import Sketch, bin_of
+from app.domain.sketch import Sketch
 from app.domain.spans import quarter_of
 from tests.client import Client, moved, running
+from tests.counting import bin_of
 from tests.databases import Sql
 from tests.sign_in import SECRET, bearer
 from tests.tables import UNASKED, add

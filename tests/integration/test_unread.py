@@ -1,5 +1,6 @@
 """Finished jobs that are told as they were made before: never what is not so any more, whoever has changed it."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from app.appkeys import GALLERY, RENDERED
+from app.appkeys import GALLERY, RENDERED, TOLD
 from app.db import unread
 from app.db.gallery import Gallery, Wanted
 from app.db.pool import Pool
@@ -15,6 +16,7 @@ from app.db.videos import Generation
 from tests.client import Client, running
 from tests.databases import Sql
 from tests.rows import fill
+from tests.servers import is_mysql
 from tests.tables import UNASKED, add
 from tests.webhooks import completion, video
 
@@ -142,9 +144,21 @@ async def test_what_is_kept_is_bounded_in_bytes(database_url: str, sql: Sql) -> 
         for _ in range(2):
             _, _, body = await asked(server)
             assert len(orjson.loads(body)["generations"]) == 100
-        pieces = server.app[RENDERED]._pieces
+        pieces = server.app[RENDERED]._entries
         assert 1 <= len(pieces) < 20
         assert sum(room for _, room in pieces.values()) <= 20_000
+
+
+async def test_whole_pages_are_kept_in_as_many_bytes_again(database_url: str, sql: Sql) -> None:
+    fill(sql, 100, prompt="REPEAT('x', 500)", status="'COMPLETED'")
+    async with running(database_url, list_cache_bytes=20_000) as server:
+        pages = server.app[TOLD]._entries
+        async with asyncio.timeout(10):
+            while len(pages) < 4 and not is_mysql():
+                for limit in (1, 2, 3, 4, 5, 6, 7, 100):
+                    assert (await server.read(f"/api/videos/user?limit={limit}"))[0] == 200
+        assert all(room >= len(told.body) for told, room in pages.values())
+        assert sum(room for _, room in pages.values()) <= 20_000
 
 
 async def test_list_reads_each_of_its_rows_a_few_times(database_url: str, sql: Sql) -> None:

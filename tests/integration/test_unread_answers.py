@@ -2,14 +2,12 @@
 
 import asyncio
 import gc
-import socket
-from urllib.parse import urlsplit
 
 import pytest
 
 from app.appkeys import ANSWERS, ORDERS, READING
 from app.errors import ApiError
-from tests.client import Client, running
+from tests.client import Client, running, slow_socket
 from tests.databases import Sql
 from tests.rows import fill
 from tests.sign_in import SECRET, bearer
@@ -23,12 +21,7 @@ BOUNDED = {"auth_jwt_secret": SECRET, "list_max_bytes": MIB // 4, "max_answer_by
 
 async def unread(server: Client, path: str, user: str) -> asyncio.StreamWriter:
     """A client that asks, and reads nothing."""
-    address = urlsplit(server.url)
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, (address.hostname, address.port))
-    _, writer = await asyncio.open_connection(sock=sock, limit=4096)
+    _, writer = await asyncio.open_connection(sock=await slow_socket(server), limit=4096)
     lines = {"Host": "h"} | bearer(user)
     writer.write(f"GET {path} HTTP/1.1\r\n".encode() + "".join(f"{k}: {v}\r\n" for k, v in lines.items()).encode())
     writer.write(b"\r\n")

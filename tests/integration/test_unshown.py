@@ -43,8 +43,8 @@ def write(sql: Sql, event: str, data: str) -> None:
     """As another program does."""
     sql("UPDATE rushes_counter SET value = value + 1")
     sql(
-        "INSERT INTO rushes_events SELECT value, 'j1', 'dev', NULL, %s, " + data.replace("%", "%%") + ", NOW(3)"
-        " FROM rushes_counter",
+        "INSERT INTO rushes_events (id, job_id, author_id, organization_id, event, data, created_at)"
+        " SELECT value, 'j1', 'dev', NULL, %s, " + data.replace("%", "%%") + ", NOW(3) FROM rushes_counter",
         event,
     )
 
@@ -127,7 +127,7 @@ def fill(sql: Sql, sizes: list[int]) -> None:
     for number, size in enumerate(sizes, start=1):
         sql(
             "INSERT INTO rushes_events VALUES (%s, 'j1', 'dev', NULL, 'progress', CONCAT('{\"a\":\"', REPEAT('x', %s),"
-            " '\"}'), NOW(3))",
+            " '\"}'), NOW(3), NULL)",
             number,
             size,
         )

@@ -1,9 +1,8 @@
 """Upkeep costs what is due, and not what lies there: the rows that the database reads are counted."""
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,21 +15,20 @@ from app.db.pool import Pool
 from app.db.samples import Samples
 from app.db.writer import set_aside
 from app.domain.estimate import Estimates, Kind
-from app.generator import HttpGenerator
 from app.lifecycle import storage_of
 from app.main import _hub
 from app.push.follower import Follower
+from app.push.traces import Traces
 from app.settings import Settings
 from app.upkeep.leader import Leader
 from app.upkeep.parked import Parked
-from app.upkeep.reconcile import Reconciler
 from app.upkeep.retention import Retention
-from tests.backend import Backend, add_stalled, answer
+from tests.backend import Backend, add_stalled, answer, reconciler
 from tests.databases import Sql
-from tests.rows import add_events, add_webhooks
+from tests.rows import add_events, add_heap, add_webhooks
 from tests.servers import is_mysql
 from tests.webhooks import webhook
-from tests.writing import Harness, add_jobs, delivery, kinds, writing
+from tests.writing import add_jobs, delivery, kinds, writing
 
 # `make chaos` sets RUSHES_CHAOS, and runs this file too.
 CHAOS = bool(os.environ.get("RUSHES_CHAOS"))
@@ -98,42 +96,6 @@ def largest(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: max(sizes)
 
 
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    made = Pool(database_url, 4, 10.0)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-async def leader(database_url: str) -> AsyncIterator[Leader]:
-    made = Leader(database_url)
-    yield made
-    made.close()
-
-
-@contextlib.asynccontextmanager
-async def reconciler(
-    url: str, backend: Backend, harness: Harness, pool: Pool, leader: Leader, **options: Any
-) -> AsyncIterator[Reconciler]:
-    generator = HttpGenerator(backend.url, 5.0, "en")
-    given: dict[str, Any] = {"language": "fr", "stall_after": 600.0, "give_up_after": 864_000.0} | options
-    yield Reconciler(pool, harness.writer, generator, leader, **given)
-    await generator.close()
-
-
-def add_heap(sql: Sql, count: int, start: int = 1, *, status: str = "PENDING", days: int = 3, minutes: int = 0) -> None:
-    """Jobs of long ago, all of one time, as a database may hold that we adopt."""
-    sql(
-        "INSERT INTO video_generations (id, prompt, authorId, status, createdAt, updatedAt)"
-        f" SELECT CONCAT('heap', LPAD(seq, 7, '0')), 'p', CONCAT('u', seq MOD 97), %s,"
-        f" UTC_TIMESTAMP(3) - INTERVAL {days * 1440 + minutes} MINUTE,"
-        f" UTC_TIMESTAMP(3) - INTERVAL {days * 1440 + minutes} MINUTE"
-        f" FROM seq_{start}_to_{start + count - 1}",
-        status,
-    )
-
-
 @pytest.mark.parametrize("kind", ["never asked for", "asked for lately", "finished"])
 async def test_round_of_reconciliation_costs_the_same_whatever_lies_there(
     database_url: str,
@@ -170,169 +132,26 @@ async def test_job_that_has_just_stalled_does_not_wait_behind_those_of_long_ago_
     backend: Backend,
     pool: Pool,
     leader: Leader,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     add_heap(sql, MANY)
     add_stalled(sql, *(f"new{n:03}" for n in range(150)), seconds=700)
     add_stalled(sql, "newest", seconds=601)
+    turns: list[str] = []  # in which they are asked for; some ask at once, and which is heard first is chance
     async with writing(database_url) as harness:
         async with reconciler(database_url, backend, harness, pool, leader) as made:
+            status = made._generator.status
+
+            async def noted(job_id: str) -> Any:
+                turns.append(job_id)
+                return await status(job_id)
+
+            monkeypatch.setattr(made._generator, "status", noted)
             await made._round()
-    assert "newest" in backend.asked[:4]
+    assert sorted(turns) == sorted(backend.asked)
+    assert "newest" in turns[:4]
     assert sum(name.startswith("new") for name in backend.asked) == 50
     assert sum(name.startswith("heap") for name in backend.asked) == 50
-
-
-async def test_jobs_of_long_ago_are_found_a_page_at_a_time_until_all_are(
-    database_url: str,
-    sql: Sql,
-    backend: Backend,
-    pool: Pool,
-    leader: Leader,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("app.db.asked._BY_ID", 1000)
-    monkeypatch.setattr("app.db.asked._STRETCH", 500)
-    add_heap(sql, 2400)
-    known: list[tuple[int]] = []
-    async with writing(database_url) as harness:
-        for _ in range(4):  # each in another process, as after a change of leader
-            async with reconciler(database_url, backend, harness, pool, leader) as made:
-                await made._jobs.find()
-            known += sql("SELECT COUNT(*) FROM rushes_asked")
-    assert known == [(1000,), (2000,), (2400,), (2400,)]
-
-
-async def test_many_jobs_of_one_time_are_all_found_by_it(
-    database_url: str,
-    sql: Sql,
-    backend: Backend,
-    pool: Pool,
-    leader: Leader,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("app.db.asked._BY_ID", 0)
-    add_heap(sql, 1000, days=0, minutes=30)
-    add_stalled(sql, "later", seconds=700)
-    async with writing(database_url) as harness:
-        async with reconciler(database_url, backend, harness, pool, leader) as made:
-            await made._jobs.find()
-    assert sql("SELECT COUNT(*) FROM rushes_asked") == ((1001,),)
-
-
-@pytest.mark.parametrize("what", ["no index", "an index that may not be used"])
-async def test_jobs_are_found_without_an_index_too(
-    database_url: str, sql: Sql, backend: Backend, pool: Pool, leader: Leader, what: str
-) -> None:
-    index = "video_generations_createdAt_idx"
-    if what == "no index":
-        sql(f"DROP INDEX {index} ON video_generations")
-    else:
-        mysql = "MariaDB" not in sql("SELECT VERSION()")[0][0]
-        sql(f"ALTER TABLE video_generations ALTER INDEX {index} {'INVISIBLE' if mysql else 'IGNORED'}")
-    add_stalled(sql, "j1", seconds=700)
-    async with writing(database_url) as harness:
-        async with reconciler(database_url, backend, harness, pool, leader) as made:
-            await made._round()
-    assert backend.asked == ["j1"]
-
-
-async def test_restarted_server_does_not_ask_again_at_once(
-    database_url: str, sql: Sql, backend: Backend, pool: Pool, leader: Leader
-) -> None:
-    backend.jobs["j1"] = answer("j1", "pending")
-    add_stalled(sql, "j1", seconds=700)
-    async with writing(database_url) as harness:
-        for _ in range(3):
-            async with reconciler(database_url, backend, harness, pool, leader) as made:
-                await made._round()
-    assert backend.asked == ["j1"]
-
-
-async def test_job_that_moved_since_it_was_noted_is_left_alone_until_it_has_stalled_again(
-    database_url: str,
-    sql: Sql,
-    backend: Backend,
-    pool: Pool,
-    leader: Leader,
-) -> None:
-    add_stalled(sql, "j1", seconds=700)
-    async with writing(database_url) as harness:
-        async with reconciler(database_url, backend, harness, pool, leader) as made:
-            await made._jobs.find()
-            assert kinds(await harness.submit(webhook("j1", "generating"))) == ["applied"]
-            await made._round()
-            assert backend.asked == []
-            ((due_at, moved_at),) = sql("SELECT due_at, moved_at FROM rushes_asked")
-            assert due_at == moved_at + 600_000_000
-            sql("UPDATE rushes_jobs SET updated_at = updated_at - INTERVAL 700 SECOND")
-            sql("UPDATE rushes_asked SET due_at = due_at - 700000000")
-            await made._round()
-    assert backend.asked == ["j1"]
-
-
-async def test_job_that_another_program_ended_or_deleted_is_forgotten_unasked(
-    database_url: str,
-    sql: Sql,
-    backend: Backend,
-    pool: Pool,
-    leader: Leader,
-) -> None:
-    add_stalled(sql, "ended", "deleted", "spelled", seconds=700)
-    async with writing(database_url) as harness:
-        async with reconciler(database_url, backend, harness, pool, leader) as made:
-            await made._jobs.find()
-            sql("UPDATE video_generations SET status = 'FAILED' WHERE id = 'ended'")
-            sql("DELETE FROM video_generations WHERE id = 'deleted'")
-            sql("UPDATE video_generations SET id = 'SPELLED' WHERE id = 'spelled'")
-            await made._round()
-    assert backend.asked == ["SPELLED"]
-    assert sql("SELECT job_id FROM rushes_asked") == ((b"SPELLED",),)
-
-
-async def test_clock_that_was_ahead_keeps_nobody_waiting(
-    database_url: str, sql: Sql, backend: Backend, pool: Pool, leader: Leader
-) -> None:
-    ahead = times.now() + 9 * 3600 * 1_000_000
-    sql("INSERT INTO rushes_places VALUES ('asked.time', %s)", f'["{times.sql6(ahead)}", "z"]')
-    add_stalled(sql, "known", "new", seconds=700)
-    sql("INSERT INTO rushes_asked VALUES ('known', 1, 1, %s, 5, 0, NULL)", ahead)
-    async with writing(database_url) as harness:
-        async with reconciler(database_url, backend, harness, pool, leader) as made:
-            await made._round()
-            add_stalled(sql, "newer", seconds=600)
-            await made._round()
-    assert sorted(backend.asked) == ["known", "new", "newer"]
-
-
-async def test_another_program_s_clock_that_is_ahead_delays_its_jobs_by_no_more_than_that(
-    database_url: str,
-    sql: Sql,
-    backend: Backend,
-    pool: Pool,
-    leader: Leader,
-) -> None:
-    add_stalled(sql, "j1", seconds=700)
-    sql("UPDATE video_generations SET updatedAt = UTC_TIMESTAMP(3) + INTERVAL 2 HOUR")
-    async with writing(database_url) as harness:
-        async with reconciler(database_url, backend, harness, pool, leader) as made:
-            await made._round()
-    ((due_at,),) = sql("SELECT due_at FROM rushes_asked")
-    assert due_at <= times.now() + 600_000_000
-    assert backend.asked == []
-
-
-async def test_ids_that_only_bytes_tell_apart_are_each_asked_for(
-    database_url: str, sql: Sql, backend: Backend, pool: Pool, leader: Leader
-) -> None:
-
-    names = ["é", "日本", "a'b\\", "x" * 191]
-    add_stalled(sql, *names, seconds=700)
-    backend.jobs = {name: answer(name, "pending") for name in names}
-    async with writing(database_url) as harness:
-        async with reconciler(database_url, backend, harness, pool, leader) as made:
-            for _ in range(2):
-                await made._round()
-    assert sorted(backend.asked) == sorted(names)
 
 
 async def test_look_for_parked_webhooks_costs_the_same_whatever_lies_there(
@@ -392,7 +211,7 @@ async def test_start_of_the_follower_costs_what_its_ring_holds(
     sql: Sql, counting: Counting, largest: Callable[[], int], pool: Pool
 ) -> None:
     settings = Settings(_env_file=None)
-    hub = _hub(settings, storage_of(settings))
+    hub = _hub(settings, storage_of(settings), Traces(0))
     follower = Follower(Log(pool), hub, poll=1.0, poll_with_bus=1.0, ring_size=1000, ring_max_bytes=64 << 20)
     add_events(sql, 1000, 1)
     before = await counting.cost(follower.start)

@@ -360,7 +360,7 @@ async def test_sessions_that_the_server_ended_are_replaced_unnoticed(server: Cli
 
 
 async def test_pages_are_framed_by_nobody_under_any_address(server: Client) -> None:
-    for path in ("/", "/docs", "/static/index.html", "/static/docs.html"):
+    for path in ("/", "/admin", "/docs", "/static/index.html", "/static/admin.html", "/static/docs.html"):
         async with server.session.get(server.url + path) as answer:
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
 

@@ -290,8 +290,14 @@ async def test_what_a_dead_worker_had_queued_on_disk_is_applied_by_another(
         await gate.open()
         await until(lambda: sql("SELECT COUNT(*) FROM rushes_webhooks") == ((20,),))
         await until(lambda: len(workers_of(process)) == 2)
-    assert sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome") == (("applied", 20),)
     await gate.shut()
+    outcomes: dict[str, int] = dict(sql("SELECT outcome, COUNT(*) FROM rushes_webhooks GROUP BY outcome"))
+    # Two workers apply what is on disk side by side: of a job, what came first may find what came last there already.
+    assert sum(outcomes.values()) == 20
+    assert outcomes.keys() <= {"applied", "stale"}
+    last = "SELECT job_id, MAX(received_at) AS at FROM rushes_webhooks GROUP BY job_id"
+    of_the_last = f"SELECT outcome FROM rushes_webhooks JOIN ({last}) last USING (job_id) WHERE received_at = at"
+    assert sql(of_the_last) == (("applied",),) * len(JOBS)
 
 
 async def test_start_tells_of_a_worker_that_cannot_use_the_database_yet_also_when_the_last_one_can(

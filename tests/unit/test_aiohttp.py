@@ -6,10 +6,12 @@ import inspect
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from aiohttp.web_protocol import RequestHandler
 
 from app import server
 from app.push import subscriber
+from app.routes.whole import SERVER
 
 
 @pytest.mark.parametrize("name", ["_manager", "_current_request", "max_field_size", "transport"])
@@ -35,6 +37,13 @@ async def test_server_and_runner_have_what_ours_touch() -> None:
             assert hasattr(runner._server, name)
     finally:
         await runner.cleanup()
+
+
+async def test_answer_that_names_no_server_names_ours() -> None:
+    """By a constant of aiohttp's, which is set once for all answers."""
+    answer = web.Response()
+    await answer.prepare(make_mocked_request("GET", "/"))
+    assert answer.headers["Server"] == SERVER
 
 
 def test_privates_that_are_touched_are_those_that_the_decision_names() -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from app.domain import payload
-from app.domain.payload import VIDEOS_MAX
+from app.domain.versions import VIDEOS_MAX
 from app.main import create_app
 from app.settings import Settings
 from tests.matching import found

@@ -100,11 +100,11 @@ def test_answers_count_only_if_all_came_and_were_of_the_size_of_what_was_asked_f
 
 def test_rates_are_compared_with_the_sites_and_those_of_304s_with_the_sites_full_answers() -> None:
     runs = [run("site"), run(answers=600, cpu=0.002), run(case="304", answers=3000)]
-    at_rest, unchanged, inserted = printed(gallery_table(runs))[2:]
+    at_rest, in_turn, unchanged, inserted = printed(gallery_table(runs))[2:]
     waits = "20.00 / 50.00"
     assert cells(at_rest)[3:] == ["50", waits, "10.00", "300", waits, "2.00", "6.00", "1.00", "0.20"]
     assert cells(unchanged)[3:] == ["", "", "", "1,500", waits, "10.00", "30.00", "1.00", "1.00"]
-    assert cells(inserted)[3:] == ["–"] * 9
+    assert cells(inserted)[3:] == cells(in_turn)[3:] == ["–"] * 9
 
 
 def test_figures_of_a_run_that_does_not_count_are_not_shown() -> None:

@@ -2,9 +2,11 @@
 
 import time
 
+import orjson
 import pytest
 
-from app.domain.headers import kept
+from app.domain import headers
+from app.domain.headers import kept, kept_json
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl"
 OURS = ("hushhushplainsecret", "x")
@@ -77,3 +79,31 @@ def test_long_header_costs_no_more_than_its_length(value: str) -> None:
     began = time.perf_counter()
     kept(((f"x-{number}", value) for number in range(128)), [])
     assert time.perf_counter() - began < 1  # seconds; it took a minute
+
+
+def raw(*pairs: tuple[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    how = ("utf-8", "surrogateescape")
+    return tuple((name.encode(*how), value.encode(*how)) for name, value in pairs)
+
+
+def test_headers_that_came_before_are_kept_as_they_were_the_first_time() -> None:
+    given = raw(("Host", "here"), ("X-Webhook-Secret", "a"), ("X-Note", "é\udcff"), ("x-note", "b"))
+    first = kept_json(given, OURS)
+    assert orjson.loads(first) == {"host": "here", "x-note": "b"}
+    assert kept_json(given, OURS) is first
+    assert orjson.loads(kept_json(raw(("X-Note", "é\udcff")), OURS)) == {"x-note": "é?"}
+
+
+def test_headers_are_looked_through_again_for_another_secret() -> None:
+    given = raw(("X-Note", "between"))
+    assert kept_json(given, ()) == b'{"x-note":"between"}'
+    assert kept_json(given, ("between",)) == b"{}"
+
+
+def test_what_is_known_of_headers_is_bounded_in_number_and_in_bytes() -> None:
+    for n in range(3 * headers._KNOWN_MAX):
+        kept_json(raw(("X-Note", f"{n}")), OURS)
+    assert len(headers._known) <= headers._KNOWN_MAX
+    before = dict(headers._known)
+    assert kept_json(raw(("X-Note", "n" * headers._KNOWN_BYTES)), OURS)
+    assert headers._known == before

@@ -248,3 +248,15 @@ def test_a_thousand_failures_of_one_address_take_no_more_room_than_those_counted
 def test_a_limit_of_nothing_is_refused(limits: tuple[int, int]) -> None:
     with pytest.raises(ValueError):
         FailureLimit(*limits)
+
+
+@pytest.mark.parametrize(
+    ("peer", "own"),
+    [
+        ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.1", False),
+        ("::ffff:10.0.0.1", False), ("::", False), ("0.0.0.0", False), ("fe80::1%lo", False), ("localhost", False),
+        ("", False), ("/run/rushes.sock", False),
+    ],
+)  # fmt: skip
+def test_address_is_of_this_machine_alone_only_if_it_is_loopback(peer: str, own: bool) -> None:
+    assert proxies.is_own(peer) is own

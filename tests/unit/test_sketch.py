@@ -7,7 +7,8 @@ from ddsketch import DDSketch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.sketch import ALPHA, LONGEST, NO_TIME, Sketch, bin_of
+from app.domain.sketch import ALPHA, LONGEST, NO_TIME, Sketch
+from tests.counting import bin_of
 
 TIMES = st.lists(st.integers(0, LONGEST), min_size=1, max_size=60)
 SHARES = (0.0, 0.5, 0.95, 1.0)

@@ -1,5 +1,6 @@
 """Who a token speaks for, and all that must not pass for one."""
 
+import asyncio
 import base64
 import time
 from collections.abc import Callable
@@ -96,6 +97,43 @@ def signed_with_rsa() -> str:
 async def test_token_with_anything_wrong_is_refused(bad: Callable[[], str]) -> None:
     with pytest.raises(TokenError):
         await tokens().verify(bad())
+
+
+async def test_token_that_was_verified_is_known_again_and_refused_once_it_has_expired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decode, decoded = jwt.decode, []
+
+    def counted(given: str, *rest: Any, **how: Any) -> Any:
+        decoded.append(given)
+        return decode(given, *rest, **how)
+
+    monkeypatch.setattr(jwt, "decode", counted)
+    ours, short = tokens(), token(exp=int(time.time()) + 2)
+    assert [(await ours.verify(short)).user_id for _ in range(3)] == ["u1"] * 3
+    assert decoded == [short]
+
+    async def until_refused() -> None:
+        while True:
+            await ours.verify(short)
+            await asyncio.sleep(0.05)
+
+    with pytest.raises(TokenError, match="expired"):
+        await until_refused()
+    assert decoded == [short, short]
+    for changed in (short[:-1], short + "A", short.swapcase()):
+        with pytest.raises(TokenError):
+            await ours.verify(changed)
+
+
+async def test_no_more_tokens_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.auth.tokens._VERIFIED_MAX", 3)
+    ours = tokens()
+    for number in range(10):
+        assert (await ours.verify(token(sub=f"u{number}"))).user_id == f"u{number}"
+        with pytest.raises(TokenError):
+            await ours.verify(token("another secret of the same length!", sub=f"u{number}"))
+    assert [known.identity.user_id for known in ours._verified.values()] == ["u7", "u8", "u9"]
 
 
 async def test_issuer_and_audience_are_checked_where_they_are_set() -> None:

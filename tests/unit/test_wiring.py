@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 URL = "mysql://root@localhost/never-connected-to"
 SIGNS = {"auth_jwt_secret": "a secret of thirty-two characters"}
 KEYS = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "hush"}
+PUSH_KEY = "A" * 42 + "E"
+PUSHES = {"vapid_private_key": "A" * 42 + "I", "vapid_subject": "mailto:a@b.example"}
 FETCHES = {"auth_jwks_url": "https://issuer.example/jwks"}
 
 
@@ -78,6 +80,10 @@ def share(key: Any, name: str, value: Any) -> Reaches:
     return Reaches(value, lambda app: getattr(app[key], name))
 
 
+def notifier(app: Any) -> Any:
+    return lifecycle._notifier(app, app[appkeys.PUSH])
+
+
 def s3(name: str, value: Any, as_: Any = None) -> Reaches:
     return Reaches(value, lambda app: getattr(app[appkeys.STORAGE], name), as_, KEYS)
 
@@ -102,6 +108,7 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "data_dir": Reaches(Path("/d"), lambda app: app[appkeys.SPOOL]._folder, Path("/d/spool")),
     "database_url": AskedIn(("app/commands/database.py", "app/commands/serve.py")),
     "redis_url": Reaches("redis://h:1", lambda app: app[appkeys.BUS]._url),
+    "sign_in_url": AskedIn(("app/routes/pages.py",)),
     "public_url": AskedIn(("app/routes/callers.py",), "public_origin"),
     "app_language": Reaches("en", languages, {"en"}),
     "log_level": AskedIn(("app/commands/serve.py", "app/commands/worker.py")),
@@ -111,6 +118,10 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "auth_jwt_audience": tokens("_audience", "pages"),
     "auth_authorized_parties": tokens("_parties", ("https://app.example",)),
     "auth_admin_claim": tokens("_admin_claim", "a.b=c", ("a.b", "c")),
+    "auth_viewer_claim": tokens("_viewer_claim", "a.b=c", ("a.b", "c")),
+    "viewer_users": tokens("_viewers", ("ada", "bob"), frozenset({"ada", "bob"})),
+    "admin_hide_payloads": AskedIn(("app/routes/admin.py",)),
+    "metrics_token": AskedIn(("app/routes/metrics.py",)),
     "auth_user_lookup": Reaches("users.clerkId:id", users_looked_up, {("users", "clerkId", "id")}, SIGNS),
     "auth_org_lookup": people("_members", "members.user:organization", ("members", "user", "organization")),
     "auth_admin_lookup": people("_admins", "users.role=ADMIN", ("role", "ADMIN")),
@@ -120,7 +131,7 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "ticket_ttl": Reaches(33.0, lambda app: app[appkeys.TICKETS]._seconds),
     "jwks_max_age": jwks("_max_age", 333.0),
     "jwks_cool_down": jwks("_cool_down", 3.0),
-    "webhook_secret": AskedIn(("app/routes/senders.py", "app/routes/webhooks.py"), "webhook_secrets"),
+    "webhook_secret": AskedIn(("app/routes/senders.py", "app/settings.py"), "webhook_secrets"),
     "webhook_require_signature": AskedIn(("app/routes/senders.py",)),
     "auth_failures_per_minute": Reaches(3, lambda app: app[appkeys.FAILURES]._per_minute),
     "trusted_proxies": AskedIn(("app/routes/callers.py", "app/routes/senders.py")),
@@ -130,12 +141,15 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "stall_after": Reaches(33.0, lambda app: lifecycle._reconciler(app)._stall_after),
     "give_up_after": Reaches(3333.0, lambda app: lifecycle._reconciler(app)._give_up_after),
     "retention_days": Reaches(3.0, lambda app: lifecycle._retention(app)._days),
+    "replays_per_second": Reaches(33, lambda app: lifecycle._replays(app)._per_second),
+    "audit_days": Reaches(3.0, lambda app: lifecycle._retention(app)._audit_days),
+    "trace_per_second": Reaches(3, lambda app: app[appkeys.TRACES]._sampling._most, 15),
     "rollups_poll": Reaches(3.0, lambda app: lifecycle._rollups(app)._every),
     "generator_url": Reaches("http://g", lambda app: app[appkeys.GENERATOR]._url, "http://g/api/videos/"),
     "generator_timeout": Reaches(
         3.0, lambda app: app[appkeys.GENERATOR]._session.timeout.total, others={"generator_url": "http://g"}
     ),
-    "simulated_step": Reaches(0.3, lambda app: app[appkeys.GENERATOR]._step),
+    "simulated_step": Reaches(0.3, lambda app: lifecycle._simulated(app[appkeys.SETTINGS])._step),
     "cors_origins": AskedIn(("app/routes/callers.py", "app/routes/cors.py")),
     "s3_bucket": s3("_bucket", "videos"),
     "s3_endpoint_url": s3("_endpoint", "http://s3:9000", yarl.URL("http://s3:9000")),
@@ -145,7 +159,7 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "aws_access_key_id": Reaches("AKIA3", lambda app: app[appkeys.STORAGE]._credentials.key_id, others=KEYS),
     "aws_secret_access_key": Reaches("s3", lambda app: app[appkeys.STORAGE]._credentials.secret, others=KEYS),
     "aws_session_token": Reaches("lent", lambda app: app[appkeys.STORAGE]._credentials.token, others=KEYS),
-    "max_body_bytes": AskedIn(("app/routes/webhooks.py", "app/routes/admin.py")),
+    "max_body_bytes": AskedIn(("app/routes/webhooks.py", "app/routes/replays.py")),
     "max_json_depth": AskedIn(("app/routes/webhooks.py",)),
     "max_image_body_bytes": AskedIn(("app/routes/orders.py",)),
     "body_timeout": AskedIn(("app/routes/http.py",)),
@@ -183,7 +197,16 @@ TABLE: dict[str, Reaches | AskedIn] = {
     "snapshot_max": Reaches(33, lambda app: app[appkeys.SNAPSHOTS]._most),
     "snapshot_max_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.SNAPSHOTS]._most_bytes),
     "list_max_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.GALLERY]._most_bytes),
-    "list_cache_bytes": Reaches(ByteSize(3333), lambda app: app[appkeys.RENDERED]._left),
+    "list_cache_bytes": Reaches(
+        ByteSize(3333), lambda app: {app[appkeys.RENDERED]._left, app[appkeys.TOLD]._left}, {3333}
+    ),
+    "vapid_private_key": Reaches(PUSH_KEY, lambda app: app[appkeys.PUSH]._private_key, others=PUSHES),
+    "vapid_subject": Reaches("mailto:b@c.example", lambda app: app[appkeys.PUSH]._subject, others=PUSHES),
+    "push_timeout": Reaches(3.0, lambda app: app[appkeys.PUSH]._wait, others=PUSHES),
+    "push_ttl": Reaches(33.0, lambda app: notifier(app)._ttl, others=PUSHES),
+    "push_poll": Reaches(3.0, lambda app: notifier(app)._every, others=PUSHES),
+    "push_max_per_user": Reaches(3, lambda app: app[appkeys.SUBSCRIPTIONS]._most),
+    "push_allow_loopback": Reaches(True, lambda app: app[appkeys.PUSH].allow_loopback, others=PUSHES),
     "max_files_per_job": Reaches(33, files_of_a_job, {33}),
     "max_unfinished_per_user": Reaches(33, lambda app: app[appkeys.REGISTRAR]._max_unfinished),
     "max_orders": share(appkeys.ORDERS, "_whole", 33),
@@ -201,11 +224,8 @@ TABLE: dict[str, Reaches | AskedIn] = {
 
 async def seen(reaches: Reaches, changed: dict[str, Any]) -> Any:
     app = main.create_app(GivenSettings(**((reaches.others or {}) | changed)), URL)
-    app[appkeys.GENERATOR] = generator = lifecycle._generator(app[appkeys.SETTINGS])
-    try:
+    async with lifecycle._generator(app[appkeys.SETTINGS]) as app[appkeys.GENERATOR]:
         return reaches.seen(app)
-    finally:
-        await generator.close()
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.db import dirty, log
+from app.db import changed, dirty, log
 from app.db.columns import Columns
 from app.db.connection import Connection, Statement
 from app.db.errors import DatabaseAwayError, PacketTooLargeError, PassingError, RetryableError, UnknownOutcomeError
@@ -14,6 +14,7 @@ from app.db.writer.read_set import JobRow, ReadSet
 from app.db.writer.write_set import WriteSet
 from app.domain import job as rules
 from app.domain import payload
+from app.domain.audit import OnWebhook
 from app.domain.delivery import Delivery, Outcome
 from app.domain.estimate import UNKNOWN, Estimate, Estimates
 from app.domain.event import LogEvent, event_data, event_name
@@ -151,10 +152,18 @@ class Batch:
         if delivery.id in self._read_set.recorded:
             self.outcomes[delivery.id] = self._read_set.recorded[delivery.id]
             return
+        if delivery.act is not None and (delivery.act.replay_id, delivery.act.webhook_id) in self._read_set.replayed:
+            self.outcomes[delivery.id] = Outcome("duplicate", delivery.act.webhook_id)
+            return
         known = self._read_set.received.get(delivery.dedup_key)
         if known is not None and known.outcome in SETTLED:
+            duplicate = Outcome("duplicate", delivery.id)
+            if delivery.act is not None:  # nobody sent it: there is none to be remembered
+                self.outcomes[delivery.id] = duplicate
+                self._note(delivery, delivery.act, known.outcome, duplicate, known.outcome)
+                return
             row = Received(delivery.id, "duplicate", 1, delivery.received_at)
-            self._settle(delivery, row, Outcome("duplicate", delivery.id), None)
+            self._settle(delivery, row, duplicate, None)
             return
         if known is None:
             row = Received(delivery.id, "", 1, delivery.received_at)
@@ -167,6 +176,13 @@ class Batch:
         row.outcome = outcome.kind
         self._read_set.received[delivery.dedup_key] = row
         self._settle(delivery, row, outcome, delivery.dedup_key)
+        if delivery.act is not None:
+            self._note(delivery, delivery.act, known.outcome if known else None, outcome, outcome.kind)
+
+    def _note(self, delivery: Delivery, act: OnWebhook, was: str | None, outcome: Outcome, became: str) -> None:
+        self._record.note(act, was, became, outcome.code, delivery.job_id)
+        if act.replay_id is not None:  # the same replay may have it in this batch once more
+            self._read_set.replayed.add((act.replay_id, act.webhook_id))
 
     def _settle(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
         if delivery.payload_omitted and (outcome.kind in ("parked", "dead") or outcome.code == MISSED):
@@ -197,14 +213,7 @@ class Batch:
             job_row.since = sql6(row.received_at)
         self._apply(job_row, update, change)
         job = job_row.job
-        return Outcome(
-            "applied",
-            row.id,
-            status=job.status,
-            state=job.state,
-            progress=job.progress,
-            num_videos=len(job_row.gallery),
-        )
+        return Outcome("applied", row.id, None, None, job.status, job.state, job.progress, len(job_row.gallery))
 
     def _refusal(self, row: JobRow, update: StatusUpdate) -> tuple[str, str] | None:
         """(code, sentence) when it is known that the job cannot have these files."""
@@ -271,7 +280,7 @@ class Batch:
 
     def _estimate(self, row: JobRow) -> Estimate:
         job = row.job
-        if job.state in rules.FINISHED:
+        if job.state in rules.FINISHED or not self._estimates.any_known:
             return UNKNOWN
         since = row.created_at if job.status == "pending" and row.created_at else row.since
         return self._estimates.at(now(), row.kind, job.state, job.status, stored(since) or 0)
@@ -279,10 +288,12 @@ class Batch:
     def _writes(self) -> list[bytes]:
         at = now()
         statements = self._write_set.statements(self._read_set.jobs.values(), at) + self._record.statements()
-        # The quarter of an event is counted again by itself.
-        told = {quarter_of(at)} if self.events else set()
-        statements += dirty.mark(dirty.quarters_of(self._record.ids) - told)
-        return statements + log.append(self.events, at) if self.events else statements
+        quarters = dirty.quarters_of(self._record.ids)
+        if not self.events:
+            return statements + changed.note(self._record.ids) + dirty.mark(quarters)
+        # The log tells what was changed, and that its own quarter is to be counted again.
+        statements += dirty.mark(quarters - {quarter_of(at)})
+        return statements + log.append(self.events, at, changed.packed(self._record.ids))
 
 
 def _is_deleted(row: JobRow) -> bool:

@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from app.db import audited
+from app.db.changed import note_of_job
 from app.db.sql import bind, exact
+from app.domain.audit import Entry, OnWebhook
 from app.domain.delivery import Delivery, Outcome
 from app.times import now, sql6
 
@@ -19,19 +22,20 @@ SETTLED = ("applied", "stale")
 MISSED = "deleted"
 """The code of a stale webhook that is so because its job was deleted when it came."""
 
-_OF_JOB = "job_id = %s AND CAST(job_id AS BINARY) = %s AND outcome = 'stale' AND error_code = %s"
+_MISSED = "outcome = 'stale' AND error_code = %s"
+_OF_JOB = f"job_id = %s AND CAST(job_id AS BINARY) = %s AND {_MISSED}"
 _PARK_MISSED = f"UPDATE rushes_webhooks FORCE INDEX (rushes_webhooks_job) SET outcome = 'parked' WHERE {_OF_JOB}"
 _FORGET_MISSED = f"UPDATE rushes_webhooks FORCE INDEX (rushes_webhooks_job) SET error_code = NULL WHERE {_OF_JOB}"
 
 
-def park_missed(job_id: str) -> bytes:
+def park_missed(job_id: str) -> list[bytes]:
     """What has those that a deleted job missed wait for it, which is restored: beside that, in one transaction."""
-    return bind(_PARK_MISSED, job_id, exact(job_id), MISSED)
+    return [note_of_job(job_id, _MISSED, MISSED), bind(_PARK_MISSED, job_id, exact(job_id), MISSED)]
 
 
-def forget_missed(job_id: str) -> bytes:
+def forget_missed(job_id: str) -> list[bytes]:
     """What keeps them from a later job of that id."""
-    return bind(_FORGET_MISSED, job_id, exact(job_id), MISSED)
+    return [note_of_job(job_id, _MISSED, MISSED), bind(_FORGET_MISSED, job_id, exact(job_id), MISSED)]
 
 
 _ROW_BYTES = 600
@@ -109,6 +113,10 @@ _RETRIED = f"""
 UPDATE rushes_webhooks SET {", ".join(f"{column} = %s" for column in Try._fields)} WHERE id = %s
 """
 
+_REPLAYED = """
+UPDATE rushes_replayed SET outcome = %s, changed = %s, error_code = %s WHERE replay_id = %s AND webhook_id = %s
+"""
+
 
 def insert(rows: Iterable[tuple[Receipt, Try]]) -> bytes:
     return bind(_INSERT, [receipt + tried for receipt, tried in rows])
@@ -138,6 +146,8 @@ class Record:
     def __init__(self) -> None:
         self._new: dict[str, tuple[Receipt, Try]] = {}
         self._retried: dict[str, Try] = {}
+        self._acts: list[Entry] = []
+        self._replayed: list[bytes] = []
 
     def add(self, delivery: Delivery, row: Received, outcome: Outcome, dedup_key: str | None) -> None:
         code, error = outcome.code, outcome.error
@@ -163,9 +173,18 @@ class Record:
         else:
             self._retried[row.id] = tried
 
+    def note(self, act: OnWebhook, was: str | None, became: str, code: str | None, job_id: str | None) -> None:
+        """Somebody tried it again, and so it was before and is now."""
+        before = None if was is None else {"outcome": was}
+        after = {"outcome": became}
+        self._acts.append(Entry(act.by, "replay", act.webhook_id, job_id, act.replay_id, before, after))
+        if act.replay_id is not None:
+            self._replayed.append(bind(_REPLAYED, became, was != became, code, act.replay_id, act.webhook_id))
+
     def statements(self) -> list[bytes]:
         inserts = [insert(self._new.values())] if self._new else []
-        return inserts + [bind(_RETRIED, *tried, row_id) for row_id, tried in self._retried.items()]
+        retried = [bind(_RETRIED, *tried, row_id) for row_id, tried in self._retried.items()]
+        return inserts + retried + (audited.write(self._acts, now()) if self._acts else []) + self._replayed
 
     @property
     def ids(self) -> Iterable[str]:

@@ -87,15 +87,18 @@ class Outage:
     async def put_off(self, waiting: list[Waiting], error: Exception) -> None:
         """Ends their wait: those that are not on disk yet are put there.
 
-        Whoever cannot be gets DatabaseAwayError or BusyError. What is on disk already stays there, and the drainer gets
-        the error as it is.
+        Whoever cannot be gets DatabaseAwayError or BusyError, and so does whoever tries one again that the database
+        has: he is to be written down with it. What is on disk already stays there, and the drainer gets the error as it
+        is.
         """
+        why = error if isinstance(error, (DatabaseAwayError, BusyError)) else BusyError(str(error))
         for w in waiting:
             if w.spooled:
                 w.fail(error)
-        new = [w for w in waiting if not w.spooled]
+            elif w.delivery.act is not None:
+                w.fail(why)
+        new = [w for w in waiting if not w.spooled and w.delivery.act is None]
         if new:
-            why = error if isinstance(error, (DatabaseAwayError, BusyError)) else BusyError(str(error))
             await self._put_on_disk(new, why)
 
     async def _put_on_disk(self, waiting: list[Waiting], error: Exception) -> None:

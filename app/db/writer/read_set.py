@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -55,6 +56,11 @@ FROM video_files WHERE generationId IN %s
 
 _KEY_OWNERS = "SELECT s3Key, generationId FROM video_files WHERE s3Key IN %s"
 
+# Locked: a replay that goes on in another process tries none of them a second time.
+_FIND_REPLAYED = """
+SELECT replay_id, webhook_id, outcome FROM rushes_replayed WHERE replay_id = %s AND webhook_id = %s FOR UPDATE
+"""
+
 _Read = tuple[Statement, Callable[[list[Any]], None]]
 """A statement, and what takes its rows."""
 
@@ -89,8 +95,14 @@ class JobRow:
 
     @property
     def kind(self) -> Kind:
-        model, seconds, number = self.ordered
-        return Kind(model, whole(seconds), whole(number))
+        return _kind(self.ordered)
+
+
+@lru_cache(maxsize=256)
+def _kind(ordered: tuple[str, str, str]) -> Kind:
+    """Of all that are ordered, few differ."""
+    model, seconds, number = ordered
+    return Kind(model, whole(seconds), whole(number))
 
 
 class ReadSet:
@@ -98,8 +110,9 @@ class ReadSet:
 
     `jobs` are by id. `held` are ids that another session has locked, `spelled_otherwise` those that are no job's, but
     to the site's collation the same as one. `received` are webhooks by key, `recorded` what became of deliveries that
-    come again, by id. `authors` are the ids of owners whom webhooks name as the
-    site's `users` know them. `key_owner` tells the job of each s3_key, or what else it belongs to.
+    come again, by id; `replayed`, by its id and theirs, what a replay of many has done already. `authors` are the ids
+    of owners whom webhooks name as the site's `users` know them. `key_owner` tells the job of each s3_key, or what else
+    it belongs to.
     """
 
     def __init__(self, users: Reference | None = None) -> None:
@@ -116,6 +129,7 @@ class ReadSet:
         self.spelled_otherwise: set[str] = set()
         self.received: dict[str, Received] = {}
         self.recorded: dict[str, Outcome] = {}
+        self.replayed: set[tuple[str, str]] = set()
         self.key_owner: dict[str, str] = {}
 
     def begin(self, deliveries: list[Delivery], *, checks_duplicates: bool) -> list[Statement]:
@@ -133,6 +147,8 @@ class ReadSet:
             reads.append((find_by_key(sorted({d.dedup_key for d in deliveries})), self._load_received))
             if self._keys:
                 reads.append((bind(_KEY_OWNERS, each_held(S3_KEY, self._keys)), self._load_owners))
+        for act in (d.act for d in deliveries if d.act is not None and d.act.replay_id is not None):
+            reads.append((bind(_FIND_REPLAYED, act.replay_id, act.webhook_id), self._load_replayed))
         redelivered = sorted(d.id for d in deliveries if d.redelivered)
         if redelivered:
             reads.append((find_recorded(redelivered), self._load_recorded))
@@ -222,7 +238,8 @@ class ReadSet:
                 self._positions_alone.append(job_id)
                 continue
             status, rank, at, stage, tie, since, *known = state_row.split("|")
-            if not all(_is_same_moment(created_at, row.created_at) for created_at in known):
+            created_at = "".join(known)
+            if created_at and not _is_same_moment(created_at, row.created_at):
                 continue  # the key of a job that was deleted, before this one was inserted under its id
             job = row.job
             row.without_position = False
@@ -265,6 +282,9 @@ class ReadSet:
     def _load_received(self, rows: list[Any]) -> None:
         for key, row_id, outcome, attempts, received_at in rows:
             self.received[key] = Received(row_id, outcome, int(attempts), times.microseconds_of(received_at))
+
+    def _load_replayed(self, rows: list[Any]) -> None:
+        self.replayed |= {(replay_id, webhook_id) for replay_id, webhook_id, outcome in rows if outcome is not None}
 
     def _load_recorded(self, rows: list[Any]) -> None:
         self.recorded = {row_id: Outcome(kind, row_id, code, error) for row_id, kind, code, error in rows}

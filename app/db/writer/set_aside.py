@@ -9,12 +9,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from app.db import audited
+from app.db.changed import note
 from app.db.connection import Connection
 from app.db.dirty import mark, quarters_of
 from app.db.errors import DatabaseError, PacketTooLargeError
 from app.db.pool import Pool
 from app.db.sql import bind
 from app.db.writer.inbox import SETTLED, Receipt, Try, insert
+from app.domain.audit import Entry, OnWebhook
 from app.domain.delivery import Delivery
 from app.times import microseconds, now, sql6
 
@@ -50,6 +53,9 @@ class _Held(NamedTuple):
 _RELEASE = "DELETE FROM rushes_set_aside WHERE spool_id IN %s"
 
 _ASK = "UPDATE rushes_set_aside SET asked_at = %s WHERE webhook_id = %s AND asked_at IS NULL"
+_DEAD_AGAIN = """
+UPDATE rushes_webhooks SET outcome = 'dead' WHERE id = %s AND outcome = 'discarded' AND error_code = %s
+"""
 _ASKED = "SELECT MAX(asked_at) FROM rushes_set_aside WHERE webhook_id = %s"
 
 # Seconds. A process that has not done by then what it was asked for is gone, with its disk.
@@ -86,7 +92,7 @@ async def record(connection: Connection, delivery: Delivery, why: str, tries: in
         if len(write) > connection.packet_max:
             raise PacketTooLargeError(f"a row of {len(write)} bytes")
         hold = bind(_HOLD, [[row_id, delivery.id, sql6(now())]])
-        await connection.run(write, hold, *mark(quarters_of([row_id])), "COMMIT")
+        await connection.run(write, hold, *note([row_id]), *mark(quarters_of([row_id])), "COMMIT")
     finally:
         if not connection.closed:
             await _end(connection)
@@ -130,10 +136,25 @@ async def release(connection: Connection, spool_ids: Collection[str]) -> None:
     await connection.run(bind(_RELEASE, [*spool_ids]))
 
 
-async def ask(pool: Pool, webhook_id: str) -> bool:
-    """Has the process that holds it try it again; False when none does, or none has done it. Raises DatabaseError."""
-    *_, ((asked_at,),) = await pool.run(bind(_ASK, sql6(now()), webhook_id), bind(_ASKED, webhook_id))
-    return asked_at is not None and now() - microseconds(asked_at) < _ANSWERED * 1e6
+async def ask(pool: Pool, webhook_id: str, outcome: str, act: OnWebhook) -> bool:
+    """Has the process that holds it try it again; False when none does, or none has done it. One that was discarded is
+    a dead letter again until then. Raises DatabaseError."""
+    async with pool.connection() as connection:
+        ask = bind(_ASK, sql6(now()), webhook_id)
+        *_, ((asked_at,),) = await connection.run("START TRANSACTION", ask, bind(_ASKED, webhook_id))
+        asked = asked_at is not None and now() - microseconds(asked_at) < _ANSWERED * 1e6
+        said: list[bytes] = []
+        if asked:
+            became = {"outcome": "queued"}
+            entry = Entry(act.by, "replay", webhook_id, None, act.replay_id, {"outcome": outcome}, became)
+            said = [
+                bind(_DEAD_AGAIN, webhook_id, CODE),
+                *note([webhook_id]),
+                *mark(quarters_of([webhook_id])),
+                *audited.write([entry], now()),
+            ]
+        await connection.run(*said, "COMMIT")
+    return asked
 
 
 async def count(pool: Pool) -> int:

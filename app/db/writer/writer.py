@@ -7,7 +7,7 @@ webhook; alone, a webhook is a batch of one and waits for nothing.
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -48,7 +48,8 @@ _MANY = 8
 
 
 class Writer:
-    """Applies deliveries. `on_commit` gets each transaction's events right after its commit.
+    """Applies deliveries. `on_commit` gets each transaction's events right after its commit, `recorded` the outcomes of
+    its deliveries.
 
     `budget` is how long a delivery may wait for its answer, in seconds.
     """
@@ -70,11 +71,13 @@ class Writer:
         users: Reference | None = None,
         max_files: int = MAX_FILES,
         spool_tries: int = 5,
+        recorded: Callable[[Iterable[str]], None] = lambda _outcomes: None,
     ) -> None:
         self._url = url
         self._language = language
         self._estimates = estimates
         self._on_commit = on_commit
+        self._recorded = recorded
         self._wait = wait
         self._pending_max = pending_max
         self._create_unknown = create_unknown
@@ -299,9 +302,10 @@ class Writer:
             self._on_commit(batch.events)
         held = {d.id for d in batch.held}
         self._passed += len(waiting) - len(held)
-        for w in waiting:
-            if w.delivery.id not in held:
-                w.settle(batch.outcomes[w.delivery.id])
+        settled = [(w, batch.outcomes[w.delivery.id]) for w in waiting if w.delivery.id not in held]
+        self._recorded(outcome.kind for _, outcome in settled)
+        for w, outcome in settled:
+            w.settle(outcome)
         if held:
             error = HeldError("the job is held by another program")
             later, over = self._outage.part([w for w in waiting if w.delivery.id in held])

@@ -1,15 +1,20 @@
 /** @import { Job } from "../jobs.js" */
 /** @import { LiveState } from "../live/connection.js" */
-/** @import { Place } from "../gallery.js" */
 /** @import { Act, RushesJob } from "./rushes-job.js" */
+/** @import { RushesTrouble } from "./rushes-trouble.js" */
 
-import { duration, title } from "../format.js";
+import { Browse } from "../browse.js";
+import { Cards } from "../cards.js";
+import { title } from "../format.js";
 import { Gallery } from "../gallery.js";
-import { t } from "../i18n.js";
-import { settingsOf } from "../jobs.js";
+import { switchLanguage, t } from "../i18n.js";
+import { willReturn } from "../place.js";
 import { Refusal } from "../refusal.js";
+import { takesOrders } from "../server.js";
+import { isInSight } from "../sight.js";
 import { part, slots } from "../slots.js";
 import { tellTab } from "../tab.js";
+import { interrupted, leadToSignIn } from "./rushes-trouble.js";
 
 const UNDO = 10_000;
 
@@ -22,11 +27,13 @@ const UNDO = 10_000;
  *   <rushes-app view="loading">
  *     <rushes-connection state="connecting"><span class="connection-text"></span></rushes-connection>
  *     <rushes-bell hidden><button type="button" aria-pressed="false"></button></rushes-bell>
- *     <p role="status" data-slot="banner" hidden></p>
+ *     <rushes-trouble class="banner" hidden>…</rushes-trouble>
  *     <rushes-prompt>…</rushes-prompt>
  *     <section id="gallery" tabindex="-1">
  *       <p data-slot="count"></p>
- *       <div role="alert" data-slot="problem" hidden><p></p><button data-action="reload"></button></div>
+ *       <div data-slot="strip" hidden></div>
+ *       <button type="button" data-action="news" data-slot="news" hidden></button>
+ *       <rushes-trouble class="problem" hidden>…</rushes-trouble>
  *       <div data-slot="grid"></div>
  *       <button type="button" data-action="more" data-slot="more" hidden></button>
  *     </section>
@@ -36,8 +43,10 @@ const UNDO = 10_000;
 export class RushesApp extends HTMLElement {
   /** @type {Record<string, HTMLElement>} */
   #slots;
-  /** @type {Map<string, RushesJob>} */
-  #cards = new Map();
+  /** @type {Cards} */
+  #cards;
+  /** @type {Browse} */
+  #browse;
   /** @type {number | undefined} */
   #clock;
   /** @type {number | undefined} */
@@ -46,29 +55,41 @@ export class RushesApp extends HTMLElement {
   #acting = new Set(); // jobs to which something is being done
   #listening = new AbortController();
   #gallery = new Gallery({
-    show: (job, place) => this.#show(job, place),
+    show: (job, live) => this.#cards.show(job, live),
     remove: (job) => this.#remove(job),
+    hear: (event) => this.#browse.results.hear(event),
     refresh: () => this.#updateView(),
     announce: (job) => this.#announce(job),
     connection: (state) => this.#onConnection(state),
     failed: (refusal, retryIn) => this.#onLoadFailed(refusal, retryIn),
     signedOut: () => this.#onSignedOut(),
-    read: () => this.#showProblem(null),
+    read: () => this.#onRead(),
   });
 
   connectedCallback() {
     this.#slots = slots(this);
+    this.#cards = new Cards(this.#slots.strip, this.#slots.grid);
+    this.#browse = new Browse(this, this.#slots, this.#gallery, (refusal) => this.#onPageRefused(refusal));
+    if (!takesOrders) Object.assign(part(this, "#gallery-title"), { role: "heading", ariaLevel: "1" }); // the first one
     this.#listen();
     this.#clock = setInterval(() => this.#refreshTimes(), 30_000);
-    this.#second = setInterval(() => tellTab(this.#gallery.unfinished), 1_000);
-    this.#gallery.load();
+    this.#second = setInterval(() => this.#tellTab(), 1_000);
+    this.#open();
   }
 
   disconnectedCallback() {
     this.#listening.abort();
+    this.#browse.close();
     clearInterval(this.#clock);
     clearInterval(this.#second);
     this.#gallery.close();
+  }
+
+  async #open() {
+    await this.#browse.load();
+    await this.#browse.restore();
+    const { query } = this.#search;
+    if (query) await this.#browse.search(query);
   }
 
   #listen() {
@@ -77,8 +98,13 @@ export class RushesApp extends HTMLElement {
     window.addEventListener("focus", () => this.#onFocus(), { signal });
     this.addEventListener("rushes:generated", ({ detail }) => this.#onGenerated(detail), { signal });
     this.addEventListener("rushes:act", ({ target, detail }) => this.#act(cardOf(target), detail), { signal });
-    this.addEventListener("rushes:refresh", ({ target }) => this.#gallery.refreshFiles(cardOf(target).job), { signal });
+    this.addEventListener("rushes:refresh", ({ target }) => this.#refreshFiles(cardOf(target)), { signal });
+    this.addEventListener("rushes:search", ({ detail }) => this.#browse.search(detail), { signal });
+    for (const left of ["pagehide", "visibilitychange"]) {
+      window.addEventListener(left, () => this.#browse.leave(), { signal });
+    }
     this.addEventListener("rushes:notice", ({ detail }) => this.#toasts.add("notice", detail.text), { signal });
+    this.addEventListener("rushes:reveal", ({ detail }) => this.#revealId(detail.id), { signal });
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
     // Media events do not bubble.
     this.addEventListener("play", ({ target }) => this.#onPlay(target), { signal, capture: true });
@@ -88,6 +114,18 @@ export class RushesApp extends HTMLElement {
     return part(this, "rushes-prompt");
   }
 
+  get #banner() {
+    return /** @type {RushesTrouble} */ (part(this, ".banner"));
+  }
+
+  get #problem() {
+    return /** @type {RushesTrouble} */ (part(this, "#gallery > .problem"));
+  }
+
+  get #search() {
+    return part(this, "rushes-search");
+  }
+
   get #toasts() {
     return part(this, "rushes-toasts");
   }
@@ -95,77 +133,55 @@ export class RushesApp extends HTMLElement {
   // -- What the gallery tells
 
   /**
-   * @param {Job} job
-   * @param {Place} place
-   */
-  #show(job, place) {
-    const card = this.#cards.get(job.id);
-    if (card) card.update();
-    else this.#addCard(job, place);
-  }
-
-  /**
-   * @param {Job} job
-   * @param {Place} place
-   */
-  #addCard(job, place) {
-    const card = document.createElement("rushes-job");
-    card.job = job;
-    this.#cards.set(job.id, card);
-    if (place === "among") this.#slots.grid.insertBefore(card, this.#olderThan(job));
-    else this.#slots.grid[place](card);
-  }
-
-  /** @param {Job} job */
-  #olderThan({ state, created_at: created }) {
-    const cards = /** @type {RushesJob[]} */ ([...this.#slots.grid.children]);
-    return cards.find(({ job }) => job.state === state && String(job.created_at) < String(created)) ?? null;
-  }
-
-  /**
    * Where the focus was in the card, it goes to the one that takes its place.
    *
    * @param {Job} job
    */
   #remove(job) {
+    this.#browse.results.remove(job.id);
     const card = this.#cards.get(job.id);
     if (!card) return;
     const focused = card.contains(document.activeElement);
     const next = card.nextElementSibling ?? card.previousElementSibling;
-    card.remove();
-    this.#cards.delete(job.id);
-    if (focused) part(next ?? this, next ? ".prompt" : "#gallery").focus();
+    this.#cards.remove(job);
+    if (focused) part(next ?? this, next ? "article" : "#gallery").focus();
   }
 
   /** @param {Job} job */
   #announce(job) {
     if (!this.isConnected) return;
-    const ready = job.state === "COMPLETED";
-    const heading = t(ready ? "toast.ready" : "toast.failed");
-    const text = ready ? title(job) : job.error || title(job);
-    const show = () => this.#reveal(job);
-    this.#toasts.add(ready ? "ready" : "failed", heading, text, show);
-    part(this, "rushes-bell").notify(heading, { body: text, tag: job.id, onClick: show });
+    if (!isInSight(this.#cards.get(job.id))) this.#toasts.tell(job, () => this.#reveal(job));
+    part(this, "rushes-bell").notify(job);
+  }
+
+  /** @param {string} id */
+  #revealId(id) {
+    const card = this.#cards.get(id);
+    if (card) this.#reveal(card.job);
+    else location.assign(`/jobs/${encodeURIComponent(id)}`); // of a page that was not read
   }
 
   /** @param {Job} job */
   #reveal(job) {
+    this.#search.clear();
     const card = this.#cards.get(job.id);
     if (!card) return;
     card.scrollIntoView({ block: "center" });
-    const player = /** @type {HTMLElement | null} */ (card.querySelector("rushes-video:not([hidden]) video"));
-    (player ?? part(card, ".prompt")).focus({ preventScroll: true });
+    card.handle.focus({ preventScroll: true });
   }
 
   /** @param {LiveState} state */
   #onConnection({ state, error, retryIn }) {
+    this.#showConnection(state === "over" ? "offline" : state);
+    if (state === "live") this.#banner.hide();
+    else if (error) this.#banner.show(interrupted(error), { retryIn, signIn: error.status === 401 });
+    else if (state === "offline" && !navigator.onLine) this.#banner.show(t("problem.offline"));
+  }
+
+  /** @param {"connecting" | "live" | "offline"} state */
+  #showConnection(state) {
     part(this, "rushes-connection").setAttribute("state", state);
-    const { banner } = this.#slots;
-    if (state === "live") banner.hidden = true;
-    if (!error) return;
-    const again = retryIn === null ? "" : `\n${retryingIn(retryIn)}`;
-    banner.textContent = `${interrupted(error)}${again}`;
-    banner.hidden = false;
+    this.toggleAttribute("unheard", state === "offline");
   }
 
   /**
@@ -173,36 +189,48 @@ export class RushesApp extends HTMLElement {
    * @param {number} retryIn
    */
   #onLoadFailed(refusal, retryIn) {
-    part(this, "rushes-connection").setAttribute("state", "offline");
-    const unread = `${t("problem.gallery")}\n${refusal.message}`;
-    const reason = refusal.status === 401 ? t("problem.signed-out") : unread;
-    this.#showProblem(`${reason}\n${retryingIn(retryIn)}`);
+    this.#showConnection("offline");
+    const isSignedOut = refusal.status === 401;
+    const what = isSignedOut ? t("problem.signed-out") : `${t("problem.gallery")}\n${refusal.message}`;
+    this.#problem.show(what, { retryIn, signIn: isSignedOut });
+    if (this.getAttribute("view") === "loading") this.setAttribute("view", "problem");
+  }
+
+  #onRead() {
+    this.#problem.hide();
+    part(this, "rushes-bell").signedIn();
   }
 
   #onSignedOut() {
-    part(this, "rushes-connection").setAttribute("state", "offline");
+    part(this, "rushes-bell").signedOut();
+    this.#showConnection("offline");
     this.setAttribute("view", "signed-out");
-    this.#showProblem(null);
-  }
-
-  /** @param {string | null} text */
-  #showProblem(text) {
-    const { problem } = this.#slots;
-    problem.hidden = text === null;
-    part(problem, "p").textContent = text ?? "";
-    if (text !== null && this.getAttribute("view") === "loading") this.setAttribute("view", "problem");
+    leadToSignIn(/** @type {HTMLAnchorElement} */ (part(this, ".signed-out a")), true);
+    this.#problem.hide();
   }
 
   #updateView() {
-    const { size, unfinished: { length: count }, hasMore } = this.#gallery;
+    const { size, unfinished: { length: count } } = this.#gallery;
     this.setAttribute("view", size === 0 ? "empty" : "filled");
     this.#slots.count.textContent = count === 0 ? "" : t("gallery.active", { count });
-    this.#slots.more.hidden = !hasMore;
-    tellTab(this.#gallery.unfinished);
+    this.#browse.update();
+    this.#showNews();
+    this.#tellTab();
+  }
+
+  // While nothing is heard, nothing is known of how far they are.
+  #tellTab() {
+    if (!this.hasAttribute("unheard")) tellTab(this.#gallery.unfinished);
+  }
+
+  #showNews() {
+    const { length: count } = this.#cards.fresh;
+    this.#slots.news.hidden = count === 0;
+    this.#slots.news.textContent = t(count === 1 ? "gallery.news.one" : "gallery.news", { count });
   }
 
   #refreshTimes() {
-    for (const card of this.#cards.values()) card.refreshFacts();
+    for (const card of this.#cards.all()) card.refreshFacts();
   }
 
   // -- What the user does
@@ -215,6 +243,7 @@ export class RushesApp extends HTMLElement {
   /** @param {HTMLElementEventMap["rushes:generated"]["detail"]} started */
   #onGenerated(started) {
     const job = this.#gallery.add(started);
+    this.#search.clear();
     this.#cards.get(job.id)?.scrollIntoView({ block: "nearest" });
   }
 
@@ -223,7 +252,7 @@ export class RushesApp extends HTMLElement {
    * @param {{ act: Act, byKeyboard: boolean }} what
    */
   #act({ job }, { act, byKeyboard }) {
-    if (act === "reuse") this.#prompt.propose(settingsOf(job));
+    if (act === "reuse") this.#prompt.reuse(job);
     if (act === "cancel") this.#try(job, t("problem.cancel"), () => this.#gallery.cancel(job));
     if (act === "dismiss") this.#try(job, t("problem.dismiss"), () => this.#gallery.dismiss(job));
     if (act === "delete") this.#try(job, t("problem.delete"), () => this.#delete(job, byKeyboard));
@@ -279,31 +308,38 @@ export class RushesApp extends HTMLElement {
 
   /** @param {MouseEvent} event */
   #onClick({ target }) {
+    const pressed = /** @type {Element} */ (target);
     /** @type {HTMLElement | null} */
-    const button = /** @type {Element} */ (target).closest("[data-action]");
-    if (button?.dataset.action === "reload") this.#gallery.load();
-    if (button?.dataset.action === "more") this.#loadMore();
-    if (button?.dataset.action === "idea") this.#prompt.propose({ prompt: button.textContent });
+    const button = pressed.closest("[data-action]");
+    const text = button?.textContent ?? "";
+    /** @type {Record<string, () => void>} */
+    const actions = {
+      reload: () => this.#gallery.load(),
+      more: () => this.#browse.more(),
+      news: () => this.#showFresh(),
+      clear: () => this.#search.clear(),
+      language: switchLanguage,
+      idea: () => this.#prompt.propose({ prompt: text }),
+    };
+    actions[button?.dataset.action ?? ""]?.();
+    if (pressed.closest("[data-slot=sign-in]")) willReturn();
   }
 
-  async #loadMore() {
-    if (this.#slots.more.getAttribute("aria-disabled") === "true") return;
-    this.#setMoreBusy(true);
-    try {
-      await this.#gallery.more();
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      this.#toasts.add("failed", t("problem.gallery"), error.message);
-    } finally {
-      this.#setMoreBusy(false);
-      this.#updateView();
-    }
+  #showFresh() {
+    const newest = this.#cards.admit();
+    this.#updateView();
+    if (newest) this.#reveal(newest.job);
   }
 
-  /** @param {boolean} yes */
-  #setMoreBusy(yes) {
-    this.#slots.more.setAttribute("aria-disabled", String(yes));
-    this.#slots.more.textContent = t(yes ? "gallery.more-loading" : "gallery.more");
+  /** @param {Refusal} refusal */
+  #onPageRefused({ message }) {
+    this.#toasts.add("failed", t("problem.gallery"), message);
+  }
+
+  /** @param {RushesJob} card */
+  async #refreshFiles(card) {
+    await this.#gallery.refreshFiles(card.job);
+    card.update();
   }
 
   /** @param {EventTarget | null} player */
@@ -319,18 +355,4 @@ export class RushesApp extends HTMLElement {
  */
 function cardOf(target) {
   return /** @type {RushesJob} */ (/** @type {Element} */ (target).closest("rushes-job"));
-}
-
-/** @param {number} milliseconds */
-const retryingIn = (milliseconds) => t("retry.in", { time: duration(Math.ceil(milliseconds / 1000)) });
-
-/**
- * Why the page is not live.
- *
- * @param {Pick<Refusal, "status" | "message">} refusal
- */
-function interrupted({ status, message }) {
-  if (status === 401) return t("problem.signed-out");
-  if (status === 429) return t("problem.connections");
-  return `${t("problem.stream")}\n${message}`;
 }

@@ -1,11 +1,13 @@
+/** @import { Job } from "../jobs.js" */
+
 import { t } from "../i18n.js";
+import { announce, arePossible, areWanted, leave, subscribe, unsubscribe, want } from "../notifications.js";
 import { part } from "../slots.js";
 
-const MUTED = "rushes.muted";
-
 /**
- * Asks for the right to notify when it is clicked, never by itself. Says what happened with "rushes:notice". It is
- * hidden where there are no notifications.
+ * Asks for the right to notify when it is clicked, never by itself. Says what happened with "rushes:notice", and which
+ * job somebody wants to see who clicked a notification with "rushes:reveal". It is hidden where there are no
+ * notifications.
  *
  * @customElement rushes-bell
  * @example
@@ -13,88 +15,84 @@ const MUTED = "rushes.muted";
  *     <button type="button" aria-pressed="false"></button>
  *   </rushes-bell>
  * @example
- *   bell.notify("Video ready", { body: "A fox", tag: "cm123abc456", onClick: () => card.scrollIntoView() });
+ *   bell.notify(job);
  */
 export class RushesBell extends HTMLElement {
   /** @type {HTMLElement} */
   #button;
-  #onClick = () => this.#toggle();
+  #listening = new AbortController();
+  #subscribed = false; // in this page's life
 
   connectedCallback() {
     this.#button = part(this, "button");
-    this.#button.addEventListener("click", this.#onClick);
-    this.hidden = !("Notification" in window);
+    this.hidden = !arePossible;
     this.#render();
+    if (!arePossible) return;
+    this.#listening = new AbortController();
+    const { signal } = this.#listening;
+    this.#button.addEventListener("click", () => this.#toggle(), { signal });
+    window.addEventListener("storage", () => this.#render(), { signal }); // turned on or off in another tab
+    navigator.serviceWorker.addEventListener("message", ({ data }) => this.#onMessage(data), { signal });
   }
 
   disconnectedCallback() {
-    this.#button.removeEventListener("click", this.#onClick);
+    this.#listening.abort();
   }
 
   /**
-   * Shows a notification if the user wants them.
+   * Shows that a job has ended, if the user wants to know. Also while this tab is shown: a window that others cover is
+   * not hidden, and the user may look at another screen.
    *
-   * @param {string} heading
-   * @param {object} what
-   * @param {string} what.body
-   * @param {string} what.tag a later one of the same tag replaces this one
-   * @param {() => void} what.onClick
+   * @param {Job} job
    */
-  notify(heading, { body, tag, onClick }) {
-    // Also while this tab is shown: a window that others cover is not hidden, and the user may look at another screen.
-    if (!this.#on) return;
-    try {
-      // The tag makes all open tabs show one notification: each replaces that of another without a new alert.
-      const notification = new Notification(heading, { body, tag, icon: "/static/favicon.svg" });
-      notification.onclick = () => {
-        window.focus();
-        notification.close();
-        onClick();
-      };
-    } catch {
-      // Chrome on Android allows notifications from service workers only; the page itself still shows everything.
-    }
+  async notify(job) {
+    await announce(job);
   }
 
-  get #on() {
-    return "Notification" in window && Notification.permission === "granted" && !muted();
+  /** Somebody is signed in: he is told while no page is open, too, if he wants to be. */
+  async signedIn() {
+    if (this.#subscribed || !areWanted()) return;
+    this.#subscribed = true;
+    this.#subscribed = await subscribe();
+  }
+
+  /** Nobody is: what comes is not for whoever sits here next. */
+  async signedOut() {
+    this.#subscribed = false;
+    if (arePossible) await leave();
   }
 
   async #toggle() {
-    if (this.#on) mute(true);
-    else if ((await Notification.requestPermission()) === "granted") mute(false);
+    const off = areWanted();
+    if (off) want(false);
+    else if ((await Notification.requestPermission()) === "granted") want(true);
     this.#render();
-    const blocked = Notification.permission === "denied";
-    if (blocked || this.#on) this.#say(t(blocked ? "bell.blocked" : "bell.enabled"));
+    if (off) return this.#leave();
+    if (Notification.permission === "denied") return this.#say(t("bell.blocked"));
+    if (!areWanted()) return;
+    this.#subscribed = await subscribe();
+    this.#say(t(this.#subscribed ? "bell.enabled-closed" : "bell.enabled"));
+  }
+
+  async #leave() {
+    this.#subscribed = false;
+    await unsubscribe();
   }
 
   #render() {
-    const label = t(this.#on ? "bell.off" : "bell.on");
-    this.#button.setAttribute("aria-pressed", String(this.#on));
+    const label = t(areWanted() ? "bell.off" : "bell.on");
+    this.#button.setAttribute("aria-pressed", String(areWanted()));
     this.#button.setAttribute("aria-label", t("bell.on"));
     this.#button.title = label;
+  }
+
+  /** @param {{ reveal?: string }} message of the service worker */
+  #onMessage({ reveal }) {
+    if (reveal) this.dispatchEvent(new CustomEvent("rushes:reveal", { bubbles: true, detail: { id: reveal } }));
   }
 
   /** @param {string} text */
   #say(text) {
     this.dispatchEvent(new CustomEvent("rushes:notice", { bubbles: true, detail: { text } }));
-  }
-}
-
-function muted() {
-  try {
-    return localStorage.getItem(MUTED) === "yes";
-  } catch {
-    return false;
-  }
-}
-
-/** @param {boolean} yes */
-function mute(yes) {
-  try {
-    if (yes) localStorage.setItem(MUTED, "yes");
-    else localStorage.removeItem(MUTED);
-  } catch {
-    // Storage is switched off: the browser's own setting is the only switch then.
   }
 }

@@ -1,13 +1,22 @@
 /** @import { File, Job } from "../jobs.js" */
 /** @import { RushesVideo } from "./rushes-video.js" */
 
-import { downloadUrl } from "../api.js";
-import { ago, duration, fileSize, fullTime, modelName, safeUrl, title } from "../format.js";
+import { factsOf, putFacts } from "../facts.js";
+import { ago, duration, fullTime, modelName, safeUrl, title } from "../format.js";
 import { stamp, t } from "../i18n.js";
-import { isUnfinished, newJob, partialOf } from "../jobs.js";
+import { isUnfinished, newJob } from "../jobs.js";
+import { opens } from "../menu.js";
+import { failureWords, partialWords } from "../outcome.js";
+import { takesOrders } from "../server.js";
 import { part, slots } from "../slots.js";
+import { offerDownload, showTakes } from "../takes.js";
+import { toolbar } from "../toolbar.js";
+import { Twice } from "../twice.js";
 
-const CONFIRM = 5_000;
+// Whether a prompt is cut depends on its width alone.
+const widths = new ResizeObserver((entries) => {
+  for (const { target } of entries) /** @type {RushesJob | null} */ (target.closest("rushes-job"))?.offerWhole();
+});
 
 /** @typedef {"again" | "cancel" | "delete" | "dismiss" | "reuse"} Act */
 
@@ -29,20 +38,28 @@ export class RushesJob extends HTMLElement {
   /** @type {Record<string, HTMLElement>} */
   #slots;
   #take = 0;
-  /** @type {number | undefined} */
-  #armed;
+  /** @type {{ refresh: () => void }} */
+  #toolbar;
+  /** @type {Twice} */
+  #cancel;
 
   connectedCallback() {
     if (this.#slots) return;
     const content = stamp("job");
     this.#slots = slots(content);
     this.append(content);
+    this.#toolbar = toolbar(this.#slots.actions);
+    const { cancel, menu, opener, said } = this.#slots;
+    opens(/** @type {HTMLButtonElement} */ (opener), menu, () => this.#renderMenu());
+    const tell = (/** @type {boolean} */ byKeyboard) => this.#tell("cancel", byKeyboard);
+    this.#cancel = new Twice(cancel, (text) => { said.textContent = text; }, tell);
+    widths.observe(this.#slots.prompt);
     this.addEventListener("click", (event) => this.#onClick(event));
     this.update();
   }
 
   disconnectedCallback() {
-    this.#disarm();
+    this.#cancel?.forget();
   }
 
   update() {
@@ -56,12 +73,29 @@ export class RushesJob extends HTMLElement {
     this.#renderFrame();
     this.refreshFacts();
     this.#renderActions();
-    if (focused?.closest("[hidden]")) part(this, ".prompt").focus();
+    if (focused?.closest("[hidden]")) part(this, "article").focus();
   }
 
   /** Renders the line of facts alone; called from time to time, as "3 minutes ago" grows old. */
   refreshFacts() {
-    this.#slots.facts.replaceChildren(...factsOf(this.job, this.#file));
+    this.#slots.facts.replaceChildren(...shortFactsOf(this.job, this.#file));
+  }
+
+  /** Shows a button for the rest of the prompt where it is cut. */
+  offerWhole() {
+    const { prompt, expand } = this.#slots;
+    const isOpen = expand.getAttribute("aria-expanded") === "true";
+    expand.hidden = !isOpen && prompt.scrollHeight <= prompt.clientHeight + 1;
+  }
+
+  /** Where the focus goes that is meant for this job: its player, if there is one. */
+  get handle() {
+    const player = /** @type {RushesVideo | null} */ (this.querySelector("rushes-video:not([hidden])"));
+    return player?.handle ?? part(this, "article");
+  }
+
+  get isPlaying() {
+    return [...this.querySelectorAll("video")].some((video) => !video.paused);
   }
 
   get #file() {
@@ -71,7 +105,9 @@ export class RushesJob extends HTMLElement {
   #renderPrompt() {
     const text = title(this.job);
     part(this, "article").setAttribute("aria-label", text);
+    const changed = this.#slots.prompt.textContent !== text;
     this.#slots.prompt.textContent = text;
+    if (changed) this.offerWhole();
     this.toggleAttribute("unnamed", this.job.prompt === null);
   }
 
@@ -87,26 +123,19 @@ export class RushesJob extends HTMLElement {
     this.#renderVideos(done ? job.videos : []);
   }
 
-  // What to do about it comes first; the reason is in the sender's words.
   #renderFailure() {
-    const { state, failure, error } = this.job;
-    const advice = failure?.advice ?? "";
-    const cancelled = failure?.kind === "cancelled";
-    this.#slots.failure.hidden = state !== "FAILED";
-    this.#slots.failed.textContent = t(cancelled ? "job.cancelled" : "job.failed");
-    this.#slots.advice.textContent = advice;
-    const reason = cancelled ? "" : error; // it says what the title does
-    this.#slots.reason.textContent = reason || (advice ? "" : t("job.no-reason"));
+    const { failure, failed, advice, reason } = this.#slots;
+    const said = failureWords(this.job);
+    failure.hidden = this.job.state !== "FAILED";
+    failed.textContent = said.title;
+    advice.textContent = said.advice;
+    reason.textContent = said.reason === "" && said.advice === "" ? t("job.no-reason") : said.reason;
   }
 
   #renderPartial() {
-    const { partial } = this.#slots;
-    const found = partialOf(this.job);
-    partial.hidden = found === null;
-    if (found === null) return;
-    const { filtered, ...counts } = found;
-    const said = t(`partial.${filtered ? "filtered" : "missing"}${found.missing === 1 ? ".one" : ""}`, counts);
-    partial.textContent = [said, this.job.failure?.advice].filter(Boolean).join(" ");
+    const said = partialWords(this.job);
+    this.#slots.partial.hidden = said === null;
+    this.#slots.partial.textContent = said;
   }
 
   /**
@@ -128,86 +157,45 @@ export class RushesJob extends HTMLElement {
       video.show(file, this.job);
     });
     for (const video of known.values()) video.remove();
-    this.#renderTakes(files.length);
-  }
-
-  /** @param {number} count */
-  #renderTakes(count) {
-    const { takes } = this.#slots;
-    takes.hidden = count < 2;
-    while (takes.children.length > count) takes.lastElementChild?.remove();
-    while (takes.children.length < count) takes.append(newTake(takes.children.length));
-    [...takes.children].forEach((button, index) => button.setAttribute("aria-pressed", String(index === this.#take)));
+    showTakes(this.#slots.takes, files.length, this.#take);
   }
 
   #renderActions() {
-    const { again, cancel, download, dismiss, edit, erase, reuse } = this.#slots;
+    const { again, cancel, download, dismiss, edit, erase, link, page, reuse } = this.#slots;
     const { state, prompt, failure } = this.job;
     const failed = state === "FAILED";
+    /** @type {HTMLAnchorElement} */ (page).href = `/jobs/${encodeURIComponent(this.job.id)}`;
     dismiss.hidden = !failed;
-    again.hidden = !(failed && failure?.retryable);
-    edit.hidden = !failed || prompt === null;
-    reuse.hidden = state !== "COMPLETED" || prompt === null;
-    erase.hidden = state !== "COMPLETED";
+    again.hidden = !(takesOrders && failed && failure?.retryable);
+    edit.hidden = !takesOrders || !failed || prompt === null;
+    reuse.hidden = !takesOrders || state !== "COMPLETED" || prompt === null;
+    erase.hidden = link.hidden = state !== "COMPLETED";
+    link.setAttribute("href", `/jobs/${encodeURIComponent(this.job.id)}`);
     cancel.hidden = !isUnfinished(this.job);
-    if (cancel.hidden) this.#disarm();
-    this.#renderDownload(/** @type {HTMLAnchorElement} */ (download));
+    if (cancel.hidden) this.#cancel.forget();
+    offerDownload(/** @type {HTMLAnchorElement} */ (download), this.job, this.#file);
+    this.#toolbar.refresh();
+    if (this.#slots.menu.matches(":popover-open")) this.#renderMenu();
   }
 
-  /** @param {HTMLAnchorElement} download */
-  #renderDownload(download) {
-    const file = this.#file;
-    const address = safeUrl(file?.file_url);
-    download.hidden = address === null;
-    if (file === undefined || address === null) return;
-    const { origin, searchParams } = new URL(address);
-    const own = origin === location.origin;
-    download.href = own ? address : downloadUrl(this.job.id, file.id);
-    // That attribute does nothing for another origin. What is signed for comes as an attachment; other files must not
-    // replace this page.
-    if (own) download.download = file.filename ?? "";
-    else download.removeAttribute("download");
-    download.target = own || searchParams.has("X-Amz-Signature") ? "" : "_blank";
-    download.rel = "noopener";
+  #renderMenu() {
+    this.#slots.whole.textContent = title(this.job);
+    const facts = factsOf(this.job, this.#file);
+    if (this.job.state === "FAILED" && this.job.error) facts.push([t("fact.reason"), this.job.error]);
+    putFacts(this.#slots.known, facts);
   }
 
   /** @param {MouseEvent} event */
-  #onClick({ target, detail }) {
+  #onClick(event) {
+    const { target, detail } = event;
     /** @type {HTMLElement | null} */
     const button = /** @type {Element} */ (target).closest("[data-action], [data-act], [data-take]");
     if (!button) return;
     if (button.dataset.take) this.#showTake(Number(button.dataset.take));
     if (button.dataset.action === "expand") this.#toggleExpanded(button);
-    if (button.dataset.action === "cancel") this.#confirm(detail);
+    if (button.dataset.action === "cancel") this.#cancel.press(detail);
+    if (button.dataset.action === "link") this.#copyLink(event);
     if (button.dataset.act) this.#tell(/** @type {Act} */ (button.dataset.act), detail === 0);
-  }
-
-  /**
-   * The first press asks, the second one, within some seconds, does it; a double click is one press.
-   *
-   * @param {number} clicks in a row; 0 by keyboard
-   */
-  #confirm(clicks) {
-    if (clicks > 1) return;
-    if (this.#armed !== undefined) {
-      this.#disarm();
-      this.#tell("cancel", clicks === 0);
-      return;
-    }
-    this.#armed = setTimeout(() => {
-      this.#disarm();
-      this.#slots.said.textContent = t("job.cancel-kept");
-    }, CONFIRM);
-    this.#slots.cancel.textContent = t("job.cancel-sure");
-    this.#slots.said.textContent = t("job.cancel-hint", { time: duration(CONFIRM / 1000) });
-  }
-
-  #disarm() {
-    if (this.#armed === undefined) return;
-    clearTimeout(this.#armed);
-    this.#armed = undefined;
-    this.#slots.cancel.textContent = t("job.cancel");
-    this.#slots.said.textContent = "";
   }
 
   /** @param {number} index */
@@ -218,7 +206,19 @@ export class RushesJob extends HTMLElement {
 
   /** @param {HTMLElement} button */
   #toggleExpanded(button) {
-    button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") === "false"));
+    const isOpen = button.getAttribute("aria-expanded") === "false";
+    button.setAttribute("aria-expanded", String(isOpen));
+    button.textContent = t(isOpen ? "job.collapse" : "job.expand");
+  }
+
+  // As a link it can be opened in another tab, too; where nothing can be copied, it leads there.
+  async #copyLink(/** @type {MouseEvent} */ event) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || !navigator.clipboard) return;
+    event.preventDefault();
+    const { href } = /** @type {HTMLAnchorElement} */ (this.#slots.link);
+    const copied = await navigator.clipboard.writeText(href).then(() => true, () => false);
+    if (!copied) return location.assign(href);
+    this.dispatchEvent(new CustomEvent("rushes:notice", { bubbles: true, detail: { text: t("job.link-copied") } }));
   }
 
   /**
@@ -226,6 +226,7 @@ export class RushesJob extends HTMLElement {
    * @param {boolean} byKeyboard
    */
   #tell(act, byKeyboard) {
+    if (this.#slots.menu.matches(":popover-open")) this.#slots.menu.hidePopover();
     this.dispatchEvent(new CustomEvent("rushes:act", { bubbles: true, detail: { act, byKeyboard } }));
   }
 }
@@ -237,49 +238,20 @@ function newVideo(id) {
   return video;
 }
 
-/** @param {number} index */
-function newTake(index) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.dataset.take = String(index);
-  button.textContent = String(index + 1);
-  button.setAttribute("aria-label", t("job.take", { number: index + 1 }));
-  return button;
-}
-
 /**
+ * What tells one card from the next, for one line; its menu has all.
+ *
  * @param {Job} job
  * @param {File} [file]
  */
-function factsOf(job, file) {
-  const created = createdFact(job);
-  const others = file ? factsOfFile(job, file) : [fact(t("fact.ratio"), job.aspect_ratio)];
-  return [created, ...others].filter((node) => node !== null);
-}
-
-/**
- * @param {Job} job
- * @param {File} file
- */
-function factsOfFile(job, file) {
-  const { width, height } = file.dimensions ?? {};
-  return [
-    fact([t("fact.model"), job.model, job.model_version].filter(Boolean).join(" "), job.model && modelName(job.model)),
+function shortFactsOf(job, file) {
+  const { width, height } = file?.dimensions ?? {};
+  const others = file ? [
     fact(t("fact.duration"), file.duration_seconds && duration(file.duration_seconds)),
     fact(t("fact.dimensions"), width && height && `${width} × ${height}`),
-    fact(t("fact.size"), file.file_size && fileSize(file.file_size)),
-    fact(timesOf(job), job.processing_time && t("fact.took", { time: duration(job.processing_time) })),
-  ];
-}
-
-/** @param {Job} job */
-function timesOf(job) {
-  const shown = (/** @type {number | undefined} */ seconds) => (seconds == null ? "–" : duration(seconds));
-  return t("fact.times", {
-    generation: shown(job.generation_time),
-    download: shown(job.download_time),
-    total: shown(job.processing_time),
-  });
+    fact(t("fact.model"), job.model && modelName(job.model)),
+  ] : [fact(t("fact.ratio"), job.aspect_ratio)];
+  return [createdFact(job), ...others].filter((node) => node !== null);
 }
 
 /** @param {Job} job */

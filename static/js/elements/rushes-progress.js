@@ -1,9 +1,10 @@
 /** @import { Job } from "../jobs.js" */
 
 import { duration } from "../format.js";
-import { stamp, t } from "../i18n.js";
+import { lang, stamp, t } from "../i18n.js";
 import { newJob } from "../jobs.js";
 import { slots } from "../slots.js";
+import { messageIn } from "../texts.js";
 import { onward, timeLeft } from "../timeleft.js";
 
 /**
@@ -41,7 +42,8 @@ export class RushesProgress extends HTMLElement {
   show(job) {
     this.#prepare();
     this.#job = job;
-    const { progress, state, message } = job;
+    const { progress, state } = job;
+    const message = messageIn(lang, job.message);
     const { bar } = this.#slots;
     const value = String(Math.min(100, Math.max(0, Math.round(progress))));
     this.#slots.state.textContent = t(`state.${state === "PENDING" ? state : "PROCESSING"}`);
@@ -59,6 +61,7 @@ export class RushesProgress extends HTMLElement {
   }
 
   #tell() {
+    if (this.closest("[unheard]")) return this.#stop();
     const job = this.#job;
     const { value, seconds, usually, late } = timeLeft(job, job.heardAt, Date.now());
     job.shown = onward(job.shown, value);
@@ -67,6 +70,11 @@ export class RushesProgress extends HTMLElement {
     this.#slots.number.textContent = shown;
     this.#slots.eta.textContent = late ? t("job.late") : inWords(seconds, usually);
     this.#slots.eta.title = usually === null ? "" : t("job.usually", { time: duration(usually) });
+  }
+
+  // While nothing is heard, it may have ended long ago.
+  #stop() {
+    this.#slots.eta.textContent = this.#slots.eta.title = "";
   }
 }
 

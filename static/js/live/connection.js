@@ -8,6 +8,7 @@
 import { Refusal } from "../refusal.js";
 import { Backoff, isFinal } from "./backoff.js";
 import { contradict, isNewer, NONE } from "./ids.js";
+import { Shown } from "./shown.js";
 import { poller } from "./state.js";
 import { Silent, sse, websocket } from "./transports.js";
 
@@ -45,6 +46,8 @@ export class Connection {
   #waiting = false;
   #wokenAt = -Infinity;
   #heardAt = 0;
+  /** Where the stream asks for it. @type {Shown | null} */
+  #shown = null;
   /** @type {number | undefined} */
   #quiet;
   /** @type {"sse" | "websocket" | "polling"} */
@@ -84,6 +87,12 @@ export class Connection {
     this.#stop.abort();
     this.#attempt.abort();
     clearTimeout(this.#quiet);
+    this.#tellNoMore();
+  }
+
+  #tellNoMore() {
+    this.#shown?.stop();
+    this.#shown = null;
   }
 
   /**
@@ -99,6 +108,8 @@ export class Connection {
     if (!networkChanged && !this.#waiting && !silent) return;
     if (now - this.#wokenAt < WAKE_SPACING) return;
     this.#wokenAt = now;
+    // What was heard over the network that has changed says nothing of this one.
+    if (networkChanged) this.#show(navigator.onLine ? "connecting" : "offline");
     this.#attempt.abort(new Error("woken"));
   }
 
@@ -151,6 +162,7 @@ export class Connection {
 
   /** @param {AbortSignal} signal */
   async #connect(signal) {
+    this.#tellNoMore();
     if (this.#via === "polling") return this.#poll(signal);
     if (this.#via === "websocket" && Date.now() - this.#detourSince > this.#timing.detour) this.#via = "sse";
     const overSse = this.#via === "sse";
@@ -171,6 +183,7 @@ export class Connection {
       timing: this.#timing,
       opened: () => this.#opened(),
       heard: () => this.#heard(),
+      asked: (process) => { this.#shown = new Shown(this.#api, process, this.#timing); },
       take: (frame) => this.#take(frame),
       retry: (milliseconds) => (this.#retry = milliseconds),
     };
@@ -208,6 +221,7 @@ export class Connection {
     } else if (id !== null && isNewer(id, this.#lastEventId) && !this.#stop.signal.aborted) {
       this.#lastEventId = id;
       this.#to.take({ id, events: event === null ? [] : [{ id, event, data }] });
+      if (event !== null) this.#shown?.note(id);
     }
   }
 

@@ -7,6 +7,7 @@ export const TIMING = Object.freeze({
   silence: 30_000, // two of the server's heartbeats: who has heard nothing for so long is not live
   renewal: 25_000, // a WebSocket that brought nothing; a new one must be open before the silence is one
   answer: 20_000, // of a GET
+  tell: 10_000, // from the first event on the screen to the report of it, and of what follows meanwhile
   signIn: 10_000, // of token() and ticket()
   poll: 5_000,
   pollHidden: 20_000,

@@ -19,12 +19,14 @@ import { Refusal, refusalOf } from "../refusal.js";
  * @property {Timing} timing
  * @property {() => void} opened
  * @property {() => void} heard
+ * @property {(process: string) => void} [asked] that process of the server wants to be told what is on the screen
  * @property {(frame: Frame) => void} take
  * @property {(milliseconds: number) => void} retry how long the server wants everybody to wait after an end
  */
 
 // A stream that cannot be opened now says so in its first comment, since an EventSource gives up on any other status.
 const LATER = ": later ";
+const ASKED = ": rushes shown ";
 /** @type {Record<string, number>} */
 const LATER_STATUS = { too_many_connections: 429 };
 
@@ -35,11 +37,11 @@ export class Silent extends Error {}
  * Server-Sent Events by fetch: unlike EventSource, it tells why a stream was refused, and sends a bearer token.
  *
  * @param {URL} address
- * @param {Pick<Hears, "signal" | "headers" | "credentials" | "opened" | "heard" | "take" | "retry"> &
+ * @param {Pick<Hears, "signal" | "headers" | "credentials" | "opened" | "heard" | "asked" | "take" | "retry"> &
  *   { timing: Pick<Timing, "opening"> }} hears
  * @returns {Promise<Outcome>}
  */
-export async function sse(address, { signal, headers, credentials, timing, opened, heard, take, retry }) {
+export async function sse(address, { signal, headers, credentials, timing, opened, heard, asked, take, retry }) {
   const abort = new AbortController();
   const stop = () => abort.abort(signal.reason);
   signal.addEventListener("abort", stop);
@@ -57,6 +59,7 @@ export async function sse(address, { signal, headers, credentials, timing, opene
       began = true;
       if (line.startsWith(LATER)) later = line.slice(LATER.length);
       else opened();
+      if (line.startsWith(ASKED)) asked?.(line.slice(ASKED.length));
     };
     const read = parser(take, (milliseconds) => retry((wait = milliseconds)), begin);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
