@@ -44,6 +44,10 @@ class Table:
         known = {0: "0"} | {one.id: one.digits for one in self.events}
         return Found(known.get(number), 0, await self.head())
 
+    async def go_on(self, last_id: int, limit: int) -> tuple[Found, Part]:
+        part = await self.after(last_id, limit)
+        return await self.look_up(last_id), part
+
     def _check(self) -> None:
         if not self.readable:
             raise ConnectionError

@@ -175,12 +175,7 @@ class Log:
 
     async def _read_digits(self, numbers: Sequence[int]) -> dict[int, Found]:
         async with self._pool.connection() as connection:
-            rows, last, oldest = await connection.run_text(bind(_DIGITS_OF, numbers), HEAD, _OLDEST)
-        head, floor = head_of(last), _floor(last, oldest)
-        # The counter knows the newest also when its row is gone.
-        known = {BEFORE_ALL.number: BEFORE_ALL.digits, head.number: head.digits or None}
-        known |= {int(number or 0): digits for number, digits in rows}
-        return {number: Found(known.get(number), floor, head) for number in numbers}
+            return _found(numbers, *await connection.run_text(bind(_DIGITS_OF, numbers), HEAD, _OLDEST))
 
     async def after(self, last_id: int, limit: int, *, job_id: str | None = None, author_id: str | None = None) -> Part:
         """At most `limit` events with greater ids, and about half a mebibyte of them: of all, of one job, or of one
@@ -193,6 +188,16 @@ class Log:
             *answers, last, oldest = await connection.run_text(*(_select(part) for part in parts), HEAD, _OLDEST)
         floor = _floor(last, oldest)
         return {part: _read(part, rows, floor) for part, rows in zip(parts, answers, strict=True)}
+
+    async def go_on(self, last_id: int, limit: int) -> tuple[Found, Part]:
+        """As `look_up`, and `after` of the whole log, of one history: a database that crashes between two reads may
+        come back with another one, and ends the connection of these."""
+        asked = _Asked(last_id, limit, None, None)
+        async with self._pool.connection() as connection:
+            events, digits, last, oldest = await connection.run_text(
+                _select(asked), bind(_DIGITS_OF, [last_id]), HEAD, _OLDEST
+            )
+        return _found([last_id], digits, last, oldest)[last_id], _read(asked, events, _floor(last, oldest))
 
     async def timeline(self, job_id: str, author_id: str, made_at: int, changed_at: int, most: int) -> list[Step]:
         """The newest events of a job, oldest first, as far as they can be shown. Those of an earlier job of its id are
@@ -219,6 +224,17 @@ class Log:
             else:
                 last_id = first
         return last_id
+
+
+def _found(
+    numbers: Sequence[int], digits: Sequence[TextRow], last: Sequence[TextRow], oldest: Sequence[TextRow]
+) -> dict[int, Found]:
+    """What is said about each number, by the rows of _DIGITS_OF, HEAD and _OLDEST."""
+    head, floor = head_of(last), _floor(last, oldest)
+    # The counter knows the newest also when its row is gone.
+    known = {BEFORE_ALL.number: BEFORE_ALL.digits, head.number: head.digits or None}
+    known |= {int(number or 0): value for number, value in digits}
+    return {number: Found(known.get(number), floor, head) for number in numbers}
 
 
 def _floor(last: Sequence[TextRow], oldest: Sequence[TextRow]) -> int:

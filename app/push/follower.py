@@ -38,6 +38,10 @@ class LogReader(Protocol):
     async def look_up(self, number: int) -> Found:
         """What the log says about the event of that number."""
 
+    async def go_on(self, last_id: int, limit: int) -> tuple[Found, Part]:
+        """What the log says about the event `last_id`, and the events after it: both of one history, also where
+        the database comes back with another one."""
+
 
 class Listeners(Protocol):
     """Those who are told: the hub."""
@@ -216,27 +220,39 @@ class Follower:
         self._must_read = False
         # News come after their commit: what is in the log by now was told, and what is not there was never committed.
         heard = set(self._ahead)
-        while True:
-            self._contradicted = False  # what contradicts from now on may be newer than what is found
-            found = await self._reader.look_up(self.last_id)
-            if not self._is_still_there(found):
-                await self._start_over("log_taken_back")
-                return
-            self._was_away = False
-            if found.head.number <= self.last_id:
-                break
-            part = await self._reader.after(self.last_id, _READ)
-            for event in part.events:
-                if event.id == self.last_id + 1:
-                    await self._deliver(event)
-                elif event.id > self.last_id:
-                    # Ids are dense: a gap in the table itself was made by a purge that overtook us.
-                    await self._start_over("log_purged_past_us")
-                    return
-            if not part.more:
-                break
+        why = await self._deliver_read()
+        if why:
+            await self._start_over(why)
+            return
         for event_id in heard:
             self._take(event_id)
+
+    async def _deliver_read(self) -> str:
+        """Delivers all that the log has now, or says why that cannot be. A part is read while another is delivered."""
+        coming = self._begin_reading(self.last_id)
+        try:
+            while True:
+                found, part = await coming
+                if not self._is_still_there(found):
+                    return "log_taken_back"
+                self._was_away = False
+                if part.more:
+                    coming = self._begin_reading(part.events[-1].id)
+                for event in part.events:
+                    if event.id == self.last_id + 1:
+                        await self._deliver(event)
+                    elif event.id > self.last_id:
+                        # Ids are dense: a gap in the table itself was made by a purge that overtook us.
+                        return "log_purged_past_us"
+                if not part.more:
+                    return ""
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+    def _begin_reading(self, last_id: int) -> asyncio.Task[tuple[Found, Part]]:
+        self._contradicted = False  # what contradicts from now on may be newer than what is found
+        return asyncio.create_task(self._reader.go_on(last_id, _READ))
 
     def _is_still_there(self, found: Found) -> bool:
         """Whether the log still has what was sent last. A crash of the database can take back what was visible but

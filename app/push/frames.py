@@ -40,8 +40,9 @@ def event_frame(wire: Framing, name: str, data: bytes, event_id: str | None) -> 
     if wire is Framing.WEBSOCKET:
         shown = b"null" if event_id is None else b'"%s"' % event_id.encode()
         return websocket_frame(b'{"id":%s,"event":"%s","data":%s}' % (shown, name.encode(), data))
-    place = b"" if event_id is None else b"id: %s\n" % event_id.encode()
-    return _body(wire, b"%sevent: %s\ndata: %s\n\n" % (place, name.encode(), data))
+    if event_id is None:
+        return _body(wire, b"event: %s\ndata: %s\n\n" % (name.encode(), data))
+    return _body(wire, b"id: %s\nevent: %s\ndata: %s\n\n" % (event_id.encode(), name.encode(), data))
 
 
 def id_frame(wire: Framing, event_id: str) -> bytes:

@@ -202,31 +202,32 @@ class Hub:
         traces, channels = self._traces, self._channels
         began = times.now() if traces.chooses(event.id) else None
         channel, of_author = f"job:{event.job_id}", f"user:{event.author_id}"
-        sockets = 0
-        if channel in channels or of_author in channels:
-            frames = self._frames(event, channel, of_author)
-            if frames is not None:
-                of_job = channels.get(channel)
-                if of_job:
-                    left = self.grace_left(event, 0)
-                    sockets += await self._write(frames, of_job, None if left is None else time.monotonic() + left)
-                    if event.event == "deleted":
-                        for subscriber in list(of_job):
-                            self._part_with(subscriber, Closing.MISSING)
-                of_user = channels.get(of_author)
-                if of_user:
-                    sockets += await self._write(frames, of_user, None)
+        written = self.writes
+        if (channel in channels or of_author in channels) and (frames := self._frames(event, channel, of_author)):
+            of_job = channels.get(channel)
+            if of_job:
+                left = self._grace.get(event.event)
+                ends_at = None if left is None else time.monotonic() + left
+                if len(of_job) == 1 and self._written < _WRITES_IN_A_ROW:  # nearly always
+                    self._write_to([*of_job], frames, ends_at)
+                else:
+                    await self._write(frames, of_job, ends_at)
+                if event.event == "deleted":
+                    for subscriber in list(of_job):
+                        self._part_with(subscriber, Closing.MISSING)
+            of_user = channels.get(of_author)
+            if of_user:
+                await self._write(frames, of_user, None)
         self._written += 1
         self.published += 1
-        self.writes += sockets
         if began is not None:
-            traces.handed(event, sockets, began)
+            traces.handed(event, self.writes - written, began)
 
     def _frames(self, event: LogEvent, channel: str, of_author: str) -> Frames | None:
         """What those who listen there are sent; None where nobody does, or it cannot be shown."""
-        data = event.data
-        if data and self._owners.get(channel, event.owner) != event.owner:
-            self._part_with_strangers(channel, event.owner)
+        data, owner = event.data, (event.author_id, event.organization_id)
+        if data and self._owners.get(channel, owner) != owner:
+            self._part_with_strangers(channel, owner)
             if channel not in self._channels and of_author not in self._channels:
                 return None
         if data and not (data := self.outgoing(data)):
@@ -276,32 +277,30 @@ class Hub:
             if place % _WRITES_IN_A_ROW == 0:
                 await asyncio.sleep(0)
 
-    async def _write(self, frames: Frames, members: set[Subscriber], ends_at: float | None) -> int:
-        """To how many of them it was written. Others get their turn whenever so many were."""
-        waiting, sockets = list(members), 0
-        while waiting:
-            room = max(0, _WRITES_IN_A_ROW - self._written)  # events that nobody hears have counted, too
-            sockets += self._write_to(waiting[:room], frames, ends_at)
+    async def _write(self, frames: Frames, members: set[Subscriber], ends_at: float | None) -> None:
+        """Others get their turn whenever so many were written to."""
+        waiting = list(members)
+        # Events that nobody hears have counted, too.
+        while len(waiting) > (room := max(0, _WRITES_IN_A_ROW - self._written)):
+            self._write_to(waiting[:room], frames, ends_at)
             del waiting[:room]
-            if self._written >= _WRITES_IN_A_ROW:
-                self._written = 0
-                await asyncio.sleep(0)
-        return sockets
+            self._written = 0
+            await asyncio.sleep(0)
+        self._write_to(waiting, frames, ends_at)
 
-    def _write_to(self, members: list[Subscriber], frames: Frames, ends_at: float | None) -> int:
-        event_id, made, sockets, now = frames.event.id, frames.made, 0, time.monotonic()
+    def _write_to(self, members: list[Subscriber], frames: Frames, ends_at: float | None) -> None:
+        event_id, made, now, max_buffer = frames.event.id, frames.made, time.monotonic(), self._max_buffer
         for subscriber in members:
             if event_id > subscriber.floor and subscriber.live:
                 subscriber.ends_at = ends_at
                 subscriber.touched_at = now
                 frame = made[subscriber.wire] or frames.on(subscriber.wire)
                 subscriber.write(frame)
-                sockets += 1
+                self.writes += 1
                 # What waited before it: an event that is too large by itself is no fault of its readers.
-                if subscriber.transport.get_write_buffer_size() - len(frame) > self._max_buffer:
+                if subscriber.transport.get_write_buffer_size() - len(frame) > max_buffer:
                     self._part_with(subscriber, Closing.SLOW)
         self._written += len(members)
-        return sockets
 
     def note_end(self, subscriber: Subscriber, event: LogEvent, moved_ago: float = 0.0) -> None:
         """After this event, sent `moved_ago` seconds after the job moved, the stream ends in a while or not at all."""
