@@ -289,17 +289,18 @@ class Hub:
         self._write_to(waiting, frames, ends_at)
 
     def _write_to(self, members: list[Subscriber], frames: Frames, ends_at: float | None) -> None:
-        event_id, made, now, max_buffer = frames.event.id, frames.made, time.monotonic(), self._max_buffer
+        event_id, made, now, sockets = frames.event.id, frames.made, time.monotonic(), 0
         for subscriber in members:
             if event_id > subscriber.floor and subscriber.live:
                 subscriber.ends_at = ends_at
                 subscriber.touched_at = now
                 frame = made[subscriber.wire] or frames.on(subscriber.wire)
                 subscriber.write(frame)
-                self.writes += 1
+                sockets += 1
                 # What waited before it: an event that is too large by itself is no fault of its readers.
-                if subscriber.transport.get_write_buffer_size() - len(frame) > max_buffer:
+                if subscriber.transport.get_write_buffer_size() - len(frame) > self._max_buffer:
                     self._part_with(subscriber, Closing.SLOW)
+        self.writes += sockets
         self._written += len(members)
 
     def note_end(self, subscriber: Subscriber, event: LogEvent, moved_ago: float = 0.0) -> None:
