@@ -18,6 +18,7 @@ from app.server import Runner
 from app.settings import Settings
 from app.upkeep.leader import Leader
 from tests.contract import contract
+from tests.processes import FOR_GOOD
 from tests.streams import Source, events
 from tests.webhooks import webhook
 
@@ -44,6 +45,7 @@ class OwnServer(BaseTestServer):
         self._listening = get_port_socket(at, 0, socket.AF_INET)
         self.socket_factory = lambda *_: self._listening
         defaults = {"port": self._listening.getsockname()[1], "log_level": "error", "data_dir": Path(self._folder.name)}
+        defaults |= {name.lower(): days for name, days in FOR_GOOD.items()}
         try:
             self.app = create_app(GivenSettings(**(defaults | settings)), database_url)
         except BaseException:

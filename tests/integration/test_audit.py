@@ -138,7 +138,8 @@ async def test_commands_are_told_by_who_typed_them(server: Client, sql: Sql, tmp
         ("dead", "discard", "--yes", other), ("dead", "replay", one), ("purge",), ("rollups", "--rebuild"),
     )  # fmt: skip
     for command in commands:
-        code, _, err = await run(tmp_path, *command, DATABASE_URL=database_url, LOGNAME="somebody-else")
+        settings = {"DATABASE_URL": database_url, "LOGNAME": "somebody-else", "RETENTION_DAYS": "30"}
+        code, _, err = await run(tmp_path, *command, **settings)
         assert code == 0, err
     entries = (await told(server))[::-1]
     assert [(entry["act"], entry["by"], entry["webhook_id"]) for entry in entries] == [
