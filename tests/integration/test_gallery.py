@@ -68,16 +68,17 @@ async def test_failed_jobs_are_listed_newest_first_until_they_are_dismissed(serv
     assert ids((await page(server, state="failed"))["generations"]) == ["j2", "j0"]
 
 
-async def test_fifty_failed_jobs_are_listed_none_that_is_old_nor_anybody_elses(server: Client, sql: Sql) -> None:
-    fill(sql, 51, status="FAILED")
-    fill(sql, 3, name="other", author="Dev", status="FAILED")
-    body = await page(server)
-    assert (len(body["failed"]), body["failed_more"]) == (50, True)
-    assert ids(body["failed"])[0] == "j00051"
-    older = "createdAt = createdAt - INTERVAL 30 DAY, updatedAt = createdAt"
-    sql(f"UPDATE video_generations SET {older} WHERE id > 'j00010'")
-    body = await page(server)
-    assert (ids(body["failed"])[0], len(body["failed"]), "failed_more" in body) == ("j00010", 10, False)
+async def test_fifty_failed_jobs_are_listed_none_that_is_old_nor_anybody_elses(database_url: str, sql: Sql) -> None:
+    async with running(database_url, retention_days=30) as server:
+        fill(sql, 51, status="FAILED")
+        fill(sql, 3, name="other", author="Dev", status="FAILED")
+        body = await page(server)
+        assert (len(body["failed"]), body["failed_more"]) == (50, True)
+        assert ids(body["failed"])[0] == "j00051"
+        older = "createdAt = createdAt - INTERVAL 30 DAY, updatedAt = createdAt"
+        sql(f"UPDATE video_generations SET {older} WHERE id > 'j00010'")
+        body = await page(server)
+        assert (ids(body["failed"])[0], len(body["failed"]), "failed_more" in body) == ("j00010", 10, False)
 
 
 # -- Pages

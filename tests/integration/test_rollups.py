@@ -257,6 +257,21 @@ async def test_quarter_is_counted_from_the_index_by_as_many_rows_as_it_has(
     assert "range" in said
 
 
+async def test_round_that_waited_long_holds_the_next_one_back_no_longer_than_the_bound(
+    pool: Pool, leader: Leader, sql: Sql, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.upkeep.rollups._SHARE", 1_000_000)  # as if the first one had taken hours
+    monkeypatch.setattr("app.upkeep.rollups._REST_MAX", 0.1)
+    rounds = RollupRounds(pool, leader, every=0.02)
+    await rounds._round()
+    task = asyncio.create_task(rounds.run())
+    async with writing(database_url) as harness:
+        await harness.submit(webhook("j1", "generating"))
+    await until(lambda: [r.webhooks["parked"] for r in stored(sql).values()] == [1])
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def test_server_counts_by_itself_what_was_there_before_it_and_what_comes(
     pool: Pool, leader: Leader, sql: Sql, database_url: str
 ) -> None:

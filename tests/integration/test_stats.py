@@ -263,11 +263,13 @@ async def test_other_processes_are_told_as_long_as_they_say_that_they_are_there(
     assert sql("SELECT COUNT(*) FROM rushes_processes WHERE id = %s", ids.PROCESS) == ((0,),)
 
 
-async def test_count_over_a_large_table_is_not_waited_for(
-    server: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("share", "longest"), [(0, 30.0), (1_000_000, 0.0)])
+async def test_count_over_a_large_table_is_not_waited_for_and_told_no_longer_than_the_bound(
+    server: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch, share: int, longest: float
 ) -> None:
     monkeypatch.setattr("app.db.standing._QUICK", -1.0)
-    monkeypatch.setattr("app.db.standing._SHARE", 0)
+    monkeypatch.setattr("app.db.standing._SHARE", share)
+    monkeypatch.setattr("app.db.standing._AGE_MAX", longest)
     assert (await read(server))["now"]["jobs_by_state"]["PENDING"] == 0
     add(sql, "j1", status="PENDING")
     assert (await read(server))["now"]["jobs_by_state"]["PENDING"] == 0

@@ -22,6 +22,7 @@ from tests.sign_in import SECRET as TOKENS
 from tests.sign_in import SENDERS, bearer
 from tests.webhooks import completion, video, webhook
 
+DELETES = {"s3_delete": True, "retention_days": 30}
 KEYS = ["j1/plain.mp4", "j1/l'été & la mer+1.mp4"]
 
 
@@ -174,7 +175,7 @@ async def test_files_of_a_deleted_job_go_from_the_bucket_only_where_that_is_want
     database_url: str, sql: Sql, s3: S3, wanted: bool
 ) -> None:
     s3.put("k1", b"video")
-    async with running(database_url, s3_delete=wanted, **s3.settings) as server:
+    async with running(database_url, **DELETES | {"s3_delete": wanted}, **s3.settings) as server:
         await finished(server, "k1", "gone/already")
         async with server.session.delete(f"{server.url}/api/videos/j1") as answer:
             assert answer.status == 200
@@ -192,8 +193,8 @@ async def test_rushes_purge_deletes_files_as_the_server_does(
     async with running(database_url, **s3.settings) as server:
         await finished(server, "k1")
         await deleted(server, sql, "j1")
-    given = {name.upper(): value for name, value in s3.settings.items()}
-    code, _, err = await run(tmp_path, "purge", DATABASE_URL=database_url, S3_DELETE="true", **given)
+    given = {name.upper(): value for name, value in (DELETES | s3.settings).items()}
+    code, _, err = await run(tmp_path, "purge", DATABASE_URL=database_url, **given)
     assert code == 0, err
     assert sql("SELECT COUNT(*) FROM video_generations") == ((0,),)
     assert not s3.has("k1")
@@ -211,7 +212,7 @@ async def test_object_of_a_key_is_shown_and_deleted_however_its_address_was_writ
 ) -> None:
     s3.put("j1/what?.mp4", b"own")
     s3.put("j1/what", b"of somebody else")
-    async with running(database_url, s3_delete=True, **s3.settings) as server:
+    async with running(database_url, **DELETES, **s3.settings) as server:
         await server.register("j1")
         await server.send(completion("j1", video("j1/what?.mp4", file_url=f"{s3.url}/videos/j1/what?.mp4")))
         address = (await server.read("/api/videos/j1"))[1]["videos"][0]["file_url"]
@@ -228,7 +229,7 @@ async def test_object_that_is_another_jobs_too_is_left(
     key = "both/my+video.mp4" if written and "+" in written else "both/my video.mp4"
     s3.put(key, b"video")
     s3.put("j1", b"alone")
-    async with running(database_url, s3_delete=True, **s3.settings) as server:
+    async with running(database_url, **DELETES, **s3.settings) as server:
         await finished(server, key, "j1")
         await finished(server, "k2", job_id="j2")
         if written is None:
@@ -250,7 +251,7 @@ async def test_object_that_is_named_twice_by_one_job_or_in_another_bucket_by_ano
     database_url: str, sql: Sql, s3: S3
 ) -> None:
     s3.put("k1", b"video")
-    async with running(database_url, s3_delete=True, **s3.settings) as server:
+    async with running(database_url, **DELETES, **s3.settings) as server:
         await finished(server, "k1", "a/path")
         await finished(server, "k2", job_id="j2")
         sql("UPDATE video_files SET fileUrl = %s WHERE s3Key = 'a/path'", f"{s3.url}/videos/k1")
@@ -265,7 +266,7 @@ async def test_look_for_other_jobs_of_an_object_passes_all_files_some_at_a_time(
 ) -> None:
     monkeypatch.setattr(objects, "_PASSED", 2)
     s3.put("k1", b"video")
-    async with running(database_url, s3_delete=True, **s3.settings) as server:
+    async with running(database_url, **DELETES, **s3.settings) as server:
         await finished(server, "k1")
         await finished(server, *(f"other/{number}" for number in range(7)), job_id="j2")
         await deleted(server, sql, "j1")
@@ -279,7 +280,7 @@ async def test_look_for_other_jobs_of_an_object_passes_all_files_some_at_a_time(
 
 async def test_bucket_that_is_away_keeps_the_mark_until_it_is_back(database_url: str, sql: Sql, s3: S3) -> None:
     away = s3.settings | {"s3_endpoint_url": "http://127.0.0.1:9"}
-    async with running(database_url, s3_delete=True, **away) as server:
+    async with running(database_url, **DELETES, **away) as server:
         await finished(server, "k1")
         async with server.session.delete(f"{server.url}/api/videos/j1") as answer:
             assert answer.status == 200
