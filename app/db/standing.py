@@ -2,7 +2,7 @@
 
 No table of the site's has an index for it, so among a million jobs a count takes some hundred milliseconds. While it
 is quick it is made for whoever asks; else what was counted last is told, and counted anew behind the answer, for a
-fiftieth of the time at most.
+fiftieth of the time at most, or every half minute.
 """
 
 import asyncio
@@ -16,9 +16,11 @@ from app.db.sql import bind
 from app.db.writer import set_aside
 from app.domain.job import State, state_of
 
-# Seconds that a count may take without being waited for by nobody; and how many times as long as it took it holds.
+# Seconds that a count may take and be made for whoever asks; how many times as long as it took what it found holds, and
+# for how many seconds at most: a count that waited for a busy machine is no reason to tell old figures for minutes.
 _QUICK = 0.01
 _SHARE = 50
+_AGE_MAX = 30.0
 
 _JOBS = "SELECT status, COUNT(*), MIN(createdAt) FROM video_generations GROUP BY status"
 
@@ -66,7 +68,7 @@ class Standings:
         """Raises DatabaseError, where it has to be counted for the answer."""
         found, age = self._found, time.monotonic() - self._at
         if found is not None and self._took > _QUICK:
-            if age > _SHARE * self._took:
+            if age > min(_SHARE * self._took, _AGE_MAX):
                 self._count()
             return found
         return await asyncio.shield(self._count())

@@ -7,8 +7,10 @@ from app.db.rollups import Rollups
 from app.upkeep.leader import Leader
 
 # A rest is so many times as long as the round before it: counting takes a twentieth of the database's time at most,
-# however many webhooks a quarter of an hour has.
+# however many webhooks a quarter of an hour has. But no longer than so many seconds: a round that waited for a busy
+# machine is no reason to tell old figures for minutes.
 _SHARE = 20
+_REST_MAX = 10.0
 
 # Seconds of a round for quarters from before there were statistics.
 _WALK = 0.5
@@ -37,7 +39,7 @@ class RollupRounds:
         while await self._rollups.recount():
             pass
         counted = time.monotonic()
-        self._rest_until = counted + _SHARE * (counted - began)
+        self._rest_until = counted + min(_SHARE * (counted - began), _REST_MAX)
         while time.monotonic() < counted + _WALK and await self._rollups.walk():
             # Where quarters are still to be counted for the first time, there is no rest.
             self._rest_until = 0.0
