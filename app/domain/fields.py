@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainValidator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from app import times
 
@@ -90,6 +90,10 @@ _Flag = bool | Literal[1, 0, "true", "false", "True", "False", "TRUE", "FALSE"] 
 Moment = Annotated[int | None, PlainValidator(times.read, json_schema_input_type=_Time)]
 """Microseconds since 1970, None where there is no time."""
 Flag = Annotated[bool | None, PlainValidator(_flag, json_schema_input_type=_Flag)]
+False_ = Annotated[Any, WithJsonSchema({"enum": [0, *_FALSE]})]
+"""What `is_false`, for openapi.json."""
+Nothing = Annotated[Any, WithJsonSchema({"enum": [None, False, 0, "", [], {}]})]
+"""What counts as no list at all, for openapi.json."""
 
 DescribedMoment = Annotated[int | None, PlainValidator(_described_time, json_schema_input_type=Any)]
 

@@ -6,12 +6,13 @@ from operator import or_
 from typing import Any, Literal
 
 from aiohttp import web
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from app import ids, times
 from app.appkeys import SETTINGS, WRITER
 from app.domain import headers
 from app.domain.delivery import Delivery, Outcome
+from app.domain.fields import False_, Nothing
 from app.domain.versions import VERSIONS, Envelope
 from app.errors import Error
 from app.routes import schemas
@@ -40,22 +41,47 @@ class OfUpdate(Envelope):
     status: Literal["pending", "processing", "generating", "downloading", "failed"]
 
 
-# Of all versions that payload.py has, the oldest first.
+class Withheld(BaseModel):
+    """What is told of a completion that has no file, whatever it lists."""
+
+    success: False_
+
+
+class NoFilesYet(BaseModel):
+    """What is told beside `has_data: false`, where no file is."""
+
+    videos: Nothing = None
+
+
+# Of all versions that payload.py has, the oldest first. Given to pydantic alone: to mypy, an envelope's is a dict.
 _DATA: Any = reduce(or_, (completion.model_fields["data"].annotation for _, _, completion in reversed(VERSIONS)))
+_WITHHELD: Any = Withheld
+_NO_FILES_YET: Any = NoFilesYet
 
 
 class OfCompletion(Envelope):
-    """A webhook that brings files, in any version of the payload, or says that they will follow."""
+    """A webhook that brings files, in any version of the payload, or says that they will follow, or that none will."""
 
     status: Literal["completed"]
-    data: _DATA | None = None
+    data: _DATA | _WITHHELD | None = None
+
+
+class OfCompletionWithoutData(Envelope):
+    """A webhook that says that files will follow, whatever else it tells."""
+
+    status: Literal["completed"]
+    has_data: False_
+    data: _NO_FILES_YET | None = None
+
+
+BODIES = (OfUpdate, OfCompletion, OfCompletionWithoutData)
 
 
 @describes(
     "Take a webhook; 2xx means that it is durable",
     {200: schemas.Received, 202: schemas.Queued},
     (*OF_BODY, 401, 403, 404, 409, 422, 429, 503),
-    body=(OfUpdate, OfCompletion),
+    body=BODIES,
     who=SENDER,
 )
 async def receive(request: web.Request) -> web.Response:
