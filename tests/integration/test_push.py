@@ -77,7 +77,7 @@ async def test_job_that_was_taken_up_again_deleted_or_given_away_meanwhile_is_no
 
 
 async def test_all_that_ended_while_a_browser_was_being_told_comes_in_one_message(
-    database_url: str, service: PushService
+    database_url: str, sql: Sql, service: PushService
 ) -> None:
     async with running(database_url, **SIGNS_IN) as server:
         ada = Browser(service)
@@ -89,6 +89,7 @@ async def test_all_that_ended_while_a_browser_was_being_told_comes_in_one_messag
             await complete(server, job_id)
             if job_id == jobs[0]:
                 await asyncio.wait_for(service.asked.get(), 15)
+        await until(lambda: sql("SELECT COUNT(*) FROM rushes_notices") == ((12,),))
         held.set()
         assert (await ada.next()).jobs == jobs[:1]
         rest = await ada.next()
