@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestClient, get_port_socket
 from pydantic_settings import PydanticBaseSettingsSource
 
+from app.appkeys import READINESS
 from app.main import create_app
 from app.server import Runner
 from app.settings import Settings
@@ -116,6 +117,12 @@ class Client(TestClient[web.Request, web.Application]):
     ) -> AsyncIterator[Source]:
         async with events(self.session, self.url + path, last_id, **kwargs) as source:
             yield source
+
+
+async def opened(client: Client) -> Client:
+    """Once it uses its database. A server starts without, where that does not answer in time: on a busy machine too."""
+    await asyncio.wait_for(client.app[READINESS].opened.wait(), 15)
+    return client
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from app import logs
 from app.db.url import parameters
 from tests import forks
-from tests.client import Client, OwnServer
+from tests.client import Client, OwnServer, opened
 from tests.databases import Databases, Rows, Sql, database_server, quick_folder
 
 _FOLDER = pytest.StashKey[contextlib.ExitStack]()
@@ -143,4 +143,4 @@ def aiohttp_client_cls() -> type[Client]:
 async def server(aiohttp_client: AiohttpClient, database_url: str) -> Client:
     client: object = await aiohttp_client(OwnServer(database_url))
     assert isinstance(client, Client)
-    return client
+    return await opened(client)

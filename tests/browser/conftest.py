@@ -14,7 +14,7 @@ from tests.browser import engines
 from tests.browser.engines import Browser, Chromium, Engine, Program
 from tests.browser.firefox import Firefox
 from tests.browser.webkit import Webkit
-from tests.client import Client, running
+from tests.client import Client, opened, running
 
 # Milliseconds: on a busy machine a request of the page may take longer than the five seconds of the default.
 expect.set_options(timeout=20_000)
@@ -26,7 +26,7 @@ CHOSEN = os.environ.get("RUSHES_BROWSERS", "chromium").split()
 @pytest_asyncio.fixture(loop_scope="session")
 async def server(database_url: str) -> AsyncIterator[Client]:
     async with running(database_url, simulated_step=0.3) as started:
-        yield started
+        yield await opened(started)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
