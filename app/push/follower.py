@@ -123,9 +123,15 @@ class Follower:
         self._wake.set()
 
     def _keep(self, event: LogEvent) -> None:
-        if event.id not in self._ahead:
-            self._ahead_bytes += size_of(event)
+        self._compare(event)
+        self._ahead_bytes += size_of(event)
         self._ahead[event.id] = event
+
+    def _compare(self, event: LogEvent) -> None:
+        """Takes what was told under its id. Another event there is of another history, before it or after it."""
+        told = self._take(event.id)
+        if told is not None and told.digits != event.digits:
+            self._contradicted = True
 
     def _take(self, event_id: int) -> LogEvent | None:
         event = self._ahead.pop(event_id, None)
@@ -201,8 +207,6 @@ class Follower:
         # News that contradict what was sent may come while an event is on its way to the hub.
         while self._is_sure and (event := self._take(self.last_id + 1)) is not None:
             await self._deliver(event)
-        for event_id in [i for i in self._ahead if i <= self.last_id]:
-            self._take(event_id)
 
     async def _deliver(self, event: LogEvent) -> None:
         self._ring.append(event)
@@ -218,18 +222,13 @@ class Follower:
 
     async def _read_log(self) -> None:
         self._must_read = False
-        # News come after their commit: what is in the log by now was told, and what is not there was never committed.
-        heard = set(self._ahead)
         why = await self._deliver_read()
         if why:
             await self._start_over(why)
-            return
-        for event_id in heard:
-            self._take(event_id)
 
     async def _deliver_read(self) -> str:
         """Delivers all that the log has now, or says why that cannot be. A part is read while another is delivered."""
-        coming = self._begin_reading(self.last_id)
+        coming, heard = self._begin_reading(self.last_id)
         try:
             while True:
                 found, part = await coming
@@ -237,22 +236,27 @@ class Follower:
                     return "log_taken_back"
                 self._was_away = False
                 if part.more:
-                    coming = self._begin_reading(part.events[-1].id)
+                    coming, heard = self._begin_reading(part.events[-1].id)
                 for event in part.events:
                     if event.id == self.last_id + 1:
+                        self._compare(event)
                         await self._deliver(event)
                     elif event.id > self.last_id:
                         # Ids are dense: a gap in the table itself was made by a purge that overtook us.
                         return "log_purged_past_us"
                 if not part.more:
+                    for event_id in heard:
+                        self._take(event_id)
                     return ""
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
 
-    def _begin_reading(self, last_id: int) -> asyncio.Task[tuple[Found, Part]]:
+    def _begin_reading(self, last_id: int) -> tuple[asyncio.Task[tuple[Found, Part]], set[int]]:
+        """What is read, and what was heard before. News come after their commit: what is in the log by now is read, and
+        what is not there was never committed."""
         self._contradicted = False  # what contradicts from now on may be newer than what is found
-        return asyncio.create_task(self._reader.go_on(last_id, _READ))
+        return asyncio.create_task(self._reader.go_on(last_id, _READ)), set(self._ahead)
 
     def _is_still_there(self, found: Found) -> bool:
         """Whether the log still has what was sent last. A crash of the database can take back what was visible but

@@ -234,3 +234,71 @@ async def test_news_older_than_memory_reaches_that_the_log_still_has_change_noth
     running.cancel()
     assert hub.resets == 0
     assert hub.seen == list(range(1, 22))
+
+
+async def test_news_of_another_history_that_come_before_a_part_of_the_old_one_is_delivered_are_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600)
+    go_on = table.go_on
+
+    async def crash_on_the_way(last_id: int, limit: int) -> tuple[Found, Part]:
+        answer = await go_on(last_id, limit)
+        monkeypatch.setattr(table, "go_on", go_on)
+        table.events.clear()
+        follower.offer([table.commit() for _ in range(3)])
+        return answer
+
+    monkeypatch.setattr(table, "go_on", crash_on_the_way)
+    for _ in range(3):
+        table.commit()
+    follower.look()
+    await until(lambda: hub.resets)
+    running.cancel()
+    assert hub.seen == [1, 2, 3]
+    assert follower.digits_of(3) == table.events[2].digits
+
+
+async def test_news_that_were_lost_before_their_turn_do_not_go_on_after_those_of_another_history() -> None:
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600)
+    follower.offer([table.commit() for _ in range(3)])
+    table.events.clear()
+    follower.offer([table.commit()])
+    await until(lambda: follower.last_id == 1)
+    follower.offer([table.commit()])
+    await until(lambda: follower.last_id == 2)
+    running.cancel()
+    assert hub.seen == [1, 2]
+    assert follower.digits_of(2) == table.events[1].digits
+    assert (follower._ahead, follower._ahead_bytes) == ({}, 0)
+
+
+async def test_news_that_were_lost_between_two_parts_do_not_go_on_after_those_of_another_history(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.push.follower._READ", 2)
+    table, hub = Table(), Recorder()
+    follower, running = await follow(table, hub, poll=3600)
+    go_on = table.go_on
+
+    async def told_and_lost(last_id: int, limit: int) -> tuple[Found, Part]:
+        answer = await go_on(last_id, limit)
+        if last_id == 0:
+            _, *told = [table.commit() for _ in range(3)]
+            follower.offer(told)
+            del table.events[3:]
+            table.commit()
+        return answer
+
+    monkeypatch.setattr(table, "go_on", told_and_lost)
+    for _ in range(3):
+        table.commit()
+    follower.look()
+    await until(lambda: follower.last_id == 4 and not follower._ahead)
+    follower.offer([table.commit()])
+    await until(lambda: follower.last_id == 5)
+    running.cancel()
+    assert (hub.seen, hub.resets) == ([1, 2, 3, 4, 5], 0)
+    assert follower.digits_of(5) == table.events[4].digits
