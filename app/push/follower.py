@@ -103,11 +103,14 @@ class Follower:
         last = head
         position = await self._reader.beginning(head.number, *self._ring_bounds)
         while position < head.number:
-            events = (await self._reader.after(position, min(_READ, head.number - position))).events
-            for event in events:
+            found, part = await self._reader.go_on(position, min(_READ, head.number - position))
+            known = ring.get(position)
+            if known is not None and found.digits != known.digits:  # taken back since that was read
+                ring = Ring(*self._ring_bounds)
+            for event in part.events:
                 ring.append(event)
                 last = event.event_id
-            position = events[-1].id if events else head.number
+            position = part.events[-1].id if part.events else head.number
         return last, ring
 
     def offer(self, events: list[LogEvent]) -> None:

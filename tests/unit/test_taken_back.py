@@ -302,3 +302,28 @@ async def test_news_that_were_lost_between_two_parts_do_not_go_on_after_those_of
     running.cancel()
     assert (hub.seen, hub.resets) == ([1, 2, 3, 4, 5], 0)
     assert follower.digits_of(5) == table.events[4].digits
+
+
+async def test_memory_has_no_events_of_another_history_that_was_lost_while_it_was_filled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.push.follower._READ", 5)
+    table, hub = Table(), Recorder()
+    after = table.after
+
+    async def crash_on_the_way(last_id: int, limit: int) -> Part:
+        part = await after(last_id, limit)
+        if last_id == 0:
+            del table.events[3:]
+            for _ in range(9):
+                table.commit()
+        return part
+
+    monkeypatch.setattr(table, "after", crash_on_the_way)
+    for _ in range(12):
+        table.commit()
+    follower, running = await follow(table, hub, poll=3600)
+    running.cancel()
+    assert [follower.digits_of(number) for number in range(1, 13)] == [
+        *[None] * 5, *(one.digits for one in table.events[5:])
+    ]  # fmt: skip
