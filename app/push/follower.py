@@ -248,6 +248,8 @@ class Follower:
                         # Ids are dense: a gap in the table itself was made by a purge that overtook us.
                         return "log_purged_past_us"
                 if not part.more:
+                    if part.floor > self.last_id:  # all that came after it was purged, and nothing came since
+                        return "log_purged_past_us"
                     for event_id in heard:
                         self._take(event_id)
                     return ""

@@ -327,3 +327,21 @@ async def test_memory_has_no_events_of_another_history_that_was_lost_while_it_wa
     assert [follower.digits_of(number) for number in range(1, 13)] == [
         *[None] * 5, *(one.digits for one in table.events[5:])
     ]  # fmt: skip
+
+
+async def test_purge_of_all_that_came_after_the_last_event_sent_resets_the_streams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, hub = Table(), Recorder()
+    table.commit()
+    follower, running = await follow(table, hub, poll=3600)
+    second = table.commit()
+
+    async def purged(last_id: int, _limit: int) -> tuple[Found, Part]:
+        return Found(second.digits if last_id == 2 else None, 2, second.event_id), Part([], False, 2)
+
+    monkeypatch.setattr(table, "go_on", purged)
+    follower.expect(2)
+    await until(lambda: hub.resets)
+    running.cancel()
+    assert (follower.last_id, hub.seen, hub.resets) == (2, [], 1)
